@@ -1,0 +1,137 @@
+"""Any OpenAI-compatible server, asked by several threads at once.
+
+401 and 400 fail at once; 408, 409, 429, 5xx and broken connections are tried again with jitter, honouring Retry-After,
+within a deadline. A key comes from the environment and goes nowhere but into the request.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any, Literal
+
+from cai_lite.errors import ChatError
+from cai_lite.records import Reply, Request, dicts_of, digest
+
+_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_WRONG = {400, 401, 403, 404, 405, 422}
+
+
+class EndpointModel:
+    """`url`: the server's base, ending in /v1. `api_key_env`: the environment variable that holds the key.
+
+    `deadline`: seconds that one call may take with all its retries; `concurrency`: calls under way at once.
+    """
+
+    def __init__(self, url: str, *, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 16,
+                 timeout: float = 120.0, deadline: float = 600.0) -> None:
+        self.url, self.model, self.name = url.rstrip("/"), model, model
+        self.digest = digest("endpoint", self.url, model)
+        self.wording: Literal["full", "short"] = "full"
+        self._api_key_env, self._concurrency, self._timeout, self._deadline = api_key_env, concurrency, timeout, deadline
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
+        """Replies as they arrive, in any order. At most `2 * concurrency` calls are queued, so memory stays flat."""
+        from openai import OpenAI
+
+        key = os.environ.get(self._api_key_env) or "none"  # local servers want a key and read none
+        client = OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
+        pool = ThreadPoolExecutor(self._concurrency)
+        waiting = iter(enumerate(requests))
+        running: dict[Any, int] = {}
+        try:
+            while True:
+                for position, request in waiting:
+                    running[pool.submit(self._ask, client, request)] = position
+                    if len(running) >= 2 * self._concurrency:
+                        break
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                yield {running.pop(call): call.result() for call in done}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
+
+    def _ask(self, client: Any, request: Request) -> Reply:
+        import openai
+
+        started, attempts = time.monotonic(), 0
+        while True:
+            attempts += 1
+            try:
+                return self._read(self._create(client, request), request, attempts, time.monotonic() - started)
+            except openai.APIStatusError as error:
+                fault, pause = f"HTTP {error.status_code}", _retry_after(error.response.headers)
+                if error.status_code in _WRONG:
+                    raise ChatError(f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
+                                    f"{_mend(error.status_code, self._api_key_env)}") from error
+                if error.status_code not in _AGAIN:
+                    return Reply(text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started)
+            except openai.APITimeoutError:
+                fault, pause = "timeout", None
+            except openai.APIConnectionError:
+                fault, pause = "connection", None
+            except (openai.OpenAIError, ValueError) as error:  # a body that is no answer: HTML, half a JSON
+                fault, pause = f"body: {type(error).__name__}", None
+            if pause is None:
+                pause = min(30.0, 0.5 * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
+            if time.monotonic() - started + pause > self._deadline:
+                return Reply(text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started)
+            time.sleep(pause)
+
+    def _create(self, client: Any, request: Request) -> Any:
+        sampling = request.sampling
+        more: dict[str, Any] = {"logprobs": True, "top_logprobs": 20} if request.options else {}
+        if sampling.temperature > 0:
+            # Samples of one request differ by their seed; servers that know none ignore it.
+            more["seed"] = int(request.key(self.digest)[:7], 16)
+        return client.chat.completions.create(model=self.model, messages=dicts_of(request.messages), top_p=sampling.top_p,
+                                              temperature=sampling.temperature, max_tokens=sampling.max_tokens, **more)
+
+    def _read(self, answer: Any, request: Request, attempts: int, seconds: float) -> Reply:
+        choices = getattr(answer, "choices", None)
+        if not choices or getattr(choices[0], "message", None) is None:
+            raise ValueError("no choices")
+        choice, usage = choices[0], getattr(answer, "usage", None)
+        text = (choice.message.content or "").strip()
+        ending = choice.finish_reason
+        refused = ending == "content_filter" or bool(getattr(choice.message, "refusal", None))
+        outcome: Literal["ok", "cut", "empty", "refused"] = (
+            "refused" if refused else "cut" if ending == "length" and not request.options else "empty" if not text else "ok")
+        return Reply(text=text, outcome=outcome, fault="" if outcome == "ok" else f"finish_reason {ending}",
+                     log_probs=_option_log_probs(choice, request.options) if request.options else None,
+                     tokens_in=getattr(usage, "prompt_tokens", 0) or 0, tokens_out=getattr(usage, "completion_tokens", 0) or 0,
+                     attempts=attempts, seconds=seconds)
+
+
+def _option_log_probs(choice: Any, options: tuple[str, ...]) -> dict[str, float] | None:
+    """ln P of each option as first word, if the server told them all; some ignore `logprobs` with HTTP 200."""
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    if not content or not content[0].top_logprobs:
+        return None
+    found: dict[str, float] = {}
+    for seen in content[0].top_logprobs:
+        word = seen.token.strip().lower()
+        for option in options:
+            if word == option.lower():
+                found[option] = max(found.get(option, seen.logprob), seen.logprob)
+    return found if set(found) == set(options) else None
+
+
+def _retry_after(headers: Any) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after")))
+    except (TypeError, ValueError):
+        return None
+
+
+def _mend(status: int, api_key_env: str) -> str:
+    if status in (401, 403):
+        return f"check the key in ${api_key_env}"
+    if status == 404:
+        return "check the URL (it ends in /v1) and the model's name"
+    return "the server does not take this request; check the model's name and its context length"

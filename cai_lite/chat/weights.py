@@ -1,0 +1,116 @@
+"""Open a causal language model and its tokenizer from a folder, the hub's cache, or the package itself.
+
+torch and transformers are imported inside the functions: whoever asks an endpoint needs neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
+from cai_lite.records import digest
+
+Load = Literal["auto", "float32", "bfloat16", "float16", "nf4"]
+LOADS = ("auto", "float32", "bfloat16", "float16", "nf4")
+EMBEDDED = ("embedded:teacher", "embedded:student")
+
+
+def resolve(model: str) -> str:
+    """The folder of an embedded model, a local folder, or a hub id as it is.
+
+    Raises:
+        ModelError: a path that does not exist, or an embedded model that is none.
+    """
+    if model.startswith("embedded:"):
+        if model not in EMBEDDED:
+            raise ModelError(f"no model '{model}'{did_you_mean(model, EMBEDDED)}")
+        return str(resources.files("cai_lite.embedded") / model.removeprefix("embedded:"))
+    path = Path(model).expanduser()
+    if path.exists():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{model}: no config.json in it; a model folder holds config.json, the tokenizer and *.safetensors")
+        return str(path)
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
+        raise ModelError(f"{model}: no such folder; give a model folder, a hub id such as Qwen/Qwen2.5-7B-Instruct, or {EMBEDDED[1]}")
+    return model
+
+
+def weights_digest(model: str) -> str:
+    """What the weights are, without loading them: configuration and tokenizer whole, of each weight file its size, header and end.
+
+    Reading 15 GB for a name would take a minute; two trainings never agree in the last megabyte of a file.
+    """
+    folder = Path(resolve(model))
+    if not folder.is_dir():
+        return digest("hub", model)
+    parts = []
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".json", ".jinja", ".model"):
+            parts.append((file.name, hashlib.sha256(file.read_bytes()).hexdigest()))
+        elif file.suffix == ".safetensors":
+            with file.open("rb") as stream:
+                head = stream.read(1 << 20)
+                stream.seek(max(0, file.stat().st_size - (1 << 20)))
+                parts.append((file.name, file.stat().st_size, hashlib.sha256(head + stream.read()).hexdigest()))
+    return digest("weights", parts)
+
+
+def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | None = None) -> tuple[Any, Any]:
+    """(transformers model, tokenizer), in evaluation mode, on the GPU where there is one.
+
+    `load`: "auto" (None) takes bfloat16 on a GPU and float32 on a CPU, where bfloat16 is three times slower.
+    `adapter`: a peft adapter to put on top.
+
+    Raises:
+        ModelError: no such model, or one that has no safetensors.
+        MissingPackageError: `nf4` without a bitsandbytes that works here.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if load is not None and load not in LOADS:
+        raise ModelError(f"load '{load}'{did_you_mean(load, LOADS)}")
+    source = resolve(model)
+    cuda = torch.cuda.is_available()
+    dtype = torch.bfloat16 if cuda else torch.float32
+    options: dict[str, Any] = {"dtype": dtype}
+    if load == "nf4":
+        options["quantization_config"] = _nf4(dtype)
+    elif load not in (None, "auto"):
+        options["dtype"] = getattr(torch, str(load))
+    if cuda:
+        options["device_map"] = {"": 0}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        weights = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if adapter is not None:
+        from peft import PeftModel
+
+        weights = PeftModel.from_pretrained(weights, str(adapter))
+    return weights.eval(), tokenizer
+
+
+def _nf4(compute_dtype: Any) -> Any:
+    """NF4 with double quantisation (Dettmers et al. 2023, arXiv:2305.14314)."""
+    if find_spec("bitsandbytes") is None:
+        raise MissingPackageError("load: nf4 needs bitsandbytes: pip install bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    try:
+        import bitsandbytes  # noqa: F401  (it may be installed and still not load on this system)
+    except Exception as error:
+        raise ModelError(f"load: nf4 cannot run here, bitsandbytes does not load: {_first_line(error)}") from error
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                              bnb_4bit_compute_dtype=compute_dtype)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

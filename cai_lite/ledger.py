@@ -1,0 +1,146 @@
+"""Run: one directory, one SQLite file in it, every row keyed by its content.
+
+Calls of models are kept by what was asked, rows by the call and the parser: so the same command on the same directory goes
+on where it stopped, and a mended parser pays for nothing twice. SQLite in WAL mode loses no acknowledged row to a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cai_lite.errors import InputError, RunBusyError
+from cai_lite.records import Reply, digest
+
+_SCHEMA = """
+create table if not exists calls(
+    key text primary key, stage text, model text, outcome text, fault text, text text, log_probs text,
+    tokens_in integer, tokens_out integer, attempts integer, seconds real, cost real, at real);
+create table if not exists rows(key text primary key, kind text, parents text, payload text);
+create table if not exists counts(stage text, what text, n integer, primary key(stage, what));
+create table if not exists memos(name text primary key, fingerprint text, value text);
+"""
+
+
+class Run:
+    """A run directory. Without a directory everything is kept in memory and forgotten at the end.
+
+    Raises:
+        RunBusyError: another process (or another `Run` of this one) works in the directory.
+    """
+
+    def __init__(self, directory: str | Path | None = None) -> None:
+        self.directory = Path(directory) if directory is not None else None
+        self._lock: sqlite3.Connection | None = None
+        if self.directory is not None:
+            if self.directory.exists() and not self.directory.is_dir():
+                raise InputError(f"{self.directory} is a file; name a directory for the run")
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.directory)
+        self._db = sqlite3.connect(self.directory / "run.db" if self.directory else ":memory:")
+        self._db.execute("pragma journal_mode=wal")
+        self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is open and let others work in the directory."""
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def path(self, name: str) -> Path:
+        """A file of the run. Raises InputError where the run is in memory only."""
+        if self.directory is None:
+            raise InputError(f"'{name}' needs a run directory: use Run('some/directory')")
+        return self.directory / name
+
+    # Calls of models
+
+    def replies(self, keys: Iterable[str]) -> dict[str, Reply]:
+        """The replies that are known of these calls. Failed calls are not among them: they are asked again."""
+        found: dict[str, Reply] = {}
+        for key in keys:
+            row = self._db.execute(
+                "select text, outcome, fault, log_probs, tokens_in, tokens_out, attempts, seconds, cost from calls"
+                " where key = ? and outcome != 'failed'", (key,)).fetchone()
+            if row:
+                found[key] = Reply(text=row[0], outcome=row[1], fault=row[2], log_probs=json.loads(row[3]), tokens_in=row[4],
+                                   tokens_out=row[5], attempts=row[6], seconds=row[7], cost=row[8])
+        return found
+
+    def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
+        """Write these replies at once: all of them are on disk when this returns, or none."""
+        now = time.time()
+        with self._db:
+            self._db.executemany(
+                "insert or replace into calls values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [(key, stage, model, r.outcome, r.fault, r.text, json.dumps(dict(r.log_probs) if r.log_probs else None),
+                  r.tokens_in, r.tokens_out, r.attempts, r.seconds, r.cost, now) for key, r in replies.items()])
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Per stage and model: calls, faults, tokens in and out, seconds, cost."""
+        cursor = self._db.execute(
+            "select stage, model, count(*) calls, sum(outcome != 'ok') faults, sum(tokens_in) tokens_in,"
+            " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls group by stage, model order by min(rowid)")
+        return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
+
+    # Rows and counts
+
+    def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
+        """Write (key, parents, payload) rows; a row that is there already stays as it is."""
+        with self._db:
+            self._db.executemany("insert or ignore into rows values(?,?,?,?)",
+                                 [(key, kind, json.dumps(list(parents)), json.dumps(payload, ensure_ascii=False))
+                                  for key, parents, payload in rows])
+
+    def row(self, key: str) -> tuple[str, list[str], dict[str, Any]] | None:
+        """(kind, parents, payload) of one row, or None."""
+        found = self._db.execute("select kind, parents, payload from rows where key = ?", (key,)).fetchone()
+        return (found[0], json.loads(found[1]), json.loads(found[2])) if found else None
+
+    def count(self, stage: str, counts: Mapping[str, int]) -> None:
+        """Replace what is counted of a stage: how many rows, how many were dropped and why."""
+        with self._db:
+            self._db.execute("delete from counts where stage = ?", (stage,))
+            self._db.executemany("insert into counts values(?,?,?)", [(stage, what, n) for what, n in counts.items()])
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What was counted, per stage."""
+        found: dict[str, dict[str, int]] = {}
+        for stage, what, n in self._db.execute("select stage, what, n from counts order by rowid"):
+            found.setdefault(stage, {})[what] = n
+        return found
+
+    # Results that are known already
+
+    def recall(self, name: str, *decided_by: Any) -> Any | None:
+        """A result kept under `name`, if it was decided by just this; else None."""
+        found = self._db.execute("select fingerprint, value from memos where name = ?", (name,)).fetchone()
+        return json.loads(found[1]) if found and found[0] == digest(name, *decided_by) else None
+
+    def remember(self, name: str, value: Any, *decided_by: Any) -> None:
+        """Keep a result that took long, under all that decided it."""
+        with self._db:
+            self._db.execute("insert or replace into memos values(?,?,?)",
+                             (name, digest(name, *decided_by), json.dumps(value)))
+
+
+def _locked(directory: Path) -> sqlite3.Connection:
+    """Hold the directory. SQLite's own file lock works on every system and falls with the process."""
+    lock = sqlite3.connect(directory / ".lock", timeout=0, isolation_level=None)
+    try:
+        lock.execute("begin exclusive")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        raise RunBusyError(f"{directory}: another process works in this run; wait for it, or name another --out") from error
+    return lock
