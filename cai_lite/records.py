@@ -160,7 +160,7 @@ class Verdict:
 
     `p_first`: probability (0 to 1) that `first` is better, over both orders; None where `choice` is a fault.
     `order`: "both" (pairwise, asked in both orders), "none" (pointwise: there is no order).
-    `flipped`: the choice changed with the order.
+    `flipped`: the choice changed with the order. `weight`: the principle's. `rule`: the pairing rule that compared them.
     """
 
     key: str
@@ -172,9 +172,13 @@ class Verdict:
     order: Literal["both", "none"]
     judge: str
     rule: str
+    weight: float = 1.0
     flipped: bool = False
     text: str = ""
-    parents: tuple[str, ...] = ()
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        return (self.first.key, self.second.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,3 +104,10 @@ FULL = Wording(
     second="B",
     tie="tie",
 )
+
+_PROFILES = {"full": FULL, "short": SHORT}
+
+
+def wording_of(profile: str) -> Wording:
+    """The wording of a profile, as `ChatModel.wording` names it."""
+    return _PROFILES[profile]
