@@ -1,0 +1,327 @@
+"""YAML files as people write them: every value keeps its place, and every fault is named with file, line, field and mend.
+
+Reading stops at `yaml.compose`, so no tag of a file can build a Python object. A file is read into a `Document` of plain data and the
+place of each value; `build` makes frozen dataclasses of it by their type hints, and reports all faults at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from cai_lite.errors import InputError, did_you_mean
+
+T = TypeVar("T")
+Keys = tuple[str | int, ...]
+
+PACKAGED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+# Metadata of a dataclass field that `build` fills in itself; such a field is no key of the file.
+LINE: Mapping[str, str] = {"filled_with": "line"}
+FILE: Mapping[str, str] = {"filled_with": "file"}
+
+
+class Place(NamedTuple):
+    """Where a value stands: a file and a line, or a command-line option, which has no line."""
+
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data (dicts, lists, text, numbers, true, false, null) and the place of each value by its keys from the top."""
+
+    file: str
+    data: Any
+    places: Mapping[Keys, Place]
+
+    def place(self, keys: Keys) -> Place:
+        """The place of a value, or of the nearest section around it."""
+        while keys and keys not in self.places:
+            keys = keys[:-1]
+        return self.places.get(keys, Place(self.file, None))
+
+    def fault(self, keys: Keys, message: str) -> str:
+        """The message of a fault with its place in front."""
+        return str(InputError.at(*self.place(keys), message))
+
+
+def find_packaged(kind: str, name: str | Path, error: type[InputError]) -> Path:
+    """The file that `name` means: a packaged `kind` ("constitutions", "recipes") by its bare name, or a path."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    packaged = packaged_files(kind)
+    if isinstance(name, str) and name in packaged:
+        return packaged[name]
+    if path.is_dir():
+        raise error(f"{path}: is a folder, not a file")
+    if PACKAGED_NAME.fullmatch(str(name)):
+        raise error(f"no {kind.removesuffix('s')} '{name}' is packaged, and no such file exists{did_you_mean(str(name), packaged)}")
+    raise error(f"{path}: no such file")
+
+
+def packaged_files(kind: str) -> dict[str, Path]:
+    """The YAML files that travel with the package, by name. In a checkout they stand beside the package, not inside it."""
+    package = Path(str(files("cai_lite")))
+    inside = package / "_data" / kind
+    folder = inside if inside.is_dir() else package.parent / kind
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_document(path: Path, error: type[InputError]) -> Document:
+    """Read a YAML file that holds one mapping. Raises `error` for what is not readable, not YAML, empty, or has a key twice."""
+    return parse_document(read_text(path, error), str(path), error)
+
+
+def read_text(path: Path, error: type[InputError]) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except OSError as fault:
+        raise error(f"{path}: cannot be read: {fault.strerror}") from fault
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        raise error.at(path, line, f"byte 0x{raw[fault.start]:02x} is not UTF-8; save the file as UTF-8") from None
+
+
+def parse_document(text: str, file: str, error: type[InputError]) -> Document:
+    """Parse YAML text whose top is a mapping."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        raise error.at(file, mark.line + 1 if mark else None, f"not YAML: {fault.problem}") from None
+    except yaml.YAMLError as fault:
+        raise error.at(file, None, f"not YAML: {fault}") from None
+    if node is None:
+        raise error.at(file, None, "the file is empty")
+    places: dict[Keys, Place] = {}
+    faults: list[str] = []
+    data = _plain(node, (), file, places, faults)
+    if faults:
+        raise error("\n".join(faults))
+    if not isinstance(data, dict):
+        raise error.at(file, node.start_mark.line + 1, f"the file should be 'key: value' lines, got {_kind(data)}")
+    return Document(file, data, places)
+
+
+def build(document: Document, cls: type[T], error: type[InputError]) -> T:
+    """Make `cls` of the whole document. Raises one `error` with a line for each fault."""
+    faults: list[str] = []
+    value = _build(document, (), document.data, cls, faults)
+    if faults:
+        raise error("\n".join(faults))
+    assert isinstance(value, cls)
+    return value
+
+
+def key_of(field: dataclasses.Field[Any]) -> str:
+    """The key of a file that a field is read from: `from_` is `from`, which Python keeps for itself."""
+    return field.name.rstrip("_")
+
+
+def dotted(keys: Keys) -> str:
+    """`('principles', 2, 'text')` as people read it: `principles[2].text`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses anchors: an alias may hold itself, or grow a small file to gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            problem = "anchors and aliases are not read here; write the value out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)  # type: ignore[arg-type]
+
+
+def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]) -> Any:
+    place = Place(file, node.start_mark.line + 1)
+    places.setdefault(keys, place)
+    if isinstance(node, yaml.MappingNode):
+        return _plain_mapping(node, keys, file, places, faults)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*keys, i), file, places, faults) for i, item in enumerate(node.value)]
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind in ("str", "timestamp", "value"):
+        return node.value
+    if kind not in ("null", "bool", "int", "float"):
+        faults.append(str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not read here; write plain YAML")))
+        return None
+    try:
+        return _SCALARS.construct_object(node)  # type: ignore[no-untyped-call]
+    except ValueError:  # such as `!!int x`, or the digits of `1:99:` in base 60
+        faults.append(str(InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is no {kind}; quote it if it is text")))
+        return None
+
+
+def _plain_mapping(
+    node: yaml.MappingNode, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]
+) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        place = Place(file, key_node.start_mark.line + 1)
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+            faults.append(str(InputError.at(*place, "a key should be plain text")))
+            continue
+        name = str(key_node.value)
+        if name in data:
+            first = places[(*keys, name)].line
+            faults.append(str(InputError.at(*place, f"'{dotted((*keys, name))}' stands twice, first in line {first}; keep one")))
+            continue
+        places[(*keys, name)] = place
+        data[name] = _plain(value_node, (*keys, name), file, places, faults)
+    return data
+
+
+def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[str]) -> Any:
+    """`value` as `hint` asks for it; a fault is noted, and the value then stands for nothing."""
+
+    def wrong(expected: str, mend: str = "") -> None:
+        got = f"'{dotted(keys)}' should be {expected}, got {_kind(value)}{f' ({mend})' if mend else ''}"
+        faults.append(document.fault(keys, got))
+
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _build_union(document, keys, value, args, faults)
+    if origin is Literal:
+        if value not in args or isinstance(value, bool) != any(value is arg for arg in args if isinstance(arg, bool)):
+            known = ", ".join(str(arg) for arg in args)
+            near = did_you_mean(value, map(str, args)) if isinstance(value, str) else ""
+            wrong(f"one of {known}", _yaml_boolean(value) or (near[2:] if near.startswith("; did") else ""))
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build_section(document, keys, value, hint, faults)
+    if origin in (tuple, list):
+        if not isinstance(value, list):
+            wrong("a list", "write [one, two], or a line '- one' for each")
+            return ()
+        return tuple(_build(document, (*keys, i), item, args[0], faults) for i, item in enumerate(value))
+    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        if not isinstance(value, dict):
+            wrong("a section of 'key: value' lines")
+            return {}
+        return {name: _build(document, (*keys, name), item, args[1], faults) for name, item in value.items()}
+    if hint is str:
+        if not isinstance(value, str):
+            wrong("text", _yaml_boolean(value) or ("write it in quotes" if value is not None else "nothing stands there"))
+        return value
+    if hint is bool:
+        if not isinstance(value, bool):
+            wrong("true or false")
+        return value
+    if hint is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            wrong("a whole number", _number_mend(value))
+        return value
+    if hint is float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            wrong("a number", _number_mend(value))
+            return value
+        return float(value)
+    assert False, f"no reading for the type {hint} of {dotted(keys)}"  # noqa: B011  (a slip of ours)
+
+
+def _build_union(document: Document, keys: Keys, value: Any, args: tuple[Any, ...], faults: list[str]) -> Any:
+    if value is None and type(None) in args:
+        return None
+    kinds = [arg for arg in args if arg is not type(None)]
+    for kind in kinds[:-1]:
+        tried: list[str] = []
+        built = _build(document, keys, value, kind, tried)
+        if not tried:
+            return built
+        # A section that is wrong inside should be reported for what is wrong inside, not as "no text".
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            faults += tried
+            return None
+    return _build(document, keys, value, kinds[-1], faults)
+
+
+def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults: list[str]) -> Any:
+    if not isinstance(value, dict):
+        message = f"'{dotted(keys)}' should be a section of 'key: value' lines, got {_kind(value)}"
+        faults.append(document.fault(keys, message))
+        return None
+    hints = get_type_hints(cls)
+    fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init}
+    known = {key: field for key, field in fields.items() if "filled_with" not in field.metadata}
+    before = len(faults)
+    for key in value:
+        if key not in known:
+            inside = f" in '{dotted(keys)}'" if keys else ""
+            faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
+    built: dict[str, Any] = {}
+    for key, field in fields.items():
+        filled_with = field.metadata.get("filled_with")
+        if filled_with == "line":
+            built[field.name] = document.place(keys).line or 0
+        elif filled_with == "file":
+            built[field.name] = document.file
+        elif key in value:
+            built[field.name] = _build(document, (*keys, key), value[key], hints[field.name], faults)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            faults.append(document.fault(keys, f"'{dotted((*keys, key))}' is missing"))
+    if len(faults) > before:
+        return None
+    try:
+        return cls(**built)
+    except ValueError as fault:  # the section's own checks, in its __post_init__
+        named = re.match(r"'?([A-Za-z_]+)'?", str(fault))
+        inner = (*keys, named[1]) if named and named[1] in value else keys
+        for line in str(fault).splitlines():
+            faults.append(document.fault(inner, f"in '{dotted(keys)}': {line}" if keys else line))
+        return None
+
+
+def fail(document: Document, keys: Keys, message: str, error: type[InputError]) -> NoReturn:
+    """Raise `error` for a value of the document."""
+    raise error(document.fault(keys, message))
+
+
+def _kind(value: Any) -> str:
+    """What stands there, in a user's words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"text '{value if len(value) <= 60 else value[:57] + '...'}'"
+    if isinstance(value, (int, float)):
+        return f"number {value}"
+    return "a list" if isinstance(value, list) else "a section"
+
+
+def _yaml_boolean(value: Any) -> str:
+    return "YAML reads yes, no, on and off as true and false; write it in quotes" if isinstance(value, bool) else ""
+
+
+def _number_mend(value: Any) -> str:
+    """How to write a number that YAML 1.1 takes for text: it wants a point, and a sign in the exponent."""
+    match = re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", value) if isinstance(value, str) else None
+    if match:
+        digits, point, sign, power = match.groups()
+        return f"YAML reads {value} as text; write {digits}{point if point and point != '.' else '.0'}e{sign or '+'}{power}"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+", value):
+        return "take the quotes away"
+    return ""
+
+
+_SCALARS = yaml.constructor.SafeConstructor()
