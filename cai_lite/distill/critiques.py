@@ -1,0 +1,62 @@
+"""critique: ask the teacher of each candidate whether it keeps the principles drawn for its prompt, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.base import ChatModel
+from cai_lite.constitution import Constitution, Principle, draw
+from cai_lite.distill.reading import PARSER, fault, first_word, spoken
+from cai_lite.distill.wording import fill_reply, wording_of
+from cai_lite.ledger import Run
+from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sampling, Violated, digest
+
+_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
+
+
+def critique(teacher: ChatModel, candidates: Sequence[Candidate], constitution: Constitution, *, principles: int = 2,
+             sampling: Sampling = _SAMPLING, run: Run | None = None, progress: Tick | None = None) -> list[Critique]:
+    """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the same)."""
+    asked = [(candidate, principle) for candidate in candidates
+             for principle in draw(constitution, candidate.prompt, principles)]
+    run = run or Run()
+    found = critique_each(teacher, asked, sampling=sampling, run=run, progress=progress)
+    run.count("critique", Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
+    return found
+
+
+def critique_each(teacher: ChatModel, asked: Sequence[tuple[Candidate, Principle]], *, sampling: Sampling = _SAMPLING, run: Run,
+                  progress: Tick | None = None, stage: str = "critique") -> list[Critique]:
+    """One critique per (candidate, principle), in order."""
+    wording = wording_of(teacher.wording)
+    requests = [Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked]
+    replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
+    rows = []
+    for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
+        # A critique that was cut by the token limit has said its verdict first: that much can be read.
+        said = None if fault(reply) not in (None, "cut") else first_word(reply.text, (wording.keeps, wording.breaks))
+        violated: Violated = "unreadable" if said is None else "no" if said == wording.keeps else "yes"
+        rows.append(Critique(key=digest("critique", PARSER, candidate.key, request.key(teacher.digest)), candidate=candidate,
+                             principle=principle.id, text=spoken(reply.text), violated=violated))
+    run.keep_rows("critique", ((row.key, row.parents, {"principle": row.principle, "violated": row.violated, "text": row.text})
+                               for row in rows))
+    return rows
+
+
+def examples_text(principle: Principle) -> str:
+    """The principle's examples as few-shots, or nothing."""
+    return "".join(f"Example: {e.prompt}\nKeeps it: {e.good}\nBreaks it: {e.bad}\n" for e in principle.examples)
+
+
+def told(teacher: ChatModel, text: str) -> Messages:
+    """A task for the teacher, under the system message of its wording, if it has one."""
+    system = wording_of(teacher.wording).system
+    return (Message("system", system), Message("user", text)) if system else (Message("user", text),)
+
+
+def _request(teacher: ChatModel, candidate: Candidate, principle: Principle) -> Messages:
+    return told(teacher, fill_reply(wording_of(teacher.wording).critique, candidate, principle=principle.text,
+                                    examples=examples_text(principle),
+                                    guide=f"{principle.critique}\n" if principle.critique else ""))

@@ -1,0 +1,76 @@
+"""pair: preference pairs out of verdicts, and only out of verdicts that could be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from cai_lite.ledger import Run
+from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
+
+
+def pair(verdicts: Sequence[Verdict], *, min_margin: float = 0.0, soft_labels: bool = True, clamp: float = 1.0,
+         per_prompt: int | None = None, run: Run | None = None) -> list[PreferencePair]:
+    """One pair per comparison whose verdicts, weighed together, favour one side by at least `min_margin`.
+
+    Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and the
+    principle that moved it most gives its name. `min_margin` holds before clamping; `clamp` bounds the label alone.
+    `per_prompt`: at most so many pairs of a prompt and rule, the widest margins first. `soft_labels=False` makes every label 1.
+    """
+    run = run or Run()
+    counts = Counter[str]()
+    joined: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.p_first is None:
+            counts[verdict.choice] += 1  # a fault is never a verdict
+            continue
+        joined.setdefault((verdict.rule, verdict.first.key, verdict.second.key), []).append(verdict)
+    found: dict[tuple[str, str], list[PreferencePair]] = {}
+    for group in joined.values():
+        p_first = sum(v.weight * v.p_first for v in group if v.p_first is not None) / sum(v.weight for v in group)
+        margin = abs(p_first - 0.5)
+        if margin <= 0 or margin < min_margin:
+            counts["flipped with the order" if all(v.flipped for v in group) else "margin too small"] += 1
+            continue
+        made = _pair(group, p_first, margin, soft_labels, clamp)
+        found.setdefault((group[0].rule, group[0].first.prompt.key), []).append(made)
+    pairs: dict[str, PreferencePair] = {}
+    for of_prompt in found.values():
+        widest = sorted(of_prompt, key=lambda row: (-row.margin, row.key))
+        kept = widest[:per_prompt]
+        counts["more than wanted of a prompt"] += len(widest) - len(kept)
+        for row in kept:
+            same = digest(row.prompt, row.chosen, row.rejected)
+            if same in pairs:
+                counts["duplicate"] += 1
+            pairs.setdefault(same, row)
+    rows = list(pairs.values())
+    run.count("pair", {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
+    run.keep_rows("pair", ((row.key, row.parents, {"principle": row.principle, "p_chosen": row.p_chosen, "margin": row.margin,
+                                                   "rule": row.rule}) for row in rows))
+    return rows
+
+
+def _pair(group: Sequence[Verdict], p_first: float, margin: float, soft_labels: bool, clamp: float) -> PreferencePair:
+    first, second = group[0].first, group[0].second
+    chosen, rejected = (first, second) if p_first > 0.5 else (second, first)
+    towards = 1.0 if p_first > 0.5 else -1.0
+    most = max(group, key=lambda v: (towards * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
+    return PreferencePair(
+        key=digest("pair", [v.key for v in group], soft_labels, clamp), prompt=first.prompt.messages,
+        chosen=_said(chosen), rejected=_said(rejected), principle=most.principle,
+        p_chosen=min(0.5 + margin, clamp) if soft_labels else 1.0, margin=margin, rule=group[0].rule,
+        family=first.prompt.family, parents=(chosen.key, rejected.key, *(v.key for v in group)),
+        evidence={"chosen_by": chosen.author, "rejected_by": rejected.author, "verdicts": [_evidence(v, p_first) for v in group]})
+
+
+def _said(candidate: Candidate) -> tuple[Message, ...]:
+    return (Message("assistant", candidate.text),)
+
+
+def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
+    """One verdict, seen from the chosen side."""
+    p = verdict.p_first if verdict.p_first is not None else 0.5
+    return {"principle": verdict.principle, "p_chosen": round(p if p_first > 0.5 else 1 - p, 6), "judge": verdict.judge,
+            "order": verdict.order, "flipped": verdict.flipped, "text": verdict.text}
