@@ -164,7 +164,7 @@ def _draw(logits_BV: Any, asked: list[Request], uniform: list[float]) -> list[in
     if all(request.sampling.temperature == 0 for request in asked):
         return list(logits_BV.argmax(-1).tolist())
     temperature_B = logits_BV.new_tensor([request.sampling.temperature or 1.0 for request in asked])
-    sorted_BV, ids_BV = (logits_BV / temperature_B[:, None]).softmax(-1).sort(-1, descending=True, stable=True)
+    sorted_BV, ids_BV = (logits_BV / temperature_B[:, None]).softmax(-1).sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(-1) - sorted_BV
     top_p_B = logits_BV.new_tensor([request.sampling.top_p for request in asked])
     kept_BV = torch.where(before_BV < top_p_B[:, None], sorted_BV, 0.0)

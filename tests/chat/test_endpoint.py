@@ -1,0 +1,120 @@
+"""Against a real HTTP server on this machine that misbehaves on request."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cai_lite.chat import open_model
+from cai_lite.chat.asking import ask
+from cai_lite.errors import ChatError, ModelError
+from cai_lite.ledger import Run
+from cai_lite.records import Message, Request, Sampling
+
+
+def completion(text, finish="stop", logprobs=None):
+    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m",
+            "choices": [{"index": 0, "finish_reason": finish, "logprobs": logprobs, "message": {"role": "assistant", "content": text}}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+
+
+@pytest.fixture
+def server():
+    """Answers by `behave(text, attempt) -> (status, headers, body)`; `seen` counts attempts per text."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            owner.bodies.append(body)
+            owner.keys.add(self.headers.get("authorization"))
+            text = body["messages"][-1]["content"]
+            with owner.lock:
+                owner.seen[text] = owner.seen.get(text, 0) + 1
+            status, headers, answer = owner.behave(text, owner.seen[text])
+            data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {"content-type": "application/json", "content-length": str(len(data)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    owner = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    owner.lock, owner.seen, owner.bodies, owner.keys = threading.Lock(), {}, [], set()
+    owner.url = f"http://127.0.0.1:{owner.server_port}/v1"
+    owner.behave = lambda text, attempt: (200, {}, completion(text.upper()))
+    thread = threading.Thread(target=owner.serve_forever, daemon=True)
+    thread.start()
+    yield owner
+    owner.shutdown()
+    owner.server_close()
+    thread.join()
+
+
+def requests(*texts, **more):
+    return [Request(messages=(Message("user", text),), sampling=Sampling(max_tokens=8), **more) for text in texts]
+
+
+def test_many_calls_come_back_in_order(server):
+    texts = [f"t{i}" for i in range(40)]
+    replies = ask(open_model(server.url, model="m"), requests(*texts), run=Run(), stage="s")
+    assert [reply.text for reply in replies] == [text.upper() for text in texts]
+    assert replies[0].tokens_in == 5
+
+
+@pytest.mark.parametrize("fault", [(429, {"retry-after": "0"}, {}), (503, {"retry-after": "0"}, {}), (200, {"retry-after": "0"}, "<html>")])
+def test_a_passing_fault_is_tried_again(server, fault):
+    server.behave = lambda text, attempt: fault if attempt == 1 else (200, {}, completion("fine"))
+    reply = ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")[0]
+    assert (reply.text, reply.attempts) == ("fine", 2)
+
+
+def test_a_lasting_fault_is_counted_as_failed_and_its_neighbours_go_on(server):
+    server.behave = lambda text, attempt: (500, {}, {}) if text == "bad" else (200, {}, completion("fine"))
+    model = open_model(server.url, model="m")
+    model._deadline = 0.2
+    bad, good = ask(model, requests("bad", "good"), run=Run(), stage="s")
+    assert (bad.outcome, bad.fault, good.outcome) == ("failed", "HTTP 500", "ok")
+
+
+@pytest.mark.parametrize(("status", "mend"), [(401, "OPENAI_API_KEY"), (404, "/v1"), (400, "context length")])
+def test_a_wrong_key_model_or_request_fails_at_once_with_the_mend(server, status, mend, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    server.behave = lambda text, attempt: (status, {}, {"error": {"message": "no"}})
+    with pytest.raises(ChatError, match=mend) as caught:
+        ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")
+    assert server.seen == {"a": 1}
+    assert "sk-secret" not in str(caught.value)
+    assert server.keys == {"Bearer sk-secret"}
+
+
+@pytest.mark.parametrize(("body", "outcome"), [
+    (completion("half a", "length"), "cut"), (completion(None), "empty"), (completion("", "content_filter"), "refused")])
+def test_answers_that_are_none_are_named(server, body, outcome):
+    server.behave = lambda text, attempt: (200, {}, body)
+    assert ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")[0].outcome == outcome
+
+
+def test_option_log_probs_are_read_where_told_and_absent_where_ignored(server):
+    told = {"content": [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": [
+        {"token": "A", "logprob": -0.1, "bytes": None}, {"token": " B", "logprob": -2.5, "bytes": None}]}]}
+    server.behave = lambda text, attempt: (200, {}, completion("A", logprobs=told if text == "told" else None))
+    model = open_model(server.url, model="m")
+    one, other = ask(model, requests("told", "ignored", options=("A", "B")), run=Run(), stage="s")
+    assert one.log_probs == {"A": -0.1, "B": -2.5}
+    assert other.log_probs is None and other.text == "A"
+
+
+def test_the_key_is_in_no_file_of_the_run(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-secret-7")
+    with Run(tmp_path) as run:
+        ask(open_model(server.url, model="m", api_key_env="MY_KEY"), requests("a"), run=run, stage="s")
+    assert not [file for file in tmp_path.iterdir() if b"sk-secret-7" in file.read_bytes()]
+
+
+def test_a_url_needs_a_model_name():
+    with pytest.raises(ModelError, match="which model"):
+        open_model("http://localhost:1/v1")

@@ -1,0 +1,101 @@
+"""The decoding loop against transformers' own `generate`, and against itself in other batches."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from cai_lite.chat import open_model
+from cai_lite.chat.asking import ask
+from cai_lite.chat.local import _draw, _option_log_probs
+from cai_lite.errors import ModelError
+from cai_lite.ledger import Run
+from cai_lite.records import Message, Request, Sampling, dicts_of
+
+TEMPLATE = "{% for m in messages %}<s>{{ m['role'][0] }}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<s>a{% endif %}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny random Llama over bytes; sharp enough (large weights) that greedy choices are clear."""
+    path = tmp_path_factory.mktemp("tiny")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(["<s>", "</s>", *letters])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(vocab_size=258, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, initializer_range=0.5, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    LlamaForCausalLM(config).save_pretrained(path)
+    return path
+
+
+def requests(n, **sampling):
+    return [Request(messages=(Message("user", "ab" * (i + 1)),), sampling=Sampling(**sampling), index=i) for i in range(n)]
+
+
+def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(folder):
+    handle = open_model(str(folder))
+    model, tokenizer = handle.opened()
+    asked = requests(5, temperature=0, max_tokens=12)
+    for request, reply in zip(asked, ask(handle, asked, run=Run(), stage="s"), strict=True):
+        text = tokenizer.apply_chat_template(dicts_of(request.messages), tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
+        assert reply.text == tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True).strip()
+
+
+def test_a_sample_depends_on_its_request_not_on_its_company(folder):
+    handle = open_model(str(folder))
+    asked = requests(6, temperature=1.0, max_tokens=10)
+    together = ask(handle, asked, run=Run(), stage="s")
+    alone = [ask(handle, [request], run=Run(), stage="s")[0] for request in asked]
+    assert [reply.text for reply in together] == [reply.text for reply in alone]
+    assert len({reply.text for reply in together}) > 1
+
+
+def test_sampling_follows_the_softmax():
+    """10,000 uniform numbers on a grid must hit each token in proportion to its probability."""
+    logits = torch.tensor([0.3, -1.0, 2.0, 0.5])
+    request = Request(messages=(), sampling=Sampling(temperature=0.7))
+    grid = [(i + 0.5) / 10000 for i in range(10000)]
+    drawn = torch.tensor(_draw(logits.repeat(10000, 1), [request] * 10000, grid))
+    share = torch.bincount(drawn, minlength=4) / 10000
+    assert torch.allclose(share, (logits / 0.7).softmax(-1), atol=2e-4)
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_it():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    request = Request(messages=(), sampling=Sampling(temperature=1.0, top_p=0.75))
+    drawn = {_draw(logits, [request], [u / 100])[0] for u in range(100)}
+    assert drawn == {0, 1}
+
+
+def test_option_log_probs_are_the_first_tokens_own(folder):
+    _, tokenizer = open_model(str(folder)).opened()
+    logits = torch.randn(258)
+    found = _option_log_probs(tokenizer, logits, ("A", "B"))
+    log_probs = logits.log_softmax(-1)
+    # A letter and its capital are the same letter here; a blank before it is a token of its own that belongs to neither.
+    assert found["A"] == pytest.approx(float(log_probs[tokenizer.convert_tokens_to_ids("A")]), abs=1e-5)
+    assert found["B"] == pytest.approx(float(log_probs[tokenizer.convert_tokens_to_ids("B")]), abs=1e-5)
+
+
+def test_options_that_begin_alike_have_no_first_token_verdict(folder):
+    _, tokenizer = open_model(str(folder)).opened()
+    assert _option_log_probs(tokenizer, torch.randn(258), ("yes", "yep")) is None
+
+
+@pytest.mark.parametrize(("where", "says"), [("./nowhere", "no such folder"), ("embedded:taecher", "embedded:teacher"),
+                                             ("/", "config.json")])
+def test_a_model_that_is_not_there_is_a_clear_error(where, says):
+    with pytest.raises(ModelError, match=says):
+        open_model(where)
+
+
+def test_a_hub_id_without_network_or_cache_is_a_clear_error():
+    with pytest.raises(ModelError, match="nobody/nothing"):
+        open_model("nobody/nothing").opened()
