@@ -63,12 +63,11 @@ def fill_reply(template: str, candidate: Candidate, **values: str) -> str:
 SHORT = Wording(
     name="short",
     system="",
-    follow="{principles}",
-    critique="User: {prompt}\nReply: {reply}\nDoes the reply keep this rule? Say yes or no, then why.\nRule: {principle}",
-    revise="User: {prompt}\nReply: {reply}\nRewrite the reply so that it keeps this rule.\nRule: {principle}",
-    pointwise="User: {prompt}\nReply: {reply}\nDoes the reply keep this rule? Say yes or no, then why.\nRule: {principle}",
-    pairwise="User: {prompt}\nReply A: {first}\nReply B: {second}\n"
-    "Which reply keeps this rule better? Say A or B.\nRule: {principle}",
+    follow="Rules:\n{principles}",
+    critique="User: {prompt}\nReply: {reply}\nIs this rule kept? {principle}",
+    revise="User: {prompt}\nReply: {reply}\nRewrite it for this rule: {principle}",
+    pointwise="User: {prompt}\nReply: {reply}\nIs this rule kept? {principle}",
+    pairwise="User: {prompt}\nReply A: {first}\nReply B: {second}\nA or B for this rule? {principle}",
     keeps="yes",
     breaks="no",
     first="A",

@@ -1,0 +1,237 @@
+"""Trains the embedded models from the toy world: `python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR]`.
+
+Both learn by next-token loss on the conversations of `tasks.py`, on the CPU, in float32. The same seed gives the same
+models on the same machine. Teacher: about half an hour on two cores; student: about five minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from cai_lite.distill.wording import SHORT
+from cai_lite.embedded import FOLDER
+from cai_lite.embedded.muon import Muon
+from cai_lite.embedded.tasks import Example, student_example, teacher_example
+from cai_lite.errors import ModelError
+
+PAD, BEGIN, END = "<pad>", "<s>", "</s>"
+ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+# The prompt of a conversation is always a prefix of its tokens: the assistant's reply stands behind a token of its own.
+CHAT_TEMPLATE = (
+    "{{ '<s>' }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+VOCABULARY = 2048
+CONTEXT = 512
+TOKENIZER_EXAMPLES = 12_000
+
+# Weights in the loss: the decision token, the rest of a reply, and what the model is given to read.
+DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 8.0, 1.0, 0.1
+# Examples are drawn in pools and sorted by length within one, so that little is padded.
+POOL_BATCHES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How one model is made. `tokens`: of a batch, padding included."""
+
+    width: int
+    layers: int
+    heads: int
+    steps: int
+    draw: Callable[[random.Random, float], Example]
+    tokens: int = 1536
+    matrix_lr: float = 0.02
+    other_lr: float = 6e-3
+
+
+class Batch(NamedTuple):
+    """Token ids and their weights in the loss, shape [B, T], padded on the right with weight 0."""
+
+    ids_BT: Tensor
+    weights_BT: Tensor
+
+
+PLANS = {
+    "teacher": Plan(width=160, layers=4, heads=5, steps=5000, draw=teacher_example),
+    "student": Plan(width=128, layers=3, heads=4, steps=1600, draw=lambda rng, progress: student_example(rng)),
+}
+
+
+def make(name: str, out: Path, *, seed: int = 0, plan: Plan | None = None, tokenizer: Tokenizer | None = None) -> None:
+    """Train one model and write it, with its tokenizer, to `out/name`."""
+    plan = plan or PLANS[name]
+    tokenizer = tokenizer or make_tokenizer(seed)
+    chat = chat_tokenizer(tokenizer)
+    model = train(plan, tokenizer, seed=seed, label=name)
+    folder = out / name
+    # Half precision on disk; the configuration asks for float32, so that the model opens as it was trained.
+    model.half().save_pretrained(folder)
+    config = LlamaConfig.from_pretrained(folder)
+    config.dtype = torch.float32
+    config.save_pretrained(folder)
+    chat.save_pretrained(folder)
+
+
+def make_tokenizer(seed: int, vocabulary: int = VOCABULARY, examples: int = TOKENIZER_EXAMPLES) -> Tokenizer:
+    """A byte-level BPE over the texts of both models. It holds every byte, so no character is ever lost."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, BEGIN, END, *ROLES.values()],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(random.Random(f"tokenizer {seed}"), examples), trainer)
+    return tokenizer
+
+
+def chat_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """The tokenizer as transformers has it, with the chat template."""
+    chat = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PAD,
+        clean_up_tokenization_spaces=False,
+        model_max_length=CONTEXT,
+        extra_special_tokens=list(ROLES.values()),
+    )
+    chat.chat_template = CHAT_TEMPLATE
+    return chat
+
+
+def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(_config(plan, tokenizer))
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = Muon(matrices, plan.matrix_lr)
+    adam = torch.optim.AdamW(others, lr=plan.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    batches = _batches(plan, tokenizer, random.Random(f"{label} {seed}"))
+    begun, shown = time.monotonic(), 0.0
+    for step, batch in zip(range(plan.steps), batches, strict=False):
+        share = _share(step / plan.steps)
+        adam.param_groups[0]["lr"] = plan.other_lr * share
+        loss = _loss(model, batch)
+        loss.backward()
+        muon.step(share)
+        adam.step()
+        model.zero_grad(set_to_none=True)
+        shown = loss.item() if not step else 0.98 * shown + 0.02 * loss.item()
+        if (step + 1) % 100 == 0 or step + 1 == plan.steps:
+            print(f"{label} {step + 1}/{plan.steps} loss {shown:.3f} {time.monotonic() - begun:.0f} s", flush=True)
+    return model.eval()
+
+
+def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[float]]:
+    """The tokens of an example, as the chat template renders it, and the weight of each in the loss."""
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    token = tokenizer.token_to_id
+    given = [token(BEGIN)]
+    for role, text in (("system", example.system), ("user", example.user)):
+        given += [token(ROLES[role]), *ids(text)] if text else []
+    if example.user:
+        given.append(token(ROLES["assistant"]))
+    reply = [*ids(example.reply), token(END)]
+    decision = DECISION_WEIGHT if example.decides else REPLY_WEIGHT
+    return given + reply, [GIVEN_WEIGHT] * len(given) + [decision] + [REPLY_WEIGHT] * (len(reply) - 1)
+
+
+def _config(plan: Plan, tokenizer: Tokenizer) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=plan.width,
+        intermediate_size=plan.width * 8 // 3 // 16 * 16,
+        num_hidden_layers=plan.layers,
+        num_attention_heads=plan.heads,
+        num_key_value_heads=plan.heads,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.token_to_id(BEGIN),
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+    )
+
+
+def _share(progress: float) -> float:
+    """The share of the learning rate: a short rise, then a straight fall to zero."""
+    return min(1.0, progress / 0.02 + 0.02, (1 - progress) / 0.75)
+
+
+def _loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
+    """Mean loss in nats over the weighted tokens of a batch."""
+    # No attention mask: the padding stands on the right, where a causal model cannot look.
+    logits = model(input_ids=batch.ids_BT[:, :-1], use_cache=False).logits
+    nats = F.cross_entropy(logits.flatten(0, 1), batch.ids_BT[:, 1:].flatten(), reduction="none")
+    weights = batch.weights_BT[:, 1:].flatten()
+    return (nats * weights).sum() / weights.sum()
+
+
+def _batches(plan: Plan, tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
+    """Batches of examples of nearly one length, at most `plan.tokens` tokens each, in random order, for ever."""
+    done = 0
+    while True:
+        rows: list[tuple[list[int], list[float]]] = []
+        while sum(len(ids) for ids, _ in rows) < POOL_BATCHES * plan.tokens:
+            rows.append(encode(tokenizer, plan.draw(rng, done / plan.steps)))
+        rows.sort(key=lambda row: len(row[0]))
+        groups: list[list[tuple[list[int], list[float]]]] = [[]]
+        for row in rows:
+            if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > plan.tokens:
+                groups.append([])
+            groups[-1].append(row)
+        rng.shuffle(groups)
+        done += len(groups)
+        yield from map(_padded, groups)
+
+
+def _padded(rows: list[tuple[list[int], list[float]]]) -> Batch:
+    def tensor(column: list[Any]) -> Tensor:
+        return torch.nn.utils.rnn.pad_sequence([torch.tensor(values) for values in column], batch_first=True)
+
+    return Batch(tensor([ids for ids, _ in rows]), tensor([weights for _, weights in rows]))
+
+
+def _texts(rng: random.Random, examples: int) -> Iterator[str]:
+    """What the tokenizer learns from: both models' texts, and each decision word as a text of its own."""
+    for number in range(examples):
+        example = teacher_example(rng, number / examples) if number % 2 else student_example(rng)
+        yield from (example.system, example.user, example.reply)
+        yield from (SHORT.keeps, SHORT.breaks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", choices=sorted(PLANS), help="make one of the two models")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="where the model folders go")
+    chosen = parser.parse_args()
+    torch.use_deterministic_algorithms(True)
+    tokenizer = make_tokenizer(chosen.seed)
+    if any(tokenizer.token_to_id(word) is None for word in (SHORT.keeps, SHORT.breaks)):
+        raise ModelError("the tokenizer has no single token for a decision word; raise VOCABULARY")
+    for name in [chosen.only] if chosen.only else PLANS:
+        make(name, chosen.out, seed=chosen.seed, tokenizer=tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What the two models learn, as conversations. The teacher's are worded as `distill/wording.py` SHORT words them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cai_lite.distill.wording import SHORT, fill
+from cai_lite.embedded.grammar import (
+    DOMAINS,
+    Ask,
+    Reply,
+    Sentence,
+    draw_ask,
+    draw_neutral,
+    draw_poles,
+    draw_reply,
+    draw_sentence,
+    keeps,
+    text_of,
+)
+from cai_lite.embedded.world import Rule, side_of
+
+INVENTED = 0.1
+# The student's habits: each rule is kept with this probability.
+STUDENT_GOOD = 0.46
+# Share of the teacher's input texts in which a word is lost, as in the slips of a small model.
+SLIPS = 0.12
+# The constitution's own text is the wording that counts: it is drawn this often.
+OWN_WORDING = 0.35
+UNCHANGED = 0.12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A conversation that ends with the reply to learn. Without `user` it is plain text.
+
+    `decides`: the reply's first token is a decision, and weighs more than the rest.
+    """
+
+    reply: str
+    user: str = ""
+    system: str = ""
+    decides: bool = False
+
+
+def teacher_example(rng: random.Random, progress: float) -> Example:
+    """One task of the teacher. `progress`: 0 to 1, how far the training is: short verdicts come first."""
+    tasks = EARLY if progress < CURRICULUM_ENDS else LATE
+    task = rng.choices(list(tasks), list(tasks.values()))[0]
+    domain = DOMAINS[rng.choice(list(DOMAINS))]
+    return task(draw_ask(domain, rng, invented=INVENTED), rng)
+
+
+def student_example(rng: random.Random) -> Example:
+    """A prompt with a reply of mixed habits, or now and then plain neutral text of the domain."""
+    domain = DOMAINS[rng.choice(list(DOMAINS))]
+    ask = draw_ask(domain, rng, invented=INVENTED)
+    if rng.random() < PLAIN_TEXT:
+        return Example(reply=neutral_text(ask, rng))
+    return Example(user=ask.text, reply=text_of(draw_reply(ask, draw_poles(ask, rng, good=STUDENT_GOOD), rng)))
+
+
+def neutral_text(ask: Ask, rng: random.Random) -> str:
+    """Three different neutral sentences about one prompt's words."""
+    sentences: dict[str, None] = {}
+    while len(sentences) < 3:
+        sentences[draw_neutral(ask, rng).text] = None
+    return " ".join(sentences)
+
+
+def short_verdict(ask: Ask, rng: random.Random) -> Example:
+    """Is the rule kept by a reply of one or two sentences?"""
+    rule, good = rng.choice(ask.rules), rng.random() < 0.5
+    other = rng.choice(ask.rules)
+    poles = {rule.id: good} | ({other.id: rng.random() < 0.5} if other != rule else {})
+    said = [draw_sentence(ask, each, poles[each.id], rng) for each in ask.rules if each.id in poles]
+    reply = tuple(sentence for sentence in said if sentence)
+    return _verdict(ask, rule, reply or (draw_neutral(ask, rng),), rng)
+
+
+def verdict(ask: Ask, rng: random.Random) -> Example:
+    """Is the rule kept by a whole reply?"""
+    rule = rng.choice(ask.rules)
+    poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < 0.5}
+    return _verdict(ask, rule, draw_reply(ask, poles, rng), rng)
+
+
+def revision(ask: Ask, rng: random.Random) -> Example:
+    """The same reply with one rule mended; unchanged where it was kept."""
+    rule = rng.choice(ask.rules)
+    poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < UNCHANGED}
+    reply = draw_reply(ask, poles, rng)
+    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=_wording(rule, rng))
+    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)))
+
+
+def short_revision(ask: Ask, rng: random.Random) -> Example:
+    """A revision of a reply that speaks of two rules only."""
+    rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
+    reply = draw_reply(ask, {other.id: rng.random() < 0.5} | {rule.id: rng.random() < UNCHANGED}, rng)
+    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=_wording(rule, rng))
+    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)))
+
+
+def mended(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Reply:
+    """The reply with the rule's bad sentence replaced, or the missing one put in its place in the order."""
+    if keeps(rule, reply):
+        return reply
+    good = draw_sentence(ask, rule, True, rng, silence=False)
+    assert good is not None
+    if any(sentence.rule == rule.id for sentence in reply):
+        return tuple(good if sentence.rule == rule.id else sentence for sentence in reply)
+    order = [each.id for each in ask.rules]
+    place = sum(_rank(sentence, order) < order.index(rule.id) for sentence in reply)
+    return (*reply[:place], good, *reply[place:])
+
+
+def answer(ask: Ask, rng: random.Random) -> Example:
+    """A good answer, with the rules in the system message or without."""
+    reply = text_of(draw_reply(ask, draw_poles(ask, rng, good=1.0), rng))
+    if rng.random() < 0.5:
+        return Example(user=ask.text, reply=reply)
+    rules = rng.sample(ask.rules, rng.choice((1, 2, len(ask.rules))))
+    bullet = rng.choice(("", "- "))
+    system = fill(SHORT.follow, principles="\n".join(bullet + _wording(rule, rng) for rule in rules))
+    return Example(system=system, user=ask.text, reply=reply)
+
+
+def comparison(ask: Ask, rng: random.Random) -> Example:
+    """Which of two short replies keeps the rule?"""
+    rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
+    first_is_better = rng.random() < 0.5
+    replies = []
+    for good in (first_is_better, not first_is_better):
+        replies.append(text_of(draw_reply(ask, {other.id: rng.random() < 0.5} | {rule.id: good}, rng)))
+    user = fill(SHORT.pairwise, prompt=ask.text, first=replies[0], second=replies[1], principle=_wording(rule, rng))
+    return Example(user=user, reply=SHORT.first if first_is_better else SHORT.second, decides=True)
+
+
+Task = Callable[[Ask, random.Random], Example]
+CURRICULUM_ENDS = 0.3
+EARLY: dict[Task, float] = {short_verdict: 0.6, verdict: 0.15, short_revision: 0.2, answer: 0.05}
+LATE: dict[Task, float] = {
+    short_verdict: 0.12,
+    verdict: 0.33,
+    revision: 0.36,
+    short_revision: 0.08,
+    answer: 0.08,
+    comparison: 0.03,
+}
+PLAIN_TEXT = 0.12
+
+
+def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Example:
+    good = keeps(rule, reply)
+    said = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
+    reason = f'it says "{said}"' if said else ("nothing against it." if good else "it is missing.")
+    text = _with_slips(text_of(reply), rng)
+    user = fill(SHORT.pointwise, prompt=ask.text, reply=text, principle=_wording(rule, rng))
+    return Example(user=user, reply=f"{SHORT.keeps if good else SHORT.breaks}, {reason}", decides=True)
+
+
+def _wording(rule: Rule, rng: random.Random) -> str:
+    if rng.random() < OWN_WORDING:
+        return rule.wordings[0]
+    return rng.choice(side_of(rule.wordings, "train"))
+
+
+def _with_slips(text: str, rng: random.Random) -> str:
+    """Now and then a word goes missing or stands twice."""
+    if rng.random() > SLIPS:
+        return text
+    words = text.split(" ")
+    place = rng.randrange(len(words))
+    return " ".join(words[:place] + [words[place]] * rng.choice((0, 2)) + words[place + 1 :])
+
+
+def _rank(sentence: Sentence, order: list[str]) -> float:
+    """Where a sentence stands in a reply; a neutral one stands behind the first rule."""
+    return order.index(sentence.rule) if sentence.rule in order else 0.5
