@@ -1,0 +1,90 @@
+import pytest
+
+from cai_lite.distill.comparisons import compare
+from cai_lite.distill.pairs import pair
+from cai_lite.errors import InputError
+from cai_lite.ledger import Run
+from cai_lite.records import Verdict
+
+
+@pytest.fixture
+def verdict(candidate):
+    def make(p_first, principle="kind", first="a", second="b", weight=1.0, choice=None, flipped=False, prompt=0):
+        return Verdict(key=f"{prompt}{first}{second}{principle}", first=candidate(first, prompt), second=candidate(second, prompt),
+                       principle=principle, p_first=p_first, order="both", judge="j", rule="best_over_worst", weight=weight,
+                       flipped=flipped, choice=choice or "first")
+    return make
+
+
+def test_the_likelier_side_is_chosen_and_its_probability_is_the_label(verdict):
+    row = pair([verdict(0.2)])[0]
+    assert (row.chosen[0].content, row.rejected[0].content) == ("b", "a")
+    assert (row.p_chosen, row.margin) == (pytest.approx(0.8), pytest.approx(0.3))
+
+
+def test_no_pair_is_made_of_a_fault(verdict):
+    run = Run()
+    assert pair([verdict(None, choice="failed"), verdict(None, choice="unreadable", first="c")], run=run) == []
+    assert run.counts()["pair"] == {"pairs": 0, "failed": 1, "unreadable": 1}
+
+
+def test_principles_of_one_comparison_are_weighed_together(verdict):
+    """(3 * .9 + 1 * .3) / 4 = .75; the first principle moved it most."""
+    row = pair([verdict(0.9, "kind", weight=3.0), verdict(0.3, "short")])[0]
+    assert (row.p_chosen, row.principle) == (pytest.approx(0.75), "kind")
+    assert [v["p_chosen"] for v in row.evidence["verdicts"]] == [0.9, 0.3]
+
+
+def test_the_margin_is_filtered_before_the_label_is_clamped(verdict):
+    rows = pair([verdict(0.95)], min_margin=0.4, clamp=0.6)
+    assert (rows[0].p_chosen, rows[0].margin) == (0.6, pytest.approx(0.45))
+
+
+def test_small_margins_ties_and_flips_are_counted(verdict):
+    run = Run()
+    pair([verdict(0.55), verdict(0.5, first="c", choice="tie"), verdict(0.5, first="d", choice="tie", flipped=True)],
+         min_margin=0.1, run=run)
+    assert run.counts()["pair"] == {"pairs": 0, "margin too small": 2, "flipped with the order": 1}
+
+
+def test_of_a_prompt_the_widest_margins_are_kept(verdict):
+    run = Run()
+    rows = pair([verdict(0.6), verdict(0.99, first="c"), verdict(0.7, first="d")], per_prompt=1, run=run)
+    assert [row.chosen[0].content for row in rows] == ["c"]
+    assert run.counts()["pair"]["more than wanted of a prompt"] == 2
+
+
+def test_hard_labels_are_one(verdict):
+    assert pair([verdict(0.7)], soft_labels=False)[0].p_chosen == 1.0
+
+
+def test_a_pair_can_be_walked_back(verdict):
+    run = Run()
+    row = pair([verdict(0.9)], run=run)[0]
+    _, parents, _ = run.row(row.key)
+    assert parents == [row.parents[0], row.parents[1], "0abkind"]
+
+
+def test_best_over_worst_compares_drafts_of_one_author(candidate):
+    rows = [candidate("a"), candidate("b"), candidate("b", author="other"), candidate("c", 1)]
+    assert [(c.first.text, c.second.text) for c in compare("best_over_worst", rows)] == [("a", "b")]
+
+
+def test_teacher_over_student_compares_across_authors(candidate):
+    rows = [candidate("a", author="teacher"), candidate("b"), candidate("c")]
+    assert {(c.first.text, c.second.text) for c in compare("teacher_over_student", rows)} == {("a", "b"), ("a", "c")}
+
+
+def test_a_revision_stands_against_the_draft_it_began_as(candidate):
+    draft = candidate("a")
+    late = candidate("better", round=2, parents=(draft.key, "in between", "critique"))
+    assert [(c.first, c.second) for c in compare("revision_over_draft", [draft, late])] == [(late, draft)]
+
+
+def test_equal_texts_are_not_compared(candidate):
+    assert compare("teacher_over_student", [candidate("a"), candidate("a", author="teacher")]) == []
+
+
+def test_an_unknown_rule_is_named_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'best_over_worst'"):
+        compare("best_over_worse", [])

@@ -1,0 +1,93 @@
+import math
+
+import pytest
+
+from cai_lite.chat.scripted import ScriptedModel
+from cai_lite.distill.verdicts import judge
+from cai_lite.ledger import Run
+from cai_lite.records import Reply
+
+
+def both(candidate):
+    return [candidate("good"), candidate("bad")]
+
+
+def pairwise(script, candidate, constitution, **more):
+    run = Run()
+    model = ScriptedModel(script, wording="short")
+    verdicts = judge(model, both(candidate), constitution, rule="best_over_worst", principles=1, run=run, **more)
+    return verdicts, model, run
+
+
+def prefers_good(request):
+    """Says which of A and B is the good one, wherever it stands."""
+    return "A" if "Reply A: good" in request.messages[-1].content else "B"
+
+
+def test_both_orders_are_asked_always(candidate, constitution):
+    verdicts, model, _ = pairwise(prefers_good, candidate, constitution)
+    assert len(model.asked) == 2
+    assert (verdicts[0].choice, verdicts[0].p_first, verdicts[0].flipped) == ("first", 1.0, False)
+
+
+def test_a_judge_that_always_says_A_gives_no_preference(candidate, constitution):
+    verdicts, _, run = pairwise(lambda r: "A", candidate, constitution)
+    assert (verdicts[0].choice, verdicts[0].p_first, verdicts[0].flipped) == ("tie", 0.5, True)
+    assert run.counts()["judge best_over_worst"]["flipped with the order"] == 1
+
+
+def test_log_prob_shares_are_averaged_over_both_orders(candidate, constitution):
+    """As asked: P(A)=.9, P(B)=.1 -> .9 for first. Swapped: P(A)=.6 -> .4 for first. Mean .65, and the choice flipped."""
+    def script(request):
+        a = 0.9 if "Reply A: good" in request.messages[-1].content else 0.6
+        return Reply(text="A", log_probs={"A": math.log(a), "B": math.log(1 - a)})
+    verdicts, _, _ = pairwise(script, candidate, constitution)
+    assert verdicts[0].p_first == pytest.approx(0.65)
+    assert verdicts[0].flipped and verdicts[0].choice == "first"
+
+
+@pytest.mark.parametrize(("reply", "choice"), [
+    (Reply(text="I cannot say"), "unreadable"), (Reply(text="", outcome="failed", fault="HTTP 500"), "failed"),
+    (Reply(text="", outcome="refused"), "refused"), (Reply(text="", outcome="empty"), "unreadable")])
+def test_a_fault_in_one_order_is_never_a_verdict(candidate, constitution, reply, choice):
+    verdicts, _, _ = pairwise(lambda r: reply if "Reply A: good" in r.messages[-1].content else "B", candidate, constitution)
+    assert (verdicts[0].choice, verdicts[0].p_first) == (choice, None)
+
+
+def test_votes_are_averaged(candidate, constitution):
+    """Three votes an order: as asked A, A, B = 2/3 for first; swapped B, B, B = 1 for first; mean 5/6."""
+    def script(request):
+        if "Reply A: good" in request.messages[-1].content:
+            return "B" if request.index == 2 else "A"
+        return "B"
+    verdicts, model, _ = pairwise(script, candidate, constitution, votes=3, log_probs="never")
+    assert len(model.asked) == 6
+    assert verdicts[0].p_first == pytest.approx(5 / 6)
+
+
+def test_pointwise_takes_half_the_difference_of_the_probabilities(candidate, constitution):
+    """P(keeps) .8 for good and .3 for bad: p_first = .5 + (.8 - .3) / 2 = .75 (not sigmoid of the log-odds, .90)."""
+    def script(request):
+        p = 0.8 if "Reply: good" in request.messages[-1].content else 0.3
+        return Reply(text="yes", log_probs={"yes": math.log(p), "no": math.log(1 - p)})
+    verdicts, model, _ = pairwise(script, candidate, constitution, mode="pointwise")
+    assert verdicts[0].p_first == pytest.approx(0.75)
+    assert verdicts[0].order == "none" and len(model.asked) == 2
+
+
+def test_pointwise_without_log_probs_reads_the_word(candidate, constitution):
+    verdicts, _, _ = pairwise(lambda r: "yes" if "good" in r.messages[-1].content else "no", candidate, constitution,
+                              mode="pointwise", log_probs="never")
+    assert verdicts[0].p_first == pytest.approx(1.0)
+
+
+def test_pointwise_faults_are_named(candidate, constitution):
+    verdicts, _, _ = pairwise(lambda r: "hm", candidate, constitution, mode="pointwise", log_probs="never")
+    assert (verdicts[0].choice, verdicts[0].p_first) == ("unreadable", None)
+
+
+def test_a_verdict_is_kept_with_its_candidates_as_parents(candidate, constitution):
+    verdicts, _, run = pairwise(prefers_good, candidate, constitution)
+    kind, parents, payload = run.row(verdicts[0].key)
+    assert kind == "verdict" and parents == [verdicts[0].first.key, verdicts[0].second.key]
+    assert payload["choice"] == "first"
