@@ -1,7 +1,7 @@
 """A constitution: the written principles that a model should follow, read from YAML. Each principle knows its line.
 
-    constitution = load_constitution("medical")          # packaged, or a path to a file
-    for principle in draw(constitution, prompt, 2): ...
+constitution = load_constitution("medical")          # packaged, or a path to a file
+for principle in draw(constitution, prompt, 2): ...
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
 def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle, ...]:
     """At most `n` of the principles that apply to the prompt, drawn by weight without putting back.
 
-    Each principle gets a number from the hash of prompt and principle alone, and the n greatest are taken: a new principle or a new
-    prompt moves no other draw. Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir", keys u^(1/w).
+    Each principle gets a number from the hash of prompt and principle alone, and the n greatest are taken: a new
+    principle or a new prompt moves no other draw. Source: Efraimidis and Spirakis 2006, "Weighted random sampling with
+    a reservoir", keys u^(1/w).
     """
     apply = [principle for principle in constitution.principles if principle.applies(prompt)]
     return tuple(sorted(apply, key=lambda principle: (-_draw_key(prompt, principle), principle.id))[:n])
@@ -44,7 +45,7 @@ def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What a machine can check of a reply, beside the judge. The patterns are regular expressions, and letter case is ignored.
+    """What a machine can check of a reply, beside the judge. Patterns are regular expressions that ignore letter case.
 
     `forbid`: none may be found. `require_any`: at least one must be found. `max_words`: counted between blanks.
     """
@@ -68,7 +69,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A case for the teacher and for the linter: a scenario, a reply that keeps the principle and one that breaks it."""
+    """A case for the teacher and the linter: a scenario, a reply that keeps the principle and one that breaks it."""
 
     prompt: str
     good: str
@@ -80,9 +81,9 @@ class Example:
 class Principle:
     """One rule.
 
-    `weight`: how often it is drawn, and its share in the weighted score. `priority`: 1 wins over higher numbers in a conflict.
-    `applies_to`: prompt tags, empty for all prompts. `critique`, `revise`: its own wording of these requests, or empty.
-    `line`: where it stands in its file.
+    `weight`: how often it is drawn, and its share in the weighted score. `priority`: 1 wins over higher numbers in a
+    conflict. `applies_to`: prompt tags, empty for all prompts. `critique`, `revise`: its own wording of these requests,
+    or empty. `line`: where it stands in its file.
     """
 
     id: str
@@ -142,13 +143,22 @@ class Constitution:
         for principle in self.principles:
             if principle.id == id:
                 return principle
-        raise ConstitutionError(f"'{self.name}' has no principle '{id}'{did_you_mean(id, (p.id for p in self.principles))}")
+        raise ConstitutionError(
+            f"'{self.name}' has no principle '{id}'{did_you_mean(id, (p.id for p in self.principles))}"
+        )
 
     @property
     def digest(self) -> str:
         """Of everything the file says, but not of where it stands."""
         rules = [
-            (p.digest, p.weight, p.priority, p.applies_to, p.source, p.checks and (p.checks.forbid, p.checks.require_any, p.checks.max_words))
+            (
+                p.digest,
+                p.weight,
+                p.priority,
+                p.applies_to,
+                p.source,
+                p.checks and (p.checks.forbid, p.checks.require_any, p.checks.max_words),
+            )
             for p in self.principles
         ]
         conflicts = [(c.between, c.prefer, c.when) for c in self.conflicts]
@@ -158,7 +168,11 @@ class Constitution:
 def _faults(document: Document, constitution: Constitution) -> list[str]:
     """What no single value tells: doubles, names that nothing bears, patterns that do not compile."""
     if not constitution.principles:
-        return [document.fault(("principles",), "a constitution needs at least one principle: 'principles: [{id: ..., text: ...}]'")]
+        return [
+            document.fault(
+                ("principles",), "a constitution needs at least one principle: 'principles: [{id: ..., text: ...}]'"
+            )
+        ]
     faults: list[str] = []
     first: dict[str, int] = {}
     for i, principle in enumerate(constitution.principles):
@@ -209,4 +223,6 @@ def _draw_key(prompt: Prompt, principle: Principle) -> float:
 
 def _stripped(principle: Principle) -> Principle:
     """Block scalars of YAML end in a line break that no request should carry."""
-    return replace(principle, text=principle.text.strip(), critique=principle.critique.strip(), revise=principle.revise.strip())
+    return replace(
+        principle, text=principle.text.strip(), critique=principle.critique.strip(), revise=principle.revise.strip()
+    )

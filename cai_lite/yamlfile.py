@@ -1,7 +1,8 @@
-"""YAML files as people write them: every value keeps its place, and every fault is named with file, line, field and mend.
+"""YAML files as people write them: every value keeps its place; a fault is named with file, line, field and mend.
 
-Reading stops at `yaml.compose`, so no tag of a file can build a Python object. A file is read into a `Document` of plain data and the
-place of each value; `build` makes frozen dataclasses of it by their type hints, and reports all faults at once.
+Reading stops at `yaml.compose`, so no tag of a file can build a Python object. A file is read into a `Document` of
+plain data and the place of each value; `build` makes frozen dataclasses of it by their type hints, and reports all
+faults at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain data (dicts, lists, text, numbers, true, false, null) and the place of each value by its keys from the top."""
+    """Plain data (dicts, lists, text, numbers, booleans, None) and the place of each value by its keys from the top."""
 
     file: str
     data: Any
@@ -66,12 +67,13 @@ def find_packaged(kind: str, name: str | Path, error: type[InputError]) -> Path:
     if path.is_dir():
         raise error(f"{path}: is a folder, not a file")
     if PACKAGED_NAME.fullmatch(str(name)):
-        raise error(f"no {kind.removesuffix('s')} '{name}' is packaged, and no such file exists{did_you_mean(str(name), packaged)}")
+        near = did_you_mean(str(name), packaged)
+        raise error(f"no {kind.removesuffix('s')} '{name}' is packaged, and no such file exists{near}")
     raise error(f"{path}: no such file")
 
 
 def packaged_files(kind: str) -> dict[str, Path]:
-    """The YAML files that travel with the package, by name. In a checkout they stand beside the package, not inside it."""
+    """The YAML files that travel with the package, by name. In a checkout they stand beside the package, not in it."""
     package = Path(str(files("cai_lite")))
     inside = package / "_data" / kind
     folder = inside if inside.is_dir() else package.parent / kind
@@ -79,7 +81,7 @@ def packaged_files(kind: str) -> dict[str, Path]:
 
 
 def read_document(path: Path, error: type[InputError]) -> Document:
-    """Read a YAML file that holds one mapping. Raises `error` for what is not readable, not YAML, empty, or has a key twice."""
+    """Read a YAML file that holds one mapping. Raises `error` where it is unreadable, empty, or has a key twice."""
     return parse_document(read_text(path, error), str(path), error)
 
 
@@ -161,12 +163,16 @@ def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], fa
     if kind in ("str", "timestamp", "value"):
         return node.value
     if kind not in ("null", "bool", "int", "float"):
-        faults.append(str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not read here; write plain YAML")))
+        faults.append(
+            str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not read here; write plain YAML"))
+        )
         return None
     try:
         return _SCALARS.construct_object(node)  # type: ignore[no-untyped-call]
     except ValueError:  # such as `!!int x`, or the digits of `1:99:` in base 60
-        faults.append(str(InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is no {kind}; quote it if it is text")))
+        faults.append(
+            str(InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is no {kind}; quote it if it is text"))
+        )
         return None
 
 
@@ -182,7 +188,9 @@ def _plain_mapping(
         name = str(key_node.value)
         if name in data:
             first = places[(*keys, name)].line
-            faults.append(str(InputError.at(*place, f"'{dotted((*keys, name))}' stands twice, first in line {first}; keep one")))
+            faults.append(
+                str(InputError.at(*place, f"'{dotted((*keys, name))}' stands twice, first in line {first}; keep one"))
+            )
             continue
         places[(*keys, name)] = place
         data[name] = _plain(value_node, (*keys, name), file, places, faults)
@@ -221,7 +229,9 @@ def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[s
         return {name: _build(document, (*keys, name), item, args[1], faults) for name, item in value.items()}
     if hint is str:
         if not isinstance(value, str):
-            wrong("text", _yaml_boolean(value) or ("write it in quotes" if value is not None else "nothing stands there"))
+            wrong(
+                "text", _yaml_boolean(value) or ("write it in quotes" if value is not None else "nothing stands there")
+            )
         return value
     if hint is bool:
         if not isinstance(value, bool):
@@ -318,7 +328,8 @@ def _number_mend(value: Any) -> str:
     match = re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", value) if isinstance(value, str) else None
     if match:
         digits, point, sign, power = match.groups()
-        return f"YAML reads {value} as text; write {digits}{point if point and point != '.' else '.0'}e{sign or '+'}{power}"
+        mantissa = f"{digits}{point if point and point != '.' else '.0'}"
+        return f"YAML reads {value} as text; write {mantissa}e{sign or '+'}{power}"
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+", value):
         return "take the quotes away"
     return ""
