@@ -1,0 +1,71 @@
+"""cai_lite: make an open model of about 7B follow a written constitution, on one GPU, and prove that it does.
+
+    import cai_lite as cai
+
+The public names are listed below and loaded on first use: importing the package imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cai_lite.chat import ChatModel, open_model
+    from cai_lite.constitution import Constitution, Principle, load_constitution
+    from cai_lite.distill.critiques import critique
+    from cai_lite.distill.drafts import draft
+    from cai_lite.distill.pairs import pair
+    from cai_lite.distill.revisions import revise
+    from cai_lite.distill.verdicts import judge
+    from cai_lite.ledger import Run
+    from cai_lite.pairfile import load_pairs
+    from cai_lite.pipeline import evaluate, run_recipe, train
+    from cai_lite.prompts import Prompts, load_prompts
+    from cai_lite.recipe import Recipe, load_recipe
+    from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
+    from cai_lite.reporting import report
+    from cai_lite.training import losses
+    from cai_lite.training.config import Lora, Loss, TrainingConfig
+
+_WHERE = {
+    "cai_lite.chat": ["ChatModel", "open_model"],
+    "cai_lite.constitution": ["Constitution", "Principle", "load_constitution"],
+    "cai_lite.distill.critiques": ["critique"],
+    "cai_lite.distill.drafts": ["draft"],
+    "cai_lite.distill.pairs": ["pair"],
+    "cai_lite.distill.revisions": ["revise"],
+    "cai_lite.distill.verdicts": ["judge"],
+    "cai_lite.ledger": ["Run"],
+    "cai_lite.pairfile": ["load_pairs"],
+    "cai_lite.pipeline": ["evaluate", "run_recipe", "train"],
+    "cai_lite.prompts": ["Prompts", "load_prompts"],
+    "cai_lite.recipe": ["Recipe", "load_recipe"],
+    "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],
+    "cai_lite.reporting": ["report"],
+    "cai_lite.training": ["losses"],
+    "cai_lite.training.config": ["Lora", "Loss", "TrainingConfig"],
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = [  # noqa: RUF022  (in the order of the walk)
+    "load_constitution", "load_prompts", "open_model", "Run", "draft", "critique", "revise", "judge", "pair", "load_pairs",
+    "train", "evaluate", "report", "load_recipe", "run_recipe", "losses", "ChatModel", "Constitution", "Principle", "Prompt",
+    "Prompts", "PreferencePair", "Recipe", "Sampling", "Verdict", "Loss", "Lora", "TrainingConfig",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "losses":
+        return importlib.import_module("cai_lite.training.losses")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'cai_lite' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

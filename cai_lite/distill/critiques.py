@@ -17,18 +17,19 @@ _SAMPLING = Sampling(temperature=0.0, max_tokens=256)
 
 
 def critique(teacher: ChatModel, candidates: Sequence[Candidate], constitution: Constitution, *, principles: int = 2,
-             sampling: Sampling = _SAMPLING, run: Run | None = None, progress: Tick | None = None) -> list[Critique]:
+             sampling: Sampling = _SAMPLING, run: Run | None = None, progress: Tick | None = None,
+             stage: str = "critique") -> list[Critique]:
     """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the same)."""
     asked = [(candidate, principle) for candidate in candidates
              for principle in draw(constitution, candidate.prompt, principles)]
     run = run or Run()
-    found = critique_each(teacher, asked, sampling=sampling, run=run, progress=progress)
-    run.count("critique", Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
+    found = critique_each(teacher, asked, sampling=sampling, run=run, progress=progress, stage=stage)
+    run.count(stage, Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
     return found
 
 
 def critique_each(teacher: ChatModel, asked: Sequence[tuple[Candidate, Principle]], *, sampling: Sampling = _SAMPLING, run: Run,
-                  progress: Tick | None = None, stage: str = "critique") -> list[Critique]:
+                  progress: Tick | None = None, stage: str) -> list[Critique]:
     """One critique per (candidate, principle), in order."""
     wording = wording_of(teacher.wording)
     requests = [Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked]

@@ -11,7 +11,7 @@ from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 
 
 def pair(verdicts: Sequence[Verdict], *, min_margin: float = 0.0, soft_labels: bool = True, clamp: float = 1.0,
-         per_prompt: int | None = None, run: Run | None = None) -> list[PreferencePair]:
+         per_prompt: int | None = None, run: Run | None = None, stage: str = "pair") -> list[PreferencePair]:
     """One pair per comparison whose verdicts, weighed together, favour one side by at least `min_margin`.
 
     Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and the
@@ -46,7 +46,7 @@ def pair(verdicts: Sequence[Verdict], *, min_margin: float = 0.0, soft_labels: b
                 counts["duplicate"] += 1
             pairs.setdefault(same, row)
     rows = list(pairs.values())
-    run.count("pair", {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
+    run.count(stage, {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
     run.keep_rows("pair", ((row.key, row.parents, {"principle": row.principle, "p_chosen": row.p_chosen, "margin": row.margin,
                                                    "rule": row.rule}) for row in rows))
     return rows

@@ -20,7 +20,7 @@ from cai_lite.records import Candidate, Critique, Request, Sampling, digest
 
 def revise(teacher: ChatModel, drafts: Sequence[Candidate], critiques: Sequence[Critique], constitution: Constitution, *,
            rounds: int = 3, until: Literal["satisfied", "rounds"] = "satisfied", sampling: Sampling | None = None,
-           run: Run | None = None, progress: Tick | None = None) -> list[Candidate]:
+           run: Run | None = None, progress: Tick | None = None, stage: str = "revise") -> list[Candidate]:
     """The last good revision of each draft that was found to break a principle.
 
     A round mends one principle, the one of highest priority. A round that breaks a principle that held is discarded and
@@ -40,7 +40,7 @@ def revise(teacher: ChatModel, drafts: Sequence[Candidate], critiques: Sequence[
     for number in range(1, rounds + 1):
         if not open_:
             break
-        revised, fell = _round(teacher, open_, constitution, number, sampling, run, progress)
+        revised, fell = _round(teacher, open_, constitution, number, sampling, run, stage, progress)
         counts.update(fell)
         begun = {work.draft.key for work in revised}
         done = [work for work in done if work.draft.key not in begun] + revised
@@ -48,7 +48,7 @@ def revise(teacher: ChatModel, drafts: Sequence[Candidate], critiques: Sequence[
     revisions = [work.candidate for work in done]
     counts["kept"] = len(revisions)
     counts["satisfied"] = sum(not work.violated() for work in done)
-    run.count("revise", counts)
+    run.count(stage, counts)
     return revisions
 
 
@@ -68,12 +68,12 @@ class _Work:
 
 
 def _round(teacher: ChatModel, open_: list[_Work], constitution: Constitution, number: int, sampling: Sampling, run: Run,
-           progress: Tick | None) -> tuple[list[_Work], Counter[str]]:
+           stage: str, progress: Tick | None) -> tuple[list[_Work], Counter[str]]:
     fell = Counter[str]()
     targets = [_target(work, constitution) for work in open_]
     requests = [Request(messages=told(teacher, _text(teacher, work, principle)), sampling=sampling)
                 for work, principle in zip(open_, targets, strict=True)]
-    replies = ask(teacher, requests, run=run, stage="revise", progress=progress)
+    replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
     new: list[tuple[_Work, Candidate]] = []
     for work, principle, request, reply in zip(open_, targets, requests, replies, strict=True):
         text = spoken(reply.text)
@@ -89,7 +89,7 @@ def _round(teacher: ChatModel, open_: list[_Work], constitution: Constitution, n
     keep_candidates(run, [candidate for _, candidate in new])
     # The new text is held against every principle that was drawn, not only the one that it was to mend.
     asked = [(candidate, constitution.principle(row.principle)) for work, candidate in new for row in work.critiques]
-    rows = critique_each(teacher, asked, run=run, stage="revise", progress=progress)
+    rows = critique_each(teacher, asked, run=run, stage=stage, progress=progress)
     of_candidate: dict[str, list[Critique]] = {}
     for row in rows:
         of_candidate.setdefault(row.candidate.key, []).append(row)

@@ -27,7 +27,8 @@ _TIE = 0.01  # a share this near to one half says nothing
 
 def judge(model: ChatModel, candidates: Sequence[Candidate], constitution: Constitution, *, rule: str = "revision_over_draft",
           mode: Literal["pairwise", "pointwise"] = "pairwise", principles: int = 2, votes: int = 1,
-          log_probs: Literal["auto", "never"] = "auto", run: Run | None = None, progress: Tick | None = None) -> list[Verdict]:
+          log_probs: Literal["auto", "never"] = "auto", run: Run | None = None, progress: Tick | None = None,
+          stage: str = "judge") -> list[Verdict]:
     """One verdict per comparison of the pairing rule and per principle drawn for the prompt.
 
     `votes`: how often each order is asked where the answer is drawn (temperature 1); 1 asks greedily.
@@ -37,9 +38,9 @@ def judge(model: ChatModel, candidates: Sequence[Candidate], constitution: Const
     asked = [(comparison, principle) for comparison in compare(rule, candidates)
              for principle in draw(constitution, comparison.first.prompt, principles)]
     judged = _pointwise if mode == "pointwise" else _pairwise
-    verdicts = judged(model, asked, rule, votes, log_probs == "auto", run, progress)
+    verdicts = judged(model, asked, rule, votes, log_probs == "auto", run, stage, progress)
     counts = Counter(row.choice for row in verdicts)
-    run.count(f"judge {rule}", {"asked": len(verdicts), **counts, "flipped with the order": sum(v.flipped for v in verdicts)})
+    run.count(f"{stage} {rule}", {"asked": len(verdicts), **counts, "flipped with the order": sum(v.flipped for v in verdicts)})
     run.keep_rows("verdict", ((v.key, v.parents, {
         "principle": v.principle, "choice": v.choice, "p_first": v.p_first, "order": v.order, "flipped": v.flipped,
         "judge": v.judge, "rule": v.rule, "text": v.text}) for v in verdicts))
@@ -71,11 +72,12 @@ def score(model: ChatModel, candidates: Sequence[tuple[Candidate, Principle]], *
     return scores
 
 
-def _pointwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run,
+def _pointwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str,
                progress: Tick | None) -> list[Verdict]:
     alone = {(candidate.key, principle.id): (candidate, principle) for comparison, principle in asked
              for candidate in (comparison.first, comparison.second)}
-    scores = dict(zip(alone, score(model, list(alone.values()), run=run, log_probs=log_probs, votes=votes, progress=progress),
+    scores = dict(zip(alone, score(model, list(alone.values()), run=run, stage=stage, log_probs=log_probs, votes=votes,
+                                    progress=progress),
                       strict=True))
     verdicts = []
     for comparison, principle in asked:
@@ -93,7 +95,7 @@ def _pointwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs:
     return verdicts
 
 
-def _pairwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run,
+def _pairwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str,
               progress: Tick | None) -> list[Verdict]:
     wording = wording_of(model.wording)
     options = (wording.first, wording.second)
@@ -105,7 +107,7 @@ def _pairwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: 
                         mark=mark_of(prompt, one, other))
             requests += [Request(messages=told(model, text), sampling=_sampling(model, votes, log_probs), index=index,
                                  options=options if log_probs else ()) for index in range(votes)]
-    replies = ask(model, requests, run=run, stage="judge", progress=progress)
+    replies = ask(model, requests, run=run, stage=stage, progress=progress)
     verdicts = []
     for place, (comparison, principle) in enumerate(asked):
         start = place * 2 * votes

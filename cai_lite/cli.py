@@ -1,0 +1,209 @@
+"""The `cai-lite` command. Each command is thin: it reads its options, calls one public function, prints the result.
+
+Exit status: 0 done; 1 ran, but a check failed; 2 the input is wrong, nothing was written; 3 stopped part-way, the same command
+goes on; 130 interrupted, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from cai_lite.errors import CaiError, InputError, RunBusyError
+
+P = ParamSpec("P")
+
+app = typer.Typer(name="cai-lite", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  rich_markup_mode="rich", help="Make an open model follow a written constitution, and prove that it does.")
+
+Out = Annotated[Path | None, typer.Option("--out", help="The run directory. The same command on it goes on where it stopped.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """A user's mistake ends in one clear line and its exit status, not in a traceback (`--debug` shows it)."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from here", 130)
+        except CaiError as error:
+            if os.environ.get("CAI_LITE_DEBUG"):
+                raise
+            wrong = isinstance(error, (InputError, RunBusyError))
+            _fail(str(error) if wrong else f"{error}\nWhat is done is kept: the same command goes on from here.", 2 if wrong else 3)
+
+    return run
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    if debug:
+        os.environ["CAI_LITE_DEBUG"] = "1"
+
+
+@app.command()
+@guarded
+def demo(
+    domain: Annotated[str, typer.Argument(help="medical, customer-service or creative")] = "medical",
+    out: Out = None, settings: Settings = None, json_: Json = False, quiet: Quiet = False,
+) -> None:
+    """Walk all stages on the two tiny models that travel in the package: no GPU, no network, a few minutes.
+
+    Example: cai-lite demo creative --out runs/creative
+    """
+    _run(domain, out or Path("runs") / f"demo-{domain}", settings, "embedded", json_, quiet)
+
+
+@app.command()
+@guarded
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name: medical, customer-service, creative")],
+    out: Out = None, settings: Settings = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")] = False,
+    json_: Json = False, quiet: Quiet = False,
+) -> None:
+    """Walk a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
+
+    Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
+    """
+    _run(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, dry_run=dry_run)
+
+
+@app.command()
+@guarded
+def pairs(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    out: Out = None, settings: Settings = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    json_: Json = False, quiet: Quiet = False,
+) -> None:
+    """Walk a recipe up to pairs.jsonl and stop there.
+
+    Example: cai-lite pairs creative --profile embedded --out runs/pairs
+    """
+    _run(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
+
+
+@app.command()
+@guarded
+def train(
+    student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student")],
+    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen and rejected, and maybe prompt")],
+    out: Annotated[Path, typer.Option(help="Where adapter/, checkpoints/ and metrics.jsonl go. The same command resumes.")],
+    load: Annotated[str | None, typer.Option(help="How the weights are held: auto, float32, bfloat16, float16 or nf4")] = None,
+    settings: Settings = None, json_: Json = False, quiet: Quiet = False,
+) -> None:
+    """Train a LoRA adapter on any preference file with DPO.
+
+    Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
+    """
+    from cai_lite.pipeline import train_pairs
+    from cai_lite.recipe import training_config
+
+    _quiet_libraries()
+    config = training_config(settings or [])
+    result = train_pairs(student, pairs, config, out, load=load, quiet=quiet or json_)
+    _print(result, json_, f"adapter: {result['adapter']}")
+
+
+@app.command()
+@guarded
+def evaluate(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name: its constitution, prompts, student and judge")],
+    adapter: Annotated[Path, typer.Option(help="A peft adapter of the recipe's student")],
+    out: Out = None, settings: Settings = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    json_: Json = False, quiet: Quiet = False,
+) -> None:
+    """Measure an adapter on the recipe's held-out prompts, before beside after.
+
+    Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
+    """
+    _run(recipe, out or Path("runs") / f"evaluate-{Path(recipe).stem}", settings, profile, json_, quiet, adapter=adapter)
+
+
+@app.command()
+@guarded
+def report(run_directory: Annotated[Path, typer.Argument(help="A run directory")], json_: Json = False) -> None:
+    """Write report.html anew from what a run holds.
+
+    Example: cai-lite report runs/demo-medical
+    """
+    from cai_lite.pipeline import report_run
+
+    path = report_run(run_directory)
+    _print({"report": str(path)}, json_, f"report: {path}")
+
+
+@app.command()
+@guarded
+def chat(
+    model: Annotated[str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")] = "embedded:student",
+    adapter: Annotated[Path | None, typer.Option(help="A peft adapter to put on top; its base is asked beside it")] = None,
+    name: Annotated[str | None, typer.Option("--model", help="The model's name at a server")] = None,
+    load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
+    say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and stop; may be repeated.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.")] = 256,
+) -> None:
+    """Talk to a model; with an adapter, see before beside after.
+
+    Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
+    """
+    from cai_lite.talk import talk
+
+    _quiet_libraries()
+    talk(model, adapter=adapter, name=name, load=load, questions=say or [], max_tokens=max_tokens)
+
+
+def main() -> None:
+    """The entry point of the `cai-lite` script."""
+    app()
+
+
+def _run(recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any) -> None:
+    from cai_lite.pipeline import run_recipe
+    from cai_lite.recipe import load_recipe
+
+    _quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    if more.pop("dry_run", False):
+        from cai_lite.pipeline import check_recipe
+
+        typer.echo(check_recipe(read))
+        return
+    result = run_recipe(read, out, quiet=quiet or json_, **more)
+    if json_:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+
+
+def _print(result: dict[str, Any], json_: bool, text: str) -> None:
+    typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"cai-lite: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def _quiet_libraries() -> None:
+    """Their bars and advice would stand between ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
