@@ -184,7 +184,7 @@ def _messages(given: Any) -> Messages:
 
 
 def _given_rows(prompts: Iterable[Prompt]) -> list[_Row]:
-    """Rows of a caller. "train" is also the default of a Prompt: it counts as said only where another row is held out."""
+    """Rows of a caller. "train" is the default of a Prompt: it counts as said only where another row is held out."""
     given = list(prompts)
     said = any(prompt.split == "held_out" for prompt in given)
     return [

@@ -25,7 +25,7 @@ Keys = tuple[str | int, ...]
 
 PACKAGED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-# Metadata of a dataclass field that `build` fills in itself; such a field is no key of the file.
+# Metadata of a dataclass field that is no key of the file, and that `build` fills in itself.
 LINE: Mapping[str, str] = {"filled_with": "line"}
 FILE: Mapping[str, str] = {"filled_with": "file"}
 
@@ -111,14 +111,23 @@ def parse_document(text: str, file: str, error: type[InputError]) -> Document:
         raise error.at(file, None, f"not YAML: {fault}") from None
     if node is None:
         raise error.at(file, None, "the file is empty")
-    places: dict[Keys, Place] = {}
-    faults: list[str] = []
-    data = _plain(node, (), file, places, faults)
-    if faults:
-        raise error("\n".join(faults))
-    if not isinstance(data, dict):
-        raise error.at(file, node.start_mark.line + 1, f"the file should be 'key: value' lines, got {_kind(data)}")
-    return Document(file, data, places)
+    document = _document(node, file, error)
+    if not isinstance(document.data, dict):
+        raise error.at(
+            file, node.start_mark.line + 1, f"the file should be 'key: value' lines, got {_kind(document.data)}"
+        )
+    return document
+
+
+def parse_value(text: str, source: str, error: type[InputError]) -> Any:
+    """The value of a command-line option: YAML, except that `5e-6` is a number here."""
+    if _exponent(text.strip()):
+        return float(text)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as fault:
+        raise error(f"{source}: '{text}' is not YAML: {getattr(fault, 'problem', fault)}") from None
+    return _document(node, source, error).data if node is not None else None
 
 
 def build(document: Document, cls: type[T], error: type[InputError]) -> T:
@@ -148,8 +157,18 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             problem = "anchors and aliases are not read here; write the value out"
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
-        return super().compose_node(parent, index)  # type: ignore[arg-type]
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+def _document(node: yaml.Node, file: str, error: type[InputError]) -> Document:
+    places: dict[Keys, Place] = {}
+    faults: list[str] = []
+    data = _plain(node, (), file, places, faults)
+    if faults:
+        raise error("\n".join(faults))
+    return Document(file, data, places)
 
 
 def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]) -> Any:
@@ -168,7 +187,7 @@ def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], fa
         )
         return None
     try:
-        return _SCALARS.construct_object(node)  # type: ignore[no-untyped-call]
+        return _SCALARS.construct_object(node)
     except ValueError:  # such as `!!int x`, or the digits of `1:99:` in base 60
         faults.append(
             str(InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is no {kind}; quote it if it is text"))
@@ -280,11 +299,12 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
             faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
     built: dict[str, Any] = {}
     for key, field in fields.items():
-        filled_with = field.metadata.get("filled_with")
-        if filled_with == "line":
+        if field.metadata == LINE:
             built[field.name] = document.place(keys).line or 0
-        elif filled_with == "file":
+        elif field.metadata == FILE:
             built[field.name] = document.file
+        elif key not in known:
+            continue
         elif key in value:
             built[field.name] = _build(document, (*keys, key), value[key], hints[field.name], faults)
         elif field.default is MISSING and field.default_factory is MISSING:
@@ -325,14 +345,18 @@ def _yaml_boolean(value: Any) -> str:
 
 def _number_mend(value: Any) -> str:
     """How to write a number that YAML 1.1 takes for text: it wants a point, and a sign in the exponent."""
-    match = re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", value) if isinstance(value, str) else None
-    if match:
+    if not isinstance(value, str):
+        return ""
+    if match := _exponent(value):
         digits, point, sign, power = match.groups()
         mantissa = f"{digits}{point if point and point != '.' else '.0'}"
         return f"YAML reads {value} as text; write {mantissa}e{sign or '+'}{power}"
-    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+", value):
-        return "take the quotes away"
-    return ""
+    return "take the quotes away" if re.fullmatch(r"[-+]?[0-9.]+", value) else ""
+
+
+def _exponent(text: str) -> re.Match[str] | None:
+    """A number with an exponent, as most languages write it."""
+    return re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", text)
 
 
 _SCALARS = yaml.constructor.SafeConstructor()

@@ -1,0 +1,346 @@
+"""A recipe: one section per stage, in walking order, read from YAML. Each fault has file, line, field and mend.
+
+    recipe = load_recipe("medical", overrides=["train.loss.beta=0.2"])
+
+What a file leaves out has the default written here. `${NAME}` stands for an environment variable. `profiles` holds
+named changes to the sections, laid over them on demand: `load_recipe("medical", profile="embedded")`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from cai_lite.chat.weights import Load
+from cai_lite.distill.comparisons import PAIRINGS
+from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.training.config import TrainingConfig
+from cai_lite.yamlfile import (
+    FILE,
+    Document,
+    Keys,
+    Place,
+    build,
+    dotted,
+    find_packaged,
+    key_of,
+    parse_value,
+    read_document,
+)
+
+
+def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
+    """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a file.
+
+    `overrides`: `key.key=value`, the value as YAML. `profile`: one of the recipe's `profiles`, laid under the
+    overrides. Paths in a file are relative to that file, paths in an override to the working directory. Raises
+    RecipeError with a line for each fault.
+    """
+    document = read_document(find_packaged("recipes", name_or_path, RecipeError), RecipeError)
+    document = _with_profile(document, profile)
+    for override in overrides:
+        document = _with_override(document, override)
+    document = _with_paths(document)
+    written = build(document, Recipe, RecipeError)
+    return dataclasses.replace(build(_with_environment(document), Recipe, RecipeError), written=written)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptsSection:
+    """`held_out`: the share of the prompts' families kept for evaluation. `limit`: at most so many to train on."""
+
+    file: str
+    held_out: float = 0.2
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.held_out < 1, "held_out", "from 0 to below 1", self.held_out)
+        _check(self.limit is None or self.limit >= 1, "limit", "at least 1", self.limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSection:
+    """A model: the `url` of an OpenAI-compatible server and its name there, or a folder, a hub id or `embedded:...`.
+
+    `load`: how a local model is held in memory. `api_key_env`: the environment variable that holds the server's key;
+    the key itself never stands in a recipe.
+    """
+
+    model: str
+    url: str | None = None
+    load: Load | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
+            raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
+        if self.url is not None and self.load is not None:
+            raise ValueError("'load' is for local models; the server of 'url' loads its own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftSection:
+    """Who drafts, and how: `n` answers to each prompt."""
+
+    from_: Literal["student", "teacher"] = "student"
+    n: int = 2
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _check(self.n >= 1, "n", "at least 1", self.n)
+        _check(self.temperature >= 0, "temperature", "0 or more", self.temperature)
+        _check(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
+        if self.n > 1 and self.temperature == 0:
+            raise ValueError(f"'temperature' 0 gives {self.n} times the same draft; set n: 1 or a temperature above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CritiqueSection:
+    """How many principles are drawn for each draft, and how long a critique may be."""
+
+    principles_per_draft: int = 2
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviseSection:
+    """`rounds`: at most so many, 0 for none. `until`: "satisfied" stops at the critique's word, "rounds" goes on."""
+
+    rounds: int = 3
+    until: Literal["satisfied", "rounds"] = "satisfied"
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _check(self.rounds >= 0, "rounds", "0 or more", self.rounds)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSection:
+    """Who compares, and how. `by`: a model of its own, else the teacher. `principles`: drawn for each comparison."""
+
+    mode: Literal["pairwise", "pointwise"] = "pairwise"
+    principles: int = 2
+    votes: int = 1
+    log_probs: Literal["auto", "never"] = "auto"
+    by: ModelSection | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.principles >= 1, "principles", "at least 1", self.principles)
+        _check(self.votes >= 1, "votes", "at least 1", self.votes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSection:
+    """Which comparisons become pairs.
+
+    `min_margin`: the least |p - 0.5|, 0 to 0.5. `clamp`: the highest label. `per_prompt`: so many of a prompt and rule.
+    """
+
+    rules: tuple[str, ...] = ("revision_over_draft",)
+    min_margin: float = 0.2
+    soft_labels: bool = True
+    clamp: float = 1.0
+    per_prompt: int | None = None
+
+    def __post_init__(self) -> None:
+        for rule in self.rules:
+            if rule not in PAIRINGS:
+                raise ValueError(f"'rules': unknown pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")
+        distinct = bool(self.rules) and len(set(self.rules)) == len(self.rules)
+        _check(distinct, "rules", "a list of rules, each once", list(self.rules))
+        _check(0 <= self.min_margin < 0.5, "min_margin", "from 0 to below 0.5", self.min_margin)
+        _check(0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
+        _check(self.per_prompt is None or self.per_prompt >= 1, "per_prompt", "at least 1", self.per_prompt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateSection:
+    """What is measured on the held-out prompts, at most `limit` of them, with `samples` replies to each.
+
+    `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
+    """
+
+    metrics: tuple[str, ...] = ("adherence", "preference_accuracy", "drift")
+    oracle: Literal["embedded"] | None = None
+    limit: int | None = None
+    samples: int = 1
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        _check(self.limit is None or self.limit >= 1, "limit", "at least 1", self.limit)
+        _check(self.samples >= 1, "samples", "at least 1", self.samples)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The whole walk. `constitution`: a packaged name or a path. `path`: the file it was read from."""
+
+    constitution: str
+    prompts: PromptsSection
+    teacher: ModelSection
+    student: ModelSection
+    draft: DraftSection = field(default_factory=DraftSection)
+    critique: CritiqueSection = field(default_factory=CritiqueSection)
+    revise: ReviseSection = field(default_factory=ReviseSection)
+    judge: JudgeSection = field(default_factory=JudgeSection)
+    pair: PairSection = field(default_factory=PairSection)
+    train: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    seed: int = 0
+    path: str = field(default="", metadata=FILE)
+    written: Recipe | None = field(default=None, metadata={"filled_with": "load_recipe"}, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.student.url is not None:
+            raise ValueError(
+                "'student' has a 'url', but a student is trained here: give a folder, a hub id or embedded:student"
+            )
+
+    @property
+    def name(self) -> str:
+        """The name of its file, such as `medical`."""
+        return Path(self.path).stem
+
+    def resolved(self) -> str:
+        """The recipe as YAML with every default written out; `load_recipe` reads it back.
+
+        Environment variables stand as `${NAME}`, and a password in a URL is left out, so that no secret gets on disk.
+        """
+        return yaml.safe_dump(_plain(self.written or self), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _check(holds: bool, name: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"'{name}' should be {expected}, got {got}")
+
+
+def _with_profile(document: Document, profile: str | None) -> Document:
+    """The document with the profile laid over it, and without the others."""
+    data = {key: value for key, value in document.data.items() if key != "profiles"}
+    profiles = document.data.get("profiles") or {}
+    if not isinstance(profiles, dict):
+        raise RecipeError(document.fault(("profiles",), "'profiles' should be a section of named profiles"))
+    if profile is None:
+        return dataclasses.replace(document, data=data)
+    if profile not in profiles:
+        near = did_you_mean(profile, profiles)
+        raise RecipeError(document.fault(("profiles",), f"the recipe has no profile '{profile}'{near}"))
+    if not isinstance(profiles[profile], dict):
+        raise RecipeError(document.fault(("profiles", profile), f"the profile '{profile}' should be a section"))
+    places = dict(document.places)
+    return Document(document.file, _laid_over(data, profiles[profile], (), ("profiles", profile), places), places)
+
+
+def _laid_over(
+    under: dict[str, Any], over: Mapping[str, Any], keys: Keys, source: Keys, places: dict[Keys, Place]
+) -> dict[str, Any]:
+    """Sections are merged key by key; any other value takes the place of the one below, and its places come along."""
+    merged = dict(under)
+    for key, value in over.items():
+        here, there = (*keys, key), (*source, key)
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            merged[key] = _laid_over(under[key], value, here, there, places)
+            continue
+        merged[key] = value
+        for old in [known for known in places if known[: len(here)] == here]:
+            del places[old]
+        for known, place in list(places.items()):
+            if known[: len(there)] == there:
+                places[(*here, *known[len(there) :])] = place
+    return merged
+
+
+def _with_override(document: Document, override: str) -> Document:
+    name, equals, text = override.partition("=")
+    source = f"--set {override}"
+    keys: Keys = tuple(name.strip().split("."))
+    if not equals or not all(keys):
+        raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
+    value = parse_value(text, source, RecipeError)
+    data, section = dict(document.data), {}
+    section = data
+    for key in keys[:-1]:
+        inner = section.get(key)
+        section[key] = dict(inner) if isinstance(inner, dict) else {}
+        section = section[key]
+    section[keys[-1]] = value
+    places = {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
+    for n in range(1, len(keys) + 1):
+        places.setdefault(keys[:n], Place(source, None))
+    return Document(document.file, data, places)
+
+
+def _with_paths(document: Document) -> Document:
+    """Paths of the recipe's file, made relative to that file; those of an override are relative to where we are."""
+    data = dict(document.data)
+    folder = Path(document.file).parent
+
+    def found(keys: Keys, value: str) -> str:
+        path = Path(value).expanduser()
+        return str(path if path.is_absolute() or document.place(keys).file != document.file else folder / path)
+
+    name = data.get("constitution")
+    if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):
+        data["constitution"] = found(("constitution",), name)
+    prompts = data.get("prompts")
+    if isinstance(prompts, dict) and isinstance(prompts.get("file"), str):
+        file = found(("prompts", "file"), prompts["file"])
+        if not Path(file).is_file() and "${" not in file:
+            raise RecipeError(document.fault(("prompts", "file"), f"'prompts.file': no such file: {file}"))
+        data["prompts"] = prompts | {"file": file}
+    return dataclasses.replace(document, data=data)
+
+
+def _with_environment(document: Document) -> Document:
+    """Every `${NAME}` replaced by the environment's value. Raises RecipeError where one is unset or empty."""
+    faults: list[str] = []
+
+    def filled(value: Any, keys: Keys) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(inner, (*keys, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [filled(inner, (*keys, i)) for i, inner in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        for name in re.findall(r"\$\{(\w+)\}", value):
+            if not os.environ.get(name):
+                wants = f"'{dotted(keys)}' wants the environment variable {name}, which is not set"
+                faults.append(document.fault(keys, f"{wants}; export {name}=... or use --set {dotted(keys)}=..."))
+        return re.sub(r"\$\{(\w+)\}", lambda match: os.environ.get(match[1], match[0]), value)
+
+    data = filled(document.data, ())
+    if faults:
+        raise RecipeError("\n".join(faults))
+    return dataclasses.replace(document, data=data)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as the sections they are read from."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f for f in dataclasses.fields(value) if f.init and "filled_with" not in f.metadata]
+        return {key_of(f): _plain(getattr(value, f.name)) for f in fields}
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(inner) for inner in value]
+    return _without_password(value) if isinstance(value, str) else value
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^/@\s]+@", "://***@", text)
