@@ -52,17 +52,30 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile
     return dataclasses.replace(build(_with_environment(document), Recipe, RecipeError), written=written)
 
 
+def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
+    """The default settings of the training alone, with overrides such as `train.loss.beta=0.2`."""
+    document = Document("--set", {}, {})
+    for override in overrides:
+        document = _with_override(document, override)
+    return build(document, _TrainingAlone, RecipeError).train
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptsSection:
-    """`held_out`: the share of the prompts' families kept for evaluation. `limit`: at most so many to train on."""
+    """`held_out`: the share of the prompts' families kept for evaluation.
+
+    `limit`, `eval_limit`: at most so many prompts to train and to evaluate on.
+    """
 
     file: str
     held_out: float = 0.2
     limit: int | None = None
+    eval_limit: int | None = None
 
     def __post_init__(self) -> None:
         _check(0 <= self.held_out < 1, "held_out", "from 0 to below 1", self.held_out)
         _check(self.limit is None or self.limit >= 1, "limit", "at least 1", self.limit)
+        _check(self.eval_limit is None or self.eval_limit >= 1, "eval_limit", "at least 1", self.eval_limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +119,12 @@ class DraftSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """How many principles are drawn for each draft, and how long a critique may be."""
+    """How many principles are drawn for each draft."""
 
     principles_per_draft: int = 2
-    max_tokens: int = 256
 
     def __post_init__(self) -> None:
         _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
-        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +133,9 @@ class ReviseSection:
 
     rounds: int = 3
     until: Literal["satisfied", "rounds"] = "satisfied"
-    max_tokens: int = 512
 
     def __post_init__(self) -> None:
         _check(self.rounds >= 0, "rounds", "0 or more", self.rounds)
-        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,21 +179,17 @@ class PairSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSection:
-    """What is measured on the held-out prompts, at most `limit` of them, with `samples` replies to each.
+    """What is measured on the held-out prompts, with `samples` replies to each.
 
     `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
     """
 
     metrics: tuple[str, ...] = ("adherence", "preference_accuracy", "drift")
     oracle: Literal["embedded"] | None = None
-    limit: int | None = None
     samples: int = 1
-    max_tokens: int = 512
 
     def __post_init__(self) -> None:
-        _check(self.limit is None or self.limit >= 1, "limit", "at least 1", self.limit)
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
-        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +228,11 @@ class Recipe:
         Environment variables stand as `${NAME}`, and a password in a URL is left out, so that no secret gets on disk.
         """
         return yaml.safe_dump(_plain(self.written or self), sort_keys=False, allow_unicode=True, width=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TrainingAlone:
+    train: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def _check(holds: bool, name: str, expected: str, got: object) -> None:
@@ -273,7 +283,7 @@ def _with_override(document: Document, override: str) -> Document:
     if not equals or not all(keys):
         raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
     value = parse_value(text, source, RecipeError)
-    data, section = dict(document.data), {}
+    data = dict(document.data)
     section = data
     for key in keys[:-1]:
         inner = section.get(key)
