@@ -51,9 +51,34 @@ _WHERE = {
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [  # noqa: RUF022  (in the order of the walk)
-    "load_constitution", "load_prompts", "open_model", "Run", "draft", "critique", "revise", "judge", "pair", "load_pairs",
-    "train", "evaluate", "report", "load_recipe", "run_recipe", "losses", "ChatModel", "Constitution", "Principle", "Prompt",
-    "Prompts", "PreferencePair", "Recipe", "Sampling", "Verdict", "Loss", "Lora", "TrainingConfig",
+    "load_constitution",
+    "load_prompts",
+    "open_model",
+    "Run",
+    "draft",
+    "critique",
+    "revise",
+    "judge",
+    "pair",
+    "load_pairs",
+    "train",
+    "evaluate",
+    "report",
+    "load_recipe",
+    "run_recipe",
+    "losses",
+    "ChatModel",
+    "Constitution",
+    "Principle",
+    "Prompt",
+    "Prompts",
+    "PreferencePair",
+    "Recipe",
+    "Sampling",
+    "Verdict",
+    "Loss",
+    "Lora",
+    "TrainingConfig",
 ]
 
 

@@ -1,7 +1,7 @@
 """The `cai-lite` command. Each command is thin: it reads its options, calls one public function, prints the result.
 
-Exit status: 0 done; 1 ran, but a check failed; 2 the input is wrong, nothing was written; 3 stopped part-way, the same command
-goes on; 130 interrupted, the same command goes on.
+Exit status: 0 done; 1 ran, but a check failed; 2 the input is wrong, nothing was written; 3 stopped part-way, the same
+command goes on; 130 interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -20,11 +19,22 @@ from cai_lite.errors import CaiError, InputError, RunBusyError
 
 P = ParamSpec("P")
 
-app = typer.Typer(name="cai-lite", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-                  rich_markup_mode="rich", help="Make an open model follow a written constitution, and prove that it does.")
+app = typer.Typer(
+    name="cai-lite",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Make an open model follow a written constitution, and prove that it does.",
+)
 
-Out = Annotated[Path | None, typer.Option("--out", help="The run directory. The same command on it goes on where it stopped.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory. The same command on it goes on where it stopped.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
@@ -42,7 +52,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             if os.environ.get("CAI_LITE_DEBUG"):
                 raise
             wrong = isinstance(error, (InputError, RunBusyError))
-            _fail(str(error) if wrong else f"{error}\nWhat is done is kept: the same command goes on from here.", 2 if wrong else 3)
+            _fail(
+                str(error) if wrong else f"{error}\nWhat is done is kept: the same command goes on from here.",
+                2 if wrong else 3,
+            )
 
     return run
 
@@ -57,7 +70,10 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 @guarded
 def demo(
     domain: Annotated[str, typer.Argument(help="medical, customer-service or creative")] = "medical",
-    out: Out = None, settings: Settings = None, json_: Json = False, quiet: Quiet = False,
+    out: Out = None,
+    settings: Settings = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Walk all stages on the two tiny models that travel in the package: no GPU, no network, a few minutes.
 
@@ -69,11 +85,17 @@ def demo(
 @app.command()
 @guarded
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name: medical, customer-service, creative")],
-    out: Out = None, settings: Settings = None,
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a packaged name: medical, customer-service, creative")
+    ],
+    out: Out = None,
+    settings: Settings = None,
     profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")] = False,
-    json_: Json = False, quiet: Quiet = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")
+    ] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Walk a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
 
@@ -86,9 +108,11 @@ def run(
 @guarded
 def pairs(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
-    out: Out = None, settings: Settings = None,
+    out: Out = None,
+    settings: Settings = None,
     profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
-    json_: Json = False, quiet: Quiet = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Walk a recipe up to pairs.jsonl and stop there.
 
@@ -102,9 +126,15 @@ def pairs(
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student")],
     pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen and rejected, and maybe prompt")],
-    out: Annotated[Path, typer.Option(help="Where adapter/, checkpoints/ and metrics.jsonl go. The same command resumes.")],
-    load: Annotated[str | None, typer.Option(help="How the weights are held: auto, float32, bfloat16, float16 or nf4")] = None,
-    settings: Settings = None, json_: Json = False, quiet: Quiet = False,
+    out: Annotated[
+        Path, typer.Option(help="Where adapter/, checkpoints/ and metrics.jsonl go. The same command resumes.")
+    ],
+    load: Annotated[
+        str | None, typer.Option(help="How the weights are held: auto, float32, bfloat16, float16 or nf4")
+    ] = None,
+    settings: Settings = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a LoRA adapter on any preference file with DPO.
 
@@ -122,17 +152,23 @@ def train(
 @app.command()
 @guarded
 def evaluate(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name: its constitution, prompts, student and judge")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a packaged name: its constitution, prompts, student and judge")
+    ],
     adapter: Annotated[Path, typer.Option(help="A peft adapter of the recipe's student")],
-    out: Out = None, settings: Settings = None,
+    out: Out = None,
+    settings: Settings = None,
     profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
-    json_: Json = False, quiet: Quiet = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure an adapter on the recipe's held-out prompts, before beside after.
 
     Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
     """
-    _run(recipe, out or Path("runs") / f"evaluate-{Path(recipe).stem}", settings, profile, json_, quiet, adapter=adapter)
+    _run(
+        recipe, out or Path("runs") / f"evaluate-{Path(recipe).stem}", settings, profile, json_, quiet, adapter=adapter
+    )
 
 
 @app.command()
@@ -151,8 +187,12 @@ def report(run_directory: Annotated[Path, typer.Argument(help="A run directory")
 @app.command()
 @guarded
 def chat(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")] = "embedded:student",
-    adapter: Annotated[Path | None, typer.Option(help="A peft adapter to put on top; its base is asked beside it")] = None,
+    model: Annotated[
+        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")
+    ] = "embedded:student",
+    adapter: Annotated[
+        Path | None, typer.Option(help="A peft adapter to put on top; its base is asked beside it")
+    ] = None,
     name: Annotated[str | None, typer.Option("--model", help="The model's name at a server")] = None,
     load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
     say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and stop; may be repeated.")] = None,
@@ -173,7 +213,9 @@ def main() -> None:
     app()
 
 
-def _run(recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any) -> None:
+def _run(
+    recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any
+) -> None:
     from cai_lite.pipeline import run_recipe
     from cai_lite.recipe import load_recipe
 
@@ -206,4 +248,4 @@ def _quiet_libraries() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,8 @@
 """Run: one directory, one SQLite file in it, every row keyed by its content.
 
-Calls of models are kept by what was asked, rows by the call and the parser: so the same command on the same directory goes
-on where it stopped, and a mended parser pays for nothing twice. SQLite in WAL mode loses no acknowledged row to a kill.
+Calls of models are kept by what was asked, rows by the call and the parser: so the same command on the same directory
+goes on where it stopped, and a mended parser pays for nothing twice. SQLite in WAL mode loses no acknowledged row to a
+kill.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -72,10 +75,21 @@ class Run:
         for key in keys:
             row = self._db.execute(
                 "select text, outcome, fault, log_probs, tokens_in, tokens_out, attempts, seconds, cost from calls"
-                " where key = ? and outcome != 'failed'", (key,)).fetchone()
+                " where key = ? and outcome != 'failed'",
+                (key,),
+            ).fetchone()
             if row:
-                found[key] = Reply(text=row[0], outcome=row[1], fault=row[2], log_probs=json.loads(row[3]), tokens_in=row[4],
-                                   tokens_out=row[5], attempts=row[6], seconds=row[7], cost=row[8])
+                found[key] = Reply(
+                    text=row[0],
+                    outcome=row[1],
+                    fault=row[2],
+                    log_probs=json.loads(row[3]),
+                    tokens_in=row[4],
+                    tokens_out=row[5],
+                    attempts=row[6],
+                    seconds=row[7],
+                    cost=row[8],
+                )
         return found
 
     def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
@@ -84,14 +98,33 @@ class Run:
         with self._db:
             self._db.executemany(
                 "insert or replace into calls values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [(key, stage, model, r.outcome, r.fault, r.text, json.dumps(dict(r.log_probs) if r.log_probs else None),
-                  r.tokens_in, r.tokens_out, r.attempts, r.seconds, r.cost, now) for key, r in replies.items()])
+                [
+                    (
+                        key,
+                        stage,
+                        model,
+                        r.outcome,
+                        r.fault,
+                        r.text,
+                        json.dumps(dict(r.log_probs) if r.log_probs else None),
+                        r.tokens_in,
+                        r.tokens_out,
+                        r.attempts,
+                        r.seconds,
+                        r.cost,
+                        now,
+                    )
+                    for key, r in replies.items()
+                ],
+            )
 
     def calls(self) -> list[dict[str, Any]]:
         """Per stage and model: calls, faults, tokens in and out, seconds, cost."""
         cursor = self._db.execute(
             "select stage, model, count(*) calls, sum(outcome != 'ok') faults, sum(tokens_in) tokens_in,"
-            " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls group by stage, model order by min(rowid)")
+            " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls"
+            " group by stage, model order by min(rowid)"
+        )
         return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
 
     # Rows and counts
@@ -99,9 +132,13 @@ class Run:
     def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
         """Write (key, parents, payload) rows; a row that is there already stays as it is."""
         with self._db:
-            self._db.executemany("insert or ignore into rows values(?,?,?,?)",
-                                 [(key, kind, json.dumps(list(parents)), json.dumps(payload, ensure_ascii=False))
-                                  for key, parents, payload in rows])
+            self._db.executemany(
+                "insert or ignore into rows values(?,?,?,?)",
+                [
+                    (key, kind, json.dumps(list(parents)), json.dumps(payload, ensure_ascii=False))
+                    for key, parents, payload in rows
+                ],
+            )
 
     def row(self, key: str) -> tuple[str, list[str], dict[str, Any]] | None:
         """(kind, parents, payload) of one row, or None."""
@@ -131,8 +168,9 @@ class Run:
     def remember(self, name: str, value: Any, *decided_by: Any) -> None:
         """Keep a result that took long, under all that decided it."""
         with self._db:
-            self._db.execute("insert or replace into memos values(?,?,?)",
-                             (name, digest(name, *decided_by), json.dumps(value)))
+            self._db.execute(
+                "insert or replace into memos values(?,?,?)", (name, digest(name, *decided_by), json.dumps(value))
+            )
 
 
 def _locked(directory: Path) -> sqlite3.Connection:
@@ -142,5 +180,7 @@ def _locked(directory: Path) -> sqlite3.Connection:
         lock.execute("begin exclusive")
     except sqlite3.OperationalError as error:
         lock.close()
-        raise RunBusyError(f"{directory}: another process works in this run; wait for it, or name another --out") from error
+        raise RunBusyError(
+            f"{directory}: another process works in this run; wait for it, or name another --out"
+        ) from error
     return lock

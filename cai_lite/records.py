@@ -1,7 +1,7 @@
 """The frozen rows that flow through the walk, and nothing that acts.
 
-Every row has a `key`: a digest of all that decided it. `parents` holds the keys of the rows it was made from, so that any
-pair can be walked back to its prompt and its principle.
+Every row has a `key`: a digest of all that decided it. `parents` holds the keys of the rows it was made from, so that
+any pair can be walked back to its prompt and its principle.
 """
 
 from __future__ import annotations
@@ -87,15 +87,24 @@ class Request:
     def key(self, model_digest: str) -> str:
         """What decides the answer: the rendered request, the model, the settings and the sample's index."""
         s = self.sampling
-        return digest("call", model_digest, dicts_of(self.messages), s.temperature, s.top_p, s.max_tokens, self.options,
-                      self.index)
+        return digest(
+            "call",
+            model_digest,
+            dicts_of(self.messages),
+            s.temperature,
+            s.top_p,
+            s.max_tokens,
+            self.options,
+            self.index,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What came back of one call, faults included.
 
-    `outcome`: "ok"; "cut" (by the token limit); "empty"; "refused" (by the server's filter); "failed" (after all retries).
+    `outcome`: "ok"; "cut" (by the token limit); "empty"; "refused" (by the server's filter); "failed" (after all
+    retries).
     `fault`: the kind of fault, in words, where the outcome is not "ok".
     `log_probs`: natural logarithms for the request's `options`, or None where the model gives none.
     """
@@ -113,7 +122,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...). `author`: the model's name."""
+    """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...). `author`: the model's
+    name.
+    """
 
     key: str
     prompt: Prompt
@@ -140,7 +151,9 @@ class Critique:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Pointwise judging. `log_odds`: nats by which "keeps the principle" is likelier than "breaks it"; None if unreadable."""
+    """Pointwise judging. `log_odds`: nats by which "keeps the principle" is likelier than "breaks it"; None if
+    unreadable.
+    """
 
     key: str
     candidate: Candidate
@@ -160,7 +173,8 @@ class Verdict:
 
     `p_first`: probability (0 to 1) that `first` is better, over both orders; None where `choice` is a fault.
     `order`: "both" (pairwise, asked in both orders), "none" (pointwise: there is no order).
-    `flipped`: the choice changed with the order. `weight`: the principle's. `rule`: the pairing rule that compared them.
+    `flipped`: the choice changed with the order. `weight`: the principle's. `rule`: the pairing rule that compared
+    them.
     """
 
     key: str

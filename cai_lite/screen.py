@@ -19,15 +19,24 @@ class Screen:
     def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self._log = log
-        self._bars = Progress(TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                              TextColumn("left"), TimeRemainingColumn(), console=self.console,
-                              disable=quiet or not self.console.is_terminal)
+        self._bars = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+        )
 
     def __enter__(self) -> Screen:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.stop()
 
     @contextmanager

@@ -16,7 +16,9 @@ from cai_lite.ledger import Run
 from cai_lite.records import Message, Request, Sampling
 
 
-def talk(model: str, *, adapter: Path | None, name: str | None, load: Any, questions: list[str], max_tokens: int) -> None:
+def talk(
+    model: str, *, adapter: Path | None, name: str | None, load: Any, questions: list[str], max_tokens: int
+) -> None:
     """Ask each question, or what is typed until an empty line. Each side keeps its own conversation."""
     after = open_model(model, model=name, load=load, adapter=adapter)
     sides: dict[str, ChatModel] = {"reply": after}

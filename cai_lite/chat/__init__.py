@@ -13,8 +13,14 @@ from cai_lite.errors import ModelError
 __all__ = ["ChatModel", "open_model"]
 
 
-def open_model(where: str, *, model: str | None = None, load: Load | None = None, adapter: str | Path | None = None,
-               api_key_env: str = "OPENAI_API_KEY") -> EndpointModel | LocalModel:
+def open_model(
+    where: str,
+    *,
+    model: str | None = None,
+    load: Load | None = None,
+    adapter: str | Path | None = None,
+    api_key_env: str = "OPENAI_API_KEY",
+) -> EndpointModel | LocalModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
     `where`: the URL of an OpenAI-compatible server (then `model` is its name there), a model folder, a hub id, or
@@ -27,7 +33,9 @@ def open_model(where: str, *, model: str | None = None, load: Load | None = None
         if model is None:
             raise ModelError(f"{where}: which model? open_model(url, model='Qwen/Qwen3-32B')")
         if load is not None or adapter is not None:
-            raise ModelError(f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own")
+            raise ModelError(
+                f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own"
+            )
         return EndpointModel(where, model=model, api_key_env=api_key_env)
     if model is not None:
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")

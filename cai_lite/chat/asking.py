@@ -12,7 +12,9 @@ Tick = Callable[[int, int], None]
 """Told (done, total) while a stage works."""
 
 
-def ask(model: ChatModel, requests: Sequence[Request], *, run: Run, stage: str, progress: Tick | None = None) -> list[Reply]:
+def ask(
+    model: ChatModel, requests: Sequence[Request], *, run: Run, stage: str, progress: Tick | None = None
+) -> list[Reply]:
     """One reply per request, in the order asked. Each is in the run's ledger the moment it arrives.
 
     The same request (equal key) is asked once. Calls that failed before are asked again.

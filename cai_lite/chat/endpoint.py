@@ -26,12 +26,25 @@ class EndpointModel:
     `deadline`: seconds that one call may take with all its retries; `concurrency`: calls under way at once.
     """
 
-    def __init__(self, url: str, *, model: str, api_key_env: str = "OPENAI_API_KEY", concurrency: int = 16,
-                 timeout: float = 120.0, deadline: float = 600.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str,
+        api_key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 16,
+        timeout: float = 120.0,
+        deadline: float = 600.0,
+    ) -> None:
         self.url, self.model, self.name = url.rstrip("/"), model, model
         self.digest = digest("endpoint", self.url, model)
         self.wording: Literal["full", "short"] = "full"
-        self._api_key_env, self._concurrency, self._timeout, self._deadline = api_key_env, concurrency, timeout, deadline
+        self._api_key_env, self._concurrency, self._timeout, self._deadline = (
+            api_key_env,
+            concurrency,
+            timeout,
+            deadline,
+        )
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Replies as they arrive, in any order. At most `2 * concurrency` calls are queued, so memory stays flat."""
@@ -67,10 +80,14 @@ class EndpointModel:
             except openai.APIStatusError as error:
                 fault, pause = f"HTTP {error.status_code}", _retry_after(error.response.headers)
                 if error.status_code in _WRONG:
-                    raise ChatError(f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
-                                    f"{_mend(error.status_code, self._api_key_env)}") from error
+                    raise ChatError(
+                        f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
+                        f"{_mend(error.status_code, self._api_key_env)}"
+                    ) from error
                 if error.status_code not in _AGAIN:
-                    return Reply(text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started)
+                    return Reply(
+                        text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started
+                    )
             except openai.APITimeoutError:
                 fault, pause = "timeout", None
             except openai.APIConnectionError:
@@ -80,7 +97,9 @@ class EndpointModel:
             if pause is None:
                 pause = min(30.0, 0.5 * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
             if time.monotonic() - started + pause > self._deadline:
-                return Reply(text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started)
+                return Reply(
+                    text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started
+                )
             time.sleep(pause)
 
     def _create(self, client: Any, request: Request) -> Any:
@@ -89,8 +108,14 @@ class EndpointModel:
         if sampling.temperature > 0:
             # Samples of one request differ by their seed; servers that know none ignore it.
             more["seed"] = int(request.key(self.digest)[:7], 16)
-        return client.chat.completions.create(model=self.model, messages=dicts_of(request.messages), top_p=sampling.top_p,
-                                              temperature=sampling.temperature, max_tokens=sampling.max_tokens, **more)
+        return client.chat.completions.create(
+            model=self.model,
+            messages=dicts_of(request.messages),
+            top_p=sampling.top_p,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            **more,
+        )
 
     def _read(self, answer: Any, request: Request, attempts: int, seconds: float) -> Reply:
         choices = getattr(answer, "choices", None)
@@ -101,11 +126,24 @@ class EndpointModel:
         ending = choice.finish_reason
         refused = ending == "content_filter" or bool(getattr(choice.message, "refusal", None))
         outcome: Literal["ok", "cut", "empty", "refused"] = (
-            "refused" if refused else "cut" if ending == "length" and not request.options else "empty" if not text else "ok")
-        return Reply(text=text, outcome=outcome, fault="" if outcome == "ok" else f"finish_reason {ending}",
-                     log_probs=_option_log_probs(choice, request.options) if request.options else None,
-                     tokens_in=getattr(usage, "prompt_tokens", 0) or 0, tokens_out=getattr(usage, "completion_tokens", 0) or 0,
-                     attempts=attempts, seconds=seconds)
+            "refused"
+            if refused
+            else "cut"
+            if ending == "length" and not request.options
+            else "empty"
+            if not text
+            else "ok"
+        )
+        return Reply(
+            text=text,
+            outcome=outcome,
+            fault="" if outcome == "ok" else f"finish_reason {ending}",
+            log_probs=_option_log_probs(choice, request.options) if request.options else None,
+            tokens_in=getattr(usage, "prompt_tokens", 0) or 0,
+            tokens_out=getattr(usage, "completion_tokens", 0) or 0,
+            attempts=attempts,
+            seconds=seconds,
+        )
 
 
 def _option_log_probs(choice: Any, options: tuple[str, ...]) -> dict[str, float] | None:

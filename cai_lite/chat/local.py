@@ -1,7 +1,8 @@
 """A transformers model on this machine, asked in batches by a small decoding loop of our own.
 
-The loop is our own for one reason: the noise of each sample comes from its request's key, so that a resumed run, whatever it
-still has to ask, gets the same texts. Batches are cut in a fixed order and kept whole, so that the arithmetic is the same too.
+The loop is our own for one reason: the noise of each sample comes from its request's key, so that a resumed run,
+whatever it still has to ask, gets the same texts. Batches are cut in a fixed order and kept whole, so that the
+arithmetic is the same too.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ class LocalModel:
     `tokens_per_batch` bounds prompt and reply tokens of a batch together.
     """
 
-    def __init__(self, model: str, *, load: Load | None = None, adapter: str | Path | None = None,
-                 wording: Literal["full", "short"] = "full", tokens_per_batch: int = 16384) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        load: Load | None = None,
+        adapter: str | Path | None = None,
+        wording: Literal["full", "short"] = "full",
+        tokens_per_batch: int = 16384,
+    ) -> None:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
-        self.digest = digest("local", weights_digest(model), load or "auto", weights_digest(str(adapter)) if adapter else None)
+        self.digest = digest(
+            "local", weights_digest(model), load or "auto", weights_digest(str(adapter)) if adapter else None
+        )
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch
         self._opened: tuple[Any, Any] | None = None
@@ -53,18 +63,23 @@ class LocalModel:
         model, tokenizer = self.opened()
         prompts = [self._tokens(tokenizer, request) for request in requests]
         # Sorted by length, then by key: the order depends on what is asked, not on what was asked before.
-        order = sorted(range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key("")))
+        order = sorted(
+            range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
+        )
         for batch in _batches(order, prompts, requests, self.tokens_per_batch):
             yield self._answer_batch(model, tokenizer, batch, prompts, requests)
 
     def _tokens(self, tokenizer: Any, request: Request) -> list[int]:
         if not tokenizer.chat_template:
-            raise ModelError(f"{self.model}: its tokenizer has no chat template, so it cannot be asked; use an instruct model")
+            raise ModelError(
+                f"{self.model}: its tokenizer has no chat template, so it cannot be asked; use an instruct model"
+            )
         text = tokenizer.apply_chat_template(dicts_of(request.messages), tokenize=False, add_generation_prompt=True)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _answer_batch(self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]],
-                      requests: Sequence[Request]) -> dict[int, Reply]:
+    def _answer_batch(
+        self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]], requests: Sequence[Request]
+    ) -> dict[int, Reply]:
         import torch
 
         started = time.perf_counter()
@@ -78,9 +93,13 @@ class LocalModel:
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
             options = requests[i].options
             replies[i] = Reply(
-                text=text, outcome="empty" if not text else "ok" if ended or options else "cut",
+                text=text,
+                outcome="empty" if not text else "ok" if ended or options else "cut",
                 log_probs=_option_log_probs(tokenizer, first_logits[row], options) if options else None,
-                tokens_in=len(prompts[i]), tokens_out=len(tokens), seconds=seconds)
+                tokens_in=len(prompts[i]),
+                tokens_out=len(tokens),
+                seconds=seconds,
+            )
         return replies
 
 
@@ -100,7 +119,9 @@ class _AdapterOff(LocalModel):
             yield from super().answer(requests)
 
 
-def _batches(order: list[int], prompts: list[list[int]], requests: Sequence[Request], budget: int) -> Iterator[list[int]]:
+def _batches(
+    order: list[int], prompts: list[list[int]], requests: Sequence[Request], budget: int
+) -> Iterator[list[int]]:
     batch: list[int] = []
     widest = 0
     for i in order:
@@ -113,8 +134,13 @@ def _batches(order: list[int], prompts: list[list[int]], requests: Sequence[Requ
         yield batch
 
 
-def _decode(model: Any, tokenizer: Any, prompts: list[list[int]], asked: list[Request]) -> tuple[list[tuple[list[int], bool]], Any]:
-    """Decode a batch. Returns per row (tokens without the end token, whether it ended), and the first step's logits [B, V]."""
+def _decode(
+    model: Any, tokenizer: Any, prompts: list[list[int]], asked: list[Request]
+) -> tuple[list[tuple[list[int], bool]], Any]:
+    """Decode a batch.
+
+    Returns per row (tokens without the end token, whether it ended), and the first step's logits [B, V].
+    """
     import torch
     from transformers import DynamicCache
 
@@ -129,9 +155,15 @@ def _decode(model: Any, tokenizer: Any, prompts: list[list[int]], asked: list[Re
     alive = list(range(len(asked)))  # rows of the batch that still speak
     cache, first_logits = DynamicCache(), None
     step_BT, positions_BT = ids_BT, (seen_BT.cumsum(-1) - 1).clamp(min=0)
-    for step in range(max(request.sampling.max_tokens for request in asked)):
-        out = model(input_ids=step_BT, attention_mask=seen_BT, position_ids=positions_BT, past_key_values=cache, use_cache=True,
-                    logits_to_keep=1)
+    for _ in range(max(request.sampling.max_tokens for request in asked)):
+        out = model(
+            input_ids=step_BT,
+            attention_mask=seen_BT,
+            position_ids=positions_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         logits_BV = out.logits[:, -1].float()
         if first_logits is None:
             first_logits = logits_BV.cpu()
@@ -158,7 +190,9 @@ def _decode(model: Any, tokenizer: Any, prompts: list[list[int]], asked: list[Re
 
 
 def _draw(logits_BV: Any, asked: list[Request], uniform: list[float]) -> list[int]:
-    """One token per row: greedy at temperature 0, else the inverse of the cumulative distribution at the row's uniform number."""
+    """One token per row: greedy at temperature 0, else the inverse of the cumulative distribution at the row's
+    uniform number.
+    """
     import torch
 
     if all(request.sampling.temperature == 0 for request in asked):
@@ -189,11 +223,21 @@ def _option_log_probs(tokenizer: Any, logits_V: Any, options: tuple[str, ...]) -
     None where two options begin with the same token: the first token then decides nothing.
     """
     log_probs_V = logits_V.log_softmax(-1)
-    spelled = {option: {tokenizer(form, add_special_tokens=False)["input_ids"][0]
-                        for word in (option, option.capitalize()) for form in (word, f" {word}")} for option in options}
+    spelled = {
+        option: {
+            tokenizer(form, add_special_tokens=False)["input_ids"][0]
+            for word in (option, option.capitalize())
+            for form in (word, f" {word}")
+        }
+        for option in options
+    }
     # A blank of its own is a first token of every option in some tokenizers: it belongs to none.
-    shared = {token for token in set().union(*spelled.values()) if sum(token in tokens for tokens in spelled.values()) > 1}
+    shared = {
+        token for token in set().union(*spelled.values()) if sum(token in tokens for tokens in spelled.values()) > 1
+    }
     if any(not tokens - shared for tokens in spelled.values()):
         return None
-    return {option: math.log(max(sum(math.exp(float(log_probs_V[token])) for token in tokens - shared), 1e-300))
-            for option, tokens in spelled.items()}
+    return {
+        option: math.log(max(sum(math.exp(float(log_probs_V[token])) for token in tokens - shared), 1e-300))
+        for option, tokens in spelled.items()
+    }

@@ -11,8 +11,13 @@ from cai_lite.records import Reply, Request, digest
 class ScriptedModel:
     """Answers with `script(request)`: a text, or a whole Reply. `asked` holds the requests that came, in order."""
 
-    def __init__(self, script: Callable[[Request], str | Reply], *, name: str = "scripted",
-                 wording: Literal["full", "short"] = "full") -> None:
+    def __init__(
+        self,
+        script: Callable[[Request], str | Reply],
+        *,
+        name: str = "scripted",
+        wording: Literal["full", "short"] = "full",
+    ) -> None:
         self._script = script
         self.name = name
         self.wording: Literal["full", "short"] = wording

@@ -32,22 +32,27 @@ def resolve(model: str) -> str:
     path = Path(model).expanduser()
     if path.exists():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{model}: no config.json in it; a model folder holds config.json, the tokenizer and *.safetensors")
+            raise ModelError(
+                f"{model}: no config.json in it; a model folder holds config.json, the tokenizer and *.safetensors"
+            )
         return str(path)
     if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
-        raise ModelError(f"{model}: no such folder; give a model folder, a hub id such as Qwen/Qwen2.5-7B-Instruct, or {EMBEDDED[1]}")
+        raise ModelError(
+            f"{model}: no such folder; give a model folder, a hub id such as Qwen/Qwen2.5-7B-Instruct, or {EMBEDDED[1]}"
+        )
     return model
 
 
 def weights_digest(model: str) -> str:
-    """What the weights are, without loading them: configuration and tokenizer whole, of each weight file its size, header and end.
+    """What the weights are, without loading them: configuration and tokenizer whole, of each weight file its size,
+    header and end.
 
     Reading 15 GB for a name would take a minute; two trainings never agree in the last megabyte of a file.
     """
     folder = Path(resolve(model))
     if not folder.is_dir():
         return digest("hub", model)
-    parts = []
+    parts: list[tuple[str | int, ...]] = []
     for file in sorted(folder.iterdir()):
         if file.suffix in (".json", ".jinja", ".model"):
             parts.append((file.name, hashlib.sha256(file.read_bytes()).hexdigest()))
@@ -86,7 +91,7 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         options["device_map"] = {"": 0}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        weights = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
+        weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
     if tokenizer.pad_token_id is None:
@@ -104,12 +109,17 @@ def _nf4(compute_dtype: Any) -> Any:
         raise MissingPackageError("load: nf4 needs bitsandbytes: pip install bitsandbytes")
     from transformers import BitsAndBytesConfig
 
+    config: Any = BitsAndBytesConfig
     try:
         import bitsandbytes  # noqa: F401  (it may be installed and still not load on this system)
     except Exception as error:
         raise ModelError(f"load: nf4 cannot run here, bitsandbytes does not load: {_first_line(error)}") from error
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                              bnb_4bit_compute_dtype=compute_dtype)
+    return config(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,1 +1,3 @@
-"""The teacher's half: draft, critique, revise, judge, pair. One stage a file; they meet training only at pairs.jsonl."""
+"""The teacher's half: draft, critique, revise, judge, pair. One stage a file; they meet training only at
+pairs.jsonl.
+"""

@@ -1,4 +1,7 @@
-"""Which candidates of a prompt are compared: the first half of a pairing rule. To add a rule, write a function and name it."""
+"""Which candidates of a prompt are compared: the first half of a pairing rule.
+
+To add a rule, write a function and name it.
+"""
 
 from __future__ import annotations
 
@@ -55,5 +58,9 @@ def compare(rule: str, candidates: Sequence[Candidate]) -> list[Comparison]:
     of_prompt: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         of_prompt.setdefault(candidate.prompt.key, []).append(candidate)
-    return [comparison for group in of_prompt.values() for comparison in PAIRINGS[rule](group)
-            if comparison.first.text != comparison.second.text]
+    return [
+        comparison
+        for group in of_prompt.values()
+        for comparison in PAIRINGS[rule](group)
+        if comparison.first.text != comparison.second.text
+    ]

@@ -16,33 +16,67 @@ from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sa
 _SAMPLING = Sampling(temperature=0.0, max_tokens=256)
 
 
-def critique(teacher: ChatModel, candidates: Sequence[Candidate], constitution: Constitution, *, principles: int = 2,
-             sampling: Sampling = _SAMPLING, run: Run | None = None, progress: Tick | None = None,
-             stage: str = "critique") -> list[Critique]:
-    """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the same)."""
-    asked = [(candidate, principle) for candidate in candidates
-             for principle in draw(constitution, candidate.prompt, principles)]
+def critique(
+    teacher: ChatModel,
+    candidates: Sequence[Candidate],
+    constitution: Constitution,
+    *,
+    principles: int = 2,
+    sampling: Sampling = _SAMPLING,
+    run: Run | None = None,
+    progress: Tick | None = None,
+    stage: str = "critique",
+) -> list[Critique]:
+    """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the
+    same).
+    """
+    asked = [
+        (candidate, principle)
+        for candidate in candidates
+        for principle in draw(constitution, candidate.prompt, principles)
+    ]
     run = run or Run()
     found = critique_each(teacher, asked, sampling=sampling, run=run, progress=progress, stage=stage)
     run.count(stage, Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
     return found
 
 
-def critique_each(teacher: ChatModel, asked: Sequence[tuple[Candidate, Principle]], *, sampling: Sampling = _SAMPLING, run: Run,
-                  progress: Tick | None = None, stage: str) -> list[Critique]:
+def critique_each(
+    teacher: ChatModel,
+    asked: Sequence[tuple[Candidate, Principle]],
+    *,
+    sampling: Sampling = _SAMPLING,
+    run: Run,
+    progress: Tick | None = None,
+    stage: str,
+) -> list[Critique]:
     """One critique per (candidate, principle), in order."""
     wording = wording_of(teacher.wording)
-    requests = [Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked]
+    requests = [
+        Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked
+    ]
     replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
         # A critique that was cut by the token limit has said its verdict first: that much can be read.
         said = None if fault(reply) not in (None, "cut") else first_word(reply.text, (wording.keeps, wording.breaks))
         violated: Violated = "unreadable" if said is None else "no" if said == wording.keeps else "yes"
-        rows.append(Critique(key=digest("critique", PARSER, candidate.key, request.key(teacher.digest)), candidate=candidate,
-                             principle=principle.id, text=spoken(reply.text), violated=violated))
-    run.keep_rows("critique", ((row.key, row.parents, {"principle": row.principle, "violated": row.violated, "text": row.text})
-                               for row in rows))
+        rows.append(
+            Critique(
+                key=digest("critique", PARSER, candidate.key, request.key(teacher.digest)),
+                candidate=candidate,
+                principle=principle.id,
+                text=spoken(reply.text),
+                violated=violated,
+            )
+        )
+    run.keep_rows(
+        "critique",
+        (
+            (row.key, row.parents, {"principle": row.principle, "violated": row.violated, "text": row.text})
+            for row in rows
+        ),
+    )
     return rows
 
 
@@ -58,6 +92,13 @@ def told(teacher: ChatModel, text: str) -> Messages:
 
 
 def _request(teacher: ChatModel, candidate: Candidate, principle: Principle) -> Messages:
-    return told(teacher, fill_reply(wording_of(teacher.wording).critique, candidate, principle=principle.text,
-                                    examples=examples_text(principle),
-                                    guide=f"{principle.critique}\n" if principle.critique else ""))
+    return told(
+        teacher,
+        fill_reply(
+            wording_of(teacher.wording).critique,
+            candidate,
+            principle=principle.text,
+            examples=examples_text(principle),
+            guide=f"{principle.critique}\n" if principle.critique else "",
+        ),
+    )

@@ -14,17 +14,28 @@ from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, Prompt, Request, Sampling, digest
 
 
-def draft(model: ChatModel, prompts: Sequence[Prompt], *, n: int = 1, sampling: Sampling | None = None,
-          constitution: Constitution | None = None, run: Run | None = None, progress: Tick | None = None,
-          stage: str = "draft") -> list[Candidate]:
+def draft(
+    model: ChatModel,
+    prompts: Sequence[Prompt],
+    *,
+    n: int = 1,
+    sampling: Sampling | None = None,
+    constitution: Constitution | None = None,
+    run: Run | None = None,
+    progress: Tick | None = None,
+    stage: str = "draft",
+) -> list[Candidate]:
     """`n` answers to each prompt, in order. Empty, cut, refused and failed ones are counted and left out.
 
     `constitution`: where given, the model is told to follow it (a teacher's own answers); a student is asked bare.
     """
     run = run or Run()
     sampling = sampling or Sampling()
-    requests = [Request(messages=_told(model, prompt, constitution), sampling=sampling, index=index)
-                for prompt in prompts for index in range(n)]
+    requests = [
+        Request(messages=_told(model, prompt, constitution), sampling=sampling, index=index)
+        for prompt in prompts
+        for index in range(n)
+    ]
     replies = ask(model, requests, run=run, stage=stage, progress=progress)
     drafts, counts = [], Counter[str]({"asked": len(requests)})
     for place, (request, reply) in enumerate(zip(requests, replies, strict=True)):
@@ -32,8 +43,15 @@ def draft(model: ChatModel, prompts: Sequence[Prompt], *, n: int = 1, sampling: 
         if why := fault(reply):
             counts[why] += 1
             continue
-        drafts.append(Candidate(key=digest("draft", prompt.key, request.key(model.digest)), prompt=prompt,
-                                text=spoken(reply.text), author=model.name, parents=(prompt.key,)))
+        drafts.append(
+            Candidate(
+                key=digest("draft", prompt.key, request.key(model.digest)),
+                prompt=prompt,
+                text=spoken(reply.text),
+                author=model.name,
+                parents=(prompt.key,),
+            )
+        )
     counts["kept"] = len(drafts)
     run.count(stage, counts)
     keep_candidates(run, drafts)
@@ -42,8 +60,12 @@ def draft(model: ChatModel, prompts: Sequence[Prompt], *, n: int = 1, sampling: 
 
 def keep_candidates(run: Run, candidates: Sequence[Candidate]) -> None:
     """Write candidates, and their prompts, to the run."""
-    run.keep_rows("prompt", ((c.prompt.key, (), {"messages": c.prompt.messages, "family": c.prompt.family}) for c in candidates))
-    run.keep_rows("candidate", ((c.key, c.parents, {"text": c.text, "author": c.author, "round": c.round}) for c in candidates))
+    run.keep_rows(
+        "prompt", ((c.prompt.key, (), {"messages": c.prompt.messages, "family": c.prompt.family}) for c in candidates)
+    )
+    run.keep_rows(
+        "candidate", ((c.key, c.parents, {"text": c.text, "author": c.author, "round": c.round}) for c in candidates)
+    )
 
 
 def _told(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> tuple[Message, ...]:

@@ -10,13 +10,22 @@ from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 
 
-def pair(verdicts: Sequence[Verdict], *, min_margin: float = 0.0, soft_labels: bool = True, clamp: float = 1.0,
-         per_prompt: int | None = None, run: Run | None = None, stage: str = "pair") -> list[PreferencePair]:
+def pair(
+    verdicts: Sequence[Verdict],
+    *,
+    min_margin: float = 0.0,
+    soft_labels: bool = True,
+    clamp: float = 1.0,
+    per_prompt: int | None = None,
+    run: Run | None = None,
+    stage: str = "pair",
+) -> list[PreferencePair]:
     """One pair per comparison whose verdicts, weighed together, favour one side by at least `min_margin`.
 
-    Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and the
-    principle that moved it most gives its name. `min_margin` holds before clamping; `clamp` bounds the label alone.
-    `per_prompt`: at most so many pairs of a prompt and rule, the widest margins first. `soft_labels=False` makes every label 1.
+    Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and
+    the principle that moved it most gives its name. `min_margin` holds before clamping; `clamp` bounds the label alone.
+    `per_prompt`: at most so many pairs of a prompt and rule, the widest margins first. `soft_labels=False` makes every
+    label 1.
     """
     run = run or Run()
     counts = Counter[str]()
@@ -47,8 +56,17 @@ def pair(verdicts: Sequence[Verdict], *, min_margin: float = 0.0, soft_labels: b
             pairs.setdefault(same, row)
     rows = list(pairs.values())
     run.count(stage, {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
-    run.keep_rows("pair", ((row.key, row.parents, {"principle": row.principle, "p_chosen": row.p_chosen, "margin": row.margin,
-                                                   "rule": row.rule}) for row in rows))
+    run.keep_rows(
+        "pair",
+        (
+            (
+                row.key,
+                row.parents,
+                {"principle": row.principle, "p_chosen": row.p_chosen, "margin": row.margin, "rule": row.rule},
+            )
+            for row in rows
+        ),
+    )
     return rows
 
 
@@ -58,11 +76,22 @@ def _pair(group: Sequence[Verdict], p_first: float, margin: float, soft_labels: 
     towards = 1.0 if p_first > 0.5 else -1.0
     most = max(group, key=lambda v: (towards * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
     return PreferencePair(
-        key=digest("pair", [v.key for v in group], soft_labels, clamp), prompt=first.prompt.messages,
-        chosen=_said(chosen), rejected=_said(rejected), principle=most.principle,
-        p_chosen=min(0.5 + margin, clamp) if soft_labels else 1.0, margin=margin, rule=group[0].rule,
-        family=first.prompt.family, parents=(chosen.key, rejected.key, *(v.key for v in group)),
-        evidence={"chosen_by": chosen.author, "rejected_by": rejected.author, "verdicts": [_evidence(v, p_first) for v in group]})
+        key=digest("pair", [v.key for v in group], soft_labels, clamp),
+        prompt=first.prompt.messages,
+        chosen=_said(chosen),
+        rejected=_said(rejected),
+        principle=most.principle,
+        p_chosen=min(0.5 + margin, clamp) if soft_labels else 1.0,
+        margin=margin,
+        rule=group[0].rule,
+        family=first.prompt.family,
+        parents=(chosen.key, rejected.key, *(v.key for v in group)),
+        evidence={
+            "chosen_by": chosen.author,
+            "rejected_by": rejected.author,
+            "verdicts": [_evidence(v, p_first) for v in group],
+        },
+    )
 
 
 def _said(candidate: Candidate) -> tuple[Message, ...]:
@@ -72,5 +101,11 @@ def _said(candidate: Candidate) -> tuple[Message, ...]:
 def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
     """One verdict, seen from the chosen side."""
     p = verdict.p_first if verdict.p_first is not None else 0.5
-    return {"principle": verdict.principle, "p_chosen": round(p if p_first > 0.5 else 1 - p, 6), "judge": verdict.judge,
-            "order": verdict.order, "flipped": verdict.flipped, "text": verdict.text}
+    return {
+        "principle": verdict.principle,
+        "p_chosen": round(p if p_first > 0.5 else 1 - p, 6),
+        "judge": verdict.judge,
+        "order": verdict.order,
+        "flipped": verdict.flipped,
+        "text": verdict.text,
+    }

@@ -29,7 +29,7 @@ def first_word(text: str, options: tuple[str, ...]) -> str | None:
 
 
 def fault(reply: Reply) -> str | None:
-    """"refused", "failed", "cut" or "empty" where there is nothing to read; else None."""
+    """ "refused", "failed", "cut" or "empty" where there is nothing to read; else None."""
     if reply.outcome == "ok" and not spoken(reply.text):
         return "empty"
     return None if reply.outcome == "ok" else reply.outcome

@@ -18,20 +18,33 @@ from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Critique, Request, Sampling, digest
 
 
-def revise(teacher: ChatModel, drafts: Sequence[Candidate], critiques: Sequence[Critique], constitution: Constitution, *,
-           rounds: int = 3, until: Literal["satisfied", "rounds"] = "satisfied", sampling: Sampling | None = None,
-           run: Run | None = None, progress: Tick | None = None, stage: str = "revise") -> list[Candidate]:
+def revise(
+    teacher: ChatModel,
+    drafts: Sequence[Candidate],
+    critiques: Sequence[Critique],
+    constitution: Constitution,
+    *,
+    rounds: int = 3,
+    until: Literal["satisfied", "rounds"] = "satisfied",
+    sampling: Sampling | None = None,
+    run: Run | None = None,
+    progress: Tick | None = None,
+    stage: str = "revise",
+) -> list[Candidate]:
     """The last good revision of each draft that was found to break a principle.
 
     A round mends one principle, the one of highest priority. A round that breaks a principle that held is discarded and
-    counted, and its draft goes no further. `until="satisfied"` stops at the critique's word; "rounds" goes on polishing.
+    counted, and its draft goes no further. `until="satisfied"` stops at the critique's word; "rounds" goes on
+    polishing.
     """
     run = run or Run()
     sampling = sampling or Sampling(temperature=0.0)
     of_draft: dict[str, list[Critique]] = {}
     for row in critiques:
         of_draft.setdefault(row.candidate.key, []).append(row)
-    open_, done, counts = [], [], Counter[str]()
+    open_: list[_Work] = []
+    done: list[_Work] = []
+    counts = Counter[str]()
     for candidate in drafts:
         work = _Work(candidate, candidate, of_draft.get(candidate.key, []))
         if work.violated():
@@ -67,12 +80,22 @@ class _Work:
         return {row.principle for row in self.critiques if row.violated == "no"}
 
 
-def _round(teacher: ChatModel, open_: list[_Work], constitution: Constitution, number: int, sampling: Sampling, run: Run,
-           stage: str, progress: Tick | None) -> tuple[list[_Work], Counter[str]]:
+def _round(
+    teacher: ChatModel,
+    open_: list[_Work],
+    constitution: Constitution,
+    number: int,
+    sampling: Sampling,
+    run: Run,
+    stage: str,
+    progress: Tick | None,
+) -> tuple[list[_Work], Counter[str]]:
     fell = Counter[str]()
     targets = [_target(work, constitution) for work in open_]
-    requests = [Request(messages=told(teacher, _text(teacher, work, principle)), sampling=sampling)
-                for work, principle in zip(open_, targets, strict=True)]
+    requests = [
+        Request(messages=told(teacher, _text(teacher, work, principle)), sampling=sampling)
+        for work, principle in zip(open_, targets, strict=True)
+    ]
     replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
     new: list[tuple[_Work, Candidate]] = []
     for work, principle, request, reply in zip(open_, targets, requests, replies, strict=True):
@@ -82,10 +105,19 @@ def _round(teacher: ChatModel, open_: list[_Work], constitution: Constitution, n
         elif text == work.candidate.text:
             fell["unchanged"] += 1
         else:
-            new.append((work, Candidate(
-                key=digest("revision", work.candidate.key, principle.id, request.key(teacher.digest)), prompt=work.candidate.prompt,
-                text=text, author=teacher.name, round=number,
-                parents=(work.draft.key, work.candidate.key, *(c.key for c in work.critiques)))))
+            new.append(
+                (
+                    work,
+                    Candidate(
+                        key=digest("revision", work.candidate.key, principle.id, request.key(teacher.digest)),
+                        prompt=work.candidate.prompt,
+                        text=text,
+                        author=teacher.name,
+                        round=number,
+                        parents=(work.draft.key, work.candidate.key, *(c.key for c in work.critiques)),
+                    ),
+                )
+            )
     keep_candidates(run, [candidate for _, candidate in new])
     # The new text is held against every principle that was drawn, not only the one that it was to mend.
     asked = [(candidate, constitution.principle(row.principle)) for work, candidate in new for row in work.critiques]
@@ -111,5 +143,11 @@ def _target(work: _Work, constitution: Constitution) -> Principle:
 
 def _text(teacher: ChatModel, work: _Work, principle: Principle) -> str:
     said = next(row.text for row in work.critiques if row.principle == principle.id)
-    return fill_reply(wording_of(teacher.wording).revise, work.candidate, principle=principle.text, critique=said,
-                      examples=examples_text(principle), guide=f"{principle.revise}\n" if principle.revise else "")
+    return fill_reply(
+        wording_of(teacher.wording).revise,
+        work.candidate,
+        principle=principle.text,
+        critique=said,
+        examples=examples_text(principle),
+        guide=f"{principle.revise}\n" if principle.revise else "",
+    )

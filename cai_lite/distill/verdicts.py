@@ -1,7 +1,8 @@
 """judge: which of two candidates keeps a principle better.
 
-`pairwise` asks in both orders, always, and reads the log-probability share of the option tokens where the model tells it
-(Lee et al. 2023, arXiv:2309.00267), else the word. `pointwise` scores each candidate alone, for judges too small to compare.
+`pairwise` asks in both orders, always, and reads the log-probability share of the option tokens where the model tells
+it (Lee et al. 2023, arXiv:2309.00267), else the word. `pointwise` scores each candidate alone, for judges too small to
+compare.
 """
 
 from __future__ import annotations
@@ -21,64 +22,129 @@ from cai_lite.distill.wording import conversation, fill, fill_reply, mark_of, wo
 from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Choice, Reply, Request, Sampling, Score, Verdict, digest
 
+Fault = Literal["unreadable", "refused", "failed"]
 Asked = Sequence[tuple[Comparison, Principle]]
 _TIE = 0.01  # a share this near to one half says nothing
 
 
-def judge(model: ChatModel, candidates: Sequence[Candidate], constitution: Constitution, *, rule: str = "revision_over_draft",
-          mode: Literal["pairwise", "pointwise"] = "pairwise", principles: int = 2, votes: int = 1,
-          log_probs: Literal["auto", "never"] = "auto", run: Run | None = None, progress: Tick | None = None,
-          stage: str = "judge") -> list[Verdict]:
+def judge(
+    model: ChatModel,
+    candidates: Sequence[Candidate],
+    constitution: Constitution,
+    *,
+    rule: str = "revision_over_draft",
+    mode: Literal["pairwise", "pointwise"] = "pairwise",
+    principles: int = 2,
+    votes: int = 1,
+    log_probs: Literal["auto", "never"] = "auto",
+    run: Run | None = None,
+    progress: Tick | None = None,
+    stage: str = "judge",
+) -> list[Verdict]:
     """One verdict per comparison of the pairing rule and per principle drawn for the prompt.
 
     `votes`: how often each order is asked where the answer is drawn (temperature 1); 1 asks greedily.
     Unreadable, refused and failed answers are verdicts of that name with no `p_first`: no pair is ever made of them.
     """
     run = run or Run()
-    asked = [(comparison, principle) for comparison in compare(rule, candidates)
-             for principle in draw(constitution, comparison.first.prompt, principles)]
+    asked = [
+        (comparison, principle)
+        for comparison in compare(rule, candidates)
+        for principle in draw(constitution, comparison.first.prompt, principles)
+    ]
     judged = _pointwise if mode == "pointwise" else _pairwise
     verdicts = judged(model, asked, rule, votes, log_probs == "auto", run, stage, progress)
-    counts = Counter(row.choice for row in verdicts)
-    run.count(f"{stage} {rule}", {"asked": len(verdicts), **counts, "flipped with the order": sum(v.flipped for v in verdicts)})
-    run.keep_rows("verdict", ((v.key, v.parents, {
-        "principle": v.principle, "choice": v.choice, "p_first": v.p_first, "order": v.order, "flipped": v.flipped,
-        "judge": v.judge, "rule": v.rule, "text": v.text}) for v in verdicts))
+    counts = Counter[str](row.choice for row in verdicts)
+    run.count(
+        f"{stage} {rule}",
+        {"asked": len(verdicts), **counts, "flipped with the order": sum(v.flipped for v in verdicts)},
+    )
+    run.keep_rows(
+        "verdict",
+        (
+            (
+                v.key,
+                v.parents,
+                {
+                    "principle": v.principle,
+                    "choice": v.choice,
+                    "p_first": v.p_first,
+                    "order": v.order,
+                    "flipped": v.flipped,
+                    "judge": v.judge,
+                    "rule": v.rule,
+                    "text": v.text,
+                },
+            )
+            for v in verdicts
+        ),
+    )
     return verdicts
 
 
-def score(model: ChatModel, candidates: Sequence[tuple[Candidate, Principle]], *, run: Run, stage: str = "judge",
-          log_probs: bool = True, votes: int = 1, progress: Tick | None = None) -> list[Score]:
+def score(
+    model: ChatModel,
+    candidates: Sequence[tuple[Candidate, Principle]],
+    *,
+    run: Run,
+    stage: str = "judge",
+    log_probs: bool = True,
+    votes: int = 1,
+    progress: Tick | None = None,
+) -> list[Score]:
     """Pointwise: the log-odds that a candidate keeps a principle, in nats, each alone; in the order given."""
     wording = wording_of(model.wording)
     options = (wording.keeps, wording.breaks)
     requests = [
-        Request(messages=told(model, fill_reply(wording.pointwise, candidate, principle=principle.text)), index=index,
-                sampling=_sampling(model, votes, log_probs), options=options if log_probs else ())
-        for candidate, principle in candidates for index in range(votes)]
+        Request(
+            messages=told(model, fill_reply(wording.pointwise, candidate, principle=principle.text)),
+            index=index,
+            sampling=_sampling(model, votes, log_probs),
+            options=options if log_probs else (),
+        )
+        for candidate, principle in candidates
+        for index in range(votes)
+    ]
     replies = ask(model, requests, run=run, stage=stage, progress=progress)
     scores = []
     for place, (candidate, principle) in enumerate(candidates):
         mine = slice(place * votes, (place + 1) * votes)
         shares = [_share(reply, options, "") for reply in replies[mine]]
         read = [share for share in shares if isinstance(share, float)]
-        outcome = "read" if read else cast(str, shares[0])
-        scores.append(Score(
-            key=digest("score", PARSER, [request.key(model.digest) for request in requests[mine]], candidate.key),
-            candidate=candidate, principle=principle.id, log_odds=_logit(sum(read) / len(read)) if read else None,
-            outcome=outcome, text=spoken(replies[mine][0].text)))  # type: ignore[arg-type]
-    run.keep_rows("score", ((s.key, s.parents, {"principle": s.principle, "log_odds": s.log_odds, "outcome": s.outcome})
-                            for s in scores))
+        scores.append(
+            Score(
+                key=digest("score", PARSER, [request.key(model.digest) for request in requests[mine]], candidate.key),
+                candidate=candidate,
+                principle=principle.id,
+                log_odds=_logit(sum(read) / len(read)) if read else None,
+                outcome="read" if read else cast(Fault, shares[0]),
+                text=spoken(replies[mine][0].text),
+            )
+        )
+    run.keep_rows(
+        "score",
+        ((s.key, s.parents, {"principle": s.principle, "log_odds": s.log_odds, "outcome": s.outcome}) for s in scores),
+    )
     return scores
 
 
-def _pointwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str,
-               progress: Tick | None) -> list[Verdict]:
-    alone = {(candidate.key, principle.id): (candidate, principle) for comparison, principle in asked
-             for candidate in (comparison.first, comparison.second)}
-    scores = dict(zip(alone, score(model, list(alone.values()), run=run, stage=stage, log_probs=log_probs, votes=votes,
-                                    progress=progress),
-                      strict=True))
+def _pointwise(
+    model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str, progress: Tick | None
+) -> list[Verdict]:
+    alone = {
+        (candidate.key, principle.id): (candidate, principle)
+        for comparison, principle in asked
+        for candidate in (comparison.first, comparison.second)
+    }
+    scores = dict(
+        zip(
+            alone,
+            score(
+                model, list(alone.values()), run=run, stage=stage, log_probs=log_probs, votes=votes, progress=progress
+            ),
+            strict=True,
+        )
+    )
     verdicts = []
     for comparison, principle in asked:
         a, b = (scores[candidate.key, principle.id] for candidate in (comparison.first, comparison.second))
@@ -89,40 +155,81 @@ def _pointwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs:
             # Not the sigmoid of the difference: two candidates that both surely keep the principle do not differ.
             p_first = 0.5 + (_sigmoid(a.log_odds) - _sigmoid(b.log_odds)) / 2
             choice = _choice(p_first)
-        verdicts.append(Verdict(
-            key=digest("verdict", rule, a.key, b.key), first=comparison.first, second=comparison.second, principle=principle.id,
-            choice=choice, p_first=p_first, order="none", judge=model.name, rule=rule, weight=principle.weight))
+        verdicts.append(
+            Verdict(
+                key=digest("verdict", rule, a.key, b.key),
+                first=comparison.first,
+                second=comparison.second,
+                principle=principle.id,
+                choice=choice,
+                p_first=p_first,
+                order="none",
+                judge=model.name,
+                rule=rule,
+                weight=principle.weight,
+            )
+        )
     return verdicts
 
 
-def _pairwise(model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str,
-              progress: Tick | None) -> list[Verdict]:
+def _pairwise(
+    model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str, progress: Tick | None
+) -> list[Verdict]:
     wording = wording_of(model.wording)
     options = (wording.first, wording.second)
     requests = []
     for comparison, principle in asked:
         prompt = conversation(comparison.first.prompt.messages)
-        for one, other in ((comparison.first.text, comparison.second.text), (comparison.second.text, comparison.first.text)):
-            text = fill(wording.pairwise, prompt=prompt, first=one, second=other, principle=principle.text,
-                        mark=mark_of(prompt, one, other))
-            requests += [Request(messages=told(model, text), sampling=_sampling(model, votes, log_probs), index=index,
-                                 options=options if log_probs else ()) for index in range(votes)]
+        for one, other in (
+            (comparison.first.text, comparison.second.text),
+            (comparison.second.text, comparison.first.text),
+        ):
+            text = fill(
+                wording.pairwise,
+                prompt=prompt,
+                first=one,
+                second=other,
+                principle=principle.text,
+                mark=mark_of(prompt, one, other),
+            )
+            requests += [
+                Request(
+                    messages=told(model, text),
+                    sampling=_sampling(model, votes, log_probs),
+                    index=index,
+                    options=options if log_probs else (),
+                )
+                for index in range(votes)
+            ]
     replies = ask(model, requests, run=run, stage=stage, progress=progress)
     verdicts = []
     for place, (comparison, principle) in enumerate(asked):
         start = place * 2 * votes
-        as_asked, swapped = replies[start:start + votes], replies[start + votes:start + 2 * votes]
+        as_asked, swapped = replies[start : start + votes], replies[start + votes : start + 2 * votes]
         choice, p_first, flipped = _both_orders(as_asked, swapped, options, wording.tie)
-        keys = [request.key(model.digest) for request in requests[start:start + 2 * votes]]
-        verdicts.append(Verdict(
-            key=digest("verdict", PARSER, rule, comparison.first.key, comparison.second.key, keys), first=comparison.first,
-            second=comparison.second, principle=principle.id, choice=choice, p_first=p_first, order="both", judge=model.name,
-            rule=rule, weight=principle.weight, flipped=flipped, text=spoken(as_asked[0].text)))
+        keys = [request.key(model.digest) for request in requests[start : start + 2 * votes]]
+        verdicts.append(
+            Verdict(
+                key=digest("verdict", PARSER, rule, comparison.first.key, comparison.second.key, keys),
+                first=comparison.first,
+                second=comparison.second,
+                principle=principle.id,
+                choice=choice,
+                p_first=p_first,
+                order="both",
+                judge=model.name,
+                rule=rule,
+                weight=principle.weight,
+                flipped=flipped,
+                text=spoken(as_asked[0].text),
+            )
+        )
     return verdicts
 
 
-def _both_orders(as_asked: Sequence[Reply], swapped: Sequence[Reply], options: tuple[str, ...],
-                 tie: str) -> tuple[Choice, float | None, bool]:
+def _both_orders(
+    as_asked: Sequence[Reply], swapped: Sequence[Reply], options: tuple[str, ...], tie: str
+) -> tuple[Choice, float | None, bool]:
     """(choice, p_first, flipped) of one comparison."""
     one = [_share(reply, options, tie) for reply in as_asked]
     two = [_share(reply, options, tie) for reply in swapped]
@@ -138,14 +245,17 @@ def _both_orders(as_asked: Sequence[Reply], swapped: Sequence[Reply], options: t
     return _choice(p_first), p_first, flipped
 
 
-def _share(reply: Reply, options: tuple[str, ...], tie: str) -> float | str:
-    """The share of the first option, 0 to 1: of its log-probability where it is told, else by the word. A fault is its name."""
+def _share(reply: Reply, options: tuple[str, ...], tie: str) -> float | Fault:
+    """The share of the first option, 0 to 1: of its log-probability where it is told, else by the word.
+
+    A fault is its name.
+    """
     if reply.log_probs is not None:
         first, second = (reply.log_probs[option] for option in options)
         return _sigmoid(first - second)
     why = fault(reply)
-    if why in ("refused", "failed"):
-        return why
+    if why == "refused" or why == "failed":
+        return cast(Fault, why)
     said = first_word(reply.text, (*options, tie))
     if why == "empty" or said is None:
         return "unreadable"
@@ -153,7 +263,9 @@ def _share(reply: Reply, options: tuple[str, ...], tie: str) -> float | str:
 
 
 def _sampling(model: ChatModel, votes: int, log_probs: bool) -> Sampling:
-    """Room for one word where its log-probability is read (servers that tell none still say the word), else for a reason too."""
+    """Room for one word where its log-probability is read (servers that tell none still say the word), else for a
+    reason too.
+    """
     room = 64 if not log_probs else 1 if model.wording == "short" else 8
     return Sampling(temperature=1.0 if votes > 1 else 0.0, max_tokens=room)
 

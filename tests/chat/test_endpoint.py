@@ -14,9 +14,21 @@ from cai_lite.records import Message, Request, Sampling
 
 
 def completion(text, finish="stop", logprobs=None):
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m",
-            "choices": [{"index": 0, "finish_reason": finish, "logprobs": logprobs, "message": {"role": "assistant", "content": text}}],
-            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish,
+                "logprobs": logprobs,
+                "message": {"role": "assistant", "content": text},
+            }
+        ],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+    }
 
 
 @pytest.fixture
@@ -34,7 +46,11 @@ def server():
             status, headers, answer = owner.behave(text, owner.seen[text])
             data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
             self.send_response(status)
-            for name, value in {"content-type": "application/json", "content-length": str(len(data)), **headers}.items():
+            for name, value in {
+                "content-type": "application/json",
+                "content-length": str(len(data)),
+                **headers,
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
@@ -65,7 +81,9 @@ def test_many_calls_come_back_in_order(server):
     assert replies[0].tokens_in == 5
 
 
-@pytest.mark.parametrize("fault", [(429, {"retry-after": "0"}, {}), (503, {"retry-after": "0"}, {}), (200, {"retry-after": "0"}, "<html>")])
+@pytest.mark.parametrize(
+    "fault", [(429, {"retry-after": "0"}, {}), (503, {"retry-after": "0"}, {}), (200, {"retry-after": "0"}, "<html>")]
+)
 def test_a_passing_fault_is_tried_again(server, fault):
     server.behave = lambda text, attempt: fault if attempt == 1 else (200, {}, completion("fine"))
     reply = ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")[0]
@@ -91,16 +109,33 @@ def test_a_wrong_key_model_or_request_fails_at_once_with_the_mend(server, status
     assert server.keys == {"Bearer sk-secret"}
 
 
-@pytest.mark.parametrize(("body", "outcome"), [
-    (completion("half a", "length"), "cut"), (completion(None), "empty"), (completion("", "content_filter"), "refused")])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (completion("half a", "length"), "cut"),
+        (completion(None), "empty"),
+        (completion("", "content_filter"), "refused"),
+    ],
+)
 def test_answers_that_are_none_are_named(server, body, outcome):
     server.behave = lambda text, attempt: (200, {}, body)
     assert ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")[0].outcome == outcome
 
 
 def test_option_log_probs_are_read_where_told_and_absent_where_ignored(server):
-    told = {"content": [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": [
-        {"token": "A", "logprob": -0.1, "bytes": None}, {"token": " B", "logprob": -2.5, "bytes": None}]}]}
+    told = {
+        "content": [
+            {
+                "token": "A",
+                "logprob": -0.1,
+                "bytes": None,
+                "top_logprobs": [
+                    {"token": "A", "logprob": -0.1, "bytes": None},
+                    {"token": " B", "logprob": -2.5, "bytes": None},
+                ],
+            }
+        ]
+    }
     server.behave = lambda text, attempt: (200, {}, completion("A", logprobs=told if text == "told" else None))
     model = open_model(server.url, model="m")
     one, other = ask(model, requests("told", "ignored", options=("A", "B")), run=Run(), stage="s")

@@ -12,7 +12,10 @@ from cai_lite.errors import ModelError
 from cai_lite.ledger import Run
 from cai_lite.records import Message, Request, Sampling, dicts_of
 
-TEMPLATE = "{% for m in messages %}<s>{{ m['role'][0] }}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<s>a{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m['role'][0] }}{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<s>a{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +30,26 @@ def folder(tmp_path_factory):
     fast.chat_template = TEMPLATE
     fast.save_pretrained(path)
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=258, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-                         num_key_value_heads=2, initializer_range=0.5, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    config = LlamaConfig(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.5,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
     LlamaForCausalLM(config).save_pretrained(path)
     return path
 
 
 def requests(n, **sampling):
-    return [Request(messages=(Message("user", "ab" * (i + 1)),), sampling=Sampling(**sampling), index=i) for i in range(n)]
+    return [
+        Request(messages=(Message("user", "ab" * (i + 1)),), sampling=Sampling(**sampling), index=i) for i in range(n)
+    ]
 
 
 def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(folder):
@@ -45,7 +60,7 @@ def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(folder):
         text = tokenizer.apply_chat_template(dicts_of(request.messages), tokenize=False, add_generation_prompt=True)
         ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
         out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
-        assert reply.text == tokenizer.decode(out[0, ids.shape[1]:], skip_special_tokens=True).strip()
+        assert reply.text == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
 
 
 def test_a_sample_depends_on_its_request_not_on_its_company(folder):
@@ -79,7 +94,7 @@ def test_option_log_probs_are_the_first_tokens_own(folder):
     logits = torch.randn(258)
     found = _option_log_probs(tokenizer, logits, ("A", "B"))
     log_probs = logits.log_softmax(-1)
-    # A letter and its capital are the same letter here; a blank before it is a token of its own that belongs to neither.
+    # A letter and its capital are the same here; a blank before it is a token of its own that belongs to neither.
     assert found["A"] == pytest.approx(float(log_probs[tokenizer.convert_tokens_to_ids("A")]), abs=1e-5)
     assert found["B"] == pytest.approx(float(log_probs[tokenizer.convert_tokens_to_ids("B")]), abs=1e-5)
 
@@ -89,8 +104,9 @@ def test_options_that_begin_alike_have_no_first_token_verdict(folder):
     assert _option_log_probs(tokenizer, torch.randn(258), ("yes", "yep")) is None
 
 
-@pytest.mark.parametrize(("where", "says"), [("./nowhere", "no such folder"), ("embedded:taecher", "embedded:teacher"),
-                                             ("/", "config.json")])
+@pytest.mark.parametrize(
+    ("where", "says"), [("./nowhere", "no such folder"), ("embedded:taecher", "embedded:teacher"), ("/", "config.json")]
+)
 def test_a_model_that_is_not_there_is_a_clear_error(where, says):
     with pytest.raises(ModelError, match=says):
         open_model(where)

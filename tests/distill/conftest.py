@@ -6,8 +6,13 @@ from cai_lite.records import Candidate, Message, Prompt
 
 @pytest.fixture
 def constitution():
-    return Constitution(name="test", principles=(
-        Principle(id="kind", text="Be kind.", weight=3.0, priority=1), Principle(id="short", text="Be short.", priority=2)))
+    return Constitution(
+        name="test",
+        principles=(
+            Principle(id="kind", text="Be kind.", weight=3.0, priority=1),
+            Principle(id="short", text="Be short.", priority=2),
+        ),
+    )
 
 
 @pytest.fixture
@@ -18,6 +23,13 @@ def prompts():
 @pytest.fixture
 def candidate(prompts):
     def make(text, prompt=0, author="student", round=0, parents=None):
-        return Candidate(key=f"{prompt}:{text}", prompt=prompts[prompt], text=text, author=author, round=round,
-                         parents=parents or (prompts[prompt].key,))
+        return Candidate(
+            key=f"{prompt}:{text}",
+            prompt=prompts[prompt],
+            text=text,
+            author=author,
+            round=round,
+            parents=parents or (prompts[prompt].key,),
+        )
+
     return make

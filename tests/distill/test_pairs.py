@@ -10,9 +10,20 @@ from cai_lite.records import Verdict
 @pytest.fixture
 def verdict(candidate):
     def make(p_first, principle="kind", first="a", second="b", weight=1.0, choice=None, flipped=False, prompt=0):
-        return Verdict(key=f"{prompt}{first}{second}{principle}", first=candidate(first, prompt), second=candidate(second, prompt),
-                       principle=principle, p_first=p_first, order="both", judge="j", rule="best_over_worst", weight=weight,
-                       flipped=flipped, choice=choice or "first")
+        return Verdict(
+            key=f"{prompt}{first}{second}{principle}",
+            first=candidate(first, prompt),
+            second=candidate(second, prompt),
+            principle=principle,
+            p_first=p_first,
+            order="both",
+            judge="j",
+            rule="best_over_worst",
+            weight=weight,
+            flipped=flipped,
+            choice=choice or "first",
+        )
+
     return make
 
 
@@ -42,8 +53,11 @@ def test_the_margin_is_filtered_before_the_label_is_clamped(verdict):
 
 def test_small_margins_ties_and_flips_are_counted(verdict):
     run = Run()
-    pair([verdict(0.55), verdict(0.5, first="c", choice="tie"), verdict(0.5, first="d", choice="tie", flipped=True)],
-         min_margin=0.1, run=run)
+    pair(
+        [verdict(0.55), verdict(0.5, first="c", choice="tie"), verdict(0.5, first="d", choice="tie", flipped=True)],
+        min_margin=0.1,
+        run=run,
+    )
     assert run.counts()["pair"] == {"pairs": 0, "margin too small": 2, "flipped with the order": 1}
 
 

@@ -35,9 +35,19 @@ def test_every_draft_of_a_prompt_is_held_against_the_same_principles(candidate, 
     assert rows[0].principle == rows[1].principle
 
 
-@pytest.mark.parametrize(("said", "violated"), [
-    ("Yes. It is.", "no"), ("**no**, since", "yes"), ("Perhaps", "unreadable"), ("", "unreadable"),
-    ("<think>no no</think>yes", "no"), ("<think>no", "unreadable"), ("yesterday it was", "unreadable"), ("noted", "unreadable")])
+@pytest.mark.parametrize(
+    ("said", "violated"),
+    [
+        ("Yes. It is.", "no"),
+        ("**no**, since", "yes"),
+        ("Perhaps", "unreadable"),
+        ("", "unreadable"),
+        ("<think>no no</think>yes", "no"),
+        ("<think>no", "unreadable"),
+        ("yesterday it was", "unreadable"),
+        ("noted", "unreadable"),
+    ],
+)
 def test_a_critique_is_read_by_its_first_word_or_not_at_all(candidate, constitution, said, violated):
     rows = critique(ScriptedModel(lambda r: said), [candidate("a")], constitution, principles=1)
     assert rows[0].violated == violated
@@ -45,6 +55,7 @@ def test_a_critique_is_read_by_its_first_word_or_not_at_all(candidate, constitut
 
 def teacher_of(rewrites, breaks):
     """A teacher that rewrites by a table, and says no where (principle, text) is in `breaks`."""
+
     def script(request):
         text = request.messages[-1].content
         reply = text.split("Reply: ")[1].split("\n")[0]
@@ -52,6 +63,7 @@ def teacher_of(rewrites, breaks):
             return rewrites[reply]
         principle = next(rule for rule in ("Be kind.", "Be short.") if rule in text)
         return "no, it does not" if (principle, reply) in breaks else "yes, it does"
+
     return ScriptedModel(script, wording="short", name="teacher")
 
 
@@ -63,8 +75,10 @@ def run_revise(candidate, constitution, teacher, rounds=3):
 
 
 def test_rounds_go_on_until_every_drawn_principle_is_kept(candidate, constitution):
-    teacher = teacher_of({"rude": "kind but long", "kind but long": "kind"},
-                         {("Be kind.", "rude"), ("Be short.", "rude"), ("Be short.", "kind but long")})
+    teacher = teacher_of(
+        {"rude": "kind but long", "kind but long": "kind"},
+        {("Be kind.", "rude"), ("Be short.", "rude"), ("Be short.", "kind but long")},
+    )
     revisions, counts, draft_ = run_revise(candidate, constitution, teacher)
     assert [(row.text, row.round, row.parents[0]) for row in revisions] == [("kind", 2, draft_.key)]
     assert counts["satisfied"] == 1

@@ -37,29 +37,41 @@ def test_a_judge_that_always_says_A_gives_no_preference(candidate, constitution)
 
 
 def test_log_prob_shares_are_averaged_over_both_orders(candidate, constitution):
-    """As asked: P(A)=.9, P(B)=.1 -> .9 for first. Swapped: P(A)=.6 -> .4 for first. Mean .65, and the choice flipped."""
+    """As asked: P(A)=.9 -> .9 for first. Swapped: P(A)=.6 -> .4 for first. Mean .65, and the choice flipped."""
+
     def script(request):
         a = 0.9 if "Reply A: good" in request.messages[-1].content else 0.6
         return Reply(text="A", log_probs={"A": math.log(a), "B": math.log(1 - a)})
+
     verdicts, _, _ = pairwise(script, candidate, constitution)
     assert verdicts[0].p_first == pytest.approx(0.65)
     assert verdicts[0].flipped and verdicts[0].choice == "first"
 
 
-@pytest.mark.parametrize(("reply", "choice"), [
-    (Reply(text="I cannot say"), "unreadable"), (Reply(text="", outcome="failed", fault="HTTP 500"), "failed"),
-    (Reply(text="", outcome="refused"), "refused"), (Reply(text="", outcome="empty"), "unreadable")])
+@pytest.mark.parametrize(
+    ("reply", "choice"),
+    [
+        (Reply(text="I cannot say"), "unreadable"),
+        (Reply(text="", outcome="failed", fault="HTTP 500"), "failed"),
+        (Reply(text="", outcome="refused"), "refused"),
+        (Reply(text="", outcome="empty"), "unreadable"),
+    ],
+)
 def test_a_fault_in_one_order_is_never_a_verdict(candidate, constitution, reply, choice):
-    verdicts, _, _ = pairwise(lambda r: reply if "Reply A: good" in r.messages[-1].content else "B", candidate, constitution)
+    verdicts, _, _ = pairwise(
+        lambda r: reply if "Reply A: good" in r.messages[-1].content else "B", candidate, constitution
+    )
     assert (verdicts[0].choice, verdicts[0].p_first) == (choice, None)
 
 
 def test_votes_are_averaged(candidate, constitution):
     """Three votes an order: as asked A, A, B = 2/3 for first; swapped B, B, B = 1 for first; mean 5/6."""
+
     def script(request):
         if "Reply A: good" in request.messages[-1].content:
             return "B" if request.index == 2 else "A"
         return "B"
+
     verdicts, model, _ = pairwise(script, candidate, constitution, votes=3, log_probs="never")
     assert len(model.asked) == 6
     assert verdicts[0].p_first == pytest.approx(5 / 6)
@@ -67,17 +79,24 @@ def test_votes_are_averaged(candidate, constitution):
 
 def test_pointwise_takes_half_the_difference_of_the_probabilities(candidate, constitution):
     """P(keeps) .8 for good and .3 for bad: p_first = .5 + (.8 - .3) / 2 = .75 (not sigmoid of the log-odds, .90)."""
+
     def script(request):
         p = 0.8 if "Reply: good" in request.messages[-1].content else 0.3
         return Reply(text="yes", log_probs={"yes": math.log(p), "no": math.log(1 - p)})
+
     verdicts, model, _ = pairwise(script, candidate, constitution, mode="pointwise")
     assert verdicts[0].p_first == pytest.approx(0.75)
     assert verdicts[0].order == "none" and len(model.asked) == 2
 
 
 def test_pointwise_without_log_probs_reads_the_word(candidate, constitution):
-    verdicts, _, _ = pairwise(lambda r: "yes" if "good" in r.messages[-1].content else "no", candidate, constitution,
-                              mode="pointwise", log_probs="never")
+    verdicts, _, _ = pairwise(
+        lambda r: "yes" if "good" in r.messages[-1].content else "no",
+        candidate,
+        constitution,
+        mode="pointwise",
+        log_probs="never",
+    )
     assert verdicts[0].p_first == pytest.approx(1.0)
 
 
