@@ -28,8 +28,14 @@ from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling
 from cai_lite.screen import Screen
 
 
-def run_recipe(recipe: Recipe, out: Path, *, until: Literal["pair", "report"] = "report", adapter: Path | None = None,
-               quiet: bool = False) -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe,
+    out: Path,
+    *,
+    until: Literal["pair", "report"] = "report",
+    adapter: Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
     """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
 
     `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained.
@@ -62,8 +68,18 @@ def prompts_of(recipe: Recipe) -> Prompts:
     return load_prompts(settings.file, held_out=settings.held_out, limit=settings.limit, eval_limit=settings.eval_limit)
 
 
-def make_pairs(recipe: Recipe, constitution: Constitution, prompts: Sequence[Prompt], student: ChatModel, teacher: ChatModel,
-               judge_model: ChatModel, run: Run, screen: Screen, *, label: str = "") -> list[PreferencePair]:
+def make_pairs(
+    recipe: Recipe,
+    constitution: Constitution,
+    prompts: Sequence[Prompt],
+    student: ChatModel,
+    teacher: ChatModel,
+    judge_model: ChatModel,
+    run: Run,
+    screen: Screen,
+    *,
+    label: str = "",
+) -> list[PreferencePair]:
     """Draft, critique, revise, judge, pair. `label` tells held-out pairs from those for training."""
 
     def stage(name: str) -> AbstractContextManager[Tick]:
@@ -73,25 +89,66 @@ def make_pairs(recipe: Recipe, constitution: Constitution, prompts: Sequence[Pro
     author = teacher if settings.from_ == "teacher" else student
     sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens)
     with stage("draft") as tick:
-        candidates = draft(author, prompts, n=settings.n, sampling=sampling, run=run, progress=tick, stage=f"{label}draft")
+        candidates = draft(
+            author, prompts, n=settings.n, sampling=sampling, run=run, progress=tick, stage=f"{label}draft"
+        )
     if "teacher_over_student" in rules:
         with stage("teacher's answers") as tick:
-            candidates += draft(teacher, prompts, sampling=sampling, constitution=constitution, run=run, progress=tick,
-                                stage=f"{label}teacher's answers")
+            candidates += draft(
+                teacher,
+                prompts,
+                sampling=sampling,
+                constitution=constitution,
+                run=run,
+                progress=tick,
+                stage=f"{label}teacher's answers",
+            )
     close(student)
     if "revision_over_draft" in rules:
         drafts: list[Candidate] = [c for c in candidates if c.author == author.name]
         with stage("critique") as tick:
-            critiques = critique(teacher, drafts, constitution, principles=recipe.critique.principles_per_draft, run=run,
-                                 progress=tick, stage=f"{label}critique")
+            critiques = critique(
+                teacher,
+                drafts,
+                constitution,
+                principles=recipe.critique.principles_per_draft,
+                run=run,
+                progress=tick,
+                stage=f"{label}critique",
+            )
         with stage("revise") as tick:
-            candidates += revise(teacher, drafts, critiques, constitution, rounds=recipe.revise.rounds, until=recipe.revise.until,
-                                 run=run, progress=tick, stage=f"{label}revise")
+            candidates += revise(
+                teacher,
+                drafts,
+                critiques,
+                constitution,
+                rounds=recipe.revise.rounds,
+                until=recipe.revise.until,
+                run=run,
+                progress=tick,
+                stage=f"{label}revise",
+            )
     verdicts = []
     for rule in rules:
         with stage(f"judge {rule.replace('_', ' ')}") as tick:
-            verdicts += judge(judge_model, candidates, constitution, rule=rule, mode=recipe.judge.mode, votes=recipe.judge.votes,
-                              principles=recipe.judge.principles, log_probs=recipe.judge.log_probs, run=run, progress=tick,
-                              stage=f"{label}judge")
-    return pair(verdicts, min_margin=recipe.pair.min_margin, soft_labels=recipe.pair.soft_labels,
-                per_prompt=recipe.pair.per_prompt, run=run, stage=f"{label}pair")
+            verdicts += judge(
+                judge_model,
+                candidates,
+                constitution,
+                rule=rule,
+                mode=recipe.judge.mode,
+                votes=recipe.judge.votes,
+                principles=recipe.judge.principles,
+                log_probs=recipe.judge.log_probs,
+                run=run,
+                progress=tick,
+                stage=f"{label}judge",
+            )
+    return pair(
+        verdicts,
+        min_margin=recipe.pair.min_margin,
+        soft_labels=recipe.pair.soft_labels,
+        per_prompt=recipe.pair.per_prompt,
+        run=run,
+        stage=f"{label}pair",
+    )
