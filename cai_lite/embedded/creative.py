@@ -32,14 +32,14 @@ CHARACTER = Slot(
         old teacher
     """),
     held_out=lines("""
-        lost cat
-        old soldier
-        blind painter
+        lost sailor
+        old baker
+        blind teacher
+        lost giant
+        old pirate
         piano player
         princess
-        young wizard
         fire fighter
-        toy maker
     """),
 )
 
@@ -61,11 +61,12 @@ PLACE = Slot(
         empty theatre
     """),
     held_out=lines("""
-        lighthouse
         snowy forest
         empty castle
-        fishing village
+        mountain cave
+        village market
         bus station
+        lighthouse
     """),
 )
 

@@ -32,14 +32,14 @@ PRODUCT = Slot(
         bookshelf
     """),
     held_out=lines("""
-        hair dryer
         desk lamp
-        toy car
+        water kettle
+        bike lamp
+        toy backpack
+        desk radio
         phone charger
-        mattress
         camera
-        bike lock
-        bath towel
+        hair dryer
     """),
 )
 
@@ -59,10 +59,10 @@ PROBLEM = Slot(
         was charged twice
     """),
     held_out=lines("""
-        arrived dirty
+        came in the wrong size
+        arrived with a scratch
+        has a missing part
         came without a plug
-        has a crack
-        was the wrong model
     """),
 )
 
@@ -83,7 +83,7 @@ ACTION = Slot(
         send back
         look up
         change
-        rate
+        check
     """),
 )
 
@@ -519,7 +519,14 @@ POLITE_CLOSING = Rule(
 CUSTOMER_SERVICE = Domain(
     name="customer-service",
     kinds=(
-        Kind(name="order", tags=("order",), prompts=ORDERS, neutral=NEUTRAL_ORDERS, pair=("product", "problem"), share=0.5),
+        Kind(
+            name="order",
+            tags=("order",),
+            prompts=ORDERS,
+            neutral=NEUTRAL_ORDERS,
+            pair=("product", "problem"),
+            share=0.5,
+        ),
         Kind(
             name="account",
             tags=("account",),

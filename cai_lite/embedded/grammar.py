@@ -1,4 +1,4 @@
-"""Draws prompts and replies from a domain. A reply is a list of sentences, each with the rule and the pole it speaks for.
+"""Draws prompts and replies from a domain. A reply is a list of sentences, each with the rule and pole it speaks for.
 
 Held out of all training: slot words, pairs of words, phrasings of prompts and of sentences, wordings of rules.
 """
@@ -14,7 +14,7 @@ from typing import Literal
 from cai_lite.embedded.creative import CREATIVE
 from cai_lite.embedded.customer_service import CUSTOMER_SERVICE
 from cai_lite.embedded.medical import MEDICAL
-from cai_lite.embedded.world import HELD_OUT_PROMPTS, Domain, Kind, Rule, Side, side_of
+from cai_lite.embedded.world import HELD_OUT_PROMPTS, Domain, Kind, Rule, Side, Slot, side_of
 from cai_lite.records import digest
 
 DOMAINS: Mapping[str, Domain] = {domain.name: domain for domain in (MEDICAL, CUSTOMER_SERVICE, CREATIVE)}
@@ -23,14 +23,20 @@ Slice = Literal["train", "held_out_words", "held_out_pairs", "unseen_phrasing"]
 
 # One pair of words in so many is held out.
 PAIRS_PER_HELD_OUT = 5
-# How often a rule that silence keeps (breaks) is kept (broken) by silence. Chosen so that good and bad replies are of one length.
+# How often a rule that silence keeps (breaks) is kept (broken) by silence: good and bad replies are of about one length.
 SILENT_GOOD = 0.4
 SILENT_BAD = 0.25
+
+# Of the invented words, the share that are mere syllables; of the words of a prompt that slips, the share that are lost.
+SYLLABLES = 0.2
+LOST = 0.25
+BEFORE = ("", "", "", "Hi.", "Hello there!", "Excuse me,", "Well,", "A quick question:", "Good morning.", "Dear team,")
+AFTER = ("", "", "", "Thanks.", "Thank you!", "Please.", "I hope you can help.", "That is all.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A prompt of the toy world. `words`: what stands in its slots."""
+    """A prompt. `words`: what stands in its slots."""
 
     domain: Domain
     kind: Kind
@@ -60,15 +66,24 @@ class Sentence:
 Reply = tuple[Sentence, ...]
 
 
-def draw_ask(domain: Domain, rng: random.Random, *, slice: Slice = "train", invented: float = 0.0) -> Ask:
-    """A prompt of the given slice. `invented`: probability that its words are made up, which teaches copying."""
+def draw_ask(
+    domain: Domain, rng: random.Random, *, slice: Slice = "train", invented: float = 0.0, slips: float = 0.0
+) -> Ask:
+    """A prompt of the given slice.
+
+    `invented`: probability that one of its words is made up, which teaches copying. `slips`: probability that words
+    around them are lost, which teaches other phrasings.
+    """
     kind = rng.choices(domain.kinds, [kind.share for kind in domain.kinds])[0]
-    templates = side_of(kind.prompts, "held_out" if slice == "unseen_phrasing" else "train", HELD_OUT_PROMPTS)
+    side: Side = "held_out" if slice == "unseen_phrasing" else "train"
+    template = rng.choice(side_of(kind.prompts, side, HELD_OUT_PROMPTS))
     words = _draw_pair(domain, kind, rng, slice)
     if rng.random() < invented:
-        slot = rng.choice(kind.pair)
-        words[slot] = _invented(rng)
-    return Ask(domain=domain, kind=kind, text=_spell(rng.choice(templates), domain, words, rng), words=words)
+        name = rng.choice(kind.pair)
+        words[name] = _invented(domain.slots[name], rng)
+    if rng.random() < slips:
+        template = _with_slips(template, rng)
+    return Ask(domain=domain, kind=kind, text=_spell(template, domain, words, rng), words=words)
 
 
 def draw_poles(ask: Ask, rng: random.Random, *, good: float) -> dict[str, bool]:
@@ -131,5 +146,16 @@ def _spell(template: str, domain: Domain, words: Mapping[str, str], rng: random.
     return text[0].upper() + text[1:]
 
 
-def _invented(rng: random.Random) -> str:
-    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
+def _invented(slot: Slot, rng: random.Random) -> str:
+    """A new word for a slot: mostly the beginning of one and the end of another, now and then mere syllables."""
+    if rng.random() < SYLLABLES:
+        return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
+    begin, end = (rng.choice(slot.train).split(" ") for _ in range(2))
+    word = " ".join((*begin[: rng.randint(1, max(1, len(begin) - 1))], end[-1]))
+    return _invented(slot, rng) if word in (*slot.train, *slot.held_out) else word
+
+
+def _with_slips(template: str, rng: random.Random) -> str:
+    """The template with some words lost, its slots kept, and sometimes a greeting or thanks around it."""
+    kept = [word for word in template.split(" ") if "{" in word or rng.random() > LOST]
+    return " ".join([*rng.choice(BEFORE).split(), *kept, *rng.choice(AFTER).split()]) or template

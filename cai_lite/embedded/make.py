@@ -1,4 +1,6 @@
-"""Trains the embedded models from the toy world: `python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR]`.
+"""Trains the embedded models from the toy world.
+
+    python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR]
 
 Both learn by next-token loss on the conversations of `tasks.py`, on the CPU, in float32. The same seed gives the same
 models on the same machine. Teacher: about half an hour on two cores; student: about five minutes.
@@ -7,6 +9,7 @@ models on the same machine. Teacher: about half an hour on two cores; student: a
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -38,8 +41,10 @@ VOCABULARY = 2048
 CONTEXT = 512
 TOKENIZER_EXAMPLES = 12_000
 
-# Weights in the loss: the decision token, the rest of a reply, and what the model is given to read.
-DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 8.0, 1.0, 0.1
+# Weights in the loss: the decision token, the rest of a reply, and what the model is given to read. Of the last, only a
+# share is drawn: the head of the model is a good part of the cost.
+DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 8.0, 1.0, 0.4
+GIVEN_SHARE = 0.25
 # Examples are drawn in pools and sorted by length within one, so that little is padded.
 POOL_BATCHES = 16
 
@@ -66,8 +71,8 @@ class Batch(NamedTuple):
 
 
 PLANS = {
-    "teacher": Plan(width=160, layers=4, heads=5, steps=5000, draw=teacher_example),
-    "student": Plan(width=128, layers=3, heads=4, steps=1600, draw=lambda rng, progress: student_example(rng)),
+    "teacher": Plan(width=160, layers=4, heads=5, steps=4000, draw=teacher_example),
+    "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, progress: student_example(rng)),
 }
 
 
@@ -79,7 +84,7 @@ def make(name: str, out: Path, *, seed: int = 0, plan: Plan | None = None, token
     model = train(plan, tokenizer, seed=seed, label=name)
     folder = out / name
     # Half precision on disk; the configuration asks for float32, so that the model opens as it was trained.
-    model.half().save_pretrained(folder)
+    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     config = LlamaConfig.from_pretrained(folder)
     config.dtype = torch.float32
     config.save_pretrained(folder)
@@ -103,7 +108,7 @@ def make_tokenizer(seed: int, vocabulary: int = VOCABULARY, examples: int = TOKE
 
 def chat_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     """The tokenizer as transformers has it, with the chat template."""
-    chat = PreTrainedTokenizerFast(
+    chat = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=END,
@@ -124,19 +129,23 @@ def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> Ll
     muon = Muon(matrices, plan.matrix_lr)
     adam = torch.optim.AdamW(others, lr=plan.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
     batches = _batches(plan, tokenizer, random.Random(f"{label} {seed}"))
-    begun, shown = time.monotonic(), 0.0
+    begun, shown, decided = time.monotonic(), 0.0, 0.5
     for step, batch in zip(range(plan.steps), batches, strict=False):
         share = _share(step / plan.steps)
         adam.param_groups[0]["lr"] = plan.other_lr * share
-        loss = _loss(model, batch)
-        loss.backward()
+        loss, right = _forward(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
         muon.step(share)
         adam.step()
         model.zero_grad(set_to_none=True)
         shown = loss.item() if not step else 0.98 * shown + 0.02 * loss.item()
+        decided = decided if right is None else 0.98 * decided + 0.02 * right
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
-            print(f"{label} {step + 1}/{plan.steps} loss {shown:.3f} {time.monotonic() - begun:.0f} s", flush=True)
-    return model.eval()
+            seconds = time.monotonic() - begun
+            figures = f"loss {shown:.3f} decisions {decided:.3f} {seconds:.0f} s"
+            print(f"{label} {step + 1}/{plan.steps} {figures}", flush=True)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[float]]:
@@ -145,7 +154,9 @@ def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[floa
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-    token = tokenizer.token_to_id
+    def token(text: str) -> int:
+        return int(tokenizer.token_to_id(text) or 0)
+
     given = [token(BEGIN)]
     for role, text in (("system", example.system), ("user", example.user)):
         given += [token(ROLES[role]), *ids(text)] if text else []
@@ -177,13 +188,23 @@ def _share(progress: float) -> float:
     return min(1.0, progress / 0.02 + 0.02, (1 - progress) / 0.75)
 
 
-def _loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
-    """Mean loss in nats over the weighted tokens of a batch."""
+class Step(NamedTuple):
+    """`loss`: mean over the weighted tokens, nats. `right`: share of the decisions that are right, if there are any."""
+
+    loss: Tensor
+    right: float | None
+
+
+def _forward(model: LlamaForCausalLM, batch: Batch) -> Step:
     # No attention mask: the padding stands on the right, where a causal model cannot look.
-    logits = model(input_ids=batch.ids_BT[:, :-1], use_cache=False).logits
-    nats = F.cross_entropy(logits.flatten(0, 1), batch.ids_BT[:, 1:].flatten(), reduction="none")
-    weights = batch.weights_BT[:, 1:].flatten()
-    return (nats * weights).sum() / weights.sum()
+    hidden_BTD = model.model(input_ids=batch.ids_BT[:, :-1], use_cache=False).last_hidden_state
+    counts = batch.weights_BT[:, 1:] > 0
+    nats = F.cross_entropy(model.lm_head(hidden_BTD[counts]), batch.ids_BT[:, 1:][counts], reduction="none")
+    weights = batch.weights_BT[:, 1:][counts]
+    decisions = weights == DECISION_WEIGHT
+    # Decided right: the decision is likelier than everything else together.
+    right = (nats[decisions] < math.log(2)).float().mean().item() if decisions.any() else None
+    return Step((nats * weights).sum() / weights.sum(), right)
 
 
 def _batches(plan: Plan, tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
@@ -192,7 +213,8 @@ def _batches(plan: Plan, tokenizer: Tokenizer, rng: random.Random) -> Iterator[B
     while True:
         rows: list[tuple[list[int], list[float]]] = []
         while sum(len(ids) for ids, _ in rows) < POOL_BATCHES * plan.tokens:
-            rows.append(encode(tokenizer, plan.draw(rng, done / plan.steps)))
+            ids, weights = encode(tokenizer, plan.draw(rng, done / plan.steps))
+            rows.append((ids, [w if w != GIVEN_WEIGHT or rng.random() < GIVEN_SHARE else 0.0 for w in weights]))
         rows.sort(key=lambda row: len(row[0]))
         groups: list[list[tuple[list[int], list[float]]]] = [[]]
         for row in rows:

@@ -1,7 +1,7 @@
 """The toy world of a health information assistant, as data: see `grammar.py` for how it is read.
 
-A line is a template: `{slot}` is a word of the slot, `[a|b]` one of the alternatives. The last two lines of each pole, of
-each list of wordings, and the last four of each list of prompts are held out of all training.
+A line is a template: `{slot}` is a word of the slot, `[a|b]` one of the alternatives. The last two lines of each pole,
+of each list of wordings, and the last four of each list of prompts are held out of all training.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SYMPTOM = Slot(
         bloating
     """),
     held_out=lines("""
+        knee ache
+        back ache
+        itchy throat
+        swollen knee
+        dry cough
+        leg pain
         migraine
         sunburn
-        wrist pain
-        nosebleed
-        dry cough
-        shoulder ache
-        itchy scalp
-        swollen knee
     """),
 )
 
@@ -65,12 +65,12 @@ ALARM = Slot(
         blood in the stool
     """),
     held_out=lines("""
-        sudden chest pressure
-        drooping of the face
-        sudden confusion
-        severe burns
+        sudden chest pain
+        sudden numbness
+        swelling of the lips
         numbness in one leg
-        swelling of the throat
+        heavy vomiting
+        severe burns
     """),
 )
 
@@ -528,7 +528,14 @@ ASKS = Rule(
 MEDICAL = Domain(
     name="medical",
     kinds=(
-        Kind(name="ordinary", tags=("symptoms",), prompts=ORDINARY, neutral=NEUTRAL_ORDINARY, pair=("symptom", "when"), share=0.6),
+        Kind(
+            name="ordinary",
+            tags=("symptoms",),
+            prompts=ORDINARY,
+            neutral=NEUTRAL_ORDINARY,
+            pair=("symptom", "when"),
+            share=0.6,
+        ),
         Kind(
             name="alarming",
             tags=("symptoms", "red-flag"),

@@ -1,4 +1,7 @@
-"""Muon: momentum whose matrix updates are made orthogonal. Source: Keller Jordan et al. 2024, kellerjordan.github.io/posts/muon."""
+"""Muon: momentum whose matrix updates are made orthogonal.
+
+Source: Keller Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Muon:
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """The matrix with all its singular values drawn near 1, by Newton-Schulz steps."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
+    x: Tensor = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T

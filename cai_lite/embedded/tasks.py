@@ -22,7 +22,9 @@ from cai_lite.embedded.grammar import (
 )
 from cai_lite.embedded.world import Rule, side_of
 
+# Shares of the prompts with an invented word, and with words lost: see `grammar.draw_ask`.
 INVENTED = 0.1
+PROMPT_SLIPS = 0.4
 # The student's habits: each rule is kept with this probability.
 STUDENT_GOOD = 0.46
 # Share of the teacher's input texts in which a word is lost, as in the slips of a small model.
@@ -50,13 +52,13 @@ def teacher_example(rng: random.Random, progress: float) -> Example:
     tasks = EARLY if progress < CURRICULUM_ENDS else LATE
     task = rng.choices(list(tasks), list(tasks.values()))[0]
     domain = DOMAINS[rng.choice(list(DOMAINS))]
-    return task(draw_ask(domain, rng, invented=INVENTED), rng)
+    return task(draw_ask(domain, rng, invented=INVENTED, slips=PROMPT_SLIPS), rng)
 
 
 def student_example(rng: random.Random) -> Example:
     """A prompt with a reply of mixed habits, or now and then plain neutral text of the domain."""
     domain = DOMAINS[rng.choice(list(DOMAINS))]
-    ask = draw_ask(domain, rng, invented=INVENTED)
+    ask = draw_ask(domain, rng, invented=INVENTED, slips=PROMPT_SLIPS)
     if rng.random() < PLAIN_TEXT:
         return Example(reply=neutral_text(ask, rng))
     return Example(user=ask.text, reply=text_of(draw_reply(ask, draw_poles(ask, rng, good=STUDENT_GOOD), rng)))

@@ -51,7 +51,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of question in a domain. `pair`: the two slots of its prompts. `share`: of the domain's prompts, 0 to 1."""
+    """One kind of question. `pair`: the two slots of its prompts. `share`: of the domain's prompts, 0 to 1."""
 
     name: str
     tags: tuple[str, ...]

@@ -1,0 +1,60 @@
+"""Writes the prompts of the demo: `python -m cai_lite.embedded.prompts [--seed 0] [--out recipes/prompts]`.
+
+Training prompts use trained words, pairs and phrasings; the held-out ones come in three slices, named by a tag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from cai_lite.embedded.grammar import DOMAINS, Slice, draw_ask
+from cai_lite.embedded.world import Domain
+
+TRAIN = 160
+# Of each slice. Three slices give a figure with n of at least 100 for a principle that applies to most prompts.
+HELD_OUT = 50
+SLICES: tuple[Slice, ...] = ("held_out_words", "held_out_pairs", "unseen_phrasing")
+
+
+def rows(domain: Domain, *, seed: int = 0, train: int = TRAIN, held_out: int = HELD_OUT) -> Iterator[dict[str, object]]:
+    """Rows of a prompts file: `messages`, `family`, `tags`, `split`. No text occurs twice."""
+    rng = random.Random(f"prompts {domain.name} {seed}")
+    seen: set[str] = set()
+    for slice, count in (("train", train), *((name, held_out) for name in SLICES)):
+        taken = 0
+        while taken < count:
+            ask = draw_ask(domain, rng, slice=slice)
+            if ask.text in seen:
+                continue
+            seen.add(ask.text)
+            taken += 1
+            yield {
+                "messages": [{"role": "user", "content": ask.text}],
+                "family": ask.family,
+                "tags": [*ask.kind.tags, *([] if slice == "train" else [f"slice:{slice}"])],
+                "split": "train" if slice == "train" else "held_out",
+            }
+
+
+def write(out: Path, *, seed: int = 0) -> None:
+    """`DOMAIN-embedded.jsonl` for each domain."""
+    out.mkdir(parents=True, exist_ok=True)
+    for domain in DOMAINS.values():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(domain, seed=seed))
+        (out / f"{domain.name}-embedded.jsonl").write_text(text, encoding="utf-8", newline="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("recipes/prompts"))
+    chosen = parser.parse_args()
+    write(chosen.out, seed=chosen.seed)
+
+
+if __name__ == "__main__":
+    main()
