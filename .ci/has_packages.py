@@ -1,4 +1,4 @@
-"""Exit status 0 if this Python has all packages that pyproject.toml asks for: `python .ci/has_packages.py [EXTRA ...]`."""
+"""Exit status 0 if this Python has all packages of pyproject.toml: `python .ci/has_packages.py [EXTRA ...]`."""
 
 import sys
 import tomllib
