@@ -20,8 +20,8 @@ import cai_lite
 PACKAGE = Path(cai_lite.__file__).parent
 REPOSITORY = PACKAGE.parent
 
-# Floors from the ground up. A module may import only what stands on a lower floor, or in its own folder; two rooms of one
-# floor never meet. What is not named here fails the test, so that a new module is given its place.
+# Floors from the ground up. A module may import only what stands on a lower floor, or in its own folder; two rooms of
+# one floor never meet. What is not named here fails the test, so that a new module is given its place.
 FLOORS: list[set[str]] = [
     {"errors"},
     {"records", "yamlfile"},
