@@ -243,36 +243,29 @@ def _check(holds: bool, name: str, expected: str, got: object) -> None:
 def _with_profile(document: Document, profile: str | None) -> Document:
     """The document with the profile laid over it, and without the others."""
     data = {key: value for key, value in document.data.items() if key != "profiles"}
+    places = {keys: place for keys, place in document.places.items() if keys[:1] != ("profiles",)}
     profiles = document.data.get("profiles") or {}
     if not isinstance(profiles, dict):
         raise RecipeError(document.fault(("profiles",), "'profiles' should be a section of named profiles"))
     if profile is None:
-        return dataclasses.replace(document, data=data)
+        return Document(document.file, data, places)
     if profile not in profiles:
         near = did_you_mean(profile, profiles)
         raise RecipeError(document.fault(("profiles",), f"the recipe has no profile '{profile}'{near}"))
     if not isinstance(profiles[profile], dict):
         raise RecipeError(document.fault(("profiles", profile), f"the profile '{profile}' should be a section"))
-    places = dict(document.places)
-    return Document(document.file, _laid_over(data, profiles[profile], (), ("profiles", profile), places), places)
+    places |= {
+        keys[2:]: place for keys, place in document.places.items() if keys[:2] == ("profiles", profile) and keys[2:]
+    }
+    return Document(document.file, _laid_over(data, profiles[profile]), places)
 
 
-def _laid_over(
-    under: dict[str, Any], over: Mapping[str, Any], keys: Keys, source: Keys, places: dict[Keys, Place]
-) -> dict[str, Any]:
-    """Sections are merged key by key; any other value takes the place of the one below, and its places come along."""
+def _laid_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections are merged key by key; any other value takes the place of the one below."""
     merged = dict(under)
     for key, value in over.items():
-        here, there = (*keys, key), (*source, key)
-        if isinstance(value, dict) and isinstance(under.get(key), dict):
-            merged[key] = _laid_over(under[key], value, here, there, places)
-            continue
-        merged[key] = value
-        for old in [known for known in places if known[: len(here)] == here]:
-            del places[old]
-        for known, place in list(places.items()):
-            if known[: len(there)] == there:
-                places[(*here, *known[len(there) :])] = place
+        below = under.get(key)
+        merged[key] = _laid_over(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
     return merged
 
 
@@ -283,17 +276,12 @@ def _with_override(document: Document, override: str) -> Document:
     if not equals or not all(keys):
         raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
     value = parse_value(text, source, RecipeError)
-    data = dict(document.data)
-    section = data
-    for key in keys[:-1]:
-        inner = section.get(key)
-        section[key] = dict(inner) if isinstance(inner, dict) else {}
-        section = section[key]
-    section[keys[-1]] = value
-    places = {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
-    for n in range(1, len(keys) + 1):
-        places.setdefault(keys[:n], Place(source, None))
-    return Document(document.file, data, places)
+    for key in reversed(keys[1:]):
+        value = {key: value}
+    new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}
+    # The sections above a key stay where they were; the value, and what stood below it, is now the option's.
+    places = new | {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
+    return Document(document.file, _laid_over(document.data, {str(keys[0]): value}), places)
 
 
 def _with_paths(document: Document) -> Document:
