@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.chat.weights import Load, open_weights, weights_digest
-from cai_lite.errors import ModelError
-from cai_lite.records import Reply, Request, dicts_of, digest
+from cai_lite.chat.rendering import token_ids
+from cai_lite.chat.weights import Load, folder_digest, open_weights, weights_digest
+from cai_lite.records import Reply, Request, digest
 
 
 class LocalModel:
@@ -38,7 +38,7 @@ class LocalModel:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
         self.digest = digest(
-            "local", weights_digest(model), load or "auto", weights_digest(str(adapter)) if adapter else None
+            "local", weights_digest(model), load or "auto", folder_digest(Path(adapter)) if adapter else None
         )
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch
@@ -61,21 +61,13 @@ class LocalModel:
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Answer in batches of similar length, longest first (an out-of-memory shows at once)."""
         model, tokenizer = self.opened()
-        prompts = [self._tokens(tokenizer, request) for request in requests]
+        prompts = [token_ids(tokenizer, request.messages, add_generation_prompt=True) for request in requests]
         # Sorted by length, then by key: the order depends on what is asked, not on what was asked before.
         order = sorted(
             range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
         )
         for batch in _batches(order, prompts, requests, self.tokens_per_batch):
             yield self._answer_batch(model, tokenizer, batch, prompts, requests)
-
-    def _tokens(self, tokenizer: Any, request: Request) -> list[int]:
-        if not tokenizer.chat_template:
-            raise ModelError(
-                f"{self.model}: its tokenizer has no chat template, so it cannot be asked; use an instruct model"
-            )
-        text = tokenizer.apply_chat_template(dicts_of(request.messages), tokenize=False, add_generation_prompt=True)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _answer_batch(
         self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]], requests: Sequence[Request]

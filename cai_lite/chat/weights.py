@@ -50,8 +50,11 @@ def weights_digest(model: str) -> str:
     Reading 15 GB for a name would take a minute; two trainings never agree in the last megabyte of a file.
     """
     folder = Path(resolve(model))
-    if not folder.is_dir():
-        return digest("hub", model)
+    return folder_digest(folder) if folder.is_dir() else digest("hub", model)
+
+
+def folder_digest(folder: Path) -> str:
+    """The same of a folder that may hold an adapter alone."""
     parts: list[tuple[str | int, ...]] = []
     for file in sorted(folder.iterdir()):
         if file.suffix in (".json", ".jinja", ".model"):

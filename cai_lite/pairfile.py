@@ -1,0 +1,137 @@
+"""`pairs.jsonl`: where the two halves meet. Reads what others write, too; every fault is named with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from cai_lite.errors import PairError
+from cai_lite.records import Message, Messages, PreferencePair, dicts_of, messages_of
+
+_MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
+RAW = ""  # the role of a message that is raw text: no chat template is put around it
+
+
+def load_pairs(path: str | Path) -> list[PreferencePair]:
+    """Read a preference file: JSONL with `chosen`, `rejected` and, unless they hold it themselves, `prompt`.
+
+    Three forms are read. Conversational: all three are message lists. Plain: all three are strings, kept as messages
+    of role "" (raw text). Implicit prompt: `chosen` and `rejected` alone; message lists are split before the last
+    message, strings at their longest common beginning. Other known fields (`key`, `principle`, `p_chosen`, ...) are
+    kept.
+
+    Raises:
+        PairError: with file and line; equal sides, a missing field, a wrong type, a line that is no JSON.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PairError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PairError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    pairs = [_pair(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not pairs:
+        raise PairError(f"{path}: holds no pairs")
+    return pairs
+
+
+def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
+    """Write pairs, one a line, in the conversational form."""
+    Path(path).write_text(pairs_text(pairs), encoding="utf-8")
+
+
+def pairs_text(pairs: Iterable[PreferencePair]) -> str:
+    """What `save_pairs` writes."""
+    return "".join(json.dumps(_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
+
+
+def _row(pair: PreferencePair) -> dict[str, Any]:
+    row = {"prompt": _side(pair.prompt), "chosen": _side(pair.chosen), "rejected": _side(pair.rejected)}
+    return {**row, **{name: getattr(pair, name) for name in _MORE}}
+
+
+def _side(messages: Messages) -> Any:
+    return "".join(m.content for m in messages) if all(m.role == RAW for m in messages) else dicts_of(messages)
+
+
+def _pair(path: Path, number: int, line: str) -> PreferencePair:
+    def wrong(message: str) -> PairError:
+        return PairError(f"{path}:{number}: {message}")
+
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise wrong(f"is no JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(row, dict):
+        raise wrong(f"should be an object with 'chosen' and 'rejected', got {type(row).__name__}")
+    sides = {}
+    for name in ("prompt", "chosen", "rejected"):
+        if name not in row:
+            if name == "prompt":
+                continue
+            raise wrong(f"has no '{name}'; fields found: {', '.join(row) or 'none'}")
+        sides[name] = _messages(row[name], name, wrong)
+    forms = {all(m.role == RAW for m in side) for side in sides.values()}
+    if len(forms) > 1:
+        raise wrong("mixes plain strings and message lists; write all sides in one form")
+    prompt, chosen, rejected = _split(sides, wrong)
+    if chosen == rejected:
+        raise wrong("'chosen' equals 'rejected', so it prefers nothing; take the line out")
+    p_chosen = row.get("p_chosen", 1.0)
+    if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
+        raise wrong(f"'p_chosen' should be a number from 0 to 1, got {p_chosen!r}")
+    margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
+    if not isinstance(margin, (int, float)) or not isinstance(evidence, Mapping):
+        raise wrong("'margin' should be a number and 'evidence' an object")
+    words = {name: str(row.get(name) or "") for name in ("key", "principle", "rule", "family")}
+    return PreferencePair(
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        p_chosen=float(p_chosen),
+        margin=float(margin),
+        parents=tuple(row.get("parents") or ()),
+        evidence=evidence,
+        **words,
+    )
+
+
+def _messages(value: Any, name: str, wrong: Any) -> Messages:
+    if isinstance(value, str):
+        if not value and name != "prompt":
+            raise wrong(f"'{name}' is empty")
+        return (Message(RAW, value),)
+    if not isinstance(value, list) or not value:
+        raise wrong(f"'{name}' should be a text or a list of messages, got {json.dumps(value)[:60]}")
+    for place, message in enumerate(value):
+        if (
+            not isinstance(message, dict)
+            or not isinstance(message.get("role"), str)
+            or not isinstance(message.get("content"), str)
+        ):
+            found = json.dumps(message)[:60]
+            raise wrong(f'\'{name}[{place}]\' should be {{"role": ..., "content": ...}} with texts, got {found}')
+        if message["role"] not in ("system", "user", "assistant", "tool"):
+            raise wrong(f"'{name}[{place}].role' should be system, user, assistant or tool, got '{message['role']}'")
+    return messages_of(value)
+
+
+def _split(sides: Mapping[str, Messages], wrong: Any) -> tuple[Messages, Messages, Messages]:
+    chosen, rejected = sides["chosen"], sides["rejected"]
+    if "prompt" in sides:
+        return sides["prompt"], chosen, rejected
+    if chosen[0].role == RAW:
+        one, other = chosen[0].content, rejected[0].content
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+        if common < len(one) or common < len(other):
+            common = one.rfind(" ", 0, common + 1) if " " in one[: common + 1] else 0  # never inside a word
+        return (Message(RAW, one[:common]),), (Message(RAW, one[common:]),), (Message(RAW, other[common:]),)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False)))
+    common = min(common, len(chosen) - 1, len(rejected) - 1)
+    if common < 1:
+        raise wrong("has no 'prompt', and 'chosen' and 'rejected' begin with different messages")
+    return chosen[:common], chosen[common:], rejected[common:]

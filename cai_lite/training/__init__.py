@@ -1,0 +1,1 @@
+"""The student's half: tokens, batch, logprobs, losses, reference, student, loop, checkpoint."""

@@ -1,0 +1,108 @@
+"""Checkpoints from which a training goes on exactly: adapter, optimiser, counters, random state.
+
+Tensors and JSON, no pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cai_lite.errors import TrainingError
+
+
+def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, state: dict[str, Any]) -> None:
+    """Write `folder/step-N` aside, sync it, rename it; older ones go afterwards, so that one whole checkpoint is
+    always there.
+    """
+    from safetensors.torch import save_file
+
+    partial = folder / f".step-{step}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    names = {id(p): name for name, p in parameters.items()}
+    moments, scalars = {}, {}
+    for parameter, held in optimizer.state.items():
+        for what, value in held.items():
+            name = f"{names[id(parameter)]}|{what}"
+            if isinstance(value, torch.Tensor):
+                moments[name] = value.detach().cpu().contiguous()
+            else:
+                scalars[name] = value
+    save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial / "adapter.safetensors")
+    random_state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random_state["cuda"] = torch.cuda.get_rng_state()
+    save_file(
+        {
+            **{f"optimizer|{name}": t for name, t in moments.items()},
+            **{f"random|{n}": t for n, t in random_state.items()},
+        },
+        partial / "state.safetensors",
+    )
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
+    (partial / "state.json").write_text(json.dumps({"step": step, **state, "optimizer": scalars, "sha256": digests}))
+    for file in partial.iterdir():
+        _sync(file)
+    final = folder / f"step-{step}"
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    _sync(folder)
+    for old in folder.glob("step-*"):
+        if old != final:
+            shutil.rmtree(old)
+
+
+def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, Any] | None:
+    """Put the newest checkpoint into parameters and optimiser, set the random state, and return its counters; None
+    without one.
+
+    Raises:
+        TrainingError: a file of it has changed since it was written.
+    """
+    from safetensors.torch import load_file
+
+    found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    if not found:
+        return None
+    state: dict[str, Any] = json.loads((found[-1] / "state.json").read_text())
+    for name, digest in state["sha256"].items():
+        if hashlib.sha256((found[-1] / name).read_bytes()).hexdigest() != digest:
+            mend = f"delete {found[-1]} to start anew"
+            raise TrainingError(f"{found[-1] / name} is damaged, its digest is not the one written with it; {mend}")
+    weights, tensors = load_file(found[-1] / "adapter.safetensors"), load_file(found[-1] / "state.safetensors")
+    held: dict[str, dict[str, Any]] = {}
+    for name, value in [
+        *((n.removeprefix("optimizer|"), t) for n, t in tensors.items() if n.startswith("optimizer|")),
+        *state["optimizer"].items(),
+    ]:
+        parameter, what = name.rsplit("|", 1)
+        held.setdefault(parameter, {})[what] = value
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+            if name in held:
+                device = parameter.device
+                optimizer.state[parameter] = {
+                    w: v.to(device) if isinstance(v, torch.Tensor) and w != "step" else v for w, v in held[name].items()
+                }
+    torch.set_rng_state(tensors["random|cpu"])
+    if "random|cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random|cuda"])
+    return state
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # a folder cannot be synced on every system
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,303 @@
+"""The training loop: pairs in, a LoRA adapter out. Read `train` from top to bottom.
+
+Shapes: B pairs of an update.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cai_lite.chat.weights import Load, folder_digest, resolve, weights_digest
+from cai_lite.errors import InputError, TrainingError
+from cai_lite.records import PreferencePair, digest
+from cai_lite.training import checkpoint
+from cai_lite.training.batch import pair_logps, passes, total_steps, updates
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.losses import LOSSES, PairLogps
+from cai_lite.training.reference import reference_logps
+from cai_lite.training.student import lora_parameters, open_student
+from cai_lite.training.tokens import TokenPair, TokenReport, tokenize
+
+Tick = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """`adapter`: the peft folder. `steps`: updates done in all; `resumed_from`: the update it went on from, 0 for a
+    fresh start.
+
+    `report`: what became of the pairs; None where the training was finished already.
+    """
+
+    adapter: Path
+    steps: int
+    resumed_from: int
+    report: TokenReport | None
+    last: dict[str, float]
+
+
+def train(
+    student: str,
+    pairs: Sequence[PreferencePair],
+    *,
+    config: TrainingConfig,
+    out: Path,
+    load: Load | None = None,
+    progress: Tick | None = None,
+    log: Callable[[str], None] = print,
+) -> TrainingResult:
+    """Train a LoRA adapter on preference pairs; the same call on the same `out` goes on where it stopped.
+
+    Writes adapter/, checkpoints/, metrics.jsonl and training.json. Other settings or pairs start anew, the old output
+    moves aside.
+
+    Raises:
+        InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
+        to train on. TrainingError: a number is not finite, or a check before the first step failed.
+    """
+    base = digest(weights_digest(student), load or "auto")
+    identity = {
+        "base": base,
+        "settings": digest(dataclasses.asdict(config), _initial(config)),
+        "pairs": digest(list(pairs)),
+    }
+    finished = _known(out, identity, log)
+    if finished is not None:
+        return finished
+    model, tokenizer = open_student(
+        student,
+        load=load,
+        lora=config.lora,
+        init_adapter=config.init_adapter,
+        checkpointing=config.activation_checkpointing,
+        seed=config.seed,
+    )
+    rows, report = tokenize(tokenizer, pairs, max_tokens=config.max_tokens, overlong=config.overlong)
+    log(str(report))
+    reference = reference_logps(
+        model,
+        rows,
+        pad_token_id=tokenizer.pad_token_id,
+        base=base,
+        cache=out / "checkpoints",
+        tokens_per_batch=config.tokens_per_batch,
+    )
+    parameters = lora_parameters(model)
+    optimizer, schedule = _optimizer(parameters, config), _schedule(config, total_steps(len(rows), config))
+    state = checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0}
+    start, total = state["step"], total_steps(len(rows), config)
+    metrics = _Metrics(out / "metrics.jsonl", start)
+    if start:
+        log(f"resumed at step {start} of {total}")
+    model.train()
+    line: dict[str, float] = {}
+    for step, (epoch, batch) in enumerate(islice(updates(len(rows), config), start, total), start + 1):
+        began = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = schedule(step)
+        line = _update(model, rows, batch, reference, config, tokenizer.pad_token_id)
+        if step == 1:
+            _check_first(parameters, line, config)
+        line["grad_norm"] = _clip(parameters, config.max_grad_norm)
+        if not all(math.isfinite(value) for value in line.values()):
+            raise TrainingError(f"step {step}: a number is not finite ({line}); lower train.learning_rate")
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - began
+        line = {
+            "step": step,
+            "epoch": epoch,
+            **line,
+            "learning_rate": schedule(step),
+            "tokens_per_second": sum(rows[i].tokens for i in batch) / seconds,
+        }
+        metrics.add(line)
+        if progress is not None:
+            progress(step, total)
+        if step % config.checkpoint_every == 0 and step < total:
+            checkpoint.save(out / "checkpoints", step, parameters, optimizer, {"identity": identity})
+    model.peft_config["default"].base_model_name_or_path = resolve(student)
+    _save_adapter(model, tokenizer, out / "adapter")
+    result = {
+        "identity": identity,
+        "steps": total,
+        "finished": True,
+        "last": line,
+        "report": dataclasses.asdict(report),
+    }
+    _write(out / "training.json", json.dumps(result, indent=1))
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return TrainingResult(adapter=out / "adapter", steps=total, resumed_from=start, report=report, last=line)
+
+
+def _update(
+    model: Any,
+    rows: Sequence[TokenPair],
+    batch: list[int],
+    reference: PairLogps,
+    config: TrainingConfig,
+    pad_token_id: int,
+) -> dict[str, float]:
+    """Gradients of one update, in as many passes as it takes, and its numbers.
+
+    Losses are means over the pairs of the update.
+    """
+    loss_of = LOSSES[config.loss.name]
+    options: dict[str, Any] = {**config.loss.options()}
+    chosen_tokens = sum(len(rows[i].chosen_ids) for i in batch)
+    loss_sum, columns = 0.0, []
+    for part in passes(batch, rows, config):
+        policy = pair_logps(model, [rows[i] for i in part], pad_token_id)
+        before = PairLogps(*(column[part].to(policy.chosen_B.device) for column in reference))
+        if config.loss.name == "dpo":
+            options["p_chosen"] = policy.chosen_B.new_tensor([rows[i].p_chosen for i in part])
+        loss = loss_of(policy, before, **options).sum() / len(batch)
+        if config.sft_weight:
+            loss = loss - config.sft_weight * policy.chosen_B.sum() / chosen_tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss_sum += loss.item()
+        columns.append(
+            torch.stack([policy.chosen_B, policy.rejected_B, before.chosen_B, before.rejected_B])
+            .detach()
+            .double()
+            .cpu()
+        )
+    chosen_B, rejected_B, ref_chosen_B, ref_rejected_B = torch.cat(columns, dim=1)
+    chosen_reward_B = config.loss.beta * (chosen_B - ref_chosen_B)
+    rejected_reward_B = config.loss.beta * (rejected_B - ref_rejected_B)
+    margin_B = chosen_reward_B - rejected_reward_B
+    return {
+        "loss": loss_sum,
+        "rewards/chosen": chosen_reward_B.mean().item(),
+        "rewards/rejected": rejected_reward_B.mean().item(),
+        "rewards/accuracies": (margin_B > 0).double().mean().item(),
+        "rewards/margins": margin_B.mean().item(),
+        "logps/chosen": chosen_B.mean().item(),
+        "logps/rejected": rejected_B.mean().item(),
+    }
+
+
+def _check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
+    """Before the first step the policy is the reference, and every LoRA matrix must be reachable by a gradient."""
+    unreached = [name for name, p in parameters.items() if p.grad is None]
+    if unreached:
+        what = f"{len(unreached)} of {len(parameters)} adapter matrices, such as {unreached[0]}"
+        raise TrainingError(f"no gradient reaches {what}")
+    tolerance = 1e-2 * config.loss.beta * max(1.0, abs(line["logps/chosen"]))
+    if config.init_adapter is None and abs(line["rewards/margins"]) > tolerance:
+        found = f"the margin is {line['rewards/margins']:.4f}"
+        raise TrainingError(f"before the first step the policy should equal the reference, but {found}")
+
+
+def _clip(parameters: dict[str, Any], most: float) -> float:
+    """The gradient's norm before clipping; 0 clips nothing."""
+    return float(torch.nn.utils.clip_grad_norm_(parameters.values(), most or math.inf))
+
+
+def _optimizer(parameters: dict[str, Any], config: TrainingConfig) -> Any:
+    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(parameters.values(), **settings)
+    if config.optimizer == "adamw_8bit":
+        import bitsandbytes
+
+        return bitsandbytes.optim.AdamW8bit(parameters.values(), **settings)
+    return torch.optim.AdamW(parameters.values(), **settings)
+
+
+def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:
+    """Learning rate of each step, counted from 1: up over the warm-up, then constant, or down to nothing."""
+
+    def rate(step: int) -> float:
+        done = step - 1
+        if done < config.warmup_steps:
+            return config.learning_rate * (done + 1) / config.warmup_steps
+        share = (done - config.warmup_steps) / max(1, total - config.warmup_steps)
+        left = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[config.scheduler]
+        return config.learning_rate * left
+
+    return rate
+
+
+def _initial(config: TrainingConfig) -> str | None:
+    if config.init_adapter is None:
+        return None
+    if not (Path(config.init_adapter) / "adapter_config.json").is_file():
+        raise InputError(f"train.init_adapter: {config.init_adapter} is no peft adapter: it has no adapter_config.json")
+    return folder_digest(Path(config.init_adapter))
+
+
+def _known(out: Path, identity: dict[str, str], log: Callable[[str], None]) -> TrainingResult | None:
+    """A training that is finished with just these inputs; else None, with what other inputs left moved aside."""
+    held_file = out / "training.json"
+    if held_file.exists():
+        held = json.loads(held_file.read_text())
+        if held["identity"] == identity:
+            if not held["finished"]:
+                return None
+            log(f"trained already: {held['steps']} steps")
+            report = TokenReport(**{**held["report"], "lengths": tuple(held["report"]["lengths"])})
+            return TrainingResult(
+                adapter=out / "adapter",
+                steps=held["steps"],
+                resumed_from=held["steps"],
+                report=report,
+                last=held["last"],
+            )
+        changed = [what for what in identity if held["identity"].get(what) != identity[what]]
+        if not held["finished"] and "base" in changed:
+            raise InputError(
+                f"{out}: the student changed in the middle of a training; take the old one, or another --out"
+            )
+        number = 1
+        while (aside := out / f"training.{number}").exists():
+            number += 1
+        aside.mkdir()
+        for name in ("adapter", "checkpoints", "metrics.jsonl", "training.json"):
+            if (out / name).exists():
+                (out / name).rename(aside / name)
+        log(f"{' and '.join(changed)} changed: training anew; the old output is in {aside}")
+    out.mkdir(parents=True, exist_ok=True)
+    _write(held_file, json.dumps({"identity": identity, "finished": False}))
+    return None
+
+
+class _Metrics:
+    """metrics.jsonl: a line a step, each step once, also after a kill between two checkpoints."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        lines = path.read_text().splitlines()[:start] if path.exists() else []
+        _write(path, "".join(line + "\n" for line in lines))
+
+    def add(self, line: dict[str, float]) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+def _save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
+    """peft's own format, with the tokenizer and its chat template beside it; written aside, then renamed."""
+    partial = folder.with_name(".adapter.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # "auto" would ask the hub whether the vocabulary grew; LoRA never grows it.
+    model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
+    tokenizer.save_pretrained(str(partial))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

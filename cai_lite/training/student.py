@@ -1,0 +1,50 @@
+"""The model to be trained: opened once, with a LoRA adapter put on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cai_lite.chat.weights import Load, open_weights
+from cai_lite.errors import ModelError
+from cai_lite.training.config import Lora
+
+
+def open_student(
+    model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int
+) -> tuple[Any, Any]:
+    """(peft model, tokenizer). The adapter is drawn from `seed`, or read from `init_adapter`; nothing else takes a
+    gradient.
+
+    Raises:
+        ModelError: the model or the adapter cannot be opened, or the adapter would train the head.
+    """
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    weights, tokenizer = open_weights(model, load=load)
+    for parameter in weights.parameters():
+        parameter.requires_grad_(False)
+    if checkpointing:
+        weights.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if init_adapter is not None:
+        try:
+            return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True), tokenizer
+        except (OSError, ValueError) as error:
+            raise ModelError(f"init_adapter {init_adapter}: {str(error).splitlines()[0]}") from error
+    targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
+    settings: Any = LoraConfig
+    config = settings(
+        r=lora.rank,
+        lora_alpha=lora.alpha if lora.alpha is not None else 2 * lora.rank,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(seed)
+    return get_peft_model(weights, config), tokenizer
+
+
+def lora_parameters(model: Any) -> dict[str, Any]:
+    """The parameters that are trained, by name, in a fixed order."""
+    return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}
