@@ -47,7 +47,7 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile
     document = _with_profile(document, profile)
     for override in overrides:
         document = _with_override(document, override)
-    document = _with_paths(document)
+    document = _with_seed(_with_paths(document))
     written = build(document, Recipe, RecipeError)
     return dataclasses.replace(build(_with_environment(document), Recipe, RecipeError), written=written)
 
@@ -194,7 +194,10 @@ class EvaluateSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The whole walk. `constitution`: a packaged name or a path. `path`: the file it was read from."""
+    """The whole walk. `constitution`: a packaged name or a path. `path`: the file it was read from.
+
+    `seed`: of all that is drawn; the training takes it too, unless `train.seed` says otherwise.
+    """
 
     constitution: str
     prompts: PromptsSection
@@ -303,6 +306,15 @@ def _with_paths(document: Document) -> Document:
             raise RecipeError(document.fault(("prompts", "file"), f"'prompts.file': no such file: {file}"))
         data["prompts"] = prompts | {"file": file}
     return dataclasses.replace(document, data=data)
+
+
+def _with_seed(document: Document) -> Document:
+    """The recipe's seed, given to the training where that has none of its own."""
+    data, train = document.data, document.data.get("train", {})
+    if "seed" not in data or not isinstance(train, dict) or "seed" in train:
+        return document
+    places = {**document.places, ("train", "seed"): document.place(("seed",))}
+    return Document(document.file, data | {"train": train | {"seed": data["seed"]}}, places)
 
 
 def _with_environment(document: Document) -> Document:

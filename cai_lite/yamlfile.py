@@ -314,7 +314,9 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
     try:
         return cls(**built)
     except ValueError as fault:  # the section's own checks, in its __post_init__
-        named = re.match(r"'?([A-Za-z_]+)'?", str(fault))
+        named = re.match(
+            r"'?(?:[a-z_]+\.)*([a-z_]+)", str(fault), re.IGNORECASE
+        )  # the field that it speaks of, if it says so
         inner = (*keys, named[1]) if named and named[1] in value else keys
         for line in str(fault).splitlines():
             faults.append(document.fault(inner, f"in '{dotted(keys)}': {line}" if keys else line))

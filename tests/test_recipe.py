@@ -178,6 +178,17 @@ def test_a_constitution_by_path_is_relative_to_the_recipe(file: Path) -> None:
     assert load_recipe(file, profile="tiny").constitution == str(file.parent / "rules" / "own.yaml")
 
 
+def test_the_training_takes_the_seed_of_the_recipe_unless_it_has_its_own(file: Path) -> None:
+    assert load_recipe(file, ["seed=7"], profile="tiny").train.seed == 7
+    assert load_recipe(file, ["seed=7", "train.seed=3"], profile="tiny").train.seed == 3
+    assert faults(file, ["seed=many"], profile="tiny")[0].startswith("--set seed=many: 'train.seed' should be a whole")
+
+
+def test_a_check_of_the_training_is_told_with_its_line(file: Path) -> None:
+    file.write_text(WHOLE.replace("  loss:", "  lora:\n    rank: 0\n  loss:"))
+    assert faults(file, profile="tiny") == [f"{file}:12: in 'train.lora': 'lora.rank' should be at least 1, got 0"]
+
+
 def test_the_training_alone_takes_overrides() -> None:
     assert training_config(["train.loss.beta=0.5"]).loss.beta == 0.5
     with pytest.raises(RecipeError, match=r"--set draft\.n=2: unknown key 'draft'; known: train"):
