@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from rich.console import Console
 
-from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.asking import Tick
-from cai_lite.chat.embedded import unknown_principles
-from cai_lite.constitution import Constitution, load_constitution
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.pairs import pair
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
+from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
-from cai_lite.pairfile import save_pairs
+from cai_lite.measure import measure
+from cai_lite.pairfile import pairs_text
 from cai_lite.prompts import Prompts, load_prompts
 from cai_lite.recipe import Recipe
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling
+from cai_lite.reporting import report
+from cai_lite.reporting.card import write_card
+from cai_lite.roles import Roles, close, open_roles
+from cai_lite.rundir import described, write_aside
 from cai_lite.screen import Screen
+from cai_lite.training import train
 
 
 def run_recipe(
@@ -44,71 +47,84 @@ def run_recipe(
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
         ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
     """
-    constitution, prompts = load_constitution(recipe.constitution), prompts_of(recipe)
-    student = open_student(recipe)
-    teacher = open_teacher(recipe)
-    judge_model = open_judge(recipe, teacher)
-    with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
-        write_aside(out / "recipe.yaml", described(recipe, constitution, student, teacher, judge_model))
-        for warning in warnings_of(recipe, constitution, prompts):
-            screen.warn(warning)
-        if adapter is None:
-            pairs = make_pairs(recipe, constitution, prompts.train, student, teacher, judge_model, run, screen)
-            if not pairs:
-                screen.warn("no pairs: every verdict was a tie or a fault; see the counts in the report")
-            save_aside(out / "pairs.jsonl", pairs)
-            if until == "pair":
-                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-    raise NotImplementedError
+    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    with Run(out) as run:
+        with Screen(quiet=quiet, log=out / "log.txt") as screen:
+            write_aside(out / "recipe.yaml", described(recipe, roles.digests()))
+            for warning in roles.warnings():
+                screen.warn(warning)
+            if adapter is None:
+                pairs = make_pairs(recipe, roles, prompts.train, run, screen)
+                write_aside(out / "pairs.jsonl", pairs_text(pairs))
+                roles.close()
+                if until == "pair":
+                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                with screen.stage("train") as tick:
+                    adapter = train(
+                        recipe.student.model,
+                        pairs,
+                        config=recipe.train,
+                        out=out,
+                        load=recipe.student.load,
+                        progress=tick,
+                        log=screen.say,
+                    ).adapter
+            held_out = make_pairs(recipe, roles, prompts.held_out, run, screen, label="held-out ")
+            roles.close()
+            evaluation = measure(recipe, roles, prompts.held_out, held_out, adapter, run, screen)
+            write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
+        page = report(run)
+        write_card(out)
+    if not quiet:
+        console = Console()
+        show(evaluation, console)
+        console.print(f"report: {page}", highlight=False)
+    return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
 
 
 def prompts_of(recipe: Recipe) -> Prompts:
     """The prompts of a recipe, read and split."""
     settings = recipe.prompts
-    return load_prompts(settings.file, held_out=settings.held_out, limit=settings.limit, eval_limit=settings.eval_limit)
+    return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
 
 
 def make_pairs(
-    recipe: Recipe,
-    constitution: Constitution,
-    prompts: Sequence[Prompt],
-    student: ChatModel,
-    teacher: ChatModel,
-    judge_model: ChatModel,
-    run: Run,
-    screen: Screen,
-    *,
-    label: str = "",
+    recipe: Recipe, roles: Roles, prompts: Sequence[Prompt], run: Run, screen: Screen, *, label: str = ""
 ) -> list[PreferencePair]:
-    """Draft, critique, revise, judge, pair. `label` tells held-out pairs from those for training."""
+    """Draft, critique, revise, judge, pair. `label` tells the held-out pairs from those for training."""
 
     def stage(name: str) -> AbstractContextManager[Tick]:
-        return screen.stage(f"{label}{name}")
+        return screen.stage(label + name)
 
-    settings, rules = recipe.draft, recipe.pair.rules
-    author = teacher if settings.from_ == "teacher" else student
-    sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens)
+    rules, constitution = recipe.pair.rules, roles.constitution
+    author = roles.teacher if recipe.draft.from_ == "teacher" else roles.student
+    sampling = Sampling(
+        temperature=recipe.draft.temperature,
+        top_p=recipe.draft.top_p,
+        max_tokens=recipe.draft.max_tokens,
+        seed=recipe.seed,
+    )
+    name = f"{label}draft"
     with stage("draft") as tick:
-        candidates = draft(
-            author, prompts, n=settings.n, sampling=sampling, run=run, progress=tick, stage=f"{label}draft"
-        )
+        drafts = draft(author, prompts, n=recipe.draft.n, sampling=sampling, run=run, progress=tick, stage=name)
+    close(author)
+    candidates: list[Candidate] = [*drafts]
     if "teacher_over_student" in rules:
+        name = f"{label}teacher's answers"
         with stage("teacher's answers") as tick:
             candidates += draft(
-                teacher,
+                roles.teacher,
                 prompts,
                 sampling=sampling,
                 constitution=constitution,
                 run=run,
                 progress=tick,
-                stage=f"{label}teacher's answers",
+                stage=name,
             )
-    close(student)
     if "revision_over_draft" in rules:
-        drafts: list[Candidate] = [c for c in candidates if c.author == author.name]
         with stage("critique") as tick:
             critiques = critique(
-                teacher,
+                roles.teacher,
                 drafts,
                 constitution,
                 principles=recipe.critique.principles_per_draft,
@@ -118,7 +134,7 @@ def make_pairs(
             )
         with stage("revise") as tick:
             candidates += revise(
-                teacher,
+                roles.teacher,
                 drafts,
                 critiques,
                 constitution,
@@ -132,13 +148,13 @@ def make_pairs(
     for rule in rules:
         with stage(f"judge {rule.replace('_', ' ')}") as tick:
             verdicts += judge(
-                judge_model,
+                roles.judge,
                 candidates,
                 constitution,
                 rule=rule,
                 mode=recipe.judge.mode,
-                votes=recipe.judge.votes,
                 principles=recipe.judge.principles,
+                votes=recipe.judge.votes,
                 log_probs=recipe.judge.log_probs,
                 run=run,
                 progress=tick,
@@ -148,6 +164,7 @@ def make_pairs(
         verdicts,
         min_margin=recipe.pair.min_margin,
         soft_labels=recipe.pair.soft_labels,
+        clamp=recipe.pair.clamp,
         per_prompt=recipe.pair.per_prompt,
         run=run,
         stage=f"{label}pair",

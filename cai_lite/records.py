@@ -64,11 +64,17 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a reply is drawn. `temperature` 0 is greedy; `max_tokens` counts the reply alone."""
+    """How a reply is drawn. `temperature` 0 is greedy; `max_tokens` counts the reply alone; another `seed`, other noise."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 512
+    seed: int = 0
+
+    @property
+    def settings(self) -> tuple[float | int, ...]:
+        """What decides the answer; a greedy one knows no seed."""
+        return (self.temperature, self.top_p, self.max_tokens, self.seed if self.temperature > 0 else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +92,7 @@ class Request:
 
     def key(self, model_digest: str) -> str:
         """What decides the answer: the rendered request, the model, the settings and the sample's index."""
-        s = self.sampling
-        return digest(
-            "call",
-            model_digest,
-            dicts_of(self.messages),
-            s.temperature,
-            s.top_p,
-            s.max_tokens,
-            self.options,
-            self.index,
-        )
+        return digest("call", model_digest, dicts_of(self.messages), self.sampling.settings, self.options, self.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
