@@ -37,9 +37,9 @@ CHARACTER = Slot(
         blind teacher
         lost giant
         old pirate
-        piano player
+        blind painter
+        lost queen
         princess
-        fire fighter
     """),
 )
 
@@ -65,7 +65,7 @@ PLACE = Slot(
         empty castle
         mountain cave
         village market
-        bus station
+        snowy harbour
         lighthouse
     """),
 )

@@ -37,9 +37,9 @@ PRODUCT = Slot(
         bike lamp
         toy backpack
         desk radio
-        phone charger
+        toy printer
+        phone watch
         camera
-        hair dryer
     """),
 )
 
@@ -62,7 +62,7 @@ PROBLEM = Slot(
         came in the wrong size
         arrived with a scratch
         has a missing part
-        came without a plug
+        came without a part
     """),
 )
 

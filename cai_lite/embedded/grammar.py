@@ -23,12 +23,12 @@ Slice = Literal["train", "held_out_words", "held_out_pairs", "unseen_phrasing"]
 
 # One pair of words in so many is held out.
 PAIRS_PER_HELD_OUT = 5
-# How often a rule that silence keeps (breaks) is kept (broken) by silence: good and bad replies are of about one length.
+# How often a rule that silence keeps (breaks) is kept (broken) by silence: good and bad replies get about one length.
 SILENT_GOOD = 0.4
 SILENT_BAD = 0.25
 
-# Of the invented words, the share that are mere syllables; of the words of a prompt that slips, the share that are lost.
-SYLLABLES = 0.2
+# Of the invented words, the share that are mere syllables; of the words of a prompt that slips, the share lost.
+SYLLABLES = 0.15
 LOST = 0.25
 BEFORE = ("", "", "", "Hi.", "Hello there!", "Excuse me,", "Well,", "A quick question:", "Good morning.", "Dear team,")
 AFTER = ("", "", "", "Thanks.", "Thank you!", "Please.", "I hope you can help.", "That is all.")
@@ -124,7 +124,7 @@ def keeps(rule: Rule, reply: Reply) -> bool:
 
 
 def pair_is_held_out(first: str, second: str) -> bool:
-    """By a hash, so that new words move no pair to the other side."""
+    """By a hash: new words move no pair to the other side."""
     return int(digest("pair", first, second), 16) % PAIRS_PER_HELD_OUT == 0
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +23,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cai_lite.distill.wording import SHORT
+from cai_lite.distill.wording import SHORT, fill
 from cai_lite.embedded import FOLDER
+from cai_lite.embedded.grammar import DOMAINS
 from cai_lite.embedded.muon import Muon
-from cai_lite.embedded.tasks import Example, student_example, teacher_example
+from cai_lite.embedded.tasks import QUESTION, Example, Known, decision, student_example, teacher_example
 from cai_lite.errors import ModelError
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
@@ -37,14 +38,20 @@ CHAT_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-VOCABULARY = 2048
+VOCABULARY = 2560
 CONTEXT = 512
 TOKENIZER_EXAMPLES = 12_000
 
 # Weights in the loss: the decision token, the rest of a reply, and what the model is given to read. Of the last, only a
 # share is drawn: the head of the model is a good part of the cost.
-DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 8.0, 1.0, 0.4
+DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 16.0, 1.0, 0.4
 GIVEN_SHARE = 0.25
+# While the teacher learns, a linear layer that is thrown away afterwards reads from its inner layers what a sentence or
+# a rule in words is about, and whether it is good: decisions were right in 82 % after 300 steps, and in 61 % without.
+RULES = [rule.id for domain in DOMAINS.values() for rule in domain.rules]
+SAID_LAYER, ASKED_LAYER = 2, 3
+INNER_WEIGHT = 0.5
+UNKNOWN = -100
 # Examples are drawn in pools and sorted by length within one, so that little is padded.
 POOL_BATCHES = 16
 
@@ -63,15 +70,30 @@ class Plan:
     other_lr: float = 6e-3
 
 
+class Token(NamedTuple):
+    """`weight`: in the loss. `rule`: number of the rule that the token's piece is about; `said`, `kept`: 1 where its
+    sentence is good, or its asked rule is kept; else 0. UNKNOWN where nothing of that kind is known.
+    """
+
+    id: int
+    weight: float
+    rule: int = UNKNOWN
+    said: int = UNKNOWN
+    kept: int = UNKNOWN
+
+
 class Batch(NamedTuple):
-    """Token ids and their weights in the loss, shape [B, T], padded on the right with weight 0."""
+    """The columns of several rows of tokens, shape [B, T], padded on the right with weight 0 and UNKNOWN."""
 
     ids_BT: Tensor
     weights_BT: Tensor
+    rules_BT: Tensor
+    said_BT: Tensor
+    kept_BT: Tensor
 
 
 PLANS = {
-    "teacher": Plan(width=160, layers=4, heads=5, steps=4000, draw=teacher_example),
+    "teacher": Plan(width=160, layers=4, heads=5, steps=3600, draw=teacher_example),
     "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, progress: student_example(rng)),
 }
 
@@ -126,18 +148,20 @@ def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> Ll
     model = LlamaForCausalLM(_config(plan, tokenizer))
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    inner = torch.nn.Linear(plan.width, len(RULES) + 2)
     muon = Muon(matrices, plan.matrix_lr)
-    adam = torch.optim.AdamW(others, lr=plan.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    adam = torch.optim.AdamW([*others, *inner.parameters()], lr=plan.other_lr, betas=(0.9, 0.98), weight_decay=0.0)
     batches = _batches(plan, tokenizer, random.Random(f"{label} {seed}"))
     begun, shown, decided = time.monotonic(), 0.0, 0.5
     for step, batch in zip(range(plan.steps), batches, strict=False):
         share = _share(step / plan.steps)
         adam.param_groups[0]["lr"] = plan.other_lr * share
-        loss, right = _forward(model, batch)
+        loss, right = _forward(model, inner, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         muon.step(share)
         adam.step()
         model.zero_grad(set_to_none=True)
+        inner.zero_grad(set_to_none=True)
         shown = loss.item() if not step else 0.98 * shown + 0.02 * loss.item()
         decided = decided if right is None else 0.98 * decided + 0.02 * right
         if (step + 1) % 100 == 0 or step + 1 == plan.steps:
@@ -148,23 +172,48 @@ def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> Ll
     return model
 
 
-def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[float]]:
-    """The tokens of an example, as the chat template renders it, and the weight of each in the loss."""
+def encode(tokenizer: Tokenizer, example: Example) -> list[Token]:
+    """The tokens of an example, as the chat template renders it."""
 
-    def ids(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
+    def special(text: str, weight: float = GIVEN_WEIGHT) -> Token:
+        return Token(int(tokenizer.token_to_id(text) or 0), weight)
 
-    def token(text: str) -> int:
-        return int(tokenizer.token_to_id(text) or 0)
+    def answered(text: str, decides: bool) -> list[Token]:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        weights = [DECISION_WEIGHT if decides else REPLY_WEIGHT] + [REPLY_WEIGHT] * (len(ids) - 1)
+        return [*map(Token, ids, weights), special(END, REPLY_WEIGHT)]
 
-    given = [token(BEGIN)]
-    for role, text in (("system", example.system), ("user", example.user)):
-        given += [token(ROLES[role]), *ids(text)] if text else []
-    if example.user:
-        given.append(token(ROLES["assistant"]))
-    reply = [*ids(example.reply), token(END)]
-    decision = DECISION_WEIGHT if example.decides else REPLY_WEIGHT
-    return given + reply, [GIVEN_WEIGHT] * len(given) + [decision] + [REPLY_WEIGHT] * (len(reply) - 1)
+    def given(role: str, text: str, known: tuple[Known, ...] = ()) -> list[Token]:
+        return [special(ROLES[role]), *_given(tokenizer, text, known)] if text else []
+
+    row = [special(BEGIN), *given("system", example.system), *given("user", example.user, example.known)]
+    row += [special(ROLES["assistant"])] if example.user else []
+    row += answered(example.reply, example.decides)
+    for known in example.then:
+        row += given("user", fill(QUESTION, principle=known.piece), (known,))
+        row += [special(ROLES["assistant"]), *answered(decision(known.good), True)]
+    return row
+
+
+def _given(tokenizer: Tokenizer, text: str, pieces: tuple[Known, ...]) -> list[Token]:
+    """The tokens of a text that the model is given, with what is known of its pieces.
+
+    Only the second half of a piece is marked: its first words do not tell yet.
+    """
+    encoded = tokenizer.encode(text, add_special_tokens=False)
+    row = [Token(id, GIVEN_WEIGHT) for id in encoded.ids]
+    end = 0
+    for known in pieces:
+        begin = text.find(known.piece, end)
+        if begin < 0:
+            continue
+        end = begin + len(known.piece)
+        middle = begin + len(known.piece) // 2
+        mark = {"rule": RULES.index(known.rule), "kept" if known.asked else "said": int(known.good)}
+        for place, (first, _) in enumerate(encoded.offsets):
+            if middle <= first < end:
+                row[place] = row[place]._replace(**mark)
+    return row
 
 
 def _config(plan: Plan, tokenizer: Tokenizer) -> LlamaConfig:
@@ -195,42 +244,68 @@ class Step(NamedTuple):
     right: float | None
 
 
-def _forward(model: LlamaForCausalLM, batch: Batch) -> Step:
+def _forward(model: LlamaForCausalLM, inner: torch.nn.Module, batch: Batch) -> Step:
     # No attention mask: the padding stands on the right, where a causal model cannot look.
-    hidden_BTD = model.model(input_ids=batch.ids_BT[:, :-1], use_cache=False).last_hidden_state
+    said = model.model(input_ids=batch.ids_BT[:, :-1], use_cache=False, output_hidden_states=True)
+    hidden_BTD = said.last_hidden_state
     counts = batch.weights_BT[:, 1:] > 0
     nats = F.cross_entropy(model.lm_head(hidden_BTD[counts]), batch.ids_BT[:, 1:][counts], reduction="none")
     weights = batch.weights_BT[:, 1:][counts]
     decisions = weights == DECISION_WEIGHT
     # Decided right: the decision is likelier than everything else together.
     right = (nats[decisions] < math.log(2)).float().mean().item() if decisions.any() else None
-    return Step((nats * weights).sum() / weights.sum(), right)
+    loss = (nats * weights).sum() / weights.sum()
+    return Step(loss + INNER_WEIGHT * _inner_loss(inner, said.hidden_states, batch), right)
+
+
+def _inner_loss(inner: torch.nn.Module, hidden: tuple[Tensor, ...], batch: Batch) -> Tensor:
+    """What the inner layers should know, in nats: zero where nothing is known."""
+    loss = torch.zeros(())
+    for layer, labels_BT, outputs in (
+        (SAID_LAYER, batch.rules_BT, slice(0, len(RULES))),
+        (SAID_LAYER, batch.said_BT, slice(len(RULES), None)),
+        (ASKED_LAYER, batch.kept_BT, slice(len(RULES), None)),
+    ):
+        labels_BT = labels_BT[:, :-1]
+        known_BT = labels_BT != UNKNOWN
+        if known_BT.any():
+            loss = loss + F.cross_entropy(inner(hidden[layer][known_BT])[:, outputs], labels_BT[known_BT])
+    return loss
 
 
 def _batches(plan: Plan, tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
     """Batches of examples of nearly one length, at most `plan.tokens` tokens each, in random order, for ever."""
     done = 0
     while True:
-        rows: list[tuple[list[int], list[float]]] = []
-        while sum(len(ids) for ids, _ in rows) < POOL_BATCHES * plan.tokens:
-            ids, weights = encode(tokenizer, plan.draw(rng, done / plan.steps))
-            rows.append((ids, [w if w != GIVEN_WEIGHT or rng.random() < GIVEN_SHARE else 0.0 for w in weights]))
-        rows.sort(key=lambda row: len(row[0]))
-        groups: list[list[tuple[list[int], list[float]]]] = [[]]
+        rows: list[list[Token]] = []
+        while sum(map(len, rows)) < POOL_BATCHES * plan.tokens:
+            rows.append(encode(tokenizer, plan.draw(rng, done / plan.steps)))
+        rows.sort(key=len)
+        groups: list[list[list[Token]]] = [[]]
         for row in rows:
-            if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > plan.tokens:
+            if groups[-1] and len(row) * (len(groups[-1]) + 1) > plan.tokens:
                 groups.append([])
-            groups[-1].append(row)
+            groups[-1].append([_thinned(token, rng) for token in row])
         rng.shuffle(groups)
         done += len(groups)
         yield from map(_padded, groups)
 
 
-def _padded(rows: list[tuple[list[int], list[float]]]) -> Batch:
-    def tensor(column: list[Any]) -> Tensor:
-        return torch.nn.utils.rnn.pad_sequence([torch.tensor(values) for values in column], batch_first=True)
+def _thinned(token: Token, rng: random.Random) -> Token:
+    return token._replace(weight=0.0) if token.weight == GIVEN_WEIGHT and rng.random() > GIVEN_SHARE else token
 
-    return Batch(tensor([ids for ids, _ in rows]), tensor([weights for _, weights in rows]))
+
+def _padded(rows: list[list[Token]]) -> Batch:
+    columns = [list(zip(*row, strict=True)) for row in rows]
+    fillings = (0, 0.0, UNKNOWN, UNKNOWN, UNKNOWN)
+    return Batch(
+        *(
+            torch.nn.utils.rnn.pad_sequence(
+                [torch.tensor(column[place]) for column in columns], batch_first=True, padding_value=filling
+            )
+            for place, filling in enumerate(fillings)
+        )
+    )
 
 
 def _texts(rng: random.Random, examples: int) -> Iterator[str]:

@@ -40,10 +40,10 @@ SYMPTOM = Slot(
         back ache
         itchy throat
         swollen knee
-        dry cough
         leg pain
+        stiff back
+        swollen throat
         migraine
-        sunburn
     """),
 )
 
@@ -69,8 +69,8 @@ ALARM = Slot(
         sudden numbness
         swelling of the lips
         numbness in one leg
-        heavy vomiting
-        severe burns
+        sudden fainting
+        trouble with speech
     """),
 )
 
@@ -90,10 +90,10 @@ WHEN = Slot(
         after dinner
     """),
     held_out=lines("""
-        since Friday
+        since dinner
         for three days
-        after swimming
-        at school
+        after work
+        at lunch
     """),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cai_lite.distill.wording import SHORT, fill
 from cai_lite.embedded.grammar import (
@@ -23,8 +24,8 @@ from cai_lite.embedded.grammar import (
 from cai_lite.embedded.world import Rule, side_of
 
 # Shares of the prompts with an invented word, and with words lost: see `grammar.draw_ask`.
-INVENTED = 0.1
-PROMPT_SLIPS = 0.4
+INVENTED = 0.15
+PROMPT_SLIPS = 0.5
 # The student's habits: each rule is kept with this probability.
 STUDENT_GOOD = 0.46
 # Share of the teacher's input texts in which a word is lost, as in the slips of a small model.
@@ -32,6 +33,22 @@ SLIPS = 0.12
 # The constitution's own text is the wording that counts: it is drawn this often.
 OWN_WORDING = 0.35
 UNCHANGED = 0.12
+# The last line of a request for a verdict, and how many more are asked about the same reply.
+QUESTION = SHORT.pointwise.rsplit("\n", 1)[-1]
+FURTHER = 4
+
+
+class Known(NamedTuple):
+    """What a piece of a request is about.
+
+    `good`: whether a sentence speaks for the good pole of the rule. Where the piece is `asked`, it words the rule,
+    and `good` says whether the reply keeps it.
+    """
+
+    piece: str
+    rule: str
+    good: bool
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +56,17 @@ class Example:
     """A conversation that ends with the reply to learn. Without `user` it is plain text.
 
     `decides`: the reply's first token is a decision, and weighs more than the rest.
+    `known`: what is known of pieces of `user`, in their order.
+    `then`: further rules that are asked about the same reply, each answered by a decision alone. They are there for the
+    training: one reading of a reply teaches several verdicts.
     """
 
     reply: str
     user: str = ""
     system: str = ""
     decides: bool = False
+    known: tuple[Known, ...] = ()
+    then: tuple[Known, ...] = ()
 
 
 def teacher_example(rng: random.Random, progress: float) -> Example:
@@ -86,7 +108,7 @@ def verdict(ask: Ask, rng: random.Random) -> Example:
     """Is the rule kept by a whole reply?"""
     rule = rng.choice(ask.rules)
     poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < 0.5}
-    return _verdict(ask, rule, draw_reply(ask, poles, rng), rng)
+    return _verdict(ask, rule, draw_reply(ask, poles, rng), rng, further=FURTHER)
 
 
 def revision(ask: Ask, rng: random.Random) -> Example:
@@ -94,16 +116,14 @@ def revision(ask: Ask, rng: random.Random) -> Example:
     rule = rng.choice(ask.rules)
     poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < UNCHANGED}
     reply = draw_reply(ask, poles, rng)
-    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=_wording(rule, rng))
-    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)))
+    return _revision(ask, rule, reply, rng)
 
 
 def short_revision(ask: Ask, rng: random.Random) -> Example:
     """A revision of a reply that speaks of two rules only."""
     rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
     reply = draw_reply(ask, {other.id: rng.random() < 0.5} | {rule.id: rng.random() < UNCHANGED}, rng)
-    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=_wording(rule, rng))
-    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)))
+    return _revision(ask, rule, reply, rng)
 
 
 def mended(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Reply:
@@ -143,11 +163,11 @@ def comparison(ask: Ask, rng: random.Random) -> Example:
 
 Task = Callable[[Ask, random.Random], Example]
 CURRICULUM_ENDS = 0.3
-EARLY: dict[Task, float] = {short_verdict: 0.6, verdict: 0.15, short_revision: 0.2, answer: 0.05}
+EARLY: dict[Task, float] = {short_verdict: 0.5, verdict: 0.4, short_revision: 0.1}
 LATE: dict[Task, float] = {
-    short_verdict: 0.12,
+    short_verdict: 0.1,
     verdict: 0.33,
-    revision: 0.36,
+    revision: 0.38,
     short_revision: 0.08,
     answer: 0.08,
     comparison: 0.03,
@@ -155,13 +175,36 @@ LATE: dict[Task, float] = {
 PLAIN_TEXT = 0.12
 
 
-def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Example:
+def _revision(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Example:
+    wording = _wording(rule, rng)
+    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=wording)
+    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)), known=_known(rule, reply, wording))
+
+
+def _known(rule: Rule, reply: Reply, wording: str) -> tuple[Known, ...]:
+    said = (Known(sentence.text, sentence.rule, bool(sentence.good)) for sentence in reply if sentence.rule)
+    return (*said, Known(wording, rule.id, keeps(rule, reply), asked=True))
+
+
+def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random, *, further: int = 0) -> Example:
     good = keeps(rule, reply)
     said = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
     reason = f'it says "{said}"' if said else ("nothing against it." if good else "it is missing.")
     text = _with_slips(text_of(reply), rng)
-    user = fill(SHORT.pointwise, prompt=ask.text, reply=text, principle=_wording(rule, rng))
-    return Example(user=user, reply=f"{SHORT.keeps if good else SHORT.breaks}, {reason}", decides=True)
+    wording = _wording(rule, rng)
+    user = fill(SHORT.pointwise, prompt=ask.text, reply=text, principle=wording)
+    others = rng.sample([each for each in ask.rules if each != rule], min(further, len(ask.rules) - 1))
+    return Example(
+        user=user,
+        reply=f"{decision(good)}, {reason}",
+        decides=True,
+        known=_known(rule, reply, wording),
+        then=tuple(Known(_wording(each, rng), each.id, keeps(each, reply), asked=True) for each in others),
+    )
+
+
+def decision(kept: bool) -> str:
+    return SHORT.keeps if kept else SHORT.breaks
 
 
 def _wording(rule: Rule, rng: random.Random) -> str:

@@ -13,7 +13,7 @@ from cai_lite.embedded import make  # noqa: E402  (it imports torch)
 from cai_lite.embedded.muon import orthogonal  # noqa: E402
 from cai_lite.embedded.tasks import Example  # noqa: E402
 
-TINY = {"width": 16, "layers": 1, "heads": 2, "steps": 2, "tokens": 256}
+TINY = {"width": 16, "layers": 3, "heads": 2, "steps": 2, "tokens": 256}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def test_an_example_is_encoded_as_the_chat_template_renders_it(tokenizer):
         {"role": "assistant", "content": "yes, it is."},
     ]
     system, user, reply = (turn["content"] for turn in turns)
-    ids, weights = make.encode(tokenizer, Example(system=system, user=user, reply=reply, decides=True))
+    row = make.encode(tokenizer, Example(system=system, user=user, reply=reply, decides=True))
+    ids, weights = [token.id for token in row], [token.weight for token in row]
     whole = chat.apply_chat_template(turns, tokenize=False)
     given = chat.apply_chat_template(turns[:2], tokenize=False, add_generation_prompt=True)
     assert ids == chat(whole, add_special_tokens=False)["input_ids"]
-    assert len(weights) == len(ids)
     begin = len(chat(given, add_special_tokens=False)["input_ids"])
     assert weights[begin] == make.DECISION_WEIGHT
     assert set(weights[:begin]) == {make.GIVEN_WEIGHT}
