@@ -35,6 +35,8 @@ from cai_lite.yamlfile import (
     read_document,
 )
 
+Metric = Literal["adherence", "preference_accuracy", "drift", "confounds"]
+
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
     """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a file.
@@ -181,10 +183,12 @@ class PairSection:
 class EvaluateSection:
     """What is measured on the held-out prompts, with `samples` replies to each.
 
+    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and perplexity;
+    "confounds" of the training pairs.
     `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
     """
 
-    metrics: tuple[str, ...] = ("adherence", "preference_accuracy", "drift")
+    metrics: tuple[Metric, ...] = ("adherence", "preference_accuracy", "drift", "confounds")
     oracle: Literal["embedded"] | None = None
     samples: int = 1
 

@@ -13,6 +13,7 @@ from cai_lite.constitution import load_constitution
 from cai_lite.errors import RecipeError
 from cai_lite.prompts import load_prompts
 from cai_lite.recipe import ModelSection, Recipe, load_recipe, training_config
+from cai_lite.training.config import LOSS_OPTIONS
 
 PACKAGED = ("medical", "customer-service", "creative")
 WHOLE = """\
@@ -127,6 +128,10 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
         ("train.loss.beta=high", "'train.loss.beta' should be a number, got text 'high'"),
         ("beta", "an override is written key.key=value, such as train.loss.beta=0.2"),
         ("pair.rules=[best]", "in 'pair': 'rules': unknown pairing rule 'best'"),
+        (
+            "evaluate.metrics=[adherance]",
+            "'evaluate.metrics[0]' should be one of adherence, preference_accuracy, drift,",
+        ),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
         ("draft.n=[1", "'[1' is not YAML"),
         ("profiles.tiny.seed=1", "unknown key 'profiles'"),
@@ -220,6 +225,8 @@ def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
+    # The losses take theirs by name, and a test of them holds that each is taken.
+    read |= {option for options in LOSS_OPTIONS.values() for option in options}
     assert not {name for name in _options(Recipe) if name.split(".")[-1] not in read}
 
 
