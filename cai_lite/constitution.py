@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +25,7 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
     """
     document = read_document(find_packaged("constitutions", name_or_path, ConstitutionError), ConstitutionError)
     read = build(document, Constitution, ConstitutionError)
-    faults = list(_faults(document, read))
-    if faults:
+    if faults := _faults(document, read):
         raise ConstitutionError("\n".join(faults))
     return replace(read, name=read.name or Path(document.file).stem, principles=tuple(map(_stripped, read.principles)))
 
@@ -196,8 +194,7 @@ def _faults(document: Document, constitution: Constitution) -> list[str]:
         elif conflict.prefer not in conflict.between:
             message = f"'prefer' should be one of {', '.join(conflict.between)}, got '{conflict.prefer}'"
             faults.append(document.fault(("conflicts", i, "prefer"), message))
-    counted = Counter(faults)
-    return list(counted)
+    return list(dict.fromkeys(faults))
 
 
 def _pattern_fault(pattern: str) -> str:

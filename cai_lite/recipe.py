@@ -183,8 +183,8 @@ class PairSection:
 class EvaluateSection:
     """What is measured on the held-out prompts, with `samples` replies to each.
 
-    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and perplexity;
-    "confounds" of the training pairs.
+    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and
+    perplexity; "confounds" of the training pairs.
     `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
     """
 

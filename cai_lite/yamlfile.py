@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -321,11 +321,6 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
         for line in str(fault).splitlines():
             faults.append(document.fault(inner, f"in '{dotted(keys)}': {line}" if keys else line))
         return None
-
-
-def fail(document: Document, keys: Keys, message: str, error: type[InputError]) -> NoReturn:
-    """Raise `error` for a value of the document."""
-    raise error(document.fault(keys, message))
 
 
 def _kind(value: Any) -> str:

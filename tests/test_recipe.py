@@ -4,7 +4,7 @@ import ast
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -243,6 +243,4 @@ def _options(cls: type, above: str = "") -> Iterator[str]:
 
 
 def _hints(cls: type) -> dict[str, tuple[Any, ...]]:
-    from typing import get_args, get_type_hints
-
     return {name: (hint, *get_args(hint)) for name, hint in get_type_hints(cls).items()}
