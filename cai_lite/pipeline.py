@@ -53,6 +53,7 @@ def run_recipe(
             write_aside(out / "recipe.yaml", described(recipe, roles.digests()))
             for warning in roles.warnings():
                 screen.warn(warning)
+            pairs: list[PreferencePair] = []
             if adapter is None:
                 pairs = make_pairs(recipe, roles, prompts.train, run, screen)
                 write_aside(out / "pairs.jsonl", pairs_text(pairs))
@@ -71,7 +72,7 @@ def run_recipe(
                     ).adapter
             held_out = make_pairs(recipe, roles, prompts.held_out, run, screen, label="held-out ")
             roles.close()
-            evaluation = measure(recipe, roles, prompts.held_out, held_out, adapter, run, screen)
+            evaluation = measure(recipe, roles, prompts.held_out, pairs, held_out, adapter, run, screen)
             write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_card(out)

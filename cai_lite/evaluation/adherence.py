@@ -1,0 +1,90 @@
+"""How often answers keep the principles that apply to their prompts: before beside after, by one judge at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from cai_lite.constitution import Constitution, Principle
+from cai_lite.records import Candidate, Score
+from cai_lite.stats import compare
+
+Keeps = Callable[[Candidate, Principle], float | None]
+"""1.0 kept, 0.0 broken, None not to be told: by an oracle, a judge, or the machine checks."""
+
+
+class _Cell(NamedTuple):
+    """One principle on one prompt, before and after."""
+
+    principle: Principle
+    family: str
+    tags: tuple[str, ...]
+    before: float
+    after: float
+
+
+def adherence(
+    before: Sequence[Candidate], after: Sequence[Candidate], constitution: Constitution, keeps: Keeps, *, seed: int = 0
+) -> dict[str, Any]:
+    """`{"overall", "principles": {id: ...}, "splits": {slice: ...}}`, each a comparison over the cells (answer x
+    principle).
+
+    `before` and `after` answer the same prompts in the same order. Overall and splits weigh a cell by its principle's
+    weight. Intervals are by bootstrap over prompt families. A prompt tag `slice:NAME` puts it into the split NAME.
+    """
+    cells = []
+    for one, two in zip(before, after, strict=True):
+        for principle in constitution.principles:
+            if not principle.applies(one.prompt):
+                continue
+            was, is_ = keeps(one, principle), keeps(two, principle)
+            if was is not None and is_ is not None:
+                cells.append(_Cell(principle, one.prompt.family, one.prompt.tags, was, is_))
+    if not cells:
+        return {}
+    slices = sorted({tag.removeprefix("slice:") for cell in cells for tag in cell.tags if tag.startswith("slice:")})
+    return {
+        "overall": _compared(cells, seed),
+        "principles": {
+            p.id: _compared(of_principle, seed)
+            for p in constitution.principles
+            if (of_principle := [cell for cell in cells if cell.principle.id == p.id])
+        },
+        "splits": {name: _compared([c for c in cells if f"slice:{name}" in c.tags], seed) for name in slices},
+    }
+
+
+def oracle_keeps(domain: str, keeps: Callable[[str, str, str, str], bool | None]) -> Keeps:
+    """By the truth of a synthetic world: `keeps(domain, principle id, prompt, reply)`."""
+
+    def kept(candidate: Candidate, principle: Principle) -> float | None:
+        found = keeps(domain, principle.id, candidate.prompt.text, candidate.text)
+        return None if found is None else float(found)
+
+    return kept
+
+
+def judge_keeps(scores: Sequence[Score]) -> Keeps:
+    """By a judge's pointwise scores: kept where that is likelier than not. Faults tell nothing."""
+    told = {(score.candidate.key, score.principle): score.log_odds for score in scores}
+
+    def kept(candidate: Candidate, principle: Principle) -> float | None:
+        log_odds = told.get((candidate.key, principle.id))
+        return None if log_odds is None else float(log_odds > 0)
+
+    return kept
+
+
+def checks_keep(candidate: Candidate, principle: Principle) -> float | None:
+    """By the constitution's own machine checks; None for a principle without any."""
+    return None if principle.checks is None else float(principle.checks.passed(candidate.text))
+
+
+def _compared(cells: Sequence[_Cell], seed: int) -> dict[str, Any]:
+    return compare(
+        [cell.before for cell in cells],
+        [cell.after for cell in cells],
+        [cell.family for cell in cells],
+        seed=seed,
+        weights=[cell.principle.weight for cell in cells],
+    ).as_dict()

@@ -1,0 +1,40 @@
+"""One model's answers to the held-out prompts. None is dropped: leaving out the bad ones would flatter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.base import ChatModel
+from cai_lite.ledger import Run
+from cai_lite.records import Candidate, Prompt, Request, Sampling, digest
+
+
+def answer(
+    model: ChatModel,
+    prompts: Sequence[Prompt],
+    *,
+    sampling: Sampling,
+    samples: int = 1,
+    run: Run,
+    stage: str,
+    progress: Tick | None = None,
+) -> list[Candidate]:
+    """`samples` answers per prompt, in order. A cut one stays as far as it goes; an empty, refused or failed one is
+    the text "".
+    """
+    asked = [(prompt, index) for prompt in prompts for index in range(samples)]
+    requests = [Request(messages=prompt.messages, sampling=sampling, index=index) for prompt, index in asked]
+    replies = ask(model, requests, run=run, stage=stage, progress=progress)
+    run.count(stage, {"asked": len(replies), **Counter(reply.outcome for reply in replies)})
+    return [
+        Candidate(
+            key=digest("answer", prompt.key, request.key(model.digest)),
+            prompt=prompt,
+            text=reply.text if reply.outcome in ("ok", "cut") else "",
+            author=model.name,
+            parents=(prompt.key,),
+        )
+        for (prompt, _), request, reply in zip(asked, requests, replies, strict=True)
+    ]
