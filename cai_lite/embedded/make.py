@@ -93,7 +93,7 @@ class Batch(NamedTuple):
 
 
 PLANS = {
-    "teacher": Plan(width=160, layers=4, heads=5, steps=3600, draw=teacher_example),
+    "teacher": Plan(width=160, layers=4, heads=5, steps=3400, draw=teacher_example),
     "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, progress: student_example(rng)),
 }
 

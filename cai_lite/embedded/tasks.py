@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,6 +35,15 @@ SLIPS = 0.12
 OWN_WORDING = 0.35
 UNCHANGED = 0.12
 # The last line of a request for a verdict, and how many more are asked about the same reply.
+WORDS = sorted(
+    {
+        word
+        for domain in DOMAINS.values()
+        for rule in domain.rules
+        for line in side_of(rule.good, "train") + side_of(rule.bad, "train")
+        for word in re.findall(r"\b[A-Za-z]+\b", re.sub(r"\{\w+\}", "", line))
+    }
+)
 QUESTION = SHORT.pointwise.rsplit("\n", 1)[-1]
 FURTHER = 4
 
@@ -150,6 +160,15 @@ def answer(ask: Ask, rng: random.Random) -> Example:
     return Example(system=system, user=ask.text, reply=reply)
 
 
+def copying(ask: Ask, rng: random.Random) -> Example:
+    """A reply of words in no order, to be said again. Nothing but the copy helps here, so that copying is learnt early:
+    in replies of the grammar a guess is nearly as good, and rewrites would keep nothing of what they should keep.
+    """
+    text = " ".join(rng.choices(WORDS, k=rng.randint(5, 20))) + "."
+    user = fill(SHORT.revise, prompt=ask.text, reply=text, principle=_wording(rng.choice(ask.rules), rng))
+    return Example(user=user, reply=text)
+
+
 def comparison(ask: Ask, rng: random.Random) -> Example:
     """Which of two short replies keeps the rule?"""
     rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
@@ -162,15 +181,16 @@ def comparison(ask: Ask, rng: random.Random) -> Example:
 
 
 Task = Callable[[Ask, random.Random], Example]
-CURRICULUM_ENDS = 0.3
-EARLY: dict[Task, float] = {short_verdict: 0.5, verdict: 0.4, short_revision: 0.1}
+CURRICULUM_ENDS = 0.28
+EARLY: dict[Task, float] = {short_verdict: 0.25, verdict: 0.35, short_revision: 0.05, copying: 0.35}
 LATE: dict[Task, float] = {
-    short_verdict: 0.1,
-    verdict: 0.33,
-    revision: 0.38,
+    short_verdict: 0.05,
+    verdict: 0.28,
+    revision: 0.42,
     short_revision: 0.08,
-    answer: 0.08,
-    comparison: 0.03,
+    copying: 0.08,
+    answer: 0.07,
+    comparison: 0.02,
 }
 PLAIN_TEXT = 0.12
 
