@@ -178,9 +178,9 @@ def report(run_directory: Annotated[Path, typer.Argument(help="A run directory")
 
     Example: cai-lite report runs/demo-medical
     """
-    from cai_lite.pipeline import report_run
+    from cai_lite.reporting import report as write_report
 
-    path = report_run(run_directory)
+    path = write_report(run_directory)
     _print({"report": str(path)}, json_, f"report: {path}")
 
 

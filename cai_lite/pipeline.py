@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
 from cai_lite.chat.asking import Tick
+from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.pairs import pair
@@ -19,7 +21,7 @@ from cai_lite.distill.verdicts import judge
 from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
 from cai_lite.measure import measure
-from cai_lite.pairfile import pairs_text
+from cai_lite.pairfile import load_pairs, pairs_text
 from cai_lite.prompts import Prompts, load_prompts
 from cai_lite.recipe import Recipe
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling
@@ -29,6 +31,7 @@ from cai_lite.roles import Roles, close, open_roles
 from cai_lite.rundir import described, write_aside
 from cai_lite.screen import Screen
 from cai_lite.training import train
+from cai_lite.training.config import TrainingConfig
 
 
 def run_recipe(
@@ -170,3 +173,35 @@ def make_pairs(
         run=run,
         stage=f"{label}pair",
     )
+
+
+def train_pairs(
+    student: str,
+    pairs: Path,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    load: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    rows, how = load_pairs(pairs), checked_load(load)
+    resolve(student)
+    with Run(out) as run, Screen(quiet=quiet, log=run.path("log.txt")) as screen:
+        with screen.stage("train") as tick:
+            result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+    return {
+        "adapter": str(result.adapter),
+        "steps": result.steps,
+        "resumed_from": result.resumed_from,
+        "pairs": None if result.report is None else asdict(result.report),
+        "last": result.last,
+    }
+
+
+def check_recipe(recipe: Recipe) -> str:
+    """`--dry-run`: read everything that a run would read, ask nobody; returns the resolved recipe under what was found."""
+    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    found = {**roles.digests(), "prompts": str(prompts.report)}
+    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings())
+    return described(recipe, found) + warnings

@@ -1,4 +1,4 @@
-"""Who plays in a run: constitution, student, teacher and judge, opened from a recipe. Nothing is loaded before it is asked."""
+"""Who plays in a run: constitution, student, teacher and judge. Nothing is loaded before it is asked."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import hashlib
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
 from cai_lite.records import digest
@@ -41,6 +41,19 @@ def resolve(model: str) -> str:
             f"{model}: no such folder; give a model folder, a hub id such as Qwen/Qwen2.5-7B-Instruct, or {EMBEDDED[1]}"
         )
     return model
+
+
+def checked_load(load: str | None) -> Load | None:
+    """`load` as it is, once it is known that it can be had here.
+
+    Raises:
+        ModelError: no such way of loading. MissingPackageError: `nf4` without a bitsandbytes that works here.
+    """
+    if load is not None and load not in LOADS:
+        raise ModelError(f"load '{load}'{did_you_mean(load, LOADS)}")
+    if load == "nf4":
+        _bitsandbytes()
+    return cast(Load | None, load)
 
 
 def weights_digest(model: str) -> str:
@@ -80,8 +93,7 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if load is not None and load not in LOADS:
-        raise ModelError(f"load '{load}'{did_you_mean(load, LOADS)}")
+    checked_load(load)
     source = resolve(model)
     cuda = torch.cuda.is_available()
     dtype = torch.bfloat16 if cuda else torch.float32
@@ -108,21 +120,25 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
 
 def _nf4(compute_dtype: Any) -> Any:
     """NF4 with double quantisation (Dettmers et al. 2023, arXiv:2305.14314)."""
-    if find_spec("bitsandbytes") is None:
-        raise MissingPackageError("load: nf4 needs bitsandbytes: pip install bitsandbytes")
     from transformers import BitsAndBytesConfig
 
     config: Any = BitsAndBytesConfig
-    try:
-        import bitsandbytes  # noqa: F401  (it may be installed and still not load on this system)
-    except Exception as error:
-        raise ModelError(f"load: nf4 cannot run here, bitsandbytes does not load: {_first_line(error)}") from error
     return config(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute_dtype,
     )
+
+
+def _bitsandbytes() -> None:
+    """Import it, or say what is missing: it may be installed and still not load on this system."""
+    if find_spec("bitsandbytes") is None:
+        raise MissingPackageError("load: nf4 needs bitsandbytes: pip install bitsandbytes")
+    try:
+        import bitsandbytes  # noqa: F401
+    except Exception as error:
+        raise ModelError(f"load: nf4 cannot run here, bitsandbytes does not load: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:
