@@ -73,13 +73,15 @@ def wilson(successes: int, n: int) -> Figure:
 
 
 def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Sums of each column over families drawn with replacement. columns [N, C] -> [RESAMPLES, C]."""
-    names = {name: place for place, name in enumerate(dict.fromkeys(families))}
-    per_family = np.zeros((len(names), columns.shape[1]))
-    np.add.at(per_family, [names[name] for name in families], columns)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-    return np.asarray(counts @ per_family)
+    """Sums of each column over families drawn with replacement. columns [N, C] -> [RESAMPLES, C].
+
+    A row of the family "" stands alone. Where all rows are of one family, they are drawn alone: one family cannot tell
+    how families differ, and an interval without width would be a false claim.
+    """
+    places = _places(families)
+    per_family = np.zeros((max(places) + 1, columns.shape[1]))
+    np.add.at(per_family, places, columns)
+    return np.asarray(_draws(len(per_family), seed) @ per_family)
 
 
 def interval(resamples: NDArray[np.float64]) -> tuple[float, float]:
@@ -88,11 +90,81 @@ def interval(resamples: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """How likely a thing with the label scores above one without it, a tie counting one half.
+
+    Raises ValueError where one of the two kinds is missing.
+    """
+    return auc_figure(scores, labels, [""] * len(scores)).value
+
+
+def auc_figure(
+    scores: Sequence[float], labels: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0
+) -> Figure:
+    """The same with its interval by bootstrap over families; resamples that lack one of the two kinds are left out."""
+    value, label = np.asarray(scores, float), np.asarray(labels, bool)
+    if label.all() or not label.any():
+        raise ValueError("only one kind of observations: leave the figure out")
+    place = np.asarray(_places(families))
+    size = int(place.max()) + 1
+    wins_PN = np.sign(value[label][:, None] - value[~label][None, :]) / 2 + 0.5
+    wins_FF, with_F, without_F = np.zeros((size, size)), np.zeros(size), np.zeros(size)
+    np.add.at(wins_FF, (place[label][:, None], place[~label][None, :]), wins_PN)
+    np.add.at(with_F, place[label], 1)
+    np.add.at(without_F, place[~label], 1)
+    counts_RF = _draws(size, seed)
+    compared_R = (counts_RF @ with_F) * (counts_RF @ without_F)
+    wins_R = ((counts_RF @ wins_FF) * counts_RF).sum(1)
+    low, high = interval(wins_R[compared_R > 0] / compared_R[compared_R > 0])
+    return Figure(float(wins_PN.mean()), len(value), low, high)
+
+
+def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
+    """Agreement beyond chance, 1 at most: Cohen 1960. 0 where both say one and the same always: chance alone agrees."""
+    return kappa_figure(a, b, [""] * len(a)).value
+
+
+def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
+    """The same with its interval by bootstrap over families. Raises ValueError for no observations."""
+    if len(a) == 0:
+        raise ValueError("no observations: leave the figure out")
+    one, two = np.asarray(a, bool), np.asarray(b, bool)
+    cells_N4 = np.column_stack([one & two, one & ~two, ~one & two, ~one & ~two]).astype(float)
+    low, high = interval(_kappas(resampled_sums(families, cells_N4, seed)))
+    return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(one), low, high)
+
+
+def _kappas(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row [both, only a, only b, neither], counts."""
+    both, only_a, only_b, neither = (cells / cells.sum(1, keepdims=True)).T
+    agreed, by_chance = both + neither, (both + only_a) * (both + only_b) + (neither + only_a) * (neither + only_b)
+    room = 1 - by_chance
+    apart = room > 1e-12
+    return np.where(apart, (agreed - by_chance) / np.where(apart, room, 1.0), 0.0)
+
+
+def _places(families: Sequence[Hashable]) -> list[int]:
+    """The number of each row's family, from 0."""
+    alone: list[Hashable] = [(place,) for place in range(len(families))]
+    names = [own if name == "" else name for name, own in zip(families, alone, strict=True)]
+    if len(set(names)) == 1:
+        names = alone
+    known = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return [known[name] for name in names]
+
+
+def _draws(families: int, seed: int) -> NDArray[np.int64]:
+    """How often each family is drawn in each resample, shape [RESAMPLES, families]."""
+    return np.random.default_rng(seed).multinomial(families, np.full(families, 1 / families), size=RESAMPLES)
+
+
 def _ratio(
     values: NDArray[np.float64], families: Sequence[Hashable], seed: int, weights: Sequence[float] | None
 ) -> Figure:
     if len(values) == 0:
         raise ValueError("no observations: leave the figure out")
+    if not np.isfinite(values).all():
+        raise ValueError("an observation is no finite number: what was not measured is left out, not passed on")
     weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
     sums = resampled_sums(families, np.column_stack([values * weight, weight]), seed)
     low, high = interval(sums[:, 0] / sums[:, 1])

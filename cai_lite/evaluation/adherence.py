@@ -76,8 +76,12 @@ def judge_keeps(scores: Sequence[Score]) -> Keeps:
 
 
 def checks_keep(candidate: Candidate, principle: Principle) -> float | None:
-    """By the constitution's own machine checks; None for a principle without any."""
-    return None if principle.checks is None else float(principle.checks.passed(candidate.text))
+    """By the constitution's own machine checks; None for a principle without any. An empty answer keeps nothing: most
+    checks only forbid.
+    """
+    if principle.checks is None:
+        return None
+    return float(bool(candidate.text.strip()) and principle.checks.passed(candidate.text))
 
 
 def _compared(cells: Sequence[_Cell], seed: int) -> dict[str, Any]:

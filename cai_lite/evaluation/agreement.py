@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from cai_lite.records import Score, Verdict
-from cai_lite.stats import mean_figure
+from cai_lite.stats import auc_figure, kappa_figure, mean_figure
 
 Truth = Callable[[str, str, str], bool | None]
 """(principle id, prompt, reply) -> kept, broken, or not to be told."""
+
+
+def reliability(
+    verdicts: Sequence[Verdict], scores: Sequence[Score], truth: Truth | None = None, *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """All figures below that could be measured, by name; without a truth, order consistency alone."""
+    found = {"order_consistency": order_consistency(verdicts, seed=seed)}
+    if truth is not None:
+        found["pairwise_accuracy"] = pairwise_accuracy(verdicts, truth, seed=seed)
+        found["pointwise_accuracy"] = pointwise_accuracy(scores, truth, seed=seed)
+        found["pointwise_kappa"] = pointwise_kappa(scores, truth, seed=seed)
+        found["pointwise_auc"] = pointwise_auc(scores, truth, seed=seed)
+    return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def order_consistency(verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, float] | None:
@@ -38,11 +52,43 @@ def pairwise_accuracy(verdicts: Sequence[Verdict], truth: Truth, *, seed: int = 
 
 def pointwise_accuracy(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
     """Share of pointwise verdicts (kept or broken) that are true."""
-    values, families = [], []
+    told = _told(scores, truth)
+    values = [float((row.log_odds > 0) == row.kept) for row in told]
+    return mean_figure(values, [row.family for row in told], seed=seed).as_dict() if told else None
+
+
+def pointwise_kappa(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
+    """Agreement of pointwise verdicts with the truth beyond chance: 0 for a judge that always says the same."""
+    told = _told(scores, truth)
+    if not told:
+        return None
+    said, kept = [row.log_odds > 0 for row in told], [row.kept for row in told]
+    return kappa_figure(said, kept, [row.family for row in told], seed=seed).as_dict()
+
+
+def pointwise_auc(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
+    """How likely a reply that keeps its principle scores above one that breaks it: blind to where the judge draws the
+    line. None where all replies are of one kind.
+    """
+    told = _told(scores, truth)
+    if len({row.kept for row in told}) < 2:
+        return None
+    odds, kept = [row.log_odds for row in told], [row.kept for row in told]
+    return auc_figure(odds, kept, [row.family for row in told], seed=seed).as_dict()
+
+
+class _Told(NamedTuple):
+    """A score that could be read, of a reply whose truth is known."""
+
+    log_odds: float
+    kept: bool
+    family: str
+
+
+def _told(scores: Sequence[Score], truth: Truth) -> list[_Told]:
+    found = []
     for score in scores:
         kept = truth(score.principle, score.candidate.prompt.text, score.candidate.text)
-        if kept is None or score.log_odds is None:
-            continue
-        values.append(float((score.log_odds > 0) == kept))
-        families.append(score.candidate.prompt.family)
-    return mean_figure(values, families, seed=seed).as_dict() if values else None
+        if kept is not None and score.log_odds is not None:
+            found.append(_Told(score.log_odds, kept, score.candidate.prompt.family))
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cai_lite.chat.asking import Tick, ask
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.reading import spoken
 from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Prompt, Request, Sampling, digest
 
@@ -22,7 +23,7 @@ def answer(
     progress: Tick | None = None,
 ) -> list[Candidate]:
     """`samples` answers per prompt, in order. A cut one stays as far as it goes; an empty, refused or failed one is
-    the text "".
+    the text "". A thinking model's thought is no part of its answer.
     """
     asked = [(prompt, index) for prompt in prompts for index in range(samples)]
     requests = [Request(messages=prompt.messages, sampling=sampling, index=index) for prompt, index in asked]
@@ -32,7 +33,7 @@ def answer(
         Candidate(
             key=digest("answer", prompt.key, request.key(model.digest)),
             prompt=prompt,
-            text=reply.text if reply.outcome in ("ok", "cut") else "",
+            text=spoken(reply.text) if reply.outcome in ("ok", "cut") else "",
             author=model.name,
             parents=(prompt.key,),
         )

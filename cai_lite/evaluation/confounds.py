@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cai_lite.records import PreferencePair
 from cai_lite.stats import mean_figure
@@ -13,7 +13,8 @@ WARN_ABOVE = 0.7
 def confounds(pairs: Sequence[PreferencePair], *, seed: int = 0) -> dict[str, dict[str, float]]:
     """Per confound, how well it alone orders the pairs: a figure from 0.5 (nothing) to 1, whichever side it favours.
 
-    `length`: words. `author`: who wrote the side, where pairs of two authors are among them.
+    `length`: words. `author`: who wrote the side, where pairs of two authors are among them (a side without a known
+    author orders nothing).
     """
     found = {}
     if pairs:
@@ -22,13 +23,23 @@ def confounds(pairs: Sequence[PreferencePair], *, seed: int = 0) -> dict[str, di
     if any(one and other and one != other for one, other in authors):
         wins: dict[object, int] = {}
         for one, other in authors:
-            if one != other:
+            if one and other and one != other:
                 wins[one] = wins.get(one, 0) + 1
                 wins[other] = wins.get(other, 0) - 1
         found["author"] = _ordered(
             pairs, lambda p: wins.get(p.evidence.get("chosen_by"), 0) - wins.get(p.evidence.get("rejected_by"), 0), seed
         )
     return found
+
+
+def warnings_of(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A sentence for each confound of `confounds` that alone orders more than 0.7 of the pairs."""
+    return [
+        f"{name} alone tells chosen from rejected in {figure['value']:.0%} of the pairs (95 % interval "
+        f"{figure['low']:.0%} to {figure['high']:.0%}): the student may learn just that"
+        for name, figure in found.items()
+        if figure["value"] > WARN_ABOVE
+    ]
 
 
 def _ordered(

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, ModelError
 from cai_lite.stats import Comparison, Figure, interval, resampled_sums
+
+MOST_NATS = 700.0  # a token; exp() of more is no number
 
 
 class TextLoss(NamedTuple):
@@ -28,7 +30,10 @@ def text_losses(model: Any, tokenizer: Any, texts: Sequence[str], *, batch: int 
     device = model.get_input_embeddings().weight.device
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     rows = [start + tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    rows = [row for row in rows if len(row) > 1]  # a first token without a beginning is predicted by nothing
     found = []
+    training = model.training
+    model.eval()
     with torch.inference_mode():
         for at in range(0, len(rows), batch):
             part = rows[at : at + batch]
@@ -39,6 +44,7 @@ def text_losses(model: Any, tokenizer: Any, texts: Sequence[str], *, batch: int 
             nats_RT = torch.nn.functional.cross_entropy(logits_RTV.transpose(1, 2), ids_RT[:, 1:], reduction="none")
             sums_R = (nats_RT * mask_RT[:, 1:]).sum(-1).tolist()
             found += [TextLoss(nats, len(row) - 1) for nats, row in zip(sums_R, part, strict=True)]
+    model.train(training)
     return found
 
 
@@ -48,6 +54,9 @@ def perplexity(before: Sequence[TextLoss], after: Sequence[TextLoss], *, seed: i
     """
     if not before:
         raise InputError("no neutral texts to measure perplexity on")
+    for name, losses in (("before", before), ("after", after)):
+        if not all(loss.nats < MOST_NATS * loss.tokens for loss in losses):  # NaN is not below, either
+            raise ModelError(f"the model {name} training has no finite perplexity on neutral text: it has diverged")
     columns = np.array([[one.nats, two.nats, one.tokens] for one, two in zip(before, after, strict=True)], float)
     sums = resampled_sums(range(len(columns)), columns, seed)
     whole = columns.sum(0)

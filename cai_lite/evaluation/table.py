@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _JUDGES = {"adherence": "", "adherence_judge": "by the judge", "adherence_checks": "by machine checks"}
@@ -15,7 +16,8 @@ _BESIDE = {"well_formed": "well-formed", "perplexity": "perplexity", "words": "w
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
     """Print what was measured; what is absent is not shown."""
     metrics = evaluation["metrics"]
-    table = Table(title=f"{evaluation['constitution']}: adherence by {evaluation['judge']}", title_justify="left")
+    title = escape(f"{evaluation['constitution']}: adherence by {evaluation['judge']}")
+    table = Table(title=title, title_justify="left")
     for name in ("", "before", "after", "change", "95 % interval", "n"):
         table.add_column(name, justify="left" if not name else "right")
     for name, comparison in _rows(metrics):
@@ -35,7 +37,7 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] |
             yield f"[bold]all principles[/bold] {by}".strip(), metrics[metric]["overall"]
     yield "", None
     for name, comparison in headline.get("splits", {}).items():
-        yield name.replace("_", " "), comparison
+        yield escape(name.replace("_", " ")), comparison
     yield "", None
     for name, label in _BESIDE.items():
         if name in metrics:

@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from cai_lite import stats
+
+
+def near(figure, low, high, within):
+    assert figure.low == pytest.approx(low, abs=within)
+    assert figure.high == pytest.approx(high, abs=within)
+
+
+def test_a_mean_over_families_of_one_has_the_interval_that_scipy_finds():
+    values = np.random.default_rng(1).normal(2.0, 1.0, 80)
+    found = stats.mean_figure(values, range(80), seed=3)
+    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=5)
+    assert found.value == pytest.approx(values.mean())
+    assert found.n == 80
+    near(found, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.03)
+
+
+def test_a_weighted_mean_counts_each_value_by_its_weight():
+    assert stats.mean_figure([1.0, 0.0], ["a", "b"], weights=[3.0, 1.0]).value == 0.75
+
+
+def test_copies_within_a_family_do_not_narrow_the_interval():
+    values = np.random.default_rng(2).normal(size=30)
+    single = stats.mean_figure(values, range(30), seed=0)
+    copied = stats.mean_figure(np.repeat(values, 10), np.repeat(np.arange(30), 10), seed=0)
+    as_if_independent = stats.mean_figure(np.repeat(values, 10), range(300), seed=0)
+    near(copied, single.low, single.high, 1e-9)
+    assert copied.n == 300
+    assert as_if_independent.high - as_if_independent.low < (copied.high - copied.low) / 2
+
+
+def test_families_of_unequal_size_weigh_by_their_size():
+    # Two families: [1, 1, 1] and [0]. A resample is aa, ab or bb, with chances 1/4, 1/2, 1/4: means 1, 3/4, 0.
+    found = stats.mean_figure([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"])
+    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+
+
+def test_values_without_a_family_and_of_one_family_alone_are_drawn_one_by_one():
+    values = [0.0, 1.0] * 20
+    apart = stats.mean_figure(values, range(40), seed=4)
+    assert apart.low < 0.5 < apart.high
+    assert stats.mean_figure(values, [""] * 40, seed=4) == apart
+    assert stats.mean_figure(values, ["same"] * 40, seed=4) == apart
+
+
+def test_a_change_is_paired():
+    before = np.random.default_rng(3).normal(size=60) * 10
+    found = stats.compare(before, before + 1.0, range(60), seed=1)
+    assert found.change.value == pytest.approx(1.0)
+    near(found.change, 1.0, 1.0, 1e-9)  # every pair changes by 1, however far the values lie apart
+    assert found.before.high - found.before.low > 1
+    theirs = scipy_stats.bootstrap((before,), np.mean, n_resamples=20_000, method="percentile", rng=5)
+    near(found.before, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.4)
+
+
+def test_a_figure_is_written_as_the_file_has_it():
+    found = stats.compare([0.0, 1.0], [1.0, 1.0], ["a", "b"]).as_dict()
+    assert found["before"].keys() == {"value", "n", "low", "high"}
+    assert found["after"] == {"value": 1.0, "n": 2, "low": 1.0, "high": 1.0}
+    assert found["change"]["value"] == 0.5
+
+
+def test_one_seed_gives_one_interval_and_another_seed_another():
+    values = np.random.default_rng(7).normal(size=40)
+    assert stats.mean_figure(values, range(40), seed=1) == stats.mean_figure(values, range(40), seed=1)
+    assert stats.mean_figure(values, range(40), seed=1) != stats.mean_figure(values, range(40), seed=2)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 20), (7, 20), (20, 20), (503, 1000)])
+def test_wilson_is_scipys(successes, n):
+    found = stats.wilson(successes, n)
+    theirs = scipy_stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert found.value == successes / n
+    near(found, theirs.low, theirs.high, 1e-12)
+
+
+def test_auc_is_scipys_u_statistic():
+    rng = np.random.default_rng(5)
+    scores, labels = rng.integers(0, 6, 70), rng.random(70) < 0.4  # with many ties
+    u = scipy_stats.mannwhitneyu(scores[labels], scores[~labels]).statistic
+    assert stats.auc(scores, labels) == pytest.approx(u / (labels.sum() * (~labels).sum()))
+
+
+def test_auc_of_three_by_hand():
+    assert stats.auc([3.0, 1.0, 2.0], [True, True, False]) == 0.5
+    assert stats.auc([3.0, 2.0, 2.0], [True, True, False]) == 0.75
+
+
+def test_the_interval_of_auc_is_that_of_auc_on_resampled_families():
+    rng = np.random.default_rng(6)
+    labels = np.array([True, False] * 30)
+    scores = rng.normal(size=60) + labels
+    families = np.repeat(np.arange(30), 2)
+    found = stats.auc_figure(scores, labels, families, seed=2)
+    plain = []
+    for _ in range(1000):
+        rows = np.concatenate([np.flatnonzero(families == family) for family in rng.integers(0, 30, 30)])
+        plain.append(stats_auc_plain(scores[rows], labels[rows]))
+    near(found, *np.percentile(plain, [2.5, 97.5]), 0.02)
+
+
+def stats_auc_plain(scores, labels):
+    higher = scores[labels][:, None] > scores[~labels][None, :]
+    same = scores[labels][:, None] == scores[~labels][None, :]
+    return (higher + same / 2).mean()
+
+
+def test_kappa_of_cohens_kind_by_hand():
+    # 20 both yes, 5 and 10 apart, 15 both no: agreed .7, by chance .5 * .6 + .5 * .4 = .5, so .2 / .5.
+    a = [True] * 20 + [True] * 5 + [False] * 10 + [False] * 15
+    b = [True] * 20 + [False] * 5 + [True] * 10 + [False] * 15
+    assert stats.kappa(a, b) == pytest.approx(0.4)
+    assert stats.kappa(a, a) == 1.0
+    found = stats.kappa_figure(a, b, range(50))
+    # Fleiss, Cohen and Everitt 1969: a standard error of about sqrt(.7 * .3 / 50) / (1 - .5) = .13
+    near(found, 0.4 - 1.96 * 0.13, 0.4 + 1.96 * 0.13, 0.03)
+
+
+def test_a_judge_that_always_says_yes_has_no_kappa():
+    assert stats.kappa([True] * 10, [True] * 9 + [False]) == 0.0
+    assert stats.kappa([True] * 10, [True] * 10) == 0.0
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda: stats.mean_figure([], []),
+        lambda: stats.compare([], [], []),
+        lambda: stats.wilson(0, 0),
+        lambda: stats.auc([1.0, 2.0], [True, True]),
+        lambda: stats.kappa([], []),
+        lambda: stats.mean_figure([1.0, math.nan], ["a", "b"]),
+        lambda: stats.compare([1.0], [math.inf], ["a"]),
+    ],
+)
+def test_nothing_measured_is_an_error_and_never_nan(measure):
+    with pytest.raises(ValueError, match=r"leave the figure out|left out"):
+        measure()
