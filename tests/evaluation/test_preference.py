@@ -8,6 +8,9 @@ from cai_lite.records import Message, PreferencePair
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+# peft asks transformers in a way that newer releases of it call old; no user sees it.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
 FEW_TOKENS = 64
 
 
@@ -68,12 +71,20 @@ def test_margins_are_those_of_plain_log_probabilities_with_the_adapter_on_and_of
         assert found[place] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_student_that_learned_nothing_has_accuracy_one_half(student):
+def test_a_student_that_learned_nothing_orders_nothing(student):
     model, tokenizer = student
-    with model.disable_adapter():
-        found = reward_margins(model, tokenizer, PAIRS[:1], max_tokens=FEW_TOKENS)
-    assert found != [0.0]  # the adapter is on again for the policy
-    assert preference_accuracy([0.0, 0.0], ["a", "b"])["value"] == 0.5
+    held = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_B" in name}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name in held:
+                p.zero_()
+    found = reward_margins(model, tokenizer, [PAIRS[0], PAIRS[2]], max_tokens=FEW_TOKENS)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name in held:
+                p.copy_(held[name])
+    assert found == [0.0, 0.0]
+    assert preference_accuracy(found, ["a", "b"])["value"] == 0.5
 
 
 def test_no_pair_that_fits_is_said_with_the_mend(student):
