@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from cai_lite.distill.revisions import revise
     from cai_lite.distill.verdicts import judge
     from cai_lite.ledger import Run
+    from cai_lite.library import train
+    from cai_lite.measure import evaluate
     from cai_lite.pairfile import load_pairs
-    from cai_lite.pipeline import evaluate, run_recipe, train
+    from cai_lite.pipeline import run_recipe
     from cai_lite.prompts import Prompts, load_prompts
     from cai_lite.recipe import Recipe, load_recipe
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
@@ -40,7 +42,9 @@ _WHERE = {
     "cai_lite.distill.verdicts": ["judge"],
     "cai_lite.ledger": ["Run"],
     "cai_lite.pairfile": ["load_pairs"],
-    "cai_lite.pipeline": ["evaluate", "run_recipe", "train"],
+    "cai_lite.library": ["train"],
+    "cai_lite.measure": ["evaluate"],
+    "cai_lite.pipeline": ["run_recipe"],
     "cai_lite.prompts": ["Prompts", "load_prompts"],
     "cai_lite.recipe": ["Recipe", "load_recipe"],
     "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],

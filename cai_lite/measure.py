@@ -1,4 +1,4 @@
-"""What a run measures on its held-out prompts: the student before training beside the student after it.
+"""evaluate: the student before training beside the student after it, on held-out prompts.
 
 What takes long is kept in the run under all that decided it, so that a finished run computes nothing again.
 """
@@ -7,112 +7,105 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
+from cai_lite.constitution import Constitution
 from cai_lite.distill.verdicts import score
-from cai_lite.embedded import oracle
+from cai_lite.embedded import oracle as grammar
+from cai_lite.errors import PromptError
 from cai_lite.evaluation import evaluation_json
 from cai_lite.evaluation.adherence import adherence, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.evaluation.answers import answer
 from cai_lite.evaluation.confounds import confounds
 from cai_lite.evaluation.form import boilerplate, well_formed, words
 from cai_lite.evaluation.perplexity import TextLoss, perplexity, text_losses
-from cai_lite.evaluation.preference import preference_accuracy, reward_margins
+from cai_lite.evaluation.preference import Margins, preference_accuracy, reward_margins
 from cai_lite.ledger import Run
-from cai_lite.recipe import Recipe
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling
-from cai_lite.roles import Roles, open_student
 from cai_lite.screen import Screen
 
+METRICS = ("adherence", "preference_accuracy", "drift", "confounds")
 
-def measure(
-    recipe: Recipe,
-    roles: Roles,
+
+def evaluate(
+    adapter: str | Path,
+    *,
+    against: LocalModel,
+    constitution: Constitution,
+    judge: ChatModel,
     prompts: Sequence[Prompt],
-    pairs: Sequence[PreferencePair],
-    held_out_pairs: Sequence[PreferencePair],
-    adapter: Path,
-    run: Run,
-    screen: Screen,
+    run: Run | None = None,
+    pairs: Sequence[PreferencePair] = (),
+    held_out_pairs: Sequence[PreferencePair] = (),
+    metrics: Sequence[str] = METRICS,
+    oracle: Literal["embedded"] | None = None,
+    sampling: Sampling | None = None,
+    samples: int = 1,
+    max_tokens: int = 2048,
+    votes: int = 1,
+    log_probs: bool = True,
+    screen: Screen | None = None,
 ) -> dict[str, Any]:
-    """The whole evaluation.json. `pairs` are those of the training, `held_out_pairs` come from the held-out prompts."""
-    wanted, metrics = recipe.evaluate.metrics, dict[str, Any]()
-    after = open_student(recipe, adapter)
-    before = after.without_adapter()
-    sampling = Sampling(
-        temperature=recipe.draft.temperature,
-        top_p=recipe.draft.top_p,
-        max_tokens=recipe.draft.max_tokens,
-        seed=recipe.seed,
-    )
+    """Everything of `metrics` that can be measured with what is given, as evaluation.json has it.
+
+    `against`: the base model, which the adapter goes on top of. `pairs` (those of the training) serve "confounds",
+    `held_out_pairs` (made from held-out prompts) serve "preference_accuracy", those of at most `max_tokens` a side.
+    `oracle="embedded"` scores with the grammar that the embedded models were made from, and makes it the headline.
+
+    Raises:
+        PromptError: there are no held-out prompts.
+    """
+    if not prompts:
+        raise PromptError(
+            "no held-out prompts to evaluate on: raise prompts.held_out, or mark some with split: held_out"
+        )
+    run, screen = run or Run(), screen or Screen(quiet=True)
+    sampling = sampling or Sampling()
+    seed, found = sampling.seed, dict[str, Any]()
+    after = LocalModel(against.model, load=against.load, adapter=adapter)
     answers: list[list[Candidate]] = []
-    for name, model in (("answers before", before), ("answers after", after)):
-        with screen.stage(name) as tick:
+    for stage, model in (("answers before", after.without_adapter()), ("answers after", after)):
+        with screen.stage(stage) as tick:
             answers.append(
-                answer(
-                    model,
-                    prompts,
-                    sampling=sampling,
-                    samples=recipe.evaluate.samples,
-                    run=run,
-                    stage=name,
-                    progress=tick,
-                )
+                answer(model, prompts, sampling=sampling, samples=samples, run=run, stage=stage, progress=tick)
             )
     one, two = answers
-    if "drift" in wanted:
-        metrics["words"] = words(one, two, seed=recipe.seed)
-        metrics["boilerplate"] = boilerplate(one, two, seed=recipe.seed)
-        if recipe.evaluate.oracle:
-            metrics["well_formed"] = well_formed(one, two, oracle.well_formed, seed=recipe.seed)
-            texts = oracle.neutral_texts(roles.constitution.name)
-            metrics["perplexity"] = _perplexity(after, texts, recipe.seed, run)
-    if "preference_accuracy" in wanted and held_out_pairs:
-        margins = _margins(after, held_out_pairs, recipe.train.max_tokens, run)
+    if "drift" in metrics:
+        found["words"] = words(one, two, seed=seed)
+        found["boilerplate"] = boilerplate(one, two, seed=seed)
+        if oracle:
+            found["well_formed"] = well_formed(one, two, grammar.well_formed, seed=seed)
+            found["perplexity"] = _perplexity(after, grammar.neutral_texts(constitution.name), seed, run)
+    if "preference_accuracy" in metrics and held_out_pairs:
+        margins = _margins(after, held_out_pairs, max_tokens, run)
         families = [pair.family for pair in held_out_pairs]
-        metrics["preference_accuracy"] = preference_accuracy(margins, families, seed=recipe.seed)
-    if "confounds" in wanted and pairs:
-        metrics["confounds"] = confounds(pairs, seed=recipe.seed)
+        found["preference_accuracy"] = preference_accuracy(margins, families, seed=seed)
+    if "confounds" in metrics and pairs:
+        found["confounds"] = confounds(pairs, seed=seed)
     after.close()
-    if "adherence" in wanted:
-        metrics = {**_adherence(recipe, roles, one, two, run, screen), **metrics}
-    roles.close()
+    if "adherence" in metrics:
+        asked = [(c, p) for c in (*one, *two) for p in constitution.principles if p.applies(c.prompt)]
+        with screen.stage("judge the answers") as tick:
+            stage = "judge the answers"
+            scores = score(judge, asked, run=run, stage=stage, log_probs=log_probs, votes=votes, progress=tick)
+        keeps = {"adherence_judge": judge_keeps(scores), "adherence_checks": checks_keep}
+        if oracle:
+            keeps = {"adherence": oracle_keeps(constitution.name, grammar.keeps), **keeps}
+        else:
+            keeps["adherence"] = keeps.pop("adherence_judge")
+        for name in sorted(keeps):
+            if measured := adherence(one, two, constitution, keeps[name], seed=seed):
+                found[name] = measured
     return evaluation_json(
         model=after.name,
-        against=before.name,
-        constitution=roles.constitution.name,
-        judge="the grammar's oracle" if recipe.evaluate.oracle else roles.judge.name,
-        seed=recipe.seed,
-        metrics=metrics,
+        against=against.name,
+        constitution=constitution.name,
+        judge="the grammar's oracle" if oracle else judge.name,
+        seed=seed,
+        metrics=found,
     )
-
-
-def _adherence(
-    recipe: Recipe, roles: Roles, before: list[Candidate], after: list[Candidate], run: Run, screen: Screen
-) -> dict[str, Any]:
-    """Adherence by each judge there is. The headline is the oracle's where there is one, else the judge's."""
-    constitution, found = roles.constitution, dict[str, Any]()
-    asked = [(c, p) for c in (*before, *after) for p in constitution.principles if p.applies(c.prompt)]
-    with screen.stage("judge the answers") as tick:
-        scores = score(
-            roles.judge,
-            asked,
-            run=run,
-            stage="judge the answers",
-            log_probs=recipe.judge.log_probs == "auto",
-            votes=recipe.judge.votes,
-            progress=tick,
-        )
-    judged = adherence(before, after, constitution, judge_keeps(scores), seed=recipe.seed)
-    if recipe.evaluate.oracle:
-        by_oracle = oracle_keeps(constitution.name, oracle.keeps)
-        found["adherence"] = adherence(before, after, constitution, by_oracle, seed=recipe.seed)
-        found["adherence_judge"] = judged
-    else:
-        found["adherence"] = judged
-    found["adherence_checks"] = adherence(before, after, constitution, checks_keep, seed=recipe.seed)
-    return {name: value for name, value in found.items() if value}
 
 
 def _perplexity(after: LocalModel, texts: list[str], seed: int, run: Run) -> dict[str, Any]:
@@ -123,13 +116,13 @@ def _perplexity(after: LocalModel, texts: list[str], seed: int, run: Run) -> dic
             one = text_losses(model, tokenizer, texts)
         held = [one, text_losses(model, tokenizer, texts)]
         run.remember("perplexity", held, after.digest, texts)
-    one, two = ([TextLoss(*loss) for loss in losses] for losses in held)
-    return perplexity(one, two, seed=seed)
+    before, now = ([TextLoss(*loss) for loss in losses] for losses in held)
+    return perplexity(before, now, seed=seed)
 
 
-def _margins(after: LocalModel, pairs: Sequence[PreferencePair], max_tokens: int, run: Run) -> list[float]:
+def _margins(after: LocalModel, pairs: Sequence[PreferencePair], max_tokens: int, run: Run) -> Margins:
     keys = [pair.key for pair in pairs]
-    held: list[float] | None = run.recall("reward margins", after.digest, keys, max_tokens)
+    held: Margins | None = run.recall("reward margins", after.digest, keys, max_tokens)
     if held is None:
         model, tokenizer = after.opened()
         held = reward_margins(model, tokenizer, pairs, max_tokens=max_tokens)

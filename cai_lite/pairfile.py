@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +14,7 @@ from cai_lite.errors import PairError
 from cai_lite.records import Message, Messages, PreferencePair, dicts_of, messages_of
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 RAW = ""  # the role of a message that is raw text: no chat template is put around it
 
 
@@ -28,7 +31,7 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -41,12 +44,13 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
     """Write pairs, one a line, in the conversational form."""
-    Path(path).write_text(pairs_text(pairs), encoding="utf-8")
+    Path(path).write_text(pairs_text(pairs), encoding="utf-8", newline="\n")
 
 
 def pairs_text(pairs: Iterable[PreferencePair]) -> str:
-    """What `save_pairs` writes."""
-    return "".join(json.dumps(_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
+    """What `save_pairs` writes. Lone surrogates, which UTF-8 does not know, are written as escapes."""
+    text = "".join(json.dumps(_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _row(pair: PreferencePair) -> dict[str, Any]:
@@ -66,6 +70,8 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise wrong(f"is no JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise wrong("is nested too deeply") from error
     if not isinstance(row, dict):
         raise wrong(f"should be an object with 'chosen' and 'rejected', got {type(row).__name__}")
     sides = {}
@@ -85,8 +91,13 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
     if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
         raise wrong(f"'p_chosen' should be a number from 0 to 1, got {p_chosen!r}")
     margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
-    if not isinstance(margin, (int, float)) or not isinstance(evidence, Mapping):
-        raise wrong("'margin' should be a number and 'evidence' an object")
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+        raise wrong(f"'margin' should be a number, got {margin!r}")
+    if not isinstance(evidence, Mapping):
+        raise wrong(f"'evidence' should be an object, got {type(evidence).__name__}")
+    parents = row.get("parents") or []
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise wrong("'parents' should be a list of texts")
     words = {name: str(row.get(name) or "") for name in ("key", "principle", "rule", "family")}
     return PreferencePair(
         prompt=prompt,
@@ -94,7 +105,7 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
         rejected=rejected,
         p_chosen=float(p_chosen),
         margin=float(margin),
-        parents=tuple(row.get("parents") or ()),
+        parents=tuple(parents),
         evidence=evidence,
         **words,
     )

@@ -20,7 +20,7 @@ from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
-from cai_lite.measure import measure
+from cai_lite.measure import evaluate
 from cai_lite.pairfile import load_pairs, pairs_text
 from cai_lite.prompts import Prompts, load_prompts
 from cai_lite.recipe import Recipe
@@ -75,7 +75,25 @@ def run_recipe(
                     ).adapter
             held_out = make_pairs(recipe, roles, prompts.held_out, run, screen, label="held-out ")
             roles.close()
-            evaluation = measure(recipe, roles, prompts.held_out, pairs, held_out, adapter, run, screen)
+            evaluation = evaluate(
+                adapter,
+                against=roles.student,
+                constitution=roles.constitution,
+                judge=roles.judge,
+                prompts=prompts.held_out,
+                run=run,
+                pairs=pairs,
+                held_out_pairs=held_out,
+                metrics=recipe.evaluate.metrics,
+                oracle=recipe.evaluate.oracle,
+                sampling=sampling_of(recipe),
+                samples=recipe.evaluate.samples,
+                max_tokens=recipe.train.max_tokens,
+                votes=recipe.judge.votes,
+                log_probs=recipe.judge.log_probs == "auto",
+                screen=screen,
+            )
+            roles.close()
             write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_card(out)
@@ -92,6 +110,14 @@ def prompts_of(recipe: Recipe) -> Prompts:
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
 
 
+def sampling_of(recipe: Recipe) -> Sampling:
+    """How drafts are drawn, and the answers that are measured: the student is measured as it spoke."""
+    settings = recipe.draft
+    return Sampling(
+        temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens, seed=recipe.seed
+    )
+
+
 def make_pairs(
     recipe: Recipe, roles: Roles, prompts: Sequence[Prompt], run: Run, screen: Screen, *, label: str = ""
 ) -> list[PreferencePair]:
@@ -102,12 +128,7 @@ def make_pairs(
 
     rules, constitution = recipe.pair.rules, roles.constitution
     author = roles.teacher if recipe.draft.from_ == "teacher" else roles.student
-    sampling = Sampling(
-        temperature=recipe.draft.temperature,
-        top_p=recipe.draft.top_p,
-        max_tokens=recipe.draft.max_tokens,
-        seed=recipe.seed,
-    )
+    sampling = sampling_of(recipe)
     name = f"{label}draft"
     with stage("draft") as tick:
         drafts = draft(author, prompts, n=recipe.draft.n, sampling=sampling, run=run, progress=tick, stage=name)
@@ -187,9 +208,8 @@ def train_pairs(
     """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
     rows, how = load_pairs(pairs), checked_load(load)
     resolve(student)
-    with Run(out) as run, Screen(quiet=quiet, log=run.path("log.txt")) as screen:
-        with screen.stage("train") as tick:
-            result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
+        result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
@@ -200,7 +220,7 @@ def train_pairs(
 
 
 def check_recipe(recipe: Recipe) -> str:
-    """`--dry-run`: read everything that a run would read, ask nobody; returns the resolved recipe under what was found."""
+    """`--dry-run`: read all that a run would read, ask nobody; returns the resolved recipe under what was found."""
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     found = {**roles.digests(), "prompts": str(prompts.report)}
     warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings())

@@ -64,7 +64,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a reply is drawn. `temperature` 0 is greedy; `max_tokens` counts the reply alone; another `seed`, other noise."""
+    """How a reply is drawn. `temperature` 0 is greedy; `max_tokens` counts the reply; another `seed`, other noise."""
 
     temperature: float = 1.0
     top_p: float = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.embedded import unknown_principles
@@ -52,15 +51,10 @@ def open_roles(recipe: Recipe) -> Roles:
     teacher = _opened(recipe.teacher)
     return Roles(
         constitution=load_constitution(recipe.constitution),
-        student=open_student(recipe),
+        student=LocalModel(recipe.student.model, load=recipe.student.load),
         teacher=teacher,
         judge=_opened(recipe.judge.by) if recipe.judge.by else teacher,
     )
-
-
-def open_student(recipe: Recipe, adapter: Path | None = None) -> LocalModel:
-    """The student, bare or with an adapter on it."""
-    return LocalModel(recipe.student.model, load=recipe.student.load, adapter=adapter)
 
 
 def close(model: ChatModel) -> None:

@@ -42,8 +42,9 @@ def write_aside(path: Path, text: str) -> Path | None:
         if path.read_text(encoding="utf-8") == text:
             return None
         number = 1
-        while (moved := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        while path.with_name(f"{path.stem}.{number}{path.suffix}").exists():
             number += 1
+        moved = path.with_name(f"{path.stem}.{number}{path.suffix}")
         path.replace(moved)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")

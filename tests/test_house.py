@@ -36,7 +36,7 @@ FLOORS: list[set[str]] = [
     {"evaluation"},
     {"reporting"},
     {"recipe"},
-    {"roles", "rundir", "talk"},
+    {"roles", "rundir", "talk", "library"},
     {"measure"},
     {"pipeline"},
     {"scale"},
