@@ -6,6 +6,9 @@ torch and transformers are imported inside the functions: whoever asks an endpoi
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,6 +94,7 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         MissingPackageError: `nf4` without a bitsandbytes that works here.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     checked_load(load)
@@ -107,15 +111,24 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if adapter is not None:
         from peft import PeftModel
 
-        weights = PeftModel.from_pretrained(weights, str(adapter))
+        with quiet_peft():
+            weights = PeftModel.from_pretrained(weights, str(adapter))
     return weights.eval(), tokenizer
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """peft 0.21 asks transformers 5.23 for a property under its old name; the user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def _nf4(compute_dtype: Any) -> Any:

@@ -14,8 +14,8 @@ from cai_lite.training.tokens import TokenPair
 
 
 def total_steps(pairs: int, config: TrainingConfig) -> int:
-    """Updates of the whole training."""
-    return config.max_steps or max(1, round(config.epochs * math.ceil(pairs / config.batch_size)))
+    """Updates of the whole training; a begun update counts."""
+    return config.max_steps or math.ceil(config.epochs * math.ceil(pairs / config.batch_size) - 1e-9)
 
 
 def updates(pairs: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]]:
@@ -37,11 +37,18 @@ def passes(batch: Sequence[int], pairs: Sequence[TokenPair], config: TrainingCon
     """The update cut into passes: by length, so that little is padded; within the token budget; at least so many as
     asked.
     """
-    order = sorted(batch, key=lambda i: (-_width(pairs[i]), i))
-    most = math.ceil(len(order) / config.gradient_accumulation)
+    most = math.ceil(len(batch) / config.gradient_accumulation)
+    return by_width(batch, pairs, tokens=config.tokens_per_batch, most=most)
+
+
+def by_width(batch: Sequence[int], pairs: Sequence[TokenPair], *, tokens: int, most: int) -> list[list[int]]:
+    """Positions in groups of like width, the widest first: at most `most` pairs and, padding included, `tokens` tokens.
+
+    A pair that is wider than that goes alone.
+    """
     cut: list[list[int]] = []
-    for i in order:
-        within = cut and 2 * _width(pairs[cut[-1][0]]) * (len(cut[-1]) + 1) <= config.tokens_per_batch
+    for i in sorted(batch, key=lambda i: (-_width(pairs[i]), i)):
+        within = cut and 2 * _width(pairs[cut[-1][0]]) * (len(cut[-1]) + 1) <= tokens
         if within and len(cut[-1]) < most:
             cut[-1].append(i)
         else:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from cai_lite.errors import TrainingError
 
 
-def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, state: dict[str, Any]) -> None:
+def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) -> None:
     """Write `folder/step-N` aside, sync it, rename it; older ones go afterwards, so that one whole checkpoint is
     always there.
     """
@@ -32,7 +33,7 @@ def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, st
         for what, value in held.items():
             name = f"{names[id(parameter)]}|{what}"
             if isinstance(value, torch.Tensor):
-                moments[name] = value.detach().cpu().contiguous()
+                moments[name] = value.detach().cpu().clone()  # 8-bit moments share their map, which no file may
             else:
                 scalars[name] = value
     save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial / "adapter.safetensors")
@@ -47,7 +48,7 @@ def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, st
         partial / "state.safetensors",
     )
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
-    (partial / "state.json").write_text(json.dumps({"step": step, **state, "optimizer": scalars, "sha256": digests}))
+    (partial / "state.json").write_text(json.dumps({"step": step, "optimizer": scalars, "sha256": digests}))
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
@@ -64,18 +65,14 @@ def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, 
     without one.
 
     Raises:
-        TrainingError: a file of it has changed since it was written.
+        TrainingError: a file of it is missing, or has changed since it was written.
     """
     from safetensors.torch import load_file
 
     found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
     if not found:
         return None
-    state: dict[str, Any] = json.loads((found[-1] / "state.json").read_text())
-    for name, digest in state["sha256"].items():
-        if hashlib.sha256((found[-1] / name).read_bytes()).hexdigest() != digest:
-            mend = f"delete {found[-1]} to start anew"
-            raise TrainingError(f"{found[-1] / name} is damaged, its digest is not the one written with it; {mend}")
+    state = _whole(found[-1])
     weights, tensors = load_file(found[-1] / "adapter.safetensors"), load_file(found[-1] / "state.safetensors")
     held: dict[str, dict[str, Any]] = {}
     for name, value in [
@@ -98,11 +95,27 @@ def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, 
     return state
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _whole(folder: Path) -> dict[str, Any]:
+    """state.json of a checkpoint whose files are those that were written."""
+    mend = f"delete {folder} to start anew"
     try:
-        os.fsync(handle)
-    except OSError:  # a folder cannot be synced on every system
-        pass
-    finally:
-        os.close(handle)
+        state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        digests = dict(state["sha256"])
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{folder / 'state.json'} cannot be read; {mend}") from error
+    for name, digest in digests.items():
+        file = folder / name
+        if not file.is_file():
+            raise TrainingError(f"{file} is missing; {mend}")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise TrainingError(f"{file} is damaged, its digest is not the one written with it; {mend}")
+    return state
+
+
+def _sync(path: Path) -> None:
+    with suppress(OSError):  # a folder cannot be opened or synced on every system
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -59,6 +59,9 @@ class Loss:
                 raise InputError(f"loss '{self.name}' takes {' and '.join(['beta', *takes])}; it has no '{option}'")
             if option in takes and takes[option] is None and getattr(self, option) is None:
                 raise InputError(f"loss '{self.name}' needs '{option}'")
+        for option in ("gamma", "penalty"):
+            value = getattr(self, option)
+            _check(value is None or value >= 0, f"loss.{option}", "0 or more", value)
         if self.label_smoothing is not None:
             _check(0 <= self.label_smoothing < 0.5, "loss.label_smoothing", "from 0 to below 0.5", self.label_smoothing)
 
@@ -81,7 +84,9 @@ class TrainingConfig:
     nothing.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
     loss.
-    `init_adapter`: a peft adapter to begin from, in place of `lora`. `checkpoint_every`: updates between checkpoints.
+    `warmup_steps`: as in transformers, the first step's rate is 0 and the full rate stands at step `warmup_steps` + 1.
+    `init_adapter`: a peft adapter to begin from, in place of `lora`; the reference is the model without it.
+    `checkpoint_every`: updates between checkpoints.
     """
 
     method: Literal["dpo"] = "dpo"

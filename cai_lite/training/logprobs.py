@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cai_lite.errors import ModelError
+from cai_lite.training.tokens import TokenPair
 
 CHUNK = 1024  # completion tokens whose logits exist at a time
 
@@ -41,6 +42,26 @@ def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int =
     head, cap = _head(model)
     apply: Any = _HeadLogps.apply
     return cast(Tensor, apply(hidden_NH, head.weight, head.bias, targets_N, cap, chunk))
+
+
+def check_head(model: Any, pair: TokenPair) -> None:
+    """Compare `row_logps` on one row with the logits of the model itself: a head may scale or shift in its own way.
+
+    Raises:
+        ModelError: they differ by more than the rounding of the model's type allows.
+    """
+    row = pair.prompt_ids + pair.chosen_ids
+    ids_1T = torch.tensor([row], device=model.get_input_embeddings().weight.device)
+    length, prompt = ids_1T.new_tensor([len(row)]), ids_1T.new_tensor([len(pair.prompt_ids)])
+    with torch.no_grad():
+        ours = float(row_logps(model, ids_1T, length, prompt))
+        logits_1TV = _base(model)(input_ids=ids_1T, use_cache=False).logits
+        log_probs_CV = logits_1TV[0, len(pair.prompt_ids) - 1 : -1].float().log_softmax(-1)
+        theirs = float(log_probs_CV.gather(1, ids_1T[0, len(pair.prompt_ids) :, None]).sum())
+    slack = 1e-4 if logits_1TV.dtype == torch.float32 else 2e-2
+    if abs(ours - theirs) > slack * max(1.0, abs(theirs)):
+        kind = _base(model).config.model_type
+        raise ModelError(f"{kind}: its head gives {theirs:.3f} nats where ours gives {ours:.3f}; it is not supported")
 
 
 class _HeadLogps(torch.autograd.Function):
@@ -96,12 +117,9 @@ def _body(model: Any) -> Any:
 def _head(model: Any) -> tuple[Any, float | None]:
     """The output layer and its soft cap (Gemma 2). Raises ModelError for a head that would be computed wrongly."""
     base = _base(model)
-    head, config = base.get_output_embeddings(), base.config
+    head = base.get_output_embeddings()
     if not isinstance(head, torch.nn.Linear) or any(p.requires_grad for p in head.parameters()):
         raise ModelError(
             "the output layer carries an adapter or is trained, which is not supported: leave it out of lora.targets"
         )
-    scale = getattr(config, "logit_scale", None) or getattr(config, "logits_scaling", None)
-    if scale not in (None, 1, 1.0):
-        raise ModelError(f"{config.model_type} scales its logits by {scale}, which this head does not do yet")
-    return head, getattr(config, "final_logit_softcapping", None)
+    return head, getattr(base.config, "final_logit_softcapping", None)

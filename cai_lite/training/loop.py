@@ -22,8 +22,10 @@ from cai_lite.chat.weights import Load, folder_digest, resolve, weights_digest
 from cai_lite.errors import InputError, TrainingError
 from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
+from cai_lite.training.alarms import Alarms
 from cai_lite.training.batch import pair_logps, passes, total_steps, updates
 from cai_lite.training.config import TrainingConfig
+from cai_lite.training.logprobs import check_head
 from cai_lite.training.losses import LOSSES, PairLogps
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
@@ -37,13 +39,13 @@ class TrainingResult:
     """`adapter`: the peft folder. `steps`: updates done in all; `resumed_from`: the update it went on from, 0 for a
     fresh start.
 
-    `report`: what became of the pairs; None where the training was finished already.
+    `report`: what became of the pairs; `last`: the last line of metrics.jsonl.
     """
 
     adapter: Path
     steps: int
     resumed_from: int
-    report: TokenReport | None
+    report: TokenReport
     last: dict[str, float]
 
 
@@ -59,8 +61,8 @@ def train(
 ) -> TrainingResult:
     """Train a LoRA adapter on preference pairs; the same call on the same `out` goes on where it stopped.
 
-    Writes adapter/, checkpoints/, metrics.jsonl and training.json. Other settings or pairs start anew, the old output
-    moves aside.
+    Writes adapter/, metrics.jsonl, training.json, reference/ (log-probs, found again when only the settings change)
+    and, until the end, checkpoints/. Other settings or pairs start anew, the old output moves aside.
 
     Raises:
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
@@ -70,7 +72,7 @@ def train(
     identity = {
         "base": base,
         "settings": digest(dataclasses.asdict(config), _initial(config)),
-        "pairs": digest(list(pairs)),
+        "pairs": digest([(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in pairs]),
     }
     finished = _known(out, identity, log)
     if finished is not None:
@@ -83,24 +85,31 @@ def train(
         checkpointing=config.activation_checkpointing,
         seed=config.seed,
     )
-    rows, report = tokenize(tokenizer, pairs, max_tokens=config.max_tokens, overlong=config.overlong)
+    most = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
+    if most < config.max_tokens:
+        log(f"the model reads {most} tokens at most, which stands above max_tokens {config.max_tokens}")
+    rows, report = tokenize(tokenizer, pairs, max_tokens=most, overlong=config.overlong)
     log(str(report))
+    if config.loss.name != "dpo" and any(row.p_chosen != 1 for row in rows):
+        log(f"loss '{config.loss.name}' knows no soft labels: p_chosen is not used")
+    check_head(model, min(rows, key=lambda row: row.tokens))
     reference = reference_logps(
         model,
         rows,
         pad_token_id=tokenizer.pad_token_id,
         base=base,
-        cache=out / "checkpoints",
+        cache=out / "reference",
         tokens_per_batch=config.tokens_per_batch,
     )
     parameters = lora_parameters(model)
-    optimizer, schedule = _optimizer(parameters, config), _schedule(config, total_steps(len(rows), config))
-    state = checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0}
-    start, total = state["step"], total_steps(len(rows), config)
+    total = total_steps(len(rows), config)
+    optimizer, schedule = _optimizer(parameters, config), _schedule(config, total)
+    start = (checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0})["step"]
     metrics = _Metrics(out / "metrics.jsonl", start)
     if start:
         log(f"resumed at step {start} of {total}")
     model.train()
+    alarms = Alarms(config.loss.beta, log)
     line: dict[str, float] = {}
     for step, (epoch, batch) in enumerate(islice(updates(len(rows), config), start, total), start + 1):
         began = time.perf_counter()
@@ -123,10 +132,11 @@ def train(
             "tokens_per_second": sum(rows[i].tokens for i in batch) / seconds,
         }
         metrics.add(line)
+        alarms.look(line)
         if progress is not None:
             progress(step, total)
         if step % config.checkpoint_every == 0 and step < total:
-            checkpoint.save(out / "checkpoints", step, parameters, optimizer, {"identity": identity})
+            checkpoint.save(out / "checkpoints", step, parameters, optimizer)
     model.peft_config["default"].base_model_name_or_path = resolve(student)
     _save_adapter(model, tokenizer, out / "adapter")
     result = {
@@ -212,17 +222,21 @@ def _optimizer(parameters: dict[str, Any], config: TrainingConfig) -> Any:
     if config.optimizer == "adamw_8bit":
         import bitsandbytes
 
-        return bitsandbytes.optim.AdamW8bit(parameters.values(), **settings)
+        optim: Any = bitsandbytes.optim
+        return optim.AdamW8bit(parameters.values(), **settings)
     return torch.optim.AdamW(parameters.values(), **settings)
 
 
 def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:
-    """Learning rate of each step, counted from 1: up over the warm-up, then constant, or down to nothing."""
+    """Learning rate of each step, counted from 1: up over the warm-up, then constant, or down to nothing.
+
+    The numbers are those of transformers' `get_scheduler`, so that other trainers can be compared step by step.
+    """
 
     def rate(step: int) -> float:
         done = step - 1
         if done < config.warmup_steps:
-            return config.learning_rate * (done + 1) / config.warmup_steps
+            return config.learning_rate * done / config.warmup_steps
         share = (done - config.warmup_steps) / max(1, total - config.warmup_steps)
         left = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[config.scheduler]
         return config.learning_rate * left
@@ -243,7 +257,8 @@ def _known(out: Path, identity: dict[str, str], log: Callable[[str], None]) -> T
     held_file = out / "training.json"
     if held_file.exists():
         held = json.loads(held_file.read_text())
-        if held["identity"] == identity:
+        begun = held["finished"] or any((out / "checkpoints").glob("step-*"))
+        if held["identity"] == identity and not (held["finished"] and not (out / "adapter").is_dir()):
             if not held["finished"]:
                 return None
             log(f"trained already: {held['steps']} steps")
@@ -256,30 +271,36 @@ def _known(out: Path, identity: dict[str, str], log: Callable[[str], None]) -> T
                 last=held["last"],
             )
         changed = [what for what in identity if held["identity"].get(what) != identity[what]]
-        if not held["finished"] and "base" in changed:
+        if begun and not held["finished"] and "base" in changed:
             raise InputError(
                 f"{out}: the student changed in the middle of a training; take the old one, or another --out"
             )
-        number = 1
-        while (aside := out / f"training.{number}").exists():
-            number += 1
-        aside.mkdir()
-        for name in ("adapter", "checkpoints", "metrics.jsonl", "training.json"):
-            if (out / name).exists():
-                (out / name).rename(aside / name)
-        log(f"{' and '.join(changed)} changed: training anew; the old output is in {aside}")
+        if begun:
+            log(f"{' and '.join(changed) or 'adapter'} changed: training anew; the old output is in {_aside(out)}")
     out.mkdir(parents=True, exist_ok=True)
     _write(held_file, json.dumps({"identity": identity, "finished": False}))
     return None
 
 
+def _aside(out: Path) -> Path:
+    """Move what a training left into the first free `out/training.N`."""
+    number = 1
+    while (aside := out / f"training.{number}").exists():
+        number += 1
+    aside.mkdir()
+    for name in ("adapter", "checkpoints", "metrics.jsonl", "training.json"):
+        if (out / name).exists():
+            (out / name).rename(aside / name)
+    return aside
+
+
 class _Metrics:
-    """metrics.jsonl: a line a step, each step once, also after a kill between two checkpoints."""
+    """metrics.jsonl: a line a step, each step once, also after a kill: what the checkpoint does not know is cut off."""
 
     def __init__(self, path: Path, start: int) -> None:
         self._path = path
-        lines = path.read_text().splitlines()[:start] if path.exists() else []
-        _write(path, "".join(line + "\n" for line in lines))
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        _write(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
     def add(self, line: dict[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as stream:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cai_lite.records import digest
-from cai_lite.training.batch import pair_logps
+from cai_lite.training.batch import by_width, pair_logps
 from cai_lite.training.losses import PairLogps
 from cai_lite.training.tokens import TokenPair
 
@@ -27,14 +27,16 @@ def reference_logps(
     cache: Path | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PairLogps:
-    """Of every pair, in order, float32, shape [pairs]. `base`: digest of weights, load and precision.
+    """Of every pair, in order, float32, shape [pairs]. `base`: digest of the weights and how they are loaded.
 
     The cache file is named by all that decides the numbers; another student, other pairs or another precision find
     nothing in it.
     """
     from safetensors.torch import load_file, save_file
 
-    key = digest(base, str(torch.__version__), [(p.prompt_ids, p.chosen_ids, p.rejected_ids) for p in pairs])
+    embedding = model.get_input_embeddings().weight  # its type and place tell the precision that "auto" came to
+    kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type)
+    key = digest(base, kernels, [(p.prompt_ids, p.chosen_ids, p.rejected_ids) for p in pairs])
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
         held = load_file(file)
@@ -57,24 +59,23 @@ def scored(
     progress: Callable[[int, int], None] | None = None,
 ) -> PairLogps:
     """The same for the model as it stands, adapter on if it is on; no gradient, dropout off."""
-    order = sorted(range(len(pairs)), key=lambda i: (-pairs[i].tokens, i))
     columns = [torch.zeros(len(pairs)) for _ in range(2)] + [
         torch.zeros(len(pairs), dtype=torch.long) for _ in range(2)
     ]
     training = model.training
     model.eval()
     done = 0
-    with torch.no_grad():
-        while done < len(order):
-            widest = pairs[order[done]].tokens
-            part = order[done : done + max(1, tokens_per_batch // widest)]
-            logps = pair_logps(model, [pairs[i] for i in part], pad_token_id)
+    try:
+        for part in by_width(range(len(pairs)), pairs, tokens=tokens_per_batch, most=len(pairs)):
+            with torch.no_grad():
+                logps = pair_logps(model, [pairs[i] for i in part], pad_token_id)
             for column, values in zip(columns, logps, strict=True):
                 column[part] = values.to(column)
             done += len(part)
             if progress is not None:
-                progress(done, len(order))
-    model.train(training)
+                progress(done, len(pairs))
+    finally:
+        model.train(training)
     return PairLogps(*columns)
 
 

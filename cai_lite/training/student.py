@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cai_lite.chat.weights import Load, open_weights
+from cai_lite.chat.weights import Load, open_weights, quiet_peft
 from cai_lite.errors import ModelError
 from cai_lite.training.config import Lora
 
@@ -13,7 +13,7 @@ def open_student(
     model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int
 ) -> tuple[Any, Any]:
     """(peft model, tokenizer). The adapter is drawn from `seed`, or read from `init_adapter`; nothing else takes a
-    gradient.
+    gradient. The model's own dropout is off: it would part the policy from its reference before the first step.
 
     Raises:
         ModelError: the model or the adapter cannot be opened, or the adapter would train the head.
@@ -24,12 +24,22 @@ def open_student(
     weights, tokenizer = open_weights(model, load=load)
     for parameter in weights.parameters():
         parameter.requires_grad_(False)
+    for module in weights.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+    torch.manual_seed(seed)  # for drawing the adapter, and for its dropout
     if checkpointing:
-        weights.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if hasattr(weights, "activation_checkpointing_enable"):  # transformers 5.23; 5.17 knows the old name alone
+            weights.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            weights.gradient_checkpointing_enable({"use_reentrant": False})
     if init_adapter is not None:
         try:
-            return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True), tokenizer
-        except (OSError, ValueError) as error:
+            with quiet_peft():
+                return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True), tokenizer
+        except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"init_adapter {init_adapter}: {str(error).splitlines()[0]}") from error
     targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
     settings: Any = LoraConfig
@@ -41,8 +51,11 @@ def open_student(
         bias="none",
         task_type="CAUSAL_LM",
     )
-    torch.manual_seed(seed)
-    return get_peft_model(weights, config), tokenizer
+    try:
+        with quiet_peft():
+            return get_peft_model(weights, config), tokenizer
+    except ValueError as error:
+        raise ModelError(f"lora.targets {list(lora.targets)}: {str(error).splitlines()[0]}") from error
 
 
 def lora_parameters(model: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any, Literal
 
-from cai_lite.chat.rendering import token_ids
-from cai_lite.errors import PairError
+from cai_lite.chat.rendering import characters, holds_control, token_ids
+from cai_lite.errors import ModelError, PairError
 from cai_lite.records import Messages, PreferencePair
 
 
@@ -57,8 +57,10 @@ def tokenize(
     """Token ids of every pair that can be kept, in order, and what became of the others.
 
     Raises:
-        PairError: nothing is left to train on.
+        PairError: nothing is left to train on. ModelError: the tokenizer has no end token, or no chat template.
     """
+    if tokenizer.eos_token_id is None:
+        raise ModelError("the model's tokenizer has no end token, so no answer could be taught to end")
     kept, dropped, cut, mends = [], Counter[str](), 0, 0
     for pair in pairs:
         whole, mended = _pair(tokenizer, pair, pair.prompt)
@@ -69,6 +71,8 @@ def tokenize(
             dropped["longer than max_tokens"] += 1
         elif fitted.chosen_ids == fitted.rejected_ids:
             dropped["equal completions"] += 1
+        elif not fitted.prompt_ids:
+            dropped["no prompt before the first token"] += 1
         else:
             kept.append(fitted)
             cut += fitted.prompt_ids != whole.prompt_ids
@@ -111,11 +115,14 @@ def _ids(
     """
     if chosen[0].role == "":
         text = "".join(message.content for message in prompt)
-        return tuple(list(tokenizer(text + more)["input_ids"]) for more in ("", chosen[0].content, rejected[0].content))  # type: ignore[return-value]
+        texts = [characters(text + more) for more in ("", chosen[0].content, rejected[0].content)]
+        one, two, three = (list(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
+        return one, two, three
+    apart = holds_control(tokenizer, prompt + chosen + rejected)
     return (
-        token_ids(tokenizer, prompt, add_generation_prompt=True),
-        token_ids(tokenizer, prompt + chosen, add_generation_prompt=False),
-        token_ids(tokenizer, prompt + rejected, add_generation_prompt=False),
+        token_ids(tokenizer, prompt, add_generation_prompt=True, apart=apart),
+        token_ids(tokenizer, prompt + chosen, add_generation_prompt=False, apart=apart),
+        token_ids(tokenizer, prompt + rejected, add_generation_prompt=False, apart=apart),
     )
 
 
