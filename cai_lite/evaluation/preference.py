@@ -11,24 +11,29 @@ from cai_lite.errors import ModelError, PairError
 from cai_lite.records import PreferencePair
 from cai_lite.stats import mean_figure
 
+ANY_LENGTH = 1 << 30  # of a model that names no longest context, in tokens
 Margins = list[Any]
 """In nats, one per pair, in order: a float, or None for a pair that does not fit."""
 
 
-def reward_margins(model: Any, tokenizer: Any, pairs: Sequence[PreferencePair], *, max_tokens: int) -> Margins:
+def reward_margins(
+    model: Any, tokenizer: Any, pairs: Sequence[PreferencePair], *, max_tokens: int | None = None
+) -> Margins:
     """Of each pair: how far the adapter moved `chosen` beyond `rejected`, in nats (beta left out), None if too long.
 
-    `model`: a peft model; the reference is the same model with its adapter off. Source: Rafailov et al. 2023, eq. 5.
+    `model`: a peft model; the reference is the same model with its adapter off. `max_tokens`: of prompt and answer
+    together, the model's context where absent. Source: Rafailov et al. 2023, eq. 5.
 
     Raises:
         PairError: no pair fits. ModelError: a log-probability is no finite number.
     """
     from cai_lite.training.reference import scored
 
-    fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(tokenizer, pair, max_tokens))}
+    room = max_tokens or getattr(model.config, "max_position_embeddings", None) or ANY_LENGTH
+    fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(tokenizer, pair, room))}
     if not fitting:
         raise PairError(
-            f"none of the {len(pairs)} held-out pairs fits train.max_tokens ({max_tokens}): raise it, or leave "
+            f"none of the {len(pairs)} held-out pairs can be scored within {room} tokens: shorten the answers, or leave "
             f"'preference_accuracy' out of evaluate.metrics"
         )
     rows = list(fitting.values())

@@ -87,8 +87,15 @@ def test_a_student_that_learned_nothing_orders_nothing(student):
     assert preference_accuracy(found, ["a", "b"])["value"] == 0.5
 
 
+def test_without_a_limit_the_models_context_is_the_limit(student):
+    model, tokenizer = student
+    found = reward_margins(model, tokenizer, [PAIRS[0], pair("Knee. " * 2000, "Rest.", "Run.")])
+    assert found[0] == pytest.approx(reward_margins(model, tokenizer, PAIRS[:1], max_tokens=FEW_TOKENS)[0], abs=1e-4)
+    assert found[1] is None
+
+
 def test_no_pair_that_fits_is_said_with_the_mend(student):
-    with pytest.raises(PairError, match=r"none of the 1 held-out pairs fits train.max_tokens \(8\)"):
+    with pytest.raises(PairError, match="none of the 1 held-out pairs can be scored within 8 tokens"):
         reward_margins(*student, PAIRS[:1], max_tokens=8)
 
 
