@@ -1,0 +1,60 @@
+"""adapter/README.md: the model card, from the same numbers as the report, with its limits stated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SHOWN = {"well_formed": "well-formed", "perplexity": "perplexity on neutral text", "words": "words per answer"}
+
+
+def write_card(run_dir: str | Path) -> Path | None:
+    """Write the card beside the run's adapter; None where the run has none."""
+    folder = Path(run_dir)
+    if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
+        return None
+    path = folder / "adapter" / "README.md"
+    path.write_text(card(json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))), encoding="utf-8")
+    return path
+
+
+def card(evaluation: Mapping[str, Any]) -> str:
+    """The text of the card."""
+    metrics, against = evaluation["metrics"], evaluation["against"]
+    hub = f"base_model: {against}\n" if "/" in against and not against.startswith(("/", ".")) else ""
+    lines = [
+        f"---\n{hub}library_name: peft\ntags: [cai_lite, dpo, constitutional-ai]\n---\n",
+        f"# An adapter that follows the constitution '{evaluation['constitution']}'\n",
+        f"A LoRA adapter for `{against}`, trained by DPO on preference pairs made under the constitution. "
+        f"Measured on held-out prompts, before beside after; adherence by {evaluation['judge']}.\n",
+    ]
+    rows = [*metrics.get("adherence", {}).get("principles", {}).items()]
+    if "adherence" in metrics:
+        rows.append(("**all principles**", metrics["adherence"]["overall"]))
+    rows += [(label, metrics[name]) for name, label in _SHOWN.items() if name in metrics]
+    if rows:
+        lines.append("| | before | after | change | 95 % interval | n |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+        for name, row in rows:
+            change = row["change"]
+            lines.append(
+                f"| {name} | {row['before']['value']:.3f} | {row['after']['value']:.3f} | {change['value']:+.3f} | "
+                f"[{change['low']:+.3f}, {change['high']:+.3f}] | {change['n']} |"
+            )
+    if "preference_accuracy" in metrics:
+        figure = metrics["preference_accuracy"]
+        lines.append(
+            f"\nHeld-out preference accuracy {figure['value']:.3f} "
+            f"[{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}."
+        )
+    toy = (
+        " The models are of toy size, and the grammar that labelled the teacher's training also scores here."
+        if "embedded:" in against
+        else ""
+    )
+    lines.append(
+        f"\n## Limits\n\nThe figures hold for prompts like the held-out ones.{toy} "
+        "A judge has tastes of its own; read samples before use.\n"
+    )
+    return "\n".join(lines)

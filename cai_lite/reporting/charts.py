@@ -1,0 +1,87 @@
+"""Two pictures in plain SVG: before and after per principle with intervals, and a curve over the training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cai_lite.reporting.html import Html, tag
+
+_ROW, _LEFT, _RIGHT, _WIDTH = 40, 190, 60, 720
+
+
+def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
+    """A row per name: hollow dot before, full dot after, each on its 95 % interval. The scale is a rate, 0 to 1."""
+    height = _ROW * len(comparisons) + 50
+    span = _WIDTH - _LEFT - _RIGHT
+
+    def x(value: float) -> float:
+        return round(_LEFT + span * value, 1)
+
+    marks = []
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        marks.append(_line(x(tick), 14, x(tick), height - 30, "grid"))
+        marks.append(_text(x(tick), height - 10, f"{tick:.2f}", "middle", "faint"))
+    for row, (name, comparison) in enumerate(comparisons.items()):
+        y = 34 + row * _ROW
+        before, after = comparison["before"], comparison["after"]
+        marks += [
+            _text(_LEFT - 14, y + 4, name, "end", "label"),
+            _line(x(before["value"]), y, x(after["value"]), y, "link"),
+            _line(x(before["low"]), y - 7, x(before["high"]), y - 7, "before"),
+            _line(x(after["low"]), y + 7, x(after["high"]), y + 7, "after"),
+            tag("circle", cx=x(before["value"]), cy=y, r=5, class_="dot-before"),
+            tag("circle", cx=x(after["value"]), cy=y, r=6, class_="dot-after"),
+            _text(_WIDTH - _RIGHT + 12, y + 4, f"{comparison['change']['value']:+.2f}", "start", "label"),
+        ]
+    return tag(
+        "svg",
+        tag("title", "Adherence before and after, with 95 % intervals; the table beneath has the numbers"),
+        *marks,
+        viewBox=f"0 0 {_WIDTH} {height}",
+        role="img",
+        class_="chart",
+    )
+
+
+def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
+    """Lines over the steps, each with its last value at its end."""
+    width, height, left, right, top, bottom = 340, 170, 48, 74, 26, 22
+    values = [value for line in series.values() for value in line]
+    low, high = min(values), max(values)
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    steps = max(len(line) for line in series.values())
+
+    def place(step: int, value: float) -> tuple[float, float]:
+        across = left + (width - left - right) * step / max(1, steps - 1)
+        return round(across, 1), round(top + (height - top - bottom) * (high - value) / (high - low), 1)
+
+    marks = [
+        _text(left, 14, title, "start", "label"),
+        _text(left - 6, top + 4, f"{high:.3g}", "end", "faint"),
+        _text(left - 6, height - bottom + 4, f"{low:.3g}", "end", "faint"),
+        _text(left, height - 4, "step 1", "start", "faint"),
+        _text(width - right, height - 4, str(steps), "end", "faint"),
+        _line(left, height - bottom, width - right, height - bottom, "grid"),
+    ]
+    ends: list[float] = []
+    for number, (name, line) in enumerate(series.items()):
+        thin = max(1, len(line) // 300)
+        points = [place(step, line[step]) for step in sorted({*range(0, len(line), thin), len(line) - 1})]
+        path = " ".join(f"{a},{b}" for a, b in points)
+        marks.append(tag("polyline", points=path, class_=f"line line-{number}"))
+        across, down = points[-1]
+        while any(abs(down - other) < 12 for other in ends):
+            down += 12
+        ends.append(down)
+        marks.append(_text(across + 6, down + 4, f"{name} {line[-1]:.3g}".strip(), "start", f"end end-{number}"))
+    return tag("svg", tag("title", title), *marks, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def _text(x: float, y: float, text: str, anchor: str, class_: str) -> Html:
+    return tag("text", text, x=x, y=y, text_anchor=anchor, class_=class_)

@@ -1,0 +1,51 @@
+"""A safe little HTML writer: every text is escaped unless it is `Html`, which only this file and `charts` make."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+Part = object  # a text, a number, Html, None (nothing), or a list of these
+
+
+class Html(str):
+    """Markup that is safe as it stands."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *parts: Part, **attributes: object) -> Html:
+    """<name attributes>parts</name>. `class_` stands for class; `_` in other names is written `-`."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Html(f"<{name}{written}>{join(parts)}</{name}>")
+
+
+def join(parts: Iterable[Part]) -> Html:
+    """The parts one after the other, escaped."""
+    return Html("".join(_written(part) for part in parts))
+
+
+def table(caption: str, head: Iterable[Part], rows: Iterable[Iterable[Part]]) -> Html:
+    """A table that scrolls on a phone; the first cell of a row is its heading, the others are numbers."""
+    body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
+    columns = tag("tr", *(tag("th", name, scope="col") for name in head))
+    return tag(
+        "div",
+        tag("table", tag("caption", caption), tag("thead", columns), tag("tbody", *body)),
+        class_="scroll",
+        tabindex=0,
+    )
+
+
+def _written(part: Part) -> str:
+    if part is None:
+        return ""
+    if isinstance(part, Html):
+        return part
+    if isinstance(part, (list, tuple)):
+        return join(part)
+    return html.escape(str(part))

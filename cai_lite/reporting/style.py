@@ -1,0 +1,28 @@
+"""The looks of the page."""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2430; --faint: #5c6675; --paper: #fbfbf9; --card: #fff; --line: #dde1e6;
+  --accent: #0b6e8f; --other: #b4552d; --mark: #d9eef4; --warn: #8a4b00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --faint: #9aa5b4; --paper: #14181e; --card: #1b2129; --line: #313a46;
+  --accent: #5cc0de; --other: #f0a07a; --mark: #1f4654; --warn: #f2b45c; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
+main { max-width: 860px; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.2rem; margin: 2.6rem 0 .8rem; } h3 { font-size: .9rem; margin: 0; color: var(--faint); }
+p { margin: .5rem 0; overflow-wrap: anywhere; } .faint { color: var(--faint); font-size: .92rem; } .big { font-size: 1.05rem; margin: 1.2rem 0; } .big strong { font-size: 1.9rem; color: var(--accent); margin-right: .4rem; }
+.note { border-left: 3px solid var(--line); padding-left: .9rem; color: var(--faint); } .warn { color: var(--warn); font-weight: 600; }
+figure { margin: 1rem 0; } figcaption { color: var(--faint); font-size: .88rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--faint); padding-bottom: .3rem; } th, td { padding: .38rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th:first-child, td:nth-child(2):last-child { text-align: left; } thead th { color: var(--faint); font-weight: 500; } tbody th { font-weight: 500; }
+details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0; padding: .6rem .9rem; }
+summary { cursor: pointer; display: flex; gap: 1rem; justify-content: space-between; } .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.2rem; margin: .6rem 0; }
+mark { background: var(--mark); color: inherit; border-radius: 3px; padding: 0 .1em; } pre { overflow-x: auto; font-size: .82rem; }
+svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; } svg .faint { fill: var(--faint); font-size: 11px; }
+.grid { stroke: var(--line); } .link { stroke: var(--line); stroke-width: 5; } .before { stroke: var(--other); stroke-width: 2; } .after { stroke: var(--accent); stroke-width: 2; }
+.dot-before { fill: var(--paper); stroke: var(--other); stroke-width: 2; } .dot-after { fill: var(--accent); }
+.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; } .line { fill: none; stroke-width: 1.8; } .line-0 { stroke: var(--accent); } .line-1 { stroke: var(--other); stroke-dasharray: 5 3; }
+svg .end { font-size: 11px; } svg .end-0 { fill: var(--accent); } svg .end-1 { fill: var(--other); }
+@media (max-width: 600px) { main { padding-top: 1.4rem; } .sides { grid-template-columns: 1fr; } summary { flex-direction: column; gap: .1rem; } }
+@media print { details { break-inside: avoid; } body { background: #fff; } }
+"""
