@@ -33,7 +33,7 @@ def reward_margins(
     fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(tokenizer, pair, room))}
     if not fitting:
         raise PairError(
-            f"none of the {len(pairs)} held-out pairs can be scored within {room} tokens: shorten the answers, or leave "
+            f"none of the {len(pairs)} held-out pairs can be scored within {room} tokens: shorten them, or leave "
             f"'preference_accuracy' out of evaluate.metrics"
         )
     rows = list(fitting.values())
