@@ -164,13 +164,14 @@ def _limits(held: Mapping[str, Any]) -> Html | None:
     if "embedded:" not in held["model"]:
         return tag(
             "p",
-            "The judge that made the pairs also judged here, unless the recipe names another: expect it to favour its own taste.",
+            "The judge that made the pairs also judged here, unless the recipe names another: "
+            "expect it to favour its own taste.",
             class_="note",
         )
     return tag(
         "p",
-        "Toy scale: models of about a million parameters, a teacher trained on labels of the same grammar that scores the "
-        "result. It shows that the walk works, and is no claim about models of 7B.",
+        "Toy scale: models of about a million parameters, a teacher trained on labels of the same grammar that "
+        "scores the result. It shows that the walk works, and is no claim about models of 7B.",
         class_="note",
     )
 

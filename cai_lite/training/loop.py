@@ -115,7 +115,7 @@ def train(
         began = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
-        line = _update(model, rows, batch, reference, config, tokenizer.pad_token_id)
+        line = METHODS[config.method](model, rows, batch, reference, config, tokenizer.pad_token_id)
         if step == 1:
             _check_first(parameters, line, config)
         line["grad_norm"] = _clip(parameters, config.max_grad_norm)
@@ -151,7 +151,7 @@ def train(
     return TrainingResult(adapter=out / "adapter", steps=total, resumed_from=start, report=report, last=line)
 
 
-def _update(
+def preference_update(
     model: Any,
     rows: Sequence[TokenPair],
     batch: list[int],
@@ -196,6 +196,10 @@ def _update(
         "logps/chosen": chosen_B.mean().item(),
         "logps/rejected": rejected_B.mean().item(),
     }
+
+
+METHODS: dict[str, Callable[..., dict[str, float]]] = {"dpo": preference_update}
+"""What an update is, by `train.method`: a batch to gradients and numbers. To add a method, write its update and name it."""
 
 
 def _check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
