@@ -45,6 +45,18 @@ def tokenizer():
 
 
 @pytest.fixture(scope="session")
+def fresh_tokenizer():
+    """Makes a tokenizer with a chat template of its own."""
+    return byte_tokenizer
+
+
+@pytest.fixture(scope="session")
+def make_student():
+    """Writes a tiny model to a folder."""
+    return save_tiny
+
+
+@pytest.fixture(scope="session")
 def student(tmp_path_factory):
     return save_tiny(tmp_path_factory.mktemp("student"))
 
