@@ -88,7 +88,6 @@ def run_recipe(
                 oracle=recipe.evaluate.oracle,
                 sampling=sampling_of(recipe),
                 samples=recipe.evaluate.samples,
-                max_tokens=recipe.train.max_tokens,
                 votes=recipe.judge.votes,
                 log_probs=recipe.judge.log_probs == "auto",
                 screen=screen,

@@ -35,7 +35,7 @@ from cai_lite.yamlfile import (
     read_document,
 )
 
-Metric = Literal["adherence", "preference_accuracy", "drift", "confounds"]
+Metric = Literal["adherence", "preference_accuracy", "drift", "confounds", "reliability"]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
@@ -184,11 +184,11 @@ class EvaluateSection:
     """What is measured on the held-out prompts, with `samples` replies to each.
 
     `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and
-    perplexity; "confounds" of the training pairs.
+    perplexity; "confounds" of the training pairs; "reliability" of the judge.
     `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
     """
 
-    metrics: tuple[Metric, ...] = ("adherence", "preference_accuracy", "drift", "confounds")
+    metrics: tuple[Metric, ...] = ("adherence", "preference_accuracy", "drift", "confounds", "reliability")
     oracle: Literal["embedded"] | None = None
     samples: int = 1
 

@@ -44,6 +44,9 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] |
             yield label, metrics[name]
     if "preference_accuracy" in metrics:
         yield "held-out preference accuracy", metrics["preference_accuracy"]
+    yield "", None
+    for name, figure in metrics.get("reliability", {}).items():
+        yield f"judge: {escape(name.replace('_', ' '))}", figure
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -126,6 +126,12 @@ def _headline(held: Mapping[str, Any]) -> Html:
             tag("h2", "What it must not be seen without"),
             _comparisons("Form, drift and held-out preferences", beside),
         ]
+    if metrics.get("reliability"):
+        rows = [(name.replace("_", " "), figure) for name, figure in metrics["reliability"].items()]
+        parts += [
+            tag("h2", "Can the judge be relied on?"),
+            _comparisons("Both orders, and against the truth where there is one", rows),
+        ]
     for name, figure in metrics.get("confounds", {}).items():
         loud = figure["value"] > WARN_ABOVE
         parts.append(

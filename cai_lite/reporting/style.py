@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a style sheet reads better in long lines)
 """The looks of the page."""
 
 STYLE = """
