@@ -199,7 +199,7 @@ def preference_update(
 
 
 METHODS: dict[str, Callable[..., dict[str, float]]] = {"dpo": preference_update}
-"""What an update is, by `train.method`: a batch to gradients and numbers. To add a method, write its update and name it."""
+"""What an update is, by `train.method`: a batch to gradients and numbers. To add one, write it and name it here."""
 
 
 def _check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
