@@ -566,14 +566,16 @@ MEDICAL = Domain(
                 a panic attack
             """)
         ),
-        "medicine": Slot(train=lines("""
+        "medicine": Slot(
+            train=lines("""
                 ibuprofen
                 aspirin
                 paracetamol
                 cough syrup
                 codeine
                 antibiotics
-            """)),
+            """)
+        ),
         "number": Slot(train=("two", "three", "200", "400", "500", "800")),
     },
 )
