@@ -73,7 +73,7 @@ def run_recipe(
                         progress=tick,
                         log=screen.say,
                     ).adapter
-            held_out = make_pairs(recipe, roles, prompts.held_out, run, screen, label="held-out ")
+            held_out = held_out_pairs(recipe, roles, prompts.held_out, run, screen)
             roles.close()
             evaluation = evaluate(
                 adapter,
@@ -86,7 +86,7 @@ def run_recipe(
                 held_out_pairs=held_out,
                 metrics=recipe.evaluate.metrics,
                 oracle=recipe.evaluate.oracle,
-                sampling=sampling_of(recipe),
+                sampling=sampling_of(recipe, recipe.evaluate.temperature),
                 samples=recipe.evaluate.samples,
                 votes=recipe.judge.votes,
                 log_probs=recipe.judge.log_probs == "auto",
@@ -109,12 +109,26 @@ def prompts_of(recipe: Recipe) -> Prompts:
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
 
 
-def sampling_of(recipe: Recipe) -> Sampling:
-    """How drafts are drawn, and the answers that are measured: the student is measured as it spoke."""
+def sampling_of(recipe: Recipe, temperature: float | None = None) -> Sampling:
+    """How drafts are drawn; and the answers that are measured, where the recipe names no other temperature for them."""
     settings = recipe.draft
     return Sampling(
-        temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens, seed=recipe.seed
+        temperature=settings.temperature if temperature is None else temperature,
+        top_p=settings.top_p,
+        max_tokens=settings.max_tokens,
+        seed=recipe.seed,
     )
+
+
+def held_out_pairs(
+    recipe: Recipe, roles: Roles, prompts: Sequence[Prompt], run: Run, screen: Screen
+) -> list[PreferencePair]:
+    """Pairs made of held-out prompts as those for training were, to see whether the student orders them rightly."""
+    if "preference_accuracy" not in recipe.evaluate.metrics:
+        return []
+    most = recipe.evaluate.pair_prompts or len(prompts)
+    spread = [prompts[i * len(prompts) // most] for i in range(min(most, len(prompts)))] if prompts else []
+    return make_pairs(recipe, roles, spread, run, screen, label="held-out ")
 
 
 def make_pairs(

@@ -185,15 +185,21 @@ class EvaluateSection:
 
     `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and
     perplexity; "confounds" of the training pairs; "reliability" of the judge.
-    `oracle`: "embedded" also scores with the grammar that the embedded models were made from.
+    `oracle`: "embedded" also scores with the grammar that the embedded models were made from. `temperature`: of the
+    answers, before and after alike; the drafts' where left out. `pair_prompts`: at most so many held-out prompts,
+    evenly spread, are drafted and judged for held-out pairs.
     """
 
     metrics: tuple[Metric, ...] = ("adherence", "preference_accuracy", "drift", "confounds", "reliability")
     oracle: Literal["embedded"] | None = None
     samples: int = 1
+    temperature: float | None = None
+    pair_prompts: int | None = None
 
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
+        _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
+        _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

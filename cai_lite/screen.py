@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from cai_lite.chat.asking import Tick
 
@@ -59,12 +60,12 @@ class Screen:
 
     def say(self, message: str) -> None:
         """A notice that stays on the screen and in the log."""
-        self._bars.console.print(message, highlight=False)
+        self._bars.console.print(message, highlight=False, markup=False, soft_wrap=True)
         self._write(message)
 
     def warn(self, message: str) -> None:
         """A notice in yellow."""
-        self._bars.console.print(f"[yellow]![/yellow] {message}", highlight=False)
+        self._bars.console.print(Text.assemble(("! ", "yellow"), message), soft_wrap=True)
         self._write(f"! {message}")
 
     def _write(self, line: str) -> None:
