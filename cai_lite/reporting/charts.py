@@ -46,7 +46,7 @@ def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
 
 def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
     """Lines over the steps, each with its last value at its end."""
-    width, height, left, right, top, bottom = 340, 170, 48, 74, 26, 22
+    width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
     values = [value for line in series.values() for value in line]
     low, high = min(values), max(values)
     if high - low < 1e-9:
@@ -60,7 +60,7 @@ def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
     marks = [
         _text(left, 14, title, "start", "label"),
         _text(left - 6, top + 4, f"{high:.3g}", "end", "faint"),
-        _text(left - 6, height - bottom + 4, f"{low:.3g}", "end", "faint"),
+        _text(left - 6, height - bottom + 4, f"{round(low, 6):.3g}", "end", "faint"),
         _text(left, height - 4, "step 1", "start", "faint"),
         _text(width - right, height - 4, str(steps), "end", "faint"),
         _line(left, height - bottom, width - right, height - bottom, "grid"),

@@ -105,7 +105,11 @@ def _headline(held: Mapping[str, Any]) -> Html:
         parts.append(
             tag(
                 "figure",
-                dumbbells({**adherence["principles"], "all principles": adherence["overall"]}),
+                tag(
+                    "div",
+                    dumbbells({**adherence["principles"], "all principles": adherence["overall"]}),
+                    class_="scroll",
+                ),
                 tag(
                     "figcaption",
                     "Hollow: before. Full: after. Lines: 95 % intervals, by bootstrap over prompt families.",
@@ -127,10 +131,14 @@ def _headline(held: Mapping[str, Any]) -> Html:
             _comparisons("Form, drift and held-out preferences", beside),
         ]
     if metrics.get("reliability"):
-        rows = [(name.replace("_", " "), figure) for name, figure in metrics["reliability"].items()]
+        caption = "Asked in both orders, and held against the truth where there is one"
+        told = [
+            [name.replace("_", " "), f"{f['value']:.3f}", f"[{f['low']:.3f}, {f['high']:.3f}]", f["n"]]
+            for name, f in metrics["reliability"].items()
+        ]
         parts += [
             tag("h2", "Can the judge be relied on?"),
-            _comparisons("Both orders, and against the truth where there is one", rows),
+            table(caption, ["", "value", "95 % interval", "n"], told),
         ]
     for name, figure in metrics.get("confounds", {}).items():
         loud = figure["value"] > WARN_ABOVE
@@ -138,7 +146,7 @@ def _headline(held: Mapping[str, Any]) -> Html:
             tag(
                 "p",
                 f"Confound: {name} alone orders the training pairs in {figure['value']:.2f} "
-                f"[{figure['low']:.2f}, {figure['high']:.2f}] of cases"
+                f"[{figure['low']:.2f}, {figure['high']:.2f}] of {figure['n']} cases"
                 f"{': the student may learn just that' if loud else ''}.",
                 class_="warn" if loud else None,
             )

@@ -14,7 +14,8 @@ p { margin: .5rem 0; overflow-wrap: anywhere; } .faint { color: var(--faint); fo
 .note { border-left: 3px solid var(--line); padding-left: .9rem; color: var(--faint); } .warn { color: var(--warn); font-weight: 600; }
 figure { margin: 1rem 0; } figcaption { color: var(--faint); font-size: .88rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--faint); padding-bottom: .3rem; } th, td { padding: .38rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+caption { text-align: left; color: var(--faint); padding-bottom: .3rem; } th, td { padding: .38rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; white-space: nowrap; }
+td:nth-child(2):last-child { white-space: normal; min-width: 16rem; } figure > div svg { min-width: 560px; }
 th:first-child, td:nth-child(2):last-child { text-align: left; } thead th { color: var(--faint); font-weight: 500; } tbody th { font-weight: 500; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0; padding: .6rem .9rem; }
 summary { cursor: pointer; display: flex; gap: 1rem; justify-content: space-between; } .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.2rem; margin: .6rem 0; }

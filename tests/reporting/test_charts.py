@@ -1,0 +1,35 @@
+import re
+
+from cai_lite.reporting.charts import curve, dumbbells
+
+
+def comparison(before, after):
+    figure = {"n": 9, "low": 0.0, "high": 1.0}
+    return {
+        "before": {"value": before, **figure},
+        "after": {"value": after, **figure},
+        "change": {"value": after - before, **figure},
+    }
+
+
+def test_dots_stand_where_their_values_are():
+    """The scale begins at x = 190 for 0 and ends at 660 for 1: 0.25 stands at 307.5 and 0.75 at 542.5."""
+    made = dumbbells({"kind": comparison(0.25, 0.75)})
+    assert re.findall(r'<circle cx="([\d.]+)"', made) == ["307.5", "542.5"]
+    assert "+0.50" in made and ">kind<" in made
+
+
+def test_a_curve_goes_from_its_first_value_to_its_last_and_names_it():
+    """Two values, high then low: from the top (26) at the left (48) to the bottom (148) at the right (264)."""
+    made = curve("loss", {"": [2.0, 1.0]})
+    assert 'points="48.0,26.0 264.0,148.0"' in made and ">1<" in made
+
+
+def test_a_flat_curve_is_drawn_in_the_middle():
+    assert 'points="48.0,87.0 264.0,87.0"' in curve("loss", {"": [1.0, 1.0]})
+
+
+def test_ends_of_two_lines_do_not_lie_on_each_other():
+    made = curve("logps", {"chosen": [0.0, 1.0], "rejected": [0.5, 1.0]})
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" text-anchor="start" class="end', made)]
+    assert abs(heights[0] - heights[1]) >= 12
