@@ -102,6 +102,29 @@ def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
         assert (tmp_path / "other" / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("batch", [1, 3, 5])
+def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, tmp_path, monkeypatch, batch):
+    keep, kept = Run.keep_replies, []
+
+    def cut_off(self, *args):
+        if len(kept) == batch:
+            raise KeyboardInterrupt
+        kept.append(args)
+        keep(self, *args)
+
+    monkeypatch.setattr(Run, "keep_replies", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(), tmp_path / "cut", quiet=True)
+    asked = {key for _, _, replies in kept for key in replies}
+    monkeypatch.setattr(Run, "keep_replies", keep)
+    again = []
+    monkeypatch.setattr(Run, "keep_replies", lambda self, *args: (again.extend(args[2]), keep(self, *args))[1])
+    run_recipe(recipe(), tmp_path / "cut", quiet=True)
+    assert not asked & set(again)  # nothing is asked twice
+    for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
 def test_another_loss_asks_the_teacher_for_no_pair_again(again, monkeypatch):
     with Run(again) as run:
         before = {call["stage"]: call["calls"] for call in run.calls()}

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -110,3 +111,15 @@ def test_a_verdict_is_kept_with_its_candidates_as_parents(candidate, constitutio
     kind, parents, payload = run.row(verdicts[0].key)
     assert kind == "verdict" and parents == [verdicts[0].first.key, verdicts[0].second.key]
     assert payload["choice"] == "first"
+
+
+def test_editing_one_principle_asks_anew_only_about_it(candidate, constitution):
+    run, model = Run(), ScriptedModel(lambda r: "yes", wording="short")
+    settings = {"rule": "best_over_worst", "mode": "pointwise", "principles": 2, "log_probs": "never", "run": run}
+    judge(model, both(candidate), constitution, **settings)
+    model.asked.clear()
+    one, other = constitution.principles
+    edited = replace(constitution, principles=(one, replace(other, text="Be brief.")))
+    judge(model, both(candidate), edited, **settings)
+    assert len(model.asked) == 2  # both candidates, under the edited principle alone
+    assert all("Be brief." in request.messages[-1].content for request in model.asked)

@@ -1,0 +1,49 @@
+"""Real preference pairs that nobody here wrote, on a real pretrained model."""
+
+import random
+
+import pytest
+import torch
+
+from cai_lite.chat.weights import open_weights
+from cai_lite.pairfile import load_pairs
+from cai_lite.training import train
+from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.reference import scored
+from cai_lite.training.tokens import tokenize
+
+TOKENS = {"max_tokens": 320, "overlong": "cut_prompt"}
+
+
+@pytest.mark.slow
+def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
+    pairs = random.Random(0).sample(load_pairs(shared / "data" / "hh_harmless_300.jsonl"), 300)
+    student = str(shared / "data" / "models" / "stories260K-chat")
+    config = TrainingConfig(
+        **TOKENS,
+        loss=Loss("dpo", 0.1),
+        lora=Lora(rank=32),
+        learning_rate=2e-3,
+        epochs=1.5,
+        batch_size=8,
+        tokens_per_batch=1024,  # attention over padding is what costs here
+    )
+    said = []
+    result = train(student, pairs[60:], config=config, out=tmp_path, log=said.append)
+    report = result.report
+    assert (report.pairs, report.kept, report.cut) == (240, 213, 92)
+    assert report.dropped == {"longer than max_tokens": 27}
+    assert said[0].startswith("240 pairs: 213 kept, 92 of them with a cut prompt, 27 dropped (longer than max_tokens)")
+    model, tokenizer = open_weights(student, adapter=result.adapter)
+    accuracy = {}
+    for name, part in (("seen", pairs[60:]), ("held out", pairs[:60])):
+        rows, _ = tokenize(tokenizer, part, **TOKENS)
+        settings = {"pad_token_id": tokenizer.pad_token_id, "tokens_per_batch": 1024}
+        policy = scored(model, rows, **settings)
+        with model.disable_adapter():
+            reference = scored(model, rows, **settings)
+        moved = (policy.chosen_B - reference.chosen_B) - (policy.rejected_B - reference.rejected_B)
+        assert torch.isfinite(moved).all()
+        accuracy[name] = float((moved > 0).float().mean())
+    # A model of 260,000 parameters does not carry this over to pairs it has not seen: nothing is asked of those.
+    assert accuracy["seen"] >= 0.9
