@@ -47,7 +47,8 @@ TOKENIZER_EXAMPLES = 12_000
 DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 16.0, 1.0, 0.4
 GIVEN_SHARE = 0.25
 # While the teacher learns, a linear layer that is thrown away afterwards reads from its inner layers what a sentence or
-# a rule in words is about, and whether it is good: decisions were right in 82 % after 300 steps, and in 61 % without.
+# a rule in words is about, and whether it is good. After 300 steps decisions were right in 82 % instead of 61 %; more
+# questions per reply, the decision weight and a larger vocabulary came in at the same time, so it has no sole credit.
 RULES = [rule.id for domain in DOMAINS.values() for rule in domain.rules]
 SAID_LAYER, ASKED_LAYER = 2, 3
 INNER_WEIGHT = 0.5
