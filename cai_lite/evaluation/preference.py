@@ -27,6 +27,7 @@ def reward_margins(
     Raises:
         PairError: no pair fits. ModelError: a log-probability is no finite number.
     """
+    from cai_lite.training.batch import Passes
     from cai_lite.training.reference import scored
 
     room = max_tokens or getattr(model.config, "max_position_embeddings", None) or ANY_LENGTH
@@ -37,10 +38,10 @@ def reward_margins(
             f"'preference_accuracy' out of evaluate.metrics"
         )
     rows = list(fitting.values())
-    settings: dict[str, Any] = {"pad_token_id": tokenizer.pad_token_id, "tokens_per_batch": 8192}
-    policy = scored(model, rows, **settings)
+    passes = Passes("plain", 8192, tokenizer.pad_token_id)
+    policy = scored(model, rows, passes)
     with model.disable_adapter():
-        reference = scored(model, rows, **settings)
+        reference = scored(model, rows, passes)
     moved_B = (policy.chosen_B - reference.chosen_B) - (policy.rejected_B - reference.rejected_B)
     if not moved_B.isfinite().all():
         raise ModelError("a held-out pair has no finite log-probability: the student has diverged")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.logprobs import row_logps
+from cai_lite.training.layout import Ids, Layout, pack, tokens_of
+from cai_lite.training.logprobs import completion_logps
 from cai_lite.training.losses import PairLogps
 from cai_lite.training.tokens import TokenPair
 
@@ -33,45 +37,65 @@ def updates(pairs: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]
         epoch += 1
 
 
-def passes(batch: Sequence[int], pairs: Sequence[TokenPair], config: TrainingConfig) -> list[list[int]]:
-    """The update cut into passes: by length, so that little is padded; within the token budget; at least so many as
-    asked.
+@dataclass(slots=True)
+class Passes:
+    """How an update is cut into passes of the model.
+
+    `tokens`: of one pass, padding included; the loop halves it where memory runs out.
     """
-    most = math.ceil(len(batch) / config.gradient_accumulation)
-    return by_width(batch, pairs, tokens=config.tokens_per_batch, most=most)
+
+    layout: Layout
+    tokens: int
+    pad_token_id: int
+
+    def cut(self, batch: Sequence[int], pairs: Sequence[TokenPair], *, at_least: int = 1) -> list[list[int]]:
+        """The batch in `at_least` passes, pairs of like width together, the widest first; each within the tokens.
+
+        A pair that is wider than that goes alone.
+        """
+        most = math.ceil(len(batch) / at_least)
+        cut: list[list[int]] = []
+        prompts: set[Ids] = set()  # of the last pass
+        held = 0  # tokens of the last pass
+        for i in sorted(batch, key=lambda i: (-_width(pairs[i]), i)):
+            pair, shared = pairs[i], self.layout == "shared"
+            more = 2 * _width(pairs[cut[-1][0] if cut else i])
+            if shared:
+                more = _completions(pair) + (0 if pair.prompt_ids in prompts else len(pair.prompt_ids))
+            if cut and len(cut[-1]) < most and held + more <= self.tokens:
+                cut[-1].append(i)
+                held += more
+            else:
+                cut.append([i])
+                prompts.clear()
+                held = _completions(pair) + len(pair.prompt_ids) if shared else 2 * _width(pair)
+            prompts.add(pair.prompt_ids)
+        return cut
+
+    def logps(self, model: Any, pairs: Sequence[TokenPair]) -> PairLogps:
+        """Log-probabilities of both completions of each pair, in one pass. The shared layout needs `segments`."""
+        device = model.get_input_embeddings().weight.device
+        packed = pack(sequences_of(pairs), self.layout, pad_token_id=self.pad_token_id, device=device)
+        chosen_B, rejected_B = completion_logps(model, packed).view(-1, 2).unbind(1)
+        chosen_len_B = torch.tensor([len(pair.chosen_ids) for pair in pairs], device=device)
+        rejected_len_B = torch.tensor([len(pair.rejected_ids) for pair in pairs], device=device)
+        return PairLogps(chosen_B, rejected_B, chosen_len_B, rejected_len_B)
 
 
-def by_width(batch: Sequence[int], pairs: Sequence[TokenPair], *, tokens: int, most: int) -> list[list[int]]:
-    """Positions in groups of like width, the widest first: at most `most` pairs and, padding included, `tokens` tokens.
-
-    A pair that is wider than that goes alone.
-    """
-    cut: list[list[int]] = []
-    for i in sorted(batch, key=lambda i: (-_width(pairs[i]), i)):
-        within = cut and 2 * _width(pairs[cut[-1][0]]) * (len(cut[-1]) + 1) <= tokens
-        if within and len(cut[-1]) < most:
-            cut[-1].append(i)
-        else:
-            cut.append([i])
-    return cut
+def tokens_read(batch: Sequence[int], pairs: Sequence[TokenPair], layout: Layout) -> int:
+    """Tokens that the model reads for these pairs in one pass, padding included."""
+    return tokens_of(sequences_of(pairs[i] for i in batch), layout)
 
 
-def pair_logps(model: Any, pairs: Sequence[TokenPair], pad_token_id: int) -> PairLogps:
-    """Log-probabilities of both completions of each pair, in one pass of 2B rows."""
-    import torch
-
-    rows = [pair.prompt_ids + pair.chosen_ids for pair in pairs] + [
-        pair.prompt_ids + pair.rejected_ids for pair in pairs
-    ]
-    device = model.get_input_embeddings().weight.device
-    width = max(map(len, rows))
-    ids_RT = torch.tensor([row + (pad_token_id,) * (width - len(row)) for row in rows], device=device)
-    lengths_R = torch.tensor([len(row) for row in rows], device=device)
-    prompts_R = torch.tensor([len(pair.prompt_ids) for pair in pairs] * 2, device=device)
-    chosen_B, rejected_B = row_logps(model, ids_RT, lengths_R, prompts_R).chunk(2)
-    chosen_len_B, rejected_len_B = (lengths_R - prompts_R).chunk(2)
-    return PairLogps(chosen_B, rejected_B, chosen_len_B, rejected_len_B)
+def sequences_of(pairs: Iterable[TokenPair]) -> list[tuple[Ids, Ids]]:
+    """(prompt, completion) of each pair's chosen and rejected, in turn."""
+    return [(pair.prompt_ids, ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
 
 
 def _width(pair: TokenPair) -> int:
-    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+    """Tokens of the longer row; a completion's last token is not read."""
+    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) - 1
+
+
+def _completions(pair: TokenPair) -> int:
+    return len(pair.chosen_ids) + len(pair.rejected_ids) - 2

@@ -1,6 +1,6 @@
 """Log-probabilities of completions, without ever holding the logits of a whole batch.
 
-Shapes: R rows (a prompt with one completion), T positions, N completion tokens of all rows, V vocabulary, H hidden.
+Shapes: R rows, T positions, N completion tokens of all sequences, V vocabulary, H hidden, C states of a chunk.
 Hidden states are taken at the positions that predict a completion token; the head, the log-softmax and the gather run
 in chunks. The head is frozen under LoRA, so the gradient of each log-probability with respect to its hidden state is
 known in the forward pass: it is kept (N x H) in place of the logits (N x V), and the backward pass needs no second
@@ -9,59 +9,71 @@ product with the head.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from cai_lite.errors import ModelError
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.layout import Packed
 
-CHUNK = 1024  # completion tokens whose logits exist at a time
-
-
-def row_logps(model: Any, ids_RT: Tensor, lengths_R: Tensor, prompts_R: Tensor, *, chunk: int = CHUNK) -> Tensor:
-    """Summed log-probability of each row's completion, in nats. Shape [R].
-
-    `ids_RT`: rows padded on the right; `lengths_R`: tokens of prompt and completion; `prompts_R`: tokens of the prompt.
-    """
-    positions_T = torch.arange(ids_RT.shape[1], device=ids_RT.device)
-    mask_RT = positions_T < lengths_R[:, None]
-    hidden_RTH = _body(model)(input_ids=ids_RT, attention_mask=mask_RT.long(), use_cache=False).last_hidden_state
-    # The state at t predicts the token at t + 1: completion tokens stand at prompt .. length - 1.
-    wanted_RT = (positions_T >= prompts_R[:, None] - 1) & (positions_T < lengths_R[:, None] - 1)
-    hidden_NH = hidden_RTH[wanted_RT]
-    targets_N = ids_RT[:, 1:][wanted_RT[:, :-1]]
-    logps_N = head_logps(model, hidden_NH, targets_N, chunk=chunk)
-    row_N = torch.arange(ids_RT.shape[0], device=ids_RT.device)[:, None].expand_as(wanted_RT)[wanted_RT]
-    return torch.zeros(ids_RT.shape[0], dtype=torch.float32, device=ids_RT.device).index_add(0, row_N, logps_N)
+LOGITS = 1 << 22  # that exist at a time: 16 MB in float32
 
 
-def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int = CHUNK) -> Tensor:
-    """log P(target) at each hidden state, float32, shape [N]."""
-    head, cap = _head(model)
+def completion_logps(model: Any, packed: Packed) -> Tensor:
+    """Summed log-probability of each sequence's completion, in nats, float32. Shape [sequences]."""
+    logps_N = token_logps(model, packed)
+    total_S = torch.zeros(packed.sequences, dtype=torch.float32, device=logps_N.device)
+    return total_S.index_add(0, packed.sequence_N, logps_N)
+
+
+def token_logps(model: Any, packed: Packed) -> Tensor:
+    """Log-probability of every completion token, in the order of `packed.targets_N`, in nats, float32. Shape [N]."""
+    hidden_RTH = _body(model)(**packed.inputs()).last_hidden_state
+    return head_logps(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N)
+
+
+def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
+    """log P(target) at each hidden state, float32, shape [N]. `chunk`: states whose logits exist at a time."""
+    head = head_of(model)
     apply: Any = _HeadLogps.apply
-    return cast(Tensor, apply(hidden_NH, head.weight, head.bias, targets_N, cap, chunk))
+    if chunk is None:
+        chunk = max(1, LOGITS // len(head.weight_VH))
+    return cast(Tensor, apply(hidden_NH, head.weight_VH, head.bias_V, targets_N, head.cap, head.scale, chunk))
 
 
-def check_head(model: Any, pair: TokenPair) -> None:
-    """Compare `row_logps` on one row with the logits of the model itself: a head may scale or shift in its own way.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The output layer. logits = cap * tanh(scale * (hidden @ weight + bias) / cap), without tanh where cap is None."""
+
+    weight_VH: Tensor
+    bias_V: Tensor | None
+    cap: float | None
+    scale: float
+
+
+def head_of(model: Any) -> Head:
+    """The output layer of a (peft) model, with what its kind does to the logits: `checks` compares the result.
 
     Raises:
-        ModelError: they differ by more than the rounding of the model's type allows.
+        ModelError: the head is trained, or carries an adapter.
     """
-    row = pair.prompt_ids + pair.chosen_ids
-    ids_1T = torch.tensor([row], device=model.get_input_embeddings().weight.device)
-    length, prompt = ids_1T.new_tensor([len(row)]), ids_1T.new_tensor([len(pair.prompt_ids)])
-    with torch.no_grad():
-        ours = float(row_logps(model, ids_1T, length, prompt))
-        logits_1TV = _base(model)(input_ids=ids_1T, use_cache=False).logits
-        log_probs_CV = logits_1TV[0, len(pair.prompt_ids) - 1 : -1].float().log_softmax(-1)
-        theirs = float(log_probs_CV.gather(1, ids_1T[0, len(pair.prompt_ids) :, None]).sum())
-    slack = 1e-4 if logits_1TV.dtype == torch.float32 else 2e-2
-    if abs(ours - theirs) > slack * max(1.0, abs(theirs)):
-        kind = _base(model).config.model_type
-        raise ModelError(f"{kind}: its head gives {theirs:.3f} nats where ours gives {ours:.3f}; it is not supported")
+    base = base_of(model)
+    layer = base.get_output_embeddings()
+    if not isinstance(layer, torch.nn.Linear) or any(p.requires_grad for p in layer.parameters()):
+        raise ModelError(
+            "the output layer carries an adapter or is trained, which is not supported: leave it out of lora.targets"
+        )
+    settings = base.config.get_text_config()
+    scale = getattr(settings, "logit_scale", None) or 1.0  # Cohere multiplies, Granite divides
+    scale /= getattr(settings, "logits_scaling", None) or 1.0
+    return Head(layer.weight, layer.bias, getattr(settings, "final_logit_softcapping", None), scale)
+
+
+def base_of(model: Any) -> Any:
+    """The transformers model inside a peft model."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class _HeadLogps(torch.autograd.Function):
@@ -75,6 +87,7 @@ class _HeadLogps(torch.autograd.Function):
         bias_V: Tensor | None,
         targets_N: Tensor,
         cap: float | None,
+        scale: float,
         chunk: int,
     ) -> Tensor:
         logps_N = hidden_NH.new_empty(len(hidden_NH), dtype=torch.float32)
@@ -82,44 +95,32 @@ class _HeadLogps(torch.autograd.Function):
         for start in range(0, len(hidden_NH), chunk):
             part = slice(start, start + chunk)
             logits_CV = torch.nn.functional.linear(hidden_NH[part], weight_VH, bias_V).float()
+            if scale != 1:
+                logits_CV *= scale
             if cap is not None:
                 logits_CV = cap * torch.tanh(logits_CV / cap)
             log_probs_CV = logits_CV.log_softmax(-1)
             targets_C1 = targets_N[part, None]
             logps_N[part] = log_probs_CV.gather(1, targets_C1)[:, 0]
             if grad_NH is not None:
-                # d log p_y / d logits = onehot(y) - p; through the cap: times 1 - (logits / cap)^2; then back through
-                # the head.
+                # d log p_y / d logits = onehot(y) - p; through the cap: times 1 - (logits / cap)^2; times the scale;
+                # then back through the head.
                 slope_CV = log_probs_CV.exp_().neg_()
                 slope_CV.scatter_add_(1, targets_C1, torch.ones_like(targets_C1, dtype=slope_CV.dtype))
                 if cap is not None:
                     slope_CV *= 1 - (logits_CV / cap) ** 2
+                if scale != 1:
+                    slope_CV *= scale
                 grad_NH[part] = slope_CV.to(weight_VH.dtype) @ weight_VH
         ctx.save_for_backward(grad_NH)
         return logps_N
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None, None]:
         (grad_NH,) = ctx.saved_tensors
-        return (grads[0][:, None] * grad_NH).to(grad_NH.dtype), None, None, None, None, None
-
-
-def _base(model: Any) -> Any:
-    """The transformers model inside a peft model."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+        return (grads[0][:, None] * grad_NH).to(grad_NH.dtype), None, None, None, None, None, None
 
 
 def _body(model: Any) -> Any:
-    base = _base(model)
+    base = base_of(model)
     return getattr(base, base.base_model_prefix)
-
-
-def _head(model: Any) -> tuple[Any, float | None]:
-    """The output layer and its soft cap (Gemma 2). Raises ModelError for a head that would be computed wrongly."""
-    base = _base(model)
-    head = base.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear) or any(p.requires_grad for p in head.parameters()):
-        raise ModelError(
-            "the output layer carries an adapter or is trained, which is not supported: leave it out of lora.targets"
-        )
-    return head, getattr(base.config, "final_logit_softcapping", None)

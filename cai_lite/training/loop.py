@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,9 +24,10 @@ from cai_lite.errors import InputError, TrainingError
 from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
 from cai_lite.training.alarms import Alarms
-from cai_lite.training.batch import pair_logps, passes, total_steps, updates
+from cai_lite.training.attention import segments
+from cai_lite.training.batch import Passes, total_steps, updates
+from cai_lite.training.checks import check_first, check_head, choose_layout
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.logprobs import check_head
 from cai_lite.training.losses import LOSSES, PairLogps
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
@@ -93,14 +95,37 @@ def train(
     if config.loss.name != "dpo" and any(row.p_chosen != 1 for row in rows):
         log(f"loss '{config.loss.name}' knows no soft labels: p_chosen is not used")
     check_head(model, min(rows, key=lambda row: row.tokens))
-    reference = reference_logps(
-        model,
-        rows,
-        pad_token_id=tokenizer.pad_token_id,
-        base=base,
-        cache=out / "reference",
-        tokens_per_batch=config.tokens_per_batch,
-    )
+    layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
+    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
+    with segments(model) if layout == "shared" else nullcontext():
+        reference = reference_logps(model, rows, passes, base=base, cache=out / "reference")
+        start, line = _updates(model, rows, reference, passes, config, out, progress, log)
+    model.peft_config["default"].base_model_name_or_path = resolve(student)
+    _save_adapter(model, tokenizer, out / "adapter")
+    total = total_steps(len(rows), config)
+    result = {
+        "identity": identity,
+        "steps": total,
+        "finished": True,
+        "last": line,
+        "report": dataclasses.asdict(report),
+    }
+    _write(out / "training.json", json.dumps(result, indent=1))
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return TrainingResult(adapter=out / "adapter", steps=total, resumed_from=start, report=report, last=line)
+
+
+def _updates(
+    model: Any,
+    rows: Sequence[TokenPair],
+    reference: PairLogps,
+    passes: Passes,
+    config: TrainingConfig,
+    out: Path,
+    progress: Tick | None,
+    log: Callable[[str], None],
+) -> tuple[int, dict[str, float]]:
+    """All updates from the newest checkpoint on: (the step it went on from, the last line of metrics.jsonl)."""
     parameters = lora_parameters(model)
     total = total_steps(len(rows), config)
     optimizer, schedule = _optimizer(parameters, config), _schedule(config, total)
@@ -115,9 +140,9 @@ def train(
         began = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
-        line = METHODS[config.method](model, rows, batch, reference, config, tokenizer.pad_token_id)
+        line = METHODS[config.method](model, rows, batch, reference, config, passes)
         if step == 1:
-            _check_first(parameters, line, config)
+            check_first(parameters, line, config)
         line["grad_norm"] = _clip(parameters, config.max_grad_norm)
         if not all(math.isfinite(value) for value in line.values()):
             raise TrainingError(f"step {step}: a number is not finite ({line}); lower train.learning_rate")
@@ -137,18 +162,7 @@ def train(
             progress(step, total)
         if step % config.checkpoint_every == 0 and step < total:
             checkpoint.save(out / "checkpoints", step, parameters, optimizer)
-    model.peft_config["default"].base_model_name_or_path = resolve(student)
-    _save_adapter(model, tokenizer, out / "adapter")
-    result = {
-        "identity": identity,
-        "steps": total,
-        "finished": True,
-        "last": line,
-        "report": dataclasses.asdict(report),
-    }
-    _write(out / "training.json", json.dumps(result, indent=1))
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return TrainingResult(adapter=out / "adapter", steps=total, resumed_from=start, report=report, last=line)
+    return start, line
 
 
 def preference_update(
@@ -157,7 +171,7 @@ def preference_update(
     batch: list[int],
     reference: PairLogps,
     config: TrainingConfig,
-    pad_token_id: int,
+    passes: Passes,
 ) -> dict[str, float]:
     """Gradients of one update, in as many passes as it takes, and its numbers.
 
@@ -167,8 +181,8 @@ def preference_update(
     options: dict[str, Any] = {**config.loss.options()}
     chosen_tokens = sum(len(rows[i].chosen_ids) for i in batch)
     loss_sum, columns = 0.0, []
-    for part in passes(batch, rows, config):
-        policy = pair_logps(model, [rows[i] for i in part], pad_token_id)
+    for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
+        policy = passes.logps(model, [rows[i] for i in part])
         before = PairLogps(*(column[part].to(policy.chosen_B.device) for column in reference))
         if config.loss.name == "dpo":
             options["p_chosen"] = policy.chosen_B.new_tensor([rows[i].p_chosen for i in part])
@@ -200,18 +214,6 @@ def preference_update(
 
 METHODS: dict[str, Callable[..., dict[str, float]]] = {"dpo": preference_update}
 """What an update is, by `train.method`: a batch to gradients and numbers. To add one, write it and name it here."""
-
-
-def _check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
-    """Before the first step the policy is the reference, and every LoRA matrix must be reachable by a gradient."""
-    unreached = [name for name, p in parameters.items() if p.grad is None]
-    if unreached:
-        what = f"{len(unreached)} of {len(parameters)} adapter matrices, such as {unreached[0]}"
-        raise TrainingError(f"no gradient reaches {what}")
-    tolerance = 1e-2 * config.loss.beta * max(1.0, abs(line["logps/chosen"]))
-    if config.init_adapter is None and abs(line["rewards/margins"]) > tolerance:
-        found = f"the margin is {line['rewards/margins']:.4f}"
-        raise TrainingError(f"before the first step the policy should equal the reference, but {found}")
 
 
 def _clip(parameters: dict[str, Any], most: float) -> float:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cai_lite.training import reference as reference_module
-from cai_lite.training.batch import by_width, passes, total_steps, updates
+from cai_lite.training.attention import segments
+from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.reference import reference_logps, scored
 from cai_lite.training.student import open_student
@@ -56,23 +57,24 @@ def test_the_number_of_steps(settings, steps):
     assert total_steps(100, TrainingConfig(**{"batch_size": 16, **settings})) == steps
 
 
-def test_a_pass_keeps_within_its_tokens_padding_included():
-    pairs = [pair(5, 1 + i % 7, 1 + i % 3) for i in range(40)]
-    groups = by_width(range(40), pairs, tokens=60, most=99)
+@pytest.mark.parametrize("layout", ["plain", "shared"])
+def test_a_pass_keeps_within_its_tokens_padding_included(layout):
+    pairs = [pair(5 + i % 2, 1 + i % 7, 1 + i % 3) for i in range(40)]
+    groups = Passes(layout, 60, 0).cut(range(40), pairs)
     assert sorted(chain(*groups)) == list(range(40))
-    for group in groups:
-        widest = max(5 + max(len(pairs[i].chosen_ids), len(pairs[i].rejected_ids)) for i in group)
-        assert 2 * widest * len(group) <= 60
+    read = [tokens_read(group, pairs, layout) for group in groups]
+    assert max(read) <= 60
+    assert len(groups) <= 2 * sum(read) / 60 + 1
 
 
 def test_a_pair_that_is_wider_than_the_budget_goes_alone():
-    assert by_width([0, 1], [pair(50, 9, 1), pair(50, 9, 1)], tokens=60, most=99) == [[0], [1]]
+    for layout in ("plain", "shared"):
+        assert Passes(layout, 60, 0).cut([0, 1], [pair(70, 9, 1), pair(70, 9, 1)]) == [[0], [1]]
 
 
 def test_accumulation_cuts_an_update_into_so_many_passes():
     pairs = [pair(1, 1, 2)] * 8
-    config = TrainingConfig(batch_size=8, gradient_accumulation=4)
-    assert [len(part) for part in passes(range(8), pairs, config)] == [2, 2, 2, 2]
+    assert [len(part) for part in Passes("plain", 8192, 0).cut(range(8), pairs, at_least=4)] == [2, 2, 2, 2]
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +88,8 @@ def opened(student, pairs):
 
 def test_scores_come_back_in_the_order_of_the_pairs(opened):
     model, rows = opened
-    together = scored(model, rows, pad_token_id=2, tokens_per_batch=100)
-    alone = [scored(model, [row], pad_token_id=2, tokens_per_batch=100) for row in rows]
+    together = scored(model, rows, Passes("plain", 100, 2))
+    alone = [scored(model, [row], Passes("plain", 100, 2)) for row in rows]
     for i, one in enumerate(alone):
         for column, expected in zip(together, one, strict=True):
             assert float(column[i]) == pytest.approx(float(expected[0]), abs=1e-4)
@@ -96,26 +98,26 @@ def test_scores_come_back_in_the_order_of_the_pairs(opened):
 def test_scoring_leaves_the_model_as_it_was_also_when_it_fails(opened):
     model, rows = opened
     model.train()
-    scored(model, rows[:1], pad_token_id=2, tokens_per_batch=100)
+    scored(model, rows[:1], Passes("plain", 100, 2))
     assert model.training
 
     def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scored(model, rows[:1], pad_token_id=2, tokens_per_batch=100, progress=stop)
+        scored(model, rows[:1], Passes("plain", 100, 2), progress=stop)
     assert model.training
 
 
 def test_the_reference_is_the_model_without_its_adapter(opened):
     model, rows = opened
-    before = scored(model, rows, pad_token_id=2, tokens_per_batch=500)
+    before = scored(model, rows, Passes("plain", 500, 2))
     with torch.no_grad():
         changed = [p for name, p in model.named_parameters() if "lora_B" in name]
         for parameter in changed:
             parameter.fill_(0.1)
-        found = reference_logps(model, rows, pad_token_id=2, base="b", tokens_per_batch=500, cache=None)
-        moved = scored(model, rows, pad_token_id=2, tokens_per_batch=500)
+        found = reference_logps(model, rows, Passes("plain", 500, 2), base="b", cache=None)
+        moved = scored(model, rows, Passes("plain", 500, 2))
         for parameter in changed:
             parameter.zero_()
     assert torch.equal(found.chosen_B, before.chosen_B)
@@ -124,18 +126,21 @@ def test_the_reference_is_the_model_without_its_adapter(opened):
 
 def test_a_kept_reference_is_found_again_and_only_for_the_same_base_and_pairs(opened, tmp_path, monkeypatch):
     model, rows = opened
-    settings = {"pad_token_id": 2, "tokens_per_batch": 500, "cache": tmp_path}
+    settings = {"passes": Passes("plain", 500, 2), "cache": tmp_path}
     fresh = reference_logps(model, rows, base="one", **settings)
     asked = []
-    compute = reference_module._computed
-    monkeypatch.setattr(reference_module, "_computed", lambda *args: asked.append(1) or compute(*args))
+    compute = reference_module.scored
+    monkeypatch.setattr(reference_module, "scored", lambda *a, **k: asked.append(1) or compute(*a, **k))
     cached = reference_logps(model, rows, base="one", **settings)
     assert not asked
     assert all(torch.equal(a, b) for a, b in zip(cached, fresh, strict=True))
     reference_logps(model, rows, base="two", **settings)
     reference_logps(model, rows[1:], base="one", **settings)
     assert len(asked) == 2
+    with segments(model):
+        reference_logps(model, rows, base="one", **{**settings, "passes": Passes("shared", 500, 2)})
+    assert len(asked) == 3
     model.to(torch.float64)
     reference_logps(model, rows, base="one", **settings)
     model.to(torch.float32)
-    assert len(asked) == 3
+    assert len(asked) == 4

@@ -168,5 +168,5 @@ def test_the_reference_is_found_again_when_a_setting_changed(student, pairs, tmp
     from cai_lite.training import reference
 
     run(student, pairs, tmp_path)
-    monkeypatch.setattr(reference, "_computed", None)
+    monkeypatch.setattr(reference, "scored", None)
     assert run(student, pairs, tmp_path, epochs=1).steps == 3

@@ -8,6 +8,7 @@ import torch
 from cai_lite.chat.weights import open_weights
 from cai_lite.pairfile import load_pairs
 from cai_lite.training import train
+from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.reference import scored
 from cai_lite.training.tokens import tokenize
@@ -38,10 +39,10 @@ def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
     accuracy = {}
     for name, part in (("seen", pairs[60:]), ("held out", pairs[:60])):
         rows, _ = tokenize(tokenizer, part, **TOKENS)
-        settings = {"pad_token_id": tokenizer.pad_token_id, "tokens_per_batch": 1024}
-        policy = scored(model, rows, **settings)
+        passes = Passes("plain", 1024, tokenizer.pad_token_id)
+        policy = scored(model, rows, passes)
         with model.disable_adapter():
-            reference = scored(model, rows, **settings)
+            reference = scored(model, rows, passes)
         moved = (policy.chosen_B - reference.chosen_B) - (policy.rejected_B - reference.rejected_B)
         assert torch.isfinite(moved).all()
         accuracy[name] = float((moved > 0).float().mean())

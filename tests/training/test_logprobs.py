@@ -5,12 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import ModelError
-from cai_lite.training.batch import pair_logps
-from cai_lite.training.logprobs import check_head, head_logps, row_logps
+from cai_lite.training import logprobs
+from cai_lite.training.batch import Passes
+from cai_lite.training.checks import check_head
+from cai_lite.training.layout import pack
+from cai_lite.training.logprobs import completion_logps, head_logps
 from cai_lite.training.tokens import TokenPair
 
 PAIRS = [
@@ -36,6 +48,14 @@ def llama(**more):
 def gemma2():
     """Its soft cap is set so low that it bends the logits a good deal."""
     return Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=2.0))
+
+
+def cohere():
+    return CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.3, bos_token_id=1, eos_token_id=2))
+
+
+def granite():
+    return GraniteForCausalLM(GraniteConfig(**SIZES, logits_scaling=3.0, bos_token_id=1, eos_token_id=2))
 
 
 def with_head_bias():
@@ -69,9 +89,9 @@ def gradients(model, total):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize("make", [llama, gemma2, with_head_bias])
+@pytest.mark.parametrize("make", [llama, gemma2, cohere, granite, with_head_bias])
 @pytest.mark.parametrize("chunk", [3, 1024])
-def test_values_and_every_lora_gradient_equal_those_of_the_whole_logits(make, chunk):
+def test_values_and_every_lora_gradient_equal_those_of_the_whole_logits(make, chunk, monkeypatch):
     torch.manual_seed(0)
     model = adapted(make())
     rows = [(pair, side) for side in ("chosen_ids", "rejected_ids") for pair in PAIRS]
@@ -79,11 +99,9 @@ def test_values_and_every_lora_gradient_equal_those_of_the_whole_logits(make, ch
     weights = torch.tensor([1.0, -2.0, 0.5, 3.0])  # unlike ones, so that a row taken for another is seen
     expected_gradients = gradients(model, (weights * expected).sum())
 
-    width = max(len(pair.prompt_ids + getattr(pair, side)) for pair, side in rows)
-    whole = [pair.prompt_ids + getattr(pair, side) for pair, side in rows]
-    ids = torch.tensor([row + (0,) * (width - len(row)) for row in whole])
-    lengths, prompts = torch.tensor([*map(len, whole)]), torch.tensor([len(pair.prompt_ids) for pair, _ in rows])
-    found = row_logps(model, ids, lengths, prompts, chunk=chunk)
+    monkeypatch.setattr(logprobs, "LOGITS", chunk * SIZES["vocab_size"])
+    packed = pack([(pair.prompt_ids, getattr(pair, side)) for pair, side in rows], "plain", pad_token_id=0)
+    found = completion_logps(model, packed)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     found_gradients = gradients(model, (weights * found).sum())
     assert set(found_gradients) == set(expected_gradients)
@@ -116,7 +134,7 @@ def test_the_columns_of_a_pair_are_its_own():
     torch.manual_seed(0)
     model = adapted(llama())
     with torch.no_grad():
-        found = pair_logps(model, PAIRS, 0)
+        found = Passes("plain", 99, 0).logps(model, PAIRS)
         for i, pair in enumerate(PAIRS):
             assert found.chosen_B[i] == pytest.approx(float(plain(model, pair, pair.chosen_ids)), abs=1e-5)
             assert found.rejected_B[i] == pytest.approx(float(plain(model, pair, pair.rejected_ids)), abs=1e-5)
@@ -127,15 +145,16 @@ def test_the_columns_of_a_pair_are_its_own():
 def test_lora_on_the_head_is_refused():
     model = adapted(llama(), ["q_proj", "lm_head"])
     with pytest.raises(ModelError, match=r"output layer .* leave it out of lora.targets"):
-        pair_logps(model, PAIRS, 0)
+        Passes("plain", 99, 0).logps(model, PAIRS)
 
 
-@pytest.mark.parametrize("make", [llama, gemma2, with_head_bias])
+@pytest.mark.parametrize("make", [llama, gemma2, cohere, granite, with_head_bias])
 def test_a_head_that_is_understood_passes_the_check(make):
     check_head(adapted(make()), PAIRS[0])
 
 
-def test_a_head_that_scales_its_logits_in_its_own_way_is_refused_before_training():
-    model = adapted(CohereForCausalLM(CohereConfig(**SIZES, logit_scale=0.3, bos_token_id=1, eos_token_id=2)))
-    with pytest.raises(ModelError, match="cohere: its head gives"):
-        check_head(model, PAIRS[0])
+def test_a_head_that_bends_its_logits_in_its_own_way_is_refused_before_training():
+    model = llama()
+    model.lm_head.register_forward_hook(lambda _module, _inputs, logits: logits * 0.3)
+    with pytest.raises(ModelError, match="llama: its head gives"):
+        check_head(adapted(model), PAIRS[0])

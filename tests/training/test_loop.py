@@ -15,6 +15,7 @@ from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import InputError, ModelError, TrainingError
 from cai_lite.training import loop, train
 from cai_lite.training.alarms import Alarms
+from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, open_student
@@ -92,9 +93,9 @@ def test_the_gradient_is_that_of_the_loss_and_the_sft_term_written_out(student, 
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     with model.disable_adapter():
-        reference = scored(model, rows, pad_token_id=2, tokens_per_batch=999)
+        reference = scored(model, rows, Passes("plain", 999, 2))
     settings, batch = config(sft_weight=0.7), [5, 0, 3]
-    line = loop.preference_update(model, rows, batch, reference, settings, 2)
+    line = loop.preference_update(model, rows, batch, reference, settings, Passes("plain", 8192, 2))
     found = {name: p.grad.clone() for name, p in lora_parameters(model).items()}
 
     def total(row, completion):
@@ -150,10 +151,10 @@ def test_the_adapter_on_disk_is_the_trained_model(student, pairs, tmp_path, monk
         read = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), tmp_path / "adapter").eval()
     _, tokenizer = open_student(student, load=None, lora=Lora(), init_adapter=None, checkpointing=False, seed=0)
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
-    found, expected = (scored(model, rows, pad_token_id=2, tokens_per_batch=999) for model in (read, kept["model"]))
+    found, expected = (scored(model, rows, Passes("plain", 999, 2)) for model in (read, kept["model"]))
     assert torch.equal(found.chosen_B, expected.chosen_B)
     with read.disable_adapter():
-        assert not torch.allclose(scored(read, rows, pad_token_id=2, tokens_per_batch=999).chosen_B, found.chosen_B)
+        assert not torch.allclose(scored(read, rows, Passes("plain", 999, 2)).chosen_B, found.chosen_B)
 
 
 def test_a_training_begins_from_an_adapter_that_is_there(student, pairs, tmp_path):
@@ -194,8 +195,8 @@ def test_quantised_gradients_are_those_of_the_same_weights_written_out(make_stud
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
     gradients = []
     for model in (four, whole):
-        reference = scored(model, rows, pad_token_id=2, tokens_per_batch=999)
-        loop.preference_update(model.train(), rows, [0, 1, 2], reference, config(), 2)
+        reference = scored(model, rows, Passes("plain", 999, 2))
+        loop.preference_update(model.train(), rows, [0, 1, 2], reference, config(), Passes("plain", 8192, 2))
         gradients.append({name: p.grad for name, p in lora_parameters(model).items()})
     for name in gradients[0]:
         torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=1e-2, atol=1e-4, msg=name)
@@ -235,7 +236,9 @@ def test_a_policy_that_is_not_its_reference_is_found_before_the_first_step(stude
     monkeypatch.setattr(
         loop, "reference_logps", lambda *a, **k: (r := honest(*a, **k))._replace(chosen_B=r.chosen_B + 9)
     )
-    with pytest.raises(TrainingError, match=r"should equal the reference, but the margin is -4\.5"):
+    with pytest.raises(
+        TrainingError, match=r"but the mean reward of the chosen side is -4\.5"
+    ):
         run(student, pairs, tmp_path)
 
 

@@ -1,0 +1,128 @@
+"""What is checked before the first step: that the numbers are those of the model itself, in the layout that is used.
+
+Slow and plain ways are the judges here: the model's own logits, and one padded row for each completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cai_lite.errors import ModelError, TrainingError
+from cai_lite.training.attention import segments
+from cai_lite.training.batch import sequences_of, tokens_read
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.layout import Layout, pack
+from cai_lite.training.logprobs import base_of, token_logps
+from cai_lite.training.tokens import TokenPair
+
+GAIN = 0.95  # the shared layout is taken where it reads at most this share of the plain layout's tokens
+SAMPLE = 2  # pairs on which the layouts are compared
+
+
+def check_head(model: Any, pair: TokenPair) -> None:
+    """Compare `token_logps` on one row with the logits of the model itself: a head may scale or shift in its own way.
+
+    Raises:
+        ModelError: they differ by more than the rounding of the model's type allows.
+    """
+    device = model.get_input_embeddings().weight.device
+    ids_1T = torch.tensor([pair.prompt_ids + pair.chosen_ids], device=device)
+    packed = pack([(pair.prompt_ids, pair.chosen_ids)], "plain", pad_token_id=0, device=device)
+    with torch.no_grad():
+        ours = float(token_logps(model, packed).sum())
+        logits_1TV = base_of(model)(input_ids=ids_1T, use_cache=False).logits
+        log_probs_CV = logits_1TV[0, len(pair.prompt_ids) - 1 : -1].float().log_softmax(-1)
+        theirs = float(log_probs_CV.gather(1, ids_1T[0, len(pair.prompt_ids) :, None]).sum())
+    slack = 1e-4 if logits_1TV.dtype == torch.float32 else 2e-2
+    if abs(ours - theirs) > slack * max(1.0, abs(theirs)):
+        kind = base_of(model).config.model_type
+        raise ModelError(f"{kind}: its head gives {theirs:.3f} nats where ours gives {ours:.3f}; it is not supported")
+
+
+def choose_layout(
+    model: Any,
+    pairs: Sequence[TokenPair],
+    config: TrainingConfig,
+    pad_token_id: int,
+    log: Callable[[str], None],
+) -> Layout:
+    """The layout of the whole run: what `config.layout` names; with `auto`, `shared` where it saves and is exact.
+
+    Raises:
+        ModelError: `shared` is asked for, and this model's numbers are not those of the plain layout.
+    """
+    if config.layout == "plain":
+        return "plain"
+    some = range(0, len(pairs), max(1, len(pairs) // 256))
+    groups = [some[start : start + 4] for start in range(0, len(some), 4)]
+    plain, shared = (sum(tokens_read(g, pairs, layout) for g in groups) for layout in ("plain", "shared"))
+    if config.layout == "auto" and shared > GAIN * plain:
+        log(f"layout: plain; prompts are short, sharing them would leave {shared / plain:.0%} of the tokens")
+        return "plain"
+    # The longest pair is the one whose sliding window cuts; the shortest makes padding.
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens)
+    wrong = shared_fault(model, [pairs[i] for i in {order[0], order[-1]}], pad_token_id)
+    if wrong is None:
+        log(f"layout: shared, {shared / plain:.0%} of the tokens of the plain one")
+        return "shared"
+    if config.layout == "shared":
+        raise ModelError(f"train.layout: shared is not exact on this model: {wrong}; take auto or plain")
+    log(f"layout: plain, though sharing prompts would leave {shared / plain:.0%} of the tokens: {wrong}")
+    return "plain"
+
+
+def shared_fault(model: Any, pairs: Sequence[TokenPair], pad_token_id: int) -> str | None:
+    """Why the shared layout cannot be used on this model, or None: token by token it must give what plain rows give.
+
+    Its rounding may differ by a few times what padding alone changes, as measured on the same rows.
+    """
+    device = model.get_input_embeddings().weight.device
+    sequences = sequences_of(pairs)
+
+    def logps(given: list[Any], layout: Layout) -> Tensor:
+        packed = pack(given, layout, pad_token_id=pad_token_id, device=device)
+        # A shared row lists a pair's tokens in the order of its prompts and completions.
+        order = torch.argsort(packed.sequence_N, stable=True)
+        return token_logps(model, packed)[order].cpu()
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            padded_N = logps(sequences, "plain")
+            alone_N = torch.cat([logps([one], "plain") for one in sequences])
+            with segments(model):
+                shared_N = logps(sequences, "shared")
+    except (NotImplementedError, TypeError) as error:
+        return f"{base_of(model).config.model_type} does not take segments ({str(error).splitlines()[0]})"
+    finally:
+        model.train(training)
+    noise = float((padded_N - alone_N).abs().max())
+    floor = 2e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
+    apart = float((shared_N - padded_N).abs().max())
+    if apart <= max(floor, 4 * noise):
+        return None
+    return f"{base_of(model).config.model_type} differs by up to {apart:.4f} nats a token (rounding alone: {noise:.1e})"
+
+
+def check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
+    """Before the first step the policy is the reference, and every LoRA matrix must be reachable by a gradient.
+
+    Raises:
+        TrainingError: one of both does not hold.
+    """
+    unreached = [name for name, p in parameters.items() if p.grad is None]
+    if unreached:
+        what = f"{len(unreached)} of {len(parameters)} adapter matrices, such as {unreached[0]}"
+        raise TrainingError(f"no gradient reaches {what}")
+    if config.init_adapter is not None:
+        return
+    for side in ("chosen", "rejected"):
+        found = line[f"rewards/{side}"]
+        if abs(found) > 1e-2 * config.loss.beta * max(1.0, abs(line[f"logps/{side}"])):
+            what = f"the mean reward of the {side} side is {found:.4f}, not 0"
+            raise TrainingError(f"before the first step the policy should equal the reference, but {what}")
