@@ -80,6 +80,12 @@ def segments(model: Any) -> Iterator[None]:
             config._attn_implementation = name
 
 
+def check_segments(model: Any) -> None:
+    """Raises RuntimeError outside of `segments`, where a model would take a shared row for one long text."""
+    if model.config.get_text_config()._attn_implementation != NAME:
+        raise RuntimeError("a shared row needs `with segments(model)` around its pass")
+
+
 # Keyword arguments that say nothing about what is computed here.
 _HARMLESS = frozenset({"position_ids", "use_cache", "output_attentions", "output_hidden_states", "is_causal"})
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from cai_lite.errors import ModelError
+from cai_lite.training.attention import check_segments
 from cai_lite.training.layout import Packed
 
 LOGITS = 1 << 22  # that exist at a time: 16 MB in float32
@@ -30,6 +31,8 @@ def completion_logps(model: Any, packed: Packed) -> Tensor:
 
 def token_logps(model: Any, packed: Packed) -> Tensor:
     """Log-probability of every completion token, in the order of `packed.targets_N`, in nats, float32. Shape [N]."""
+    if packed.groups:
+        check_segments(model)
     hidden_RTH = _body(model)(**packed.inputs()).last_hidden_state
     return head_logps(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N)
 

@@ -12,16 +12,27 @@ from cai_lite.training.config import Lora
 def open_student(
     model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int
 ) -> tuple[Any, Any]:
-    """(peft model, tokenizer). The adapter is drawn from `seed`, or read from `init_adapter`; nothing else takes a
-    gradient. The model's own dropout is off: it would part the policy from its reference before the first step.
+    """(peft model, tokenizer) of a model by name; see `with_adapter`.
 
     Raises:
-        ModelError: the model or the adapter cannot be opened, or the adapter would train the head.
+        ModelError: the model or the adapter cannot be opened.
+    """
+    weights, tokenizer = open_weights(model, load=load)
+    return with_adapter(
+        weights, lora=lora, init_adapter=init_adapter, checkpointing=checkpointing, seed=seed
+    ), tokenizer
+
+
+def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int) -> Any:
+    """The model with an adapter drawn from `seed`, or read from `init_adapter`; nothing else takes a gradient. The
+    model's own dropout is off: it would part the policy from its reference before the first step.
+
+    Raises:
+        ModelError: the adapter cannot be opened or put on.
     """
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
 
-    weights, tokenizer = open_weights(model, load=load)
     for parameter in weights.parameters():
         parameter.requires_grad_(False)
     for module in weights.modules():
@@ -42,7 +53,7 @@ def open_student(
     if init_adapter is not None:
         try:
             with quiet_peft():
-                return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True), tokenizer
+                return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"init_adapter {init_adapter}: {str(error).splitlines()[0]}") from error
     targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
@@ -57,7 +68,7 @@ def open_student(
     )
     try:
         with quiet_peft():
-            return get_peft_model(weights, config), tokenizer
+            return get_peft_model(weights, config)
     except ValueError as error:
         raise ModelError(f"lora.targets {list(lora.targets)}: {str(error).splitlines()[0]}") from error
 

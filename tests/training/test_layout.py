@@ -167,3 +167,9 @@ def test_plain_rows_are_padded_to_the_longest():
     assert packed.ids_RT.numel() == tokens_of(SEQUENCES, "plain")
     assert packed.mask_RT.sum(1).tolist() == [len(p) + len(c) - 1 for p, c in SEQUENCES]
     assert packed.ids_RT[3].tolist() == [5, 9] + [0] * 16
+
+
+def test_a_shared_row_outside_of_segments_is_refused():
+    model = EXACT["llama"]().requires_grad_(False)
+    with pytest.raises(RuntimeError, match="needs `with segments"):
+        completion_logps(model, pack(SEQUENCES, "shared", pad_token_id=0))

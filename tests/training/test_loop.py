@@ -236,9 +236,7 @@ def test_a_policy_that_is_not_its_reference_is_found_before_the_first_step(stude
     monkeypatch.setattr(
         loop, "reference_logps", lambda *a, **k: (r := honest(*a, **k))._replace(chosen_B=r.chosen_B + 9)
     )
-    with pytest.raises(
-        TrainingError, match=r"but the mean reward of the chosen side is -4\.5"
-    ):
+    with pytest.raises(TrainingError, match=r"but the mean reward of the chosen side is -4\.5"):
         run(student, pairs, tmp_path)
 
 

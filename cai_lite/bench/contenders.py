@@ -1,0 +1,127 @@
+"""Who is timed. Each takes the same model, adapter and batches, and does one optimiser step at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from cai_lite.bench.case import Case
+from cai_lite.errors import MissingPackageError
+from cai_lite.training.attention import segments
+from cai_lite.training.batch import Passes
+from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.loop import preference_update
+from cai_lite.training.reference import scored
+from cai_lite.training.student import lora_parameters
+from cai_lite.training.tokens import TokenPair
+
+BETA, RATE = 0.1, 1e-5
+Step = Callable[[int], dict[str, float]]
+"""Does step i; returns `loss`, `logps/chosen` and `logps/rejected` of it."""
+
+
+def cai_lite(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
+    """The loop of this library: cached reference, shared prompts."""
+    pairs = [pair for batch in batches for pair in batch]
+    passes = Passes("shared", case.tokens_per_batch, 0)
+    # As TRL does with an adapter that is ready-made, the reference is the model with the adapter as it begins.
+    with segments(model):
+        reference = scored(model, pairs, Passes("shared", 8192, 0))
+    config = TrainingConfig(loss=Loss("dpo", BETA), lora=Lora(rank=case.rank), batch_size=case.pairs)
+    parameters = lora_parameters(model)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=RATE)
+    model.train()
+
+    def step(i: int) -> dict[str, float]:
+        batch = list(range(i * case.pairs, (i + 1) * case.pairs))
+        with segments(model):
+            line = preference_update(model, pairs, batch, reference, config, passes)
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return line
+
+    return step
+
+
+def trl_shipped(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
+    """TRL's DPOTrainer with its own defaults."""
+    return _trl(model, batches, case, {})
+
+
+def trl_best(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
+    """TRL with its best settings: reference precomputed, no recomputing unless asked, head on completion tokens alone
+    (which it does by itself on a GPU alone).
+    """
+    _module("trl.trainer.utils")._use_triton = lambda device: True
+    return _trl(
+        model,
+        batches,
+        case,
+        {"precompute_ref_log_probs": True, "gradient_checkpointing": case.checkpointing},
+    )
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingPackageError("the comparison with TRL needs it: pip install 'cai_lite[rl]'") from error
+
+
+CONTENDERS: dict[str, Callable[..., Step]] = {"cai_lite": cai_lite, "trl": trl_best, "trl as shipped": trl_shipped}
+
+
+def _trl(model: Any, batches: list[list[TokenPair]], case: Case, settings: dict[str, Any]) -> Step:
+    from cai_lite.chat.weights import open_weights
+
+    trl, datasets = _module("trl"), _module("datasets")
+
+    class OnTokens(trl.DPOTrainer):  # type: ignore[misc, name-defined]
+        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            return dataset  # token ids already
+
+    rows = [
+        {"prompt_ids": list(p.prompt_ids), "chosen_ids": list(p.chosen_ids), "rejected_ids": list(p.rejected_ids)}
+        for batch in batches
+        for p in batch
+    ]
+    trainer: Any = OnTokens(
+        model=model,
+        args=trl.DPOConfig(
+            output_dir=tempfile.mkdtemp(),
+            per_device_train_batch_size=case.pairs,
+            max_length=None,
+            beta=BETA,
+            learning_rate=RATE,
+            bf16=case.device == "cuda",
+            use_cpu=case.device == "cpu",
+            report_to="none",
+            disable_tqdm=True,
+            logging_steps=10**6,
+            **settings,
+        ),
+        train_dataset=datasets.Dataset.from_list(rows),
+        processing_class=open_weights("embedded:student")[1],  # for its special tokens alone
+    )
+    trainer.create_optimizer()
+    trainer.current_gradient_accumulation_steps = 1  # which `train` would set
+    optimizer = trainer.optimizer
+    trained = [p for p in trainer.model.parameters() if p.requires_grad]
+    held = trainer.train_dataset
+    trainer.model.train()
+
+    def step(i: int) -> dict[str, float]:
+        inputs = trainer.data_collator([held[j] for j in range(i * case.pairs, (i + 1) * case.pairs)])
+        loss = float(trainer.training_step(trainer.model, trainer._prepare_inputs(inputs)))
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seen = trainer._metrics["train"]
+        return {"loss": loss, **{name: float(seen[name][-1]) for name in ("logps/chosen", "logps/rejected")}}
+
+    return step

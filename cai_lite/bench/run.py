@@ -1,0 +1,177 @@
+"""All contenders in one run, step by step in turn; medians, and whether their numbers agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from cai_lite.bench.case import Case
+from cai_lite.errors import ModelError
+
+OURS = "cai_lite"
+
+
+def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Figures of each contender, and of ours against each other one. Seconds and bytes; medians over the steps.
+
+    Raises:
+        ModelError: a contender could not be set up.
+    """
+    names = [OURS, *against]
+    batches = case.batches()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{i}.safetensors" for i, name in enumerate(names)}
+        workers = {}
+        try:
+            for name in names:
+                progress(f"setting up {name}")
+                workers[name] = _Worker(name, case, files[name])
+            lines: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+            for i in range(case.steps + 1):
+                progress(f"step {i} of {case.steps}")
+                for name in names if i % 2 else reversed(names):  # nobody always runs on the other's warm cache
+                    lines[name].append(workers[name].step(i))
+        finally:
+            for worker in workers.values():
+                worker.close()
+        agreement = {name: _agreement(lines[OURS], lines[name], files[OURS], files[name]) for name in against}
+    ceiling = matrix_ceiling(case)
+    rows = {}
+    for name in names:
+        timed = lines[name][1:]
+        share = median(
+            case.useful_flops(batch) / line["seconds"] / ceiling for batch, line in zip(batches[1:], timed, strict=True)
+        )
+        rows[name] = {
+            "seconds": median(line["seconds"] for line in timed),
+            "cpu_seconds": median(line["cpu_seconds"] for line in timed),
+            "pairs_per_second": case.pairs / median(line["seconds"] for line in timed),
+            "peak_bytes": max(line["peak_bytes"] for line in timed),
+            "model_bytes": workers[name].ready["model_bytes"],
+            "setup_seconds": workers[name].ready["setup_seconds"],
+            "useful_flops_share": share,
+        }
+    return {
+        "format": 1,
+        "case": dataclasses.asdict(case),
+        "contenders": rows,
+        "ratios": {
+            name: {
+                "seconds": _ratio(lines, name, "seconds"),
+                "cpu_seconds": _ratio(lines, name, "cpu_seconds"),
+                "peak_bytes": rows[OURS]["peak_bytes"] / max(1, rows[name]["peak_bytes"]),
+                **agreement[name],
+            }
+            for name in against
+        },
+        "ceiling_flops": ceiling,
+        "machine": _machine(case),
+    }
+
+
+class _Worker:
+    def __init__(self, name: str, case: Case, gradients: Path) -> None:
+        self._name = name
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed by `close`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cai_lite.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        asked = {"contender": name, "case": dataclasses.asdict(case), "gradients": str(gradients)}
+        self.ready = self._ask(json.dumps(asked))
+
+    def step(self, i: int) -> dict[str, float]:
+        return self._ask(str(i))
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        said = ""
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            said = self._process.stdout.readline()
+        except BrokenPipeError:
+            pass  # it ended: what it said last tells why
+        if not said:
+            self._log.seek(0)
+            last = self._log.read().decode(errors="replace").strip().splitlines()[-3:]
+            raise ModelError(f"{self._name} stopped: {' / '.join(last)}")
+        answer: dict[str, Any] = json.loads(said)
+        if "error" in answer:
+            raise ModelError(f"{self._name}: {answer['error']}")
+        return answer
+
+
+def matrix_ceiling(case: Case) -> float:
+    """The fastest matrix product of this machine in the case's precision, FLOP/s: the best of several."""
+    import torch
+
+    size = 8192 if case.device == "cuda" else 1024
+    kind = torch.float32 if case.load == "float32" else torch.bfloat16
+    one = torch.randn(size, size, device=case.device, dtype=torch.float32 if case.device == "cpu" else kind)
+    best = float("inf")
+    for _ in range(12):
+        began = time.perf_counter()
+        one @ one
+        if case.device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def _ratio(lines: dict[str, list[dict[str, float]]], name: str, what: str) -> float:
+    """The other's time over ours, step by step, so that a slow moment of the machine counts for both."""
+    return median(other[what] / ours[what] for ours, other in zip(lines[OURS][1:], lines[name][1:], strict=True))
+
+
+def _agreement(
+    ours: list[dict[str, float]], other: list[dict[str, float]], mine: Path, theirs: Path
+) -> dict[str, float]:
+    """Of the first batch: the largest difference of log-probs (in nats) and of gradients, against their largest."""
+    from safetensors.torch import load_file
+
+    one, two = load_file(mine), load_file(theirs)
+    names = {name.replace(".default.", "."): name for name in two}
+    apart = max(float((g - two[names[n.replace(".default.", ".")]]).abs().max()) for n, g in one.items())
+    largest = max(float(g.abs().max()) for g in one.values())
+    logps = max(abs(ours[0][side] - other[0][side]) for side in ("logps/chosen", "logps/rejected"))
+    return {"logps_difference": logps, "gradient_difference": apart, "gradient_largest": largest}
+
+
+def _machine(case: Case) -> dict[str, str]:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if case.device == "cuda" else ""
+    versions = {}
+    for package in ("torch", "transformers", "peft", "bitsandbytes", "trl"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "device": gpu or f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        **versions,
+    }
