@@ -49,18 +49,38 @@ def segment_attention(
     if heads > 1:
         key_1KTD = key_1KTD.repeat_interleave(heads, dim=1)
         value_1KTD = value_1KTD.repeat_interleave(heads, dim=1)
-    sizes = [size for group in groups for size in (group.prompt, *group.completions)]
+    sizes = [group.prompt + sum(group.completions) for group in groups]
     # One split, so that the backward pass is one concatenation and not a sum of mostly empty tensors.
-    queries, keys, values = (iter(torch.split(x, sizes, dim=2)) for x in (query_1ATD, key_1KTD, value_1KTD))
-    out = []
-    for group in groups:
-        prompt_k, prompt_v = next(keys), next(values)
-        out.append(_attend(next(queries), prompt_k, prompt_v, scaling, sliding_window, softcap))
-        for _ in group.completions:
-            key = torch.cat([prompt_k, next(keys)], dim=2)
-            value = torch.cat([prompt_v, next(values)], dim=2)
-            out.append(_attend(next(queries), key, value, scaling, sliding_window, softcap))
+    queries, keys, values = (torch.split(x, sizes, dim=2) for x in (query_1ATD, key_1KTD, value_1KTD))
+    out: list[Tensor] = []
+    for query, key, value, group in zip(queries, keys, values, groups, strict=True):
+        out.extend(_group(query, key, value, group, scaling, sliding_window, softcap))
     return torch.cat([x.transpose(1, 2) for x in out], dim=1), None
+
+
+def _group(
+    query_1ATD: Tensor,
+    key_1ATD: Tensor,
+    value_1ATD: Tensor,
+    group: Group,
+    scale: float | None,
+    window: int | None,
+    cap: float | None,
+) -> Iterator[Tensor]:
+    """Outputs of the prompt and of each completion of one group."""
+    start = group.prompt
+    prompt_k, prompt_v = key_1ATD[:, :, :start], value_1ATD[:, :, :start]
+    yield _attend(query_1ATD[:, :, :start], prompt_k, prompt_v, 0, start, scale, window, cap)
+    for size in group.completions:
+        end, hidden = start + size, start - group.prompt
+        if hidden <= group.prompt:  # the others before it are masked out: cheaper than a copy of the prompt's keys
+            key, value = key_1ATD[:, :, :end], value_1ATD[:, :, :end]
+        else:
+            key = torch.cat([prompt_k, key_1ATD[:, :, start:end]], dim=2)
+            value = torch.cat([prompt_v, value_1ATD[:, :, start:end]], dim=2)
+            hidden = 0
+        yield _attend(query_1ATD[:, :, start:end], key, value, hidden, group.prompt, scale, window, cap)
+        start = end
 
 
 @contextmanager
@@ -91,16 +111,23 @@ _HARMLESS = frozenset({"position_ids", "use_cache", "output_attentions", "output
 
 
 def _attend(
-    query_1AQD: Tensor, key_1ALD: Tensor, value_1ALD: Tensor, scale: float | None, window: int | None, cap: float | None
+    query_1AQD: Tensor,
+    key_1ALD: Tensor,
+    value_1ALD: Tensor,
+    hidden: int,
+    prompt: int,
+    scale: float | None,
+    window: int | None,
+    cap: float | None,
 ) -> Tensor:
-    """Queries are the last Q of L positions; each sees the keys up to its own place."""
+    """Queries are the last Q of L places; each sees the keys up to its own, but for the `hidden` behind the prompt."""
     queries, keys = query_1AQD.shape[2], key_1ALD.shape[2]
     if queries == 0:
         return query_1AQD
-    whole = window is None or keys <= window
+    whole = window is None or keys - hidden <= window
     if cap is None and whole and queries == keys:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, is_causal=True, scale=scale)
-    mask_QL = _visible(queries, keys, None if whole else window, query_1AQD.device)
+    mask_QL = _visible(queries, keys, hidden, prompt, None if whole else window, query_1AQD.device)
     if cap is None:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, attn_mask=mask_QL, scale=scale)
     scores_1AQL = query_1AQD @ key_1ALD.transpose(2, 3) * (query_1AQD.shape[3] ** -0.5 if scale is None else scale)
@@ -109,7 +136,11 @@ def _attend(
 
 
 @lru_cache(maxsize=64)  # the layers of a pass ask for the same few
-def _visible(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
-    """Which keys a query sees: not later ones, and only the nearest `window`. Shape [Q, L]."""
-    apart_QL = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    return (apart_QL >= 0) if window is None else (apart_QL >= 0) & (apart_QL < window)
+def _visible(queries: int, keys: int, hidden: int, prompt: int, window: int | None, device: torch.device) -> Tensor:
+    """Which keys a query sees: not later ones, not the hidden ones, and only the nearest `window`. Shape [Q, L]."""
+    place_L = torch.arange(keys, device=device)
+    apart_QL = place_L[keys - queries :, None] - place_L
+    seen_QL = (apart_QL >= 0) & ((place_L < prompt) | (place_L >= prompt + hidden))
+    if window is not None:  # distances as if the hidden ones were not there
+        seen_QL &= (apart_QL - hidden * (place_L < prompt)) < window
+    return seen_QL

@@ -28,6 +28,7 @@ from cai_lite.training.attention import segments
 from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.checks import check_first, check_head, choose_layout
 from cai_lite.training.config import TrainingConfig
+from cai_lite.training.fused import fuse
 from cai_lite.training.losses import LOSSES, PairLogps
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
@@ -87,6 +88,7 @@ def train(
         checkpointing=config.activation_checkpointing,
         seed=config.seed,
     )
+    fuse(model)
     most = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
     if most < config.max_tokens:
         log(f"the model reads {most} tokens at most, which stands above max_tokens {config.max_tokens}")

@@ -91,7 +91,8 @@ SEQUENCES = [
     (SHORT, (40, 2)),
     (SHORT, (2,)),  # nothing but the end token: nothing to read
     (LONG, (30, 31, 2)),  # a completion that stands in two pairs
-    (LONG, (50, 51, 52, 53, 2)),  # and a third one of the same prompt
+    (LONG, (50, 51, 52, 53, 54, 2)),  # and more of the same prompt than it is long
+    (LONG, (33, 34, 35, 36, 2)),
 ]
 
 
@@ -110,7 +111,7 @@ def logps_and_gradients(model, layout):
     packed = pack(SEQUENCES, layout, pad_token_id=0)
     model.zero_grad()
     logps = completion_logps(model, packed)
-    (logps * torch.tensor([1.0, -2.0, 0.5, 3.0, 0.7, -0.2])).sum().backward()
+    (logps * torch.tensor([1.0, -2.0, 0.5, 3.0, 0.7, -0.2, 0.9])).sum().backward()
     return logps.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
@@ -150,10 +151,10 @@ def test_a_model_that_cannot_share_is_found_out(name):
 
 def test_a_shared_row_holds_each_prompt_and_completion_once():
     packed = pack(SEQUENCES, "shared", pad_token_id=0)
-    assert packed.groups == (Group(prompt=11, completions=(7, 2, 4)), Group(prompt=2, completions=(1, 0)))
-    assert packed.ids_RT.shape == (1, tokens_of(SEQUENCES, "shared")) == (1, 27)
+    assert packed.groups == (Group(prompt=11, completions=(7, 2, 5, 4)), Group(prompt=2, completions=(1, 0)))
+    assert packed.ids_RT.shape == (1, tokens_of(SEQUENCES, "shared")) == (1, 32)
     assert packed.positions_RT[0, 11:20].tolist() == [11, 12, 13, 14, 15, 16, 17, 11, 12]
-    assert sorted(packed.sequence_N.tolist()) == [0] * 8 + [1] * 3 + [2] * 2 + [3] + [4] * 3 + [5] * 5
+    assert sorted(packed.sequence_N.tolist()) == [0] * 8 + [1] * 3 + [2] * 2 + [3] + [4] * 3 + [5] * 6 + [6] * 5
     for place, (prompt, completion) in enumerate(SEQUENCES):
         mine = packed.sequence_N == place
         assert tuple(packed.targets_N[mine].tolist()) == completion
@@ -163,7 +164,7 @@ def test_a_shared_row_holds_each_prompt_and_completion_once():
 
 def test_plain_rows_are_padded_to_the_longest():
     packed = pack(SEQUENCES, "plain", pad_token_id=0)
-    assert packed.ids_RT.shape == (6, 18)
+    assert packed.ids_RT.shape == (7, 18)
     assert packed.ids_RT.numel() == tokens_of(SEQUENCES, "plain")
     assert packed.mask_RT.sum(1).tolist() == [len(p) + len(c) - 1 for p, c in SEQUENCES]
     assert packed.ids_RT[3].tolist() == [5, 9] + [0] * 16
