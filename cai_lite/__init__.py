@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cai_lite.measure import evaluate
     from cai_lite.pairfile import load_pairs
     from cai_lite.pipeline import run_recipe
+    from cai_lite.planning import plan
     from cai_lite.prompts import Prompts, load_prompts
     from cai_lite.recipe import Recipe, load_recipe
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
@@ -45,6 +46,7 @@ _WHERE = {
     "cai_lite.library": ["train"],
     "cai_lite.measure": ["evaluate"],
     "cai_lite.pipeline": ["run_recipe"],
+    "cai_lite.planning": ["plan"],
     "cai_lite.prompts": ["Prompts", "load_prompts"],
     "cai_lite.recipe": ["Recipe", "load_recipe"],
     "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],
@@ -70,6 +72,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "report",
     "load_recipe",
     "run_recipe",
+    "plan",
     "losses",
     "ChatModel",
     "Constitution",

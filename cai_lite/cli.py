@@ -186,6 +186,90 @@ def report(run_directory: Annotated[Path, typer.Argument(help="A run directory")
 
 @app.command()
 @guarded
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    gpu_memory: Annotated[float, typer.Option(help="The GPU's memory, in GB")],
+    pairs: Annotated[int, typer.Option(help="Pairs to train on")] = 1000,
+    prompt_tokens: Annotated[int, typer.Option(help="Of a mean pair")] = 256,
+    completion_tokens: Annotated[int, typer.Option(help="Of a mean answer")] = 256,
+    tflops: Annotated[float, typer.Option(help="The GPU's dense 16-bit matrix speed, in TFLOP/s")] = 70.0,
+    settings: Settings = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    json_: Json = False,
+) -> None:
+    """Predict a training's memory and time from the student's config, and say which setting makes it fit.
+
+    Example: cai-lite plan medical --gpu-memory 24 --tflops 71
+    """
+    from cai_lite.planning import plan as predict
+    from cai_lite.planning import show_plan
+    from cai_lite.recipe import load_recipe
+
+    _quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    found = predict(
+        read,
+        gpu_memory=gpu_memory,
+        pairs=pairs,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        tflops=tflops,
+    )
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_plan(found)
+    if not found["fits"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def bench(
+    against: Annotated[str, typer.Option(help="trl (both as shipped and at its best), or nothing")] = "",
+    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b")] = "small",
+    prompt_tokens: Annotated[int, typer.Option()] = 256,
+    completion_tokens: Annotated[int, typer.Option(help="The mean; single ones differ by a third")] = 96,
+    pairs: Annotated[int, typer.Option(help="Of a step")] = 4,
+    steps: Annotated[int, typer.Option(help="That are timed, after one that is not")] = 5,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    load: Annotated[str, typer.Option(help="float32, bfloat16, nf4; auto: bfloat16 on a GPU, else float32")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Everybody recomputes activations")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file")] = None,
+    json_: Json = False,
+) -> None:
+    """Time one training step of this library beside TRL's DPOTrainer, on a model with random weights.
+
+    Example: cai-lite bench --against trl --prompt-tokens 256 --completion-tokens 96
+    """
+    from cai_lite.bench.case import case_of
+    from cai_lite.bench.run import bench as measure
+    from cai_lite.bench.run import opponents
+    from cai_lite.bench.table import show_bench
+
+    _quiet_libraries()
+    case = case_of(
+        shape=model_shape,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        pairs=pairs,
+        steps=steps,
+        device=device,
+        load=load,
+        checkpointing=checkpointing,
+    )
+    found = measure(case, opponents(against), lambda line: typer.echo(line, err=True))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_bench(found)
+
+
+@app.command()
+@guarded
 def chat(
     model: Annotated[
         str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")

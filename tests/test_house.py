@@ -36,11 +36,13 @@ FLOORS: list[set[str]] = [
     {"evaluation"},
     {"reporting"},
     {"recipe"},
+    {"planning"},
     {"roles", "rundir", "talk", "library"},
     {"measure"},
     {"pipeline"},
     {"scale"},
-    {"bench", "cli"},
+    {"bench"},
+    {"cli"},
     {"__main__"},
 ]
 TORCH_FROM = "training"  # the lowest floor that may import torch at module level

@@ -110,6 +110,25 @@ class Case:
         return 4.0 * (self.body_parameters() * body + head * completions)
 
 
+def case_of(*, device: str, load: str, **settings: Any) -> Case:
+    """A case with `auto` resolved for this machine.
+
+    Raises:
+        InputError: no such device or way of loading, or a number out of range.
+    """
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device should be auto, cpu or cuda, got '{device}'")
+    if load not in ("auto", "float32", "bfloat16", "nf4"):
+        raise InputError(f"load should be auto, float32, bfloat16 or nf4, got '{load}'")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda: no GPU is found here")
+    where: Any = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    how: Any = load if load != "auto" else "bfloat16" if where == "cuda" else "float32"
+    return Case(device=where, load=how, **settings)
+
+
 def model_of(case: Case) -> Any:
     """A Llama of this shape with random weights, as it is loaded for training, without an adapter."""
     import torch

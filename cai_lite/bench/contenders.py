@@ -17,7 +17,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.fused import fuse
 from cai_lite.training.loop import preference_update
 from cai_lite.training.reference import scored
-from cai_lite.training.student import lora_parameters
+from cai_lite.training.student import lora_parameters, set_checkpointing
 from cai_lite.training.tokens import TokenPair
 
 BETA, RATE = 0.1, 1e-5
@@ -28,6 +28,7 @@ Step = Callable[[int], dict[str, float]]
 def cai_lite(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
     """The loop of this library: cached reference, shared prompts."""
     fuse(model)
+    set_checkpointing(model, model.config.num_hidden_layers if case.checkpointing else 0)
     pairs = [pair for batch in batches for pair in batch]
     passes = Passes("shared", case.tokens_per_batch, 0)
     # As TRL does with an adapter that is ready-made, the reference is the model with the adapter as it begins.

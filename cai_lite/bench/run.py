@@ -16,9 +16,16 @@ from statistics import median
 from typing import Any
 
 from cai_lite.bench.case import Case
-from cai_lite.errors import ModelError
+from cai_lite.errors import InputError, ModelError
 
 OURS = "cai_lite"
+
+
+def opponents(against: str) -> list[str]:
+    """The contenders that `--against` names. Raises InputError."""
+    if against not in ("", "trl"):
+        raise InputError(f"against should be trl, got '{against}'")
+    return ["trl", "trl as shipped"] if against else []
 
 
 def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:

@@ -45,7 +45,6 @@ def main() -> None:
             model_of(case),
             lora=Lora(rank=case.rank),
             init_adapter=None,
-            checkpointing=case.checkpointing,
             seed=case.seed,
         )
         torch.manual_seed(case.seed + 1)

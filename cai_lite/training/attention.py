@@ -1,7 +1,7 @@
 """Attention over a shared row: each prompt sees itself, each completion its prompt and itself.
 
 Registered as an attention function of transformers, without a mask function: the model hands it no mask, and the
-groups of the row come as a keyword argument of its forward. The function that transformers' own `sdpa` calls does the
+segments of the row come as a keyword argument of its forward. The function that transformers' own `sdpa` calls does the
 work, once for each segment, so that nothing is computed between segments that do not see each other.
 
 Shapes: A heads, K key heads, T tokens of the row, D head width; Q queries and L keys of a segment.
@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cai_lite.training.layout import Group
+from cai_lite.training.layout import Group, Segments
 
 NAME = "cai_lite_segments"
+Masks = dict[tuple[int | None, ...], Tensor]
 
 
 def segment_attention(
@@ -30,7 +30,7 @@ def segment_attention(
     value_1KTD: Tensor,
     attention_mask: Tensor | None,
     *,
-    groups: tuple[Group, ...] = (),
+    segments: Segments | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -43,18 +43,18 @@ def segment_attention(
         NotImplementedError: the model wants something of its attention that is not known here.
     """
     odd = sorted(name for name, value in unknown.items() if value is not None and name not in _HARMLESS)
-    if not groups or attention_mask is not None or dropout or odd:
-        raise NotImplementedError(f"attention with {', '.join(odd) or 'no groups, a mask or dropout'}")
+    if segments is None or attention_mask is not None or dropout or odd:
+        raise NotImplementedError(f"attention with {', '.join(odd) or 'no segments, a mask or dropout'}")
     heads = query_1ATD.shape[1] // key_1KTD.shape[1]
     if heads > 1:
         key_1KTD = key_1KTD.repeat_interleave(heads, dim=1)
         value_1KTD = value_1KTD.repeat_interleave(heads, dim=1)
-    sizes = [group.prompt + sum(group.completions) for group in groups]
+    sizes = [group.prompt + sum(group.completions) for group in segments.groups]
     # One split, so that the backward pass is one concatenation and not a sum of mostly empty tensors.
     queries, keys, values = (torch.split(x, sizes, dim=2) for x in (query_1ATD, key_1KTD, value_1KTD))
     out: list[Tensor] = []
-    for query, key, value, group in zip(queries, keys, values, groups, strict=True):
-        out.extend(_group(query, key, value, group, scaling, sliding_window, softcap))
+    for query, key, value, group in zip(queries, keys, values, segments.groups, strict=True):
+        out.extend(_group(query, key, value, group, segments.masks, scaling, sliding_window, softcap))
     return torch.cat([x.transpose(1, 2) for x in out], dim=1), None
 
 
@@ -63,6 +63,7 @@ def _group(
     key_1ATD: Tensor,
     value_1ATD: Tensor,
     group: Group,
+    masks: Masks,
     scale: float | None,
     window: int | None,
     cap: float | None,
@@ -70,7 +71,7 @@ def _group(
     """Outputs of the prompt and of each completion of one group."""
     start = group.prompt
     prompt_k, prompt_v = key_1ATD[:, :, :start], value_1ATD[:, :, :start]
-    yield _attend(query_1ATD[:, :, :start], prompt_k, prompt_v, 0, start, scale, window, cap)
+    yield _attend(query_1ATD[:, :, :start], prompt_k, prompt_v, 0, start, masks, scale, window, cap)
     for size in group.completions:
         end, hidden = start + size, start - group.prompt
         if hidden <= group.prompt:  # the others before it are masked out: cheaper than a copy of the prompt's keys
@@ -79,7 +80,7 @@ def _group(
             key = torch.cat([prompt_k, key_1ATD[:, :, start:end]], dim=2)
             value = torch.cat([prompt_v, value_1ATD[:, :, start:end]], dim=2)
             hidden = 0
-        yield _attend(query_1ATD[:, :, start:end], key, value, hidden, group.prompt, scale, window, cap)
+        yield _attend(query_1ATD[:, :, start:end], key, value, hidden, group.prompt, masks, scale, window, cap)
         start = end
 
 
@@ -116,6 +117,7 @@ def _attend(
     value_1ALD: Tensor,
     hidden: int,
     prompt: int,
+    masks: Masks,
     scale: float | None,
     window: int | None,
     cap: float | None,
@@ -127,7 +129,10 @@ def _attend(
     whole = window is None or keys - hidden <= window
     if cap is None and whole and queries == keys:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, is_causal=True, scale=scale)
-    mask_QL = _visible(queries, keys, hidden, prompt, None if whole else window, query_1AQD.device)
+    kind = (queries, keys, hidden, prompt, None if whole else window)
+    if kind not in masks:
+        masks[kind] = _visible(*kind, query_1AQD.device)
+    mask_QL = masks[kind]
     if cap is None:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, attn_mask=mask_QL, scale=scale)
     scores_1AQL = query_1AQD @ key_1ALD.transpose(2, 3) * (query_1AQD.shape[3] ** -0.5 if scale is None else scale)
@@ -135,7 +140,6 @@ def _attend(
     return scores_1AQL.softmax(-1, dtype=torch.float32).to(query_1AQD.dtype) @ value_1ALD
 
 
-@lru_cache(maxsize=64)  # the layers of a pass ask for the same few
 def _visible(queries: int, keys: int, hidden: int, prompt: int, window: int | None, device: torch.device) -> Tensor:
     """Which keys a query sees: not later ones, not the hidden ones, and only the nearest `window`. Shape [Q, L]."""
     place_L = torch.arange(keys, device=device)

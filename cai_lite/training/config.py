@@ -82,6 +82,8 @@ class TrainingConfig:
     updates, in place of `epochs`.
     `max_tokens`: prompt and completion together; `overlong`: what happens to longer pairs. `max_grad_norm` 0 clips
     nothing.
+    `memory`: gigabytes that the training may take in all, `auto` for what a GPU has free, and without bound on a CPU.
+    `activation_checkpointing`: recompute every layer in the backward pass, or none; `auto`: as few as memory allows.
     `layout`: `shared` reads each prompt once for both completions, `plain` once for each; `auto` shares where that
     saves tokens and this model's numbers stay the same.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
@@ -103,13 +105,14 @@ class TrainingConfig:
     max_tokens: int = 2048
     overlong: Literal["drop", "cut_prompt"] = "drop"
     layout: Literal["auto", "shared", "plain"] = "auto"
-    optimizer: Literal["adamw", "sgd", "adamw_8bit"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "adamw_8bit", "adamw_8bit_paged"] = "adamw"
     scheduler: Literal["constant", "linear", "cosine"] = "linear"
     warmup_steps: int = 0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     sft_weight: float = 0.0
-    activation_checkpointing: bool = False
+    memory: float | Literal["auto"] = "auto"
+    activation_checkpointing: bool | Literal["auto"] = "auto"
     init_adapter: str | None = None
     shuffle: bool = True
     seed: int = 0
@@ -122,6 +125,7 @@ class TrainingConfig:
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("warmup_steps", "weight_decay", "max_grad_norm", "sft_weight"):
             _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        _check(self.memory == "auto" or self.memory > 0, "memory", "auto, or gigabytes above 0", self.memory)
         _check(self.max_steps is None or self.max_steps >= 1, "max_steps", "at least 1", self.max_steps)
         _check(
             self.gradient_accumulation <= self.batch_size,

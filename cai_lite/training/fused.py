@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def fuse(model: Any) -> int:
@@ -59,6 +60,8 @@ def _is_gated(module: Any) -> bool:
     parameter = next(module.down_proj.lora_A.parameters())
     x_TI = torch.linspace(-1, 1, 2 * base.in_features, device=parameter.device, dtype=_type_of(base))
     x_TI = x_TI.view(2, base.in_features)
+    if isinstance(x_TI, FakeTensor):  # nothing can be compared when memory is only planned
+        return True
     with torch.no_grad():
         whole = module.down_proj(module.act_fn(module.gate_proj(x_TI)) * module.up_proj(x_TI))
         return torch.equal(module(x_TI), whole)
@@ -140,7 +143,7 @@ class _GatedDown(torch.autograd.Function):
 
 
 def _forward(x: Tensor, base: Any, a_RI: Tensor, b_OR: Tensor, scale: float) -> Tensor:
-    y = base(x)
+    y: Tensor = base(x)
     low_TR = x.flatten(0, -2) @ a_RI.to(x.dtype).T
     y.view(-1, y.shape[-1]).addmm_(low_TR.to(y.dtype), b_OR.to(y.dtype).T, alpha=scale)
     return y
@@ -163,10 +166,11 @@ def _backward(
 
 def _weight(base: Any, kind: torch.dtype) -> Tensor:
     """The base layer's weight, shape [O, I], written out where it is quantised."""
-    weight: Tensor = base.weight
-    state = getattr(weight, "quant_state", None)
+    state = getattr(base.weight, "quant_state", None)
+    weight: Any = base.weight
     if state is not None:
         from bitsandbytes.functional import dequantize_4bit
 
-        weight = dequantize_4bit(weight.data, state)
-    return weight if weight.dtype == kind else weight.to(kind)
+        weight = dequantize_4bit(base.weight.data, state)
+    written: Tensor = weight.to(kind)
+    return written

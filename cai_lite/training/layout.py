@@ -10,7 +10,7 @@ Shapes: R rows, T tokens of a row, N completion tokens of all sequences.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -28,18 +28,26 @@ class Group:
     completions: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What attention must know of a shared row. `masks`: made by its first layer, used by the others of this pass."""
+
+    groups: tuple[Group, ...]
+    masks: dict[tuple[int | None, ...], Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """Input of one pass. The state at `predicts_N`, counted over the flattened rows, predicts `targets_N`, a token of
     sequence `sequence_N`.
 
-    `mask_RT` belongs to the plain layout, where positions count from 0; `positions_RT` and `groups` to the shared one.
+    `mask_RT` belongs to the plain layout, where positions count from 0; the others to the shared one.
     """
 
     ids_RT: Tensor
     positions_RT: Tensor
     mask_RT: Tensor
-    groups: tuple[Group, ...]
+    segments: Segments | None
     predicts_N: Tensor
     targets_N: Tensor
     sequence_N: Tensor
@@ -47,8 +55,8 @@ class Packed:
 
     def inputs(self) -> dict[str, Any]:
         """Keyword arguments of the model's forward."""
-        if self.groups:
-            extra: dict[str, Any] = {"position_ids": self.positions_RT, "groups": self.groups}
+        if self.segments is not None:
+            extra: dict[str, Any] = {"position_ids": self.positions_RT, "segments": self.segments}
         else:
             extra = {"attention_mask": self.mask_RT}
         return {"input_ids": self.ids_RT, "use_cache": False, **extra}
@@ -80,7 +88,7 @@ def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: 
         ids_RT=torch.tensor(rows.ids, device=device).view(-1, width),
         positions_RT=torch.tensor(rows.positions, device=device).view(-1, width),
         mask_RT=torch.tensor(rows.read, device=device).view(-1, width),
-        groups=tuple(groups) if layout == "shared" else (),
+        segments=Segments(tuple(groups)) if layout == "shared" else None,
         predicts_N=torch.tensor(rows.predicts, device=device),
         targets_N=torch.tensor(rows.targets, device=device),
         sequence_N=torch.tensor(rows.sequence, device=device),

@@ -31,7 +31,7 @@ def completion_logps(model: Any, packed: Packed) -> Tensor:
 
 def token_logps(model: Any, packed: Packed) -> Tensor:
     """Log-probability of every completion token, in the order of `packed.targets_N`, in nats, float32. Shape [N]."""
-    if packed.groups:
+    if packed.segments is not None:
         check_segments(model)
     hidden_RTH = _body(model)(**packed.inputs()).last_hidden_state
     return head_logps(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N)

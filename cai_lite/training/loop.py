@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,14 +25,17 @@ from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
 from cai_lite.training.alarms import Alarms
 from cai_lite.training.attention import segments
-from cai_lite.training.batch import Passes, total_steps, updates
+from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.checks import check_first, check_head, choose_layout
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.fused import fuse
 from cai_lite.training.losses import LOSSES, PairLogps
+from cai_lite.training.memory import fit
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.tokens import TokenPair, TokenReport, tokenize
+
+ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
 
 Tick = Callable[[int, int], None]
 
@@ -85,7 +88,6 @@ def train(
         load=load,
         lora=config.lora,
         init_adapter=config.init_adapter,
-        checkpointing=config.activation_checkpointing,
         seed=config.seed,
     )
     fuse(model)
@@ -99,6 +101,7 @@ def train(
     check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
+    fit(model, rows, passes, config, log)
     with segments(model) if layout == "shared" else nullcontext():
         reference = reference_logps(model, rows, passes, base=base, cache=out / "reference")
         start, line = _updates(model, rows, reference, passes, config, out, progress, log)
@@ -142,7 +145,7 @@ def _updates(
         began = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
-        line = METHODS[config.method](model, rows, batch, reference, config, passes)
+        line = _update(model, rows, batch, reference, config, passes, log)
         if step == 1:
             check_first(parameters, line, config)
         line["grad_norm"] = _clip(parameters, config.max_grad_norm)
@@ -207,11 +210,42 @@ def preference_update(
         "loss": loss_sum,
         "rewards/chosen": chosen_reward_B.mean().item(),
         "rewards/rejected": rejected_reward_B.mean().item(),
-        "rewards/accuracies": (margin_B > 0).double().mean().item(),
+        "rewards/accuracies": (margin_B > ROUNDING * config.loss.beta * chosen_B.abs()).double().mean().item(),
         "rewards/margins": margin_B.mean().item(),
         "logps/chosen": chosen_B.mean().item(),
         "logps/rejected": rejected_B.mean().item(),
     }
+
+
+def _update(
+    model: Any,
+    rows: Sequence[TokenPair],
+    batch: list[int],
+    reference: PairLogps,
+    config: TrainingConfig,
+    passes: Passes,
+    log: Callable[[str], None],
+) -> dict[str, float]:
+    """The method's update; where memory runs out, in smaller passes, with the same pairs in the update.
+
+    Raises:
+        TrainingError: memory runs out with a single pair.
+    """
+    while True:
+        with suppress(torch.OutOfMemoryError):
+            return METHODS[config.method](model, rows, batch, reference, config, passes)
+        # Here the error and what its frames held are gone.
+        model.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        cut = passes.cut(batch, rows, at_least=config.gradient_accumulation)
+        if len(cut) == len(batch):
+            raise TrainingError(
+                "out of memory with one pair a pass: lower train.max_tokens, or take train.activation_checkpointing: "
+                "true, or load: nf4"
+            )
+        passes.tokens = max(tokens_read(part, rows, passes.layout) for part in cut) // 2
+        log(f"out of memory: passes of at most {passes.tokens} tokens from here on, with the same pairs an update")
 
 
 METHODS: dict[str, Callable[..., dict[str, float]]] = {"dpo": preference_update}
@@ -227,12 +261,13 @@ def _optimizer(parameters: dict[str, Any], config: TrainingConfig) -> Any:
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters.values(), **settings)
-    if config.optimizer == "adamw_8bit":
-        import bitsandbytes
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(parameters.values(), **settings)
+    import bitsandbytes
 
-        optim: Any = bitsandbytes.optim
-        return optim.AdamW8bit(parameters.values(), **settings)
-    return torch.optim.AdamW(parameters.values(), **settings)
+    optim: Any = bitsandbytes.optim
+    eight_bit = {"adamw_8bit": optim.AdamW8bit, "adamw_8bit_paged": optim.PagedAdamW8bit}
+    return eight_bit[config.optimizer](parameters.values(), **settings)
 
 
 def _schedule(config: TrainingConfig, total: int) -> Callable[[int], float]:

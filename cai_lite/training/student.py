@@ -9,21 +9,17 @@ from cai_lite.errors import ModelError
 from cai_lite.training.config import Lora
 
 
-def open_student(
-    model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int
-) -> tuple[Any, Any]:
+def open_student(model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, seed: int) -> tuple[Any, Any]:
     """(peft model, tokenizer) of a model by name; see `with_adapter`.
 
     Raises:
         ModelError: the model or the adapter cannot be opened.
     """
     weights, tokenizer = open_weights(model, load=load)
-    return with_adapter(
-        weights, lora=lora, init_adapter=init_adapter, checkpointing=checkpointing, seed=seed
-    ), tokenizer
+    return with_adapter(weights, lora=lora, init_adapter=init_adapter, seed=seed), tokenizer
 
 
-def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, checkpointing: bool, seed: int) -> Any:
+def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: int) -> Any:
     """The model with an adapter drawn from `seed`, or read from `init_adapter`; nothing else takes a gradient. The
     model's own dropout is off: it would part the policy from its reference before the first step.
 
@@ -45,11 +41,6 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, checkpoi
             # and no gradient flows through the repacked ones: training would go on with wrong gradients.
             module.support_avx512bf16_for_cpu = False
     torch.manual_seed(seed)  # for drawing the adapter, and for its dropout
-    if checkpointing:
-        if hasattr(weights, "activation_checkpointing_enable"):  # transformers 5.23; 5.17 knows the old name alone
-            weights.activation_checkpointing_enable({"use_reentrant": False})
-        else:
-            weights.gradient_checkpointing_enable({"use_reentrant": False})
     if init_adapter is not None:
         try:
             with quiet_peft():
@@ -71,6 +62,21 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, checkpoi
             return get_peft_model(weights, config)
     except ValueError as error:
         raise ModelError(f"lora.targets {list(lora.targets)}: {str(error).splitlines()[0]}") from error
+
+
+def set_checkpointing(model: Any, layers: int) -> None:
+    """Keep only the input of the first `layers` layers, and recompute them in the backward pass (Chen et al. 2016)."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    base = model.get_base_model()
+    if layers:
+        if hasattr(base, "activation_checkpointing_enable"):  # transformers 5.23; 5.17 knows the old name alone
+            base.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            base.gradient_checkpointing_enable({"use_reentrant": False})
+    found = [module for module in base.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for place, module in enumerate(found):
+        module.gradient_checkpointing = place < layers
 
 
 def lora_parameters(model: Any) -> dict[str, Any]:

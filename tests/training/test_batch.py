@@ -79,9 +79,7 @@ def test_accumulation_cuts_an_update_into_so_many_passes():
 
 @pytest.fixture(scope="module")
 def opened(student, pairs):
-    model, tokenizer = open_student(
-        student, load=None, lora=Lora(rank=2), init_adapter=None, checkpointing=False, seed=0
-    )
+    model, tokenizer = open_student(student, load=None, lora=Lora(rank=2), init_adapter=None, seed=0)
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
     return model, rows
 

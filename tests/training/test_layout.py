@@ -151,7 +151,7 @@ def test_a_model_that_cannot_share_is_found_out(name):
 
 def test_a_shared_row_holds_each_prompt_and_completion_once():
     packed = pack(SEQUENCES, "shared", pad_token_id=0)
-    assert packed.groups == (Group(prompt=11, completions=(7, 2, 5, 4)), Group(prompt=2, completions=(1, 0)))
+    assert packed.segments.groups == (Group(prompt=11, completions=(7, 2, 5, 4)), Group(prompt=2, completions=(1, 0)))
     assert packed.ids_RT.shape == (1, tokens_of(SEQUENCES, "shared")) == (1, 32)
     assert packed.positions_RT[0, 11:20].tolist() == [11, 12, 13, 14, 15, 16, 17, 11, 12]
     assert sorted(packed.sequence_N.tolist()) == [0] * 8 + [1] * 3 + [2] * 2 + [3] + [4] * 3 + [5] * 6 + [6] * 5

@@ -84,9 +84,7 @@ def test_how_an_update_is_cut_into_passes_does_not_change_it(student, pairs, tmp
 
 
 def test_the_gradient_is_that_of_the_loss_and_the_sft_term_written_out(student, pairs):
-    model, tokenizer = open_student(
-        student, load=None, lora=Lora(rank=2), init_adapter=None, checkpointing=False, seed=0
-    )
+    model, tokenizer = open_student(student, load=None, lora=Lora(rank=2), init_adapter=None, seed=0)
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -149,7 +147,7 @@ def test_the_adapter_on_disk_is_the_trained_model(student, pairs, tmp_path, monk
     run(student, pairs, tmp_path)
     with quiet_peft():
         read = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), tmp_path / "adapter").eval()
-    _, tokenizer = open_student(student, load=None, lora=Lora(), init_adapter=None, checkpointing=False, seed=0)
+    _, tokenizer = open_student(student, load=None, lora=Lora(), init_adapter=None, seed=0)
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
     found, expected = (scored(model, rows, Passes("plain", 999, 2)) for model in (read, kept["model"]))
     assert torch.equal(found.chosen_B, expected.chosen_B)
@@ -180,7 +178,7 @@ def test_quantised_gradients_are_those_of_the_same_weights_written_out(make_stud
     from bitsandbytes.nn import Linear4bit
 
     wide = make_student(tmp_path / "wide", hidden_size=64, intermediate_size=64)
-    settings = {"lora": Lora(rank=2), "init_adapter": None, "checkpointing": False, "seed": 0}
+    settings = {"lora": Lora(rank=2), "init_adapter": None, "seed": 0}
     (four, tokenizer), (whole, _) = (open_student(wide, load=load, **settings) for load in ("nf4", "float32"))
     layers = dict(whole.named_modules())
     with torch.no_grad():

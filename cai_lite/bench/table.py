@@ -1,0 +1,38 @@
+"""The figures of a benchmark as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_bench(found: dict[str, Any], console: Console | None = None) -> None:
+    """One row for each contender; under it what ours is against each, and whether the numbers agree."""
+    console = console or Console()
+    case, machine = found["case"], found["machine"]
+    table = Table(
+        title=f"{case['shape']}, {case['load']}, {case['prompt_tokens']}:{case['completion_tokens']} tokens, "
+        f"{case['pairs']} pairs a step, medians of {case['steps']}",
+        caption=", ".join(f"{name} {value}" for name, value in machine.items()),
+    )
+    table.add_column("")
+    for column in ("s a step", "CPU s a step", "pairs/s", "peak above the model, GB", "useful FLOPs"):
+        table.add_column(column, justify="right")
+    for name, row in found["contenders"].items():
+        table.add_row(
+            name,
+            f"{row['seconds']:.3f}",
+            f"{row['cpu_seconds']:.3f}",
+            f"{row['pairs_per_second']:.2f}",
+            f"{row['peak_bytes'] / 1e9:.2f}",
+            f"{row['useful_flops_share']:.0%}",
+        )
+    console.print(table)
+    for name, ratio in found["ratios"].items():
+        console.print(
+            f"against {name}: {ratio['seconds']:.2f}x the speed ({ratio['cpu_seconds']:.2f}x in CPU seconds), "
+            f"{ratio['peak_bytes']:.2f}x the memory; log-probs differ by {ratio['logps_difference']:.1e} nats, "
+            f"gradients by {ratio['gradient_difference']:.1e} of {ratio['gradient_largest']:.1e}"
+        )

@@ -1,0 +1,247 @@
+"""How much memory an update takes, found by walking it through without numbers; and how to make it fit.
+
+The model's own code runs on fake tensors, which have shapes and no contents, with two and with four layers; every
+storage that comes and goes is counted. Layers are alike, so that these give the slope for all. What is counted is what
+is allocated: the allocator's own slack and, on a GPU, the context (about 0.6 GB) come on top.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from cai_lite.training.attention import segments
+from cai_lite.training.batch import Passes
+from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.fused import fuse
+from cai_lite.training.layout import Layout
+from cai_lite.training.student import set_checkpointing, with_adapter
+from cai_lite.training.tokens import TokenPair
+
+MOMENT_BYTES = {"adamw": 8.0, "sgd": 0.0, "adamw_8bit": 2.0, "adamw_8bit_paged": 0.0}  # for each adapter weight
+SLACK = 0.92  # share of the memory that may be planned for; the rest is fragmentation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Bytes. `weights` and `adapter` (with gradients and moments) stand all the time; the others come with a pass.
+
+    `plain` and `checkpointed`: what one layer more adds to the peak. `base_plain`, `base_checkpointed`: the peak of a
+    single layer, with all that does not depend on the number of layers.
+    """
+
+    layers: int
+    weights: int
+    adapter: int
+    base_plain: int
+    base_checkpointed: int
+    plain: int
+    checkpointed: int
+
+    def pass_bytes(self, recomputed: int) -> int:
+        """Beyond weights and adapter, with the first so many layers checkpointed.
+
+        The backward pass goes from the last layer to the first: when it comes to recompute one, the layers that kept
+        everything are done with.
+        """
+        kept = self.layers - recomputed
+        at_the_top = self.base_plain + self.plain * (kept - 1) + self.checkpointed * recomputed if kept else 0
+        recomputing = self.base_checkpointed + self.checkpointed * (recomputed - 1) if recomputed else 0
+        return max(at_the_top, recomputing)
+
+    def peak(self, recomputed: int) -> int:
+        """Of the whole training."""
+        return self.weights + self.adapter + self.pass_bytes(recomputed)
+
+    def layers_to_recompute(self, budget: float) -> int | None:
+        """The fewest that keep a pass within `budget` bytes; None if not even all of them do."""
+        fitting = (k for k in range(self.layers + 1) if self.pass_bytes(k) <= budget)
+        return next(fitting, None)
+
+
+def footprint(
+    config: Any,
+    pairs: Sequence[TokenPair],
+    *,
+    lora: Lora,
+    layout: Layout,
+    quantised: bool,
+    kind: torch.dtype,
+    moment_bytes: float = 8,
+) -> Footprint:
+    """Of one pass with these pairs. `config`: the model's, as transformers has it; no weights are needed.
+
+    `kind`: the type in which activations are computed; `moment_bytes`: of the optimiser, for each adapter weight.
+    """
+    few, more = 2, 4  # with a single layer, the peak stands at another moment than with many
+    plain, checkpointed = (
+        [_simulated(config, pairs, lora, layout, kind, layers, recompute) for layers in (few, more)]
+        for recompute in (False, True)
+    )
+    layers = config.get_text_config().num_hidden_layers
+
+    def per_layer(what: str, walks: Sequence[Any]) -> int:
+        return int(getattr(walks[1], what) - getattr(walks[0], what)) // (more - few)
+
+    def single(what: str, walks: Sequence[Any]) -> int:
+        return int(getattr(walks[0], what)) - (few - 1) * per_layer(what, walks)
+
+    width = torch.finfo(kind).bits // 8
+    # NF4 with double quantisation: half a byte, one byte for each 64, four bytes for each 64 * 256 (Dettmers 2023).
+    matrix_bytes = 1 / 2 + 1 / 64 + 4 / (64 * 256) if quantised else width
+    matrices = layers * per_layer("matrices", plain)
+    others = single("weights", plain) + (layers - 1) * per_layer("weights", plain) - matrices
+    adapter = single("adapter", plain) + (layers - 1) * per_layer("adapter", plain)
+    written_out = plain[0].largest * width if quantised else 0  # a quantised weight is written out to be used
+    return Footprint(
+        layers=layers,
+        weights=round(matrices * matrix_bytes + others * width),
+        adapter=round(adapter * (4 + 4 + moment_bytes)),
+        base_plain=single("peak", plain) + written_out,
+        base_checkpointed=single("peak", checkpointed) + written_out,
+        plain=per_layer("peak", plain),
+        checkpointed=per_layer("peak", checkpointed),
+    )
+
+
+def fit(
+    model: Any, pairs: Sequence[TokenPair], passes: Passes, config: TrainingConfig, log: Callable[[str], None]
+) -> None:
+    """Checkpoint as many layers as the budget asks for; where all are not enough, halve the tokens of a pass."""
+    base = model.get_base_model()
+    layers, budget = base.config.get_text_config().num_hidden_layers, _budget(model, config)
+    if config.activation_checkpointing != "auto" or budget is None:
+        set_checkpointing(model, layers if config.activation_checkpointing is True else 0)
+        return
+    while True:
+        widest = passes.cut(range(len(pairs)), pairs)[0]
+        found = footprint(
+            base.config,
+            [pairs[i] for i in widest],
+            lora=config.lora,
+            layout=passes.layout,
+            quantised=bool(getattr(base, "is_loaded_in_4bit", False)),
+            kind=model.get_input_embeddings().weight.dtype,
+            moment_bytes=MOMENT_BYTES[config.optimizer],
+        )
+        recomputed = found.layers_to_recompute(budget * SLACK - found.weights - found.adapter)
+        if recomputed is not None or len(widest) == 1:
+            break
+        passes.tokens //= 2
+    if recomputed is None:
+        recomputed = layers
+        log(
+            f"memory: one pair takes about {found.peak(layers) / 1e9:.2f} GB, and there are {budget / 1e9:.2f} GB; "
+            "trying all the same, with every layer recomputed: lower train.max_tokens or take load: nf4 if it fails"
+        )
+    set_checkpointing(model, recomputed)
+    log(
+        f"memory: {recomputed} of {layers} layers recomputed, at most {passes.tokens} tokens a pass; "
+        f"about {found.peak(recomputed) / 1e9:.2f} GB at the peak"
+    )
+
+
+def _budget(model: Any, config: TrainingConfig) -> float | None:
+    """Bytes for the whole training; None: no bound."""
+    if config.memory != "auto":
+        return config.memory * 1e9
+    device = model.get_input_embeddings().weight.device
+    if device.type != "cuda":
+        return None
+    return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """`weights`, `matrices`, `adapter`: elements; `largest`: of one linear weight; `peak`: bytes."""
+
+    weights: int
+    matrices: int
+    adapter: int
+    largest: int
+    peak: int
+
+
+def _simulated(
+    config: Any,
+    pairs: Sequence[TokenPair],
+    lora: Lora,
+    layout: Layout,
+    kind: torch.dtype,
+    layers: int,
+    checkpointed: bool,
+) -> _Walk:
+    """Forward and backward of one pass on fake tensors, in a model of so many layers."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from transformers import AutoModelForCausalLM
+
+    small = copy.deepcopy(config)
+    text = small.get_text_config()
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
+    if getattr(small, "quantization_config", None) is not None:
+        del small.quantization_config
+    build: Any = AutoModelForCausalLM
+    with torch.device("meta"):
+        model = build.from_config(small, dtype=kind)
+        head = model.get_output_embeddings()
+        linear = [m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+        weights = sum(p.numel() for p in model.parameters())
+        model = with_adapter(model, lora=lora, init_adapter=None, seed=0)
+    live = _Live()
+    with FakeTensorMode():
+        for module in model.modules():
+            for name, p in list(module._parameters.items()):
+                if p is not None:
+                    module._parameters[name] = torch.nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad)
+            for name, buffer in list(module._buffers.items()):
+                if buffer is not None:
+                    module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+        fuse(model)
+        set_checkpointing(model, layers if checkpointed else 0)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        model.train()
+        with segments(model) if layout == "shared" else nullcontext(), live:
+            logps = Passes(layout, 1 << 40, 0).logps(model, pairs)
+            (logps.chosen_B - logps.rejected_B).sum().backward()  # type: ignore[no-untyped-call]
+    return _Walk(
+        weights=weights,
+        matrices=sum(linear),
+        adapter=sum(p.numel() for p in trained),
+        largest=max(linear),
+        peak=live.peak - sum(4 * p.numel() for p in trained),  # their gradients are counted with the adapter
+    )
+
+
+_weak: Any = StorageWeakRef
+
+
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that live, as operations make them and their last tensors go."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._held: dict[int, tuple[Any, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in given:  # a view, or what was changed in place, is nothing new
+                    self._held[storage._cdata] = (_weak(storage), storage.nbytes())
+        self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self._held.values()))
+        return out
