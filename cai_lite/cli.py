@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -226,7 +227,7 @@ def plan(
 @app.command()
 @guarded
 def bench(
-    against: Annotated[str, typer.Option(help="trl (both as shipped and at its best), or nothing")] = "",
+    against: Annotated[str, typer.Option(help="trl (as shipped and at its best), trl-best, or nothing")] = "",
     model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b")] = "small",
     prompt_tokens: Annotated[int, typer.Option()] = 256,
     completion_tokens: Annotated[int, typer.Option(help="The mean; single ones differ by a third")] = 96,
@@ -329,6 +330,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses an optional package, aloud
 
 
 if __name__ == "__main__":

@@ -16,16 +16,19 @@ from statistics import median
 from typing import Any
 
 from cai_lite.bench.case import Case
-from cai_lite.errors import InputError, ModelError
+from cai_lite.errors import InputError, ModelError, did_you_mean
 
 OURS = "cai_lite"
 
 
+AGAINST = {"": [], "trl": ["trl", "trl as shipped"], "trl-best": ["trl"]}
+
+
 def opponents(against: str) -> list[str]:
     """The contenders that `--against` names. Raises InputError."""
-    if against not in ("", "trl"):
-        raise InputError(f"against should be trl, got '{against}'")
-    return ["trl", "trl as shipped"] if against else []
+    if against not in AGAINST:
+        raise InputError(f"against should be trl or trl-best, got '{against}'{did_you_mean(against, AGAINST)}")
+    return AGAINST[against]
 
 
 def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:

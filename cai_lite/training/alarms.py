@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from cai_lite.training.tokens import TokenPair
+
+LONGER = 1.5  # ratio of the mean lengths of chosen and rejected that teaches length in place of the principle
 FALL = 0.5  # share of its log-probability that the chosen side may lose against the reference
 MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still run
+
+
+def warn_of_length(pairs: Sequence[TokenPair], log: Callable[[str], None]) -> None:
+    """Said before training: length alone separates the sides, so that the student would learn to ramble, or to clip."""
+    chosen, rejected = (sum(len(getattr(p, side)) for p in pairs) for side in ("chosen_ids", "rejected_ids"))
+    ratio = chosen / rejected
+    if not 1 / LONGER < ratio < LONGER:
+        what = "longer" if ratio > 1 else "shorter"
+        log(
+            f"warning: chosen answers are on average {max(ratio, 1 / ratio):.1f} times {what} than rejected ones; the "
+            "student will learn that, too: drop the most unequal pairs"
+        )
 
 
 class Alarms:

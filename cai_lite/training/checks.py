@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cai_lite.errors import ModelError, TrainingError
 from cai_lite.training.attention import segments
-from cai_lite.training.batch import sequences_of, tokens_read
+from cai_lite.training.batch import Passes, sequences_of, tokens_read
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.layout import Layout, pack
 from cai_lite.training.logprobs import base_of, token_logps
@@ -43,6 +43,13 @@ def check_head(model: Any, pair: TokenPair) -> None:
         raise ModelError(f"{kind}: its head gives {theirs:.3f} nats where ours gives {ours:.3f}; it is not supported")
 
 
+def check_rows(pairs: Sequence[TokenPair], end: int) -> None:
+    """Every completion must end with the end token, or the student would unlearn to stop. Raises TrainingError."""
+    for place, pair in enumerate(pairs):
+        if pair.chosen_ids[-1] != end or pair.rejected_ids[-1] != end:
+            raise TrainingError(f"pair {place + 1} does not end with the end token, which is to be scored")
+
+
 def choose_layout(
     model: Any,
     pairs: Sequence[TokenPair],
@@ -55,19 +62,22 @@ def choose_layout(
     Raises:
         ModelError: `shared` is asked for, and this model's numbers are not those of the plain layout.
     """
-    if config.layout == "plain":
-        return "plain"
     some = range(0, len(pairs), max(1, len(pairs) // 256))
-    groups = [some[start : start + 4] for start in range(0, len(some), 4)]
-    plain, shared = (sum(tokens_read(g, pairs, layout) for g in groups) for layout in ("plain", "shared"))
+    groups = [some[start : start + config.batch_size] for start in range(0, len(some), config.batch_size)]
+    cut = [part for group in groups for part in Passes("plain", config.tokens_per_batch, 0).cut(group, pairs)]
+    plain, shared = (sum(tokens_read(part, pairs, layout) for part in cut) for layout in ("plain", "shared"))
+    padding = 1 - sum(pairs[i].tokens - 2 for i in some) / plain
+    if config.layout == "plain":
+        log(f"layout: plain, {padding:.0%} of it padding")
+        return "plain"
     if config.layout == "auto" and shared > GAIN * plain:
-        log(f"layout: plain; prompts are short, sharing them would leave {shared / plain:.0%} of the tokens")
+        log(f"layout: plain, {padding:.0%} of it padding; sharing the prompts would leave {shared / plain:.0%} of it")
         return "plain"
     # The longest pair is the one whose sliding window cuts; the shortest makes padding.
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens)
     wrong = shared_fault(model, [pairs[i] for i in {order[0], order[-1]}], pad_token_id)
     if wrong is None:
-        log(f"layout: shared, {shared / plain:.0%} of the tokens of the plain one")
+        log(f"layout: shared, {shared / plain:.0%} of the tokens of plain rows, {padding:.0%} of which were padding")
         return "shared"
     if config.layout == "shared":
         raise ModelError(f"train.layout: shared is not exact on this model: {wrong}; take auto or plain")

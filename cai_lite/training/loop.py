@@ -23,10 +23,10 @@ from cai_lite.chat.weights import Load, folder_digest, resolve, weights_digest
 from cai_lite.errors import InputError, TrainingError
 from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
-from cai_lite.training.alarms import Alarms
+from cai_lite.training.alarms import Alarms, warn_of_length
 from cai_lite.training.attention import segments
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
-from cai_lite.training.checks import check_first, check_head, choose_layout
+from cai_lite.training.checks import check_first, check_head, check_rows, choose_layout
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.fused import fuse
 from cai_lite.training.losses import LOSSES, PairLogps
@@ -78,7 +78,7 @@ def train(
     identity = {
         "base": base,
         "settings": digest(dataclasses.asdict(config), _initial(config)),
-        "pairs": digest([(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in pairs]),
+        "pairs": digest([digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in pairs]),
     }
     finished = _known(out, identity, log)
     if finished is not None:
@@ -98,6 +98,8 @@ def train(
     log(str(report))
     if config.loss.name != "dpo" and any(row.p_chosen != 1 for row in rows):
         log(f"loss '{config.loss.name}' knows no soft labels: p_chosen is not used")
+    warn_of_length(rows, log)
+    check_rows(rows, tokenizer.eos_token_id)
     check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)

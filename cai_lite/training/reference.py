@@ -38,7 +38,7 @@ def reference_logps(
 
     embedding = model.get_input_embeddings().weight  # its type and place tell the precision that "auto" came to
     kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type, passes.layout)
-    key = digest(base, kernels, [(p.prompt_ids, p.chosen_ids, p.rejected_ids) for p in pairs])
+    key = digest(base, kernels, [digest(p.prompt_ids, p.chosen_ids, p.rejected_ids) for p in pairs])
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
         held = load_file(file)

@@ -99,7 +99,7 @@ def _pair(tokenizer: Any, pair: PreferencePair, prompt: Messages) -> tuple[Token
     # three.
     common = min(_common(prompt_ids, chosen), _common(prompt_ids, rejected))
     made = TokenPair(
-        prompt_ids=tuple(prompt_ids[:common]),
+        prompt_ids=_shared(prompt_ids[:common]),
         chosen_ids=_ended(tokenizer, chosen[common:]),
         rejected_ids=_ended(tokenizer, rejected[common:]),
         p_chosen=pair.p_chosen,
@@ -131,8 +131,16 @@ def _ended(tokenizer: Any, ids: list[int]) -> tuple[int, ...]:
     end = tokenizer.eos_token_id
     for place in range(len(ids) - 1, max(len(ids) - 3, -1), -1):
         if ids[place] == end:
-            return tuple(ids[: place + 1])
-    return (*ids, end)
+            return _shared(ids[: place + 1])
+    return _shared([*ids, end])
+
+
+def _shared(ids: list[int]) -> tuple[int, ...]:
+    """The same ids, of which each number is one object in all pairs: 8 bytes a token in place of 36."""
+    return tuple(_NUMBERS.setdefault(i, i) for i in ids)
+
+
+_NUMBERS: dict[int, int] = {}  # grows to the size of the vocabulary
 
 
 def _cut(tokenizer: Any, pair: PreferencePair, whole: TokenPair, max_tokens: int) -> TokenPair | None:
