@@ -165,21 +165,20 @@ def _body_parameters(config: Any) -> int:
 def _footprint(recipe: Recipe, config: Any, load: str, prompt: int, completion: int, count: int) -> Any:
     import torch
 
-    from cai_lite.training.memory import MOMENT_BYTES, footprint
+    from cai_lite.training.fit import footprint_of
     from cai_lite.training.tokens import TokenPair
 
     pair = [
         TokenPair(prompt_ids=(i,) * prompt, chosen_ids=(1,) * completion, rejected_ids=(2,) * completion, p_chosen=1.0)
         for i in range(count)
     ]
-    return footprint(
+    return footprint_of(
         config,
         pair,
-        lora=recipe.train.lora,
+        recipe.train,
         layout="plain" if recipe.train.layout == "plain" else "shared",
         quantised=load == "nf4",
         kind=torch.float32 if load == "float32" else torch.bfloat16,
-        moment_bytes=MOMENT_BYTES[recipe.train.optimizer],
     )
 
 

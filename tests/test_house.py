@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
     {"linting"},
     {"chat"},
     {"screen"},
+    {"logps"},
     {"distill", "training"},
     {"embedded"},
     {"evaluation"},
@@ -45,7 +46,7 @@ FLOORS: list[set[str]] = [
     {"cli"},
     {"__main__"},
 ]
-TORCH_FROM = "training"  # the lowest floor that may import torch at module level
+TORCH_FROM = "logps"  # the lowest floor that may import torch at module level
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "safetensors", "tokenizers"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]

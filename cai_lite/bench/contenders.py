@@ -11,10 +11,10 @@ import torch
 
 from cai_lite.bench.case import Case
 from cai_lite.errors import MissingPackageError
-from cai_lite.training.attention import segments
+from cai_lite.logps.attention import segments
+from cai_lite.logps.fused import fuse
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
-from cai_lite.training.fused import fuse
 from cai_lite.training.loop import preference_update
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, set_checkpointing

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from cai_lite.logps.head import completion_logps
+from cai_lite.logps.layout import Ids, Layout, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.layout import Ids, Layout, pack, tokens_of
-from cai_lite.training.logprobs import completion_logps
 from cai_lite.training.losses import PairLogps
 from cai_lite.training.tokens import TokenPair
 

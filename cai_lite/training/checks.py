@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from cai_lite.errors import ModelError, TrainingError
-from cai_lite.training.attention import segments
+from cai_lite.logps.attention import segments
+from cai_lite.logps.head import base_of, token_logps
+from cai_lite.logps.layout import Layout, pack
 from cai_lite.training.batch import Passes, sequences_of, tokens_read
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.layout import Layout, pack
-from cai_lite.training.logprobs import base_of, token_logps
 from cai_lite.training.tokens import TokenPair
 
 GAIN = 0.95  # the shared layout is taken where it reads at most this share of the plain layout's tokens

@@ -21,16 +21,16 @@ import torch
 
 from cai_lite.chat.weights import Load, folder_digest, resolve, weights_digest
 from cai_lite.errors import InputError, TrainingError
+from cai_lite.logps.attention import segments
+from cai_lite.logps.fused import fuse
 from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
 from cai_lite.training.alarms import Alarms, warn_of_length
-from cai_lite.training.attention import segments
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.checks import check_first, check_head, check_rows, choose_layout
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.fused import fuse
+from cai_lite.training.fit import fit
 from cai_lite.training.losses import LOSSES, PairLogps
-from cai_lite.training.memory import fit
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.tokens import TokenPair, TokenReport, tokenize

@@ -7,8 +7,8 @@ from itertools import chain, islice
 import pytest
 import torch
 
+from cai_lite.logps.attention import segments
 from cai_lite.training import reference as reference_module
-from cai_lite.training.attention import segments
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.reference import reference_logps, scored

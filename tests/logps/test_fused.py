@@ -10,8 +10,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
 
 from cai_lite.chat.weights import quiet_peft
+from cai_lite.logps.fused import fuse
 from cai_lite.training.config import Lora
-from cai_lite.training.fused import fuse
 from cai_lite.training.student import open_student
 
 SIZES = {
@@ -86,7 +86,7 @@ def test_values_and_gradients_are_those_of_peft(name):
 
 
 def test_the_fused_node_has_the_numerical_gradient():
-    from cai_lite.training.fused import _GatedDown, _LoraLinear
+    from cai_lite.logps.fused import _GatedDown, _LoraLinear
 
     torch.manual_seed(0)
     base = torch.nn.Linear(5, 4).double().requires_grad_(False)

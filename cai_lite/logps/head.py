@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from cai_lite.errors import ModelError
-from cai_lite.training.attention import check_segments
-from cai_lite.training.layout import Packed
+from cai_lite.logps.attention import check_segments
+from cai_lite.logps.layout import Packed
 
 LOGITS = 1 << 22  # that exist at a time: 16 MB in float32
 

@@ -18,11 +18,11 @@ from transformers import (
 
 from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import ModelError
-from cai_lite.training import logprobs
+from cai_lite.logps import head
+from cai_lite.logps.head import completion_logps, head_logps
+from cai_lite.logps.layout import pack
 from cai_lite.training.batch import Passes
 from cai_lite.training.checks import check_head
-from cai_lite.training.layout import pack
-from cai_lite.training.logprobs import completion_logps, head_logps
 from cai_lite.training.tokens import TokenPair
 
 PAIRS = [
@@ -99,7 +99,7 @@ def test_values_and_every_lora_gradient_equal_those_of_the_whole_logits(make, ch
     weights = torch.tensor([1.0, -2.0, 0.5, 3.0])  # unlike ones, so that a row taken for another is seen
     expected_gradients = gradients(model, (weights * expected).sum())
 
-    monkeypatch.setattr(logprobs, "LOGITS", chunk * SIZES["vocab_size"])
+    monkeypatch.setattr(head, "LOGITS", chunk * SIZES["vocab_size"])
     packed = pack([(pair.prompt_ids, getattr(pair, side)) for pair, side in rows], "plain", pad_token_id=0)
     found = completion_logps(model, packed)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -31,10 +31,10 @@ from transformers import (
 )
 
 from cai_lite.chat.weights import quiet_peft
-from cai_lite.training.attention import segments
+from cai_lite.logps.attention import segments
+from cai_lite.logps.head import completion_logps
+from cai_lite.logps.layout import Group, pack, tokens_of
 from cai_lite.training.checks import shared_fault
-from cai_lite.training.layout import Group, pack, tokens_of
-from cai_lite.training.logprobs import completion_logps
 from cai_lite.training.tokens import TokenPair
 
 SIZES = {

@@ -10,12 +10,13 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from cai_lite.errors import TrainingError
+from cai_lite.logps.attention import segments
+from cai_lite.logps.fused import fuse
+from cai_lite.logps.memory import Live
 from cai_lite.training import loop, train
-from cai_lite.training.attention import segments
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, TrainingConfig
-from cai_lite.training.fused import fuse
-from cai_lite.training.memory import _Live, fit, footprint
+from cai_lite.training.fit import fit, footprint_of
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import TokenPair
 
@@ -38,6 +39,9 @@ PAIRS = [
 ]
 
 
+CONFIG = TrainingConfig(lora=Lora(rank=4))
+
+
 def opened(name):
     model = with_adapter(KINDS[name]().requires_grad_(False), lora=Lora(rank=4), init_adapter=None, seed=0)
     fuse(model)
@@ -49,11 +53,11 @@ def opened(name):
 @pytest.mark.parametrize("recomputed", [0, 2, 6])
 def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, layout, recomputed):
     model = opened(name)
-    predicted = footprint(
-        model.config, PAIRS, lora=Lora(rank=4), layout=layout, quantised=False, kind=torch.float32
+    predicted = footprint_of(
+        model.config, PAIRS, CONFIG, layout=layout, quantised=False, kind=torch.float32
     ).pass_bytes(recomputed)
     set_checkpointing(model, recomputed)
-    with segments(model) if layout == "shared" else nullcontext(), _Live() as live:
+    with segments(model) if layout == "shared" else nullcontext(), Live() as live:
         logps = Passes(layout, 1 << 30, 0).logps(model, PAIRS)
         (logps.chosen_B - logps.rejected_B).sum().backward()
     gradients = sum(4 * p.numel() for p in model.parameters() if p.requires_grad)
@@ -62,7 +66,7 @@ def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, la
 
 def test_the_parts_that_stand_are_counted_as_they_are():
     model = opened("llama")
-    found = footprint(model.config, PAIRS, lora=Lora(rank=4), layout="shared", quantised=False, kind=torch.float32)
+    found = footprint_of(model.config, PAIRS, CONFIG, layout="shared", quantised=False, kind=torch.float32)
     frozen = sum(4 * p.numel() for p in model.parameters() if not p.requires_grad)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert found.weights == frozen

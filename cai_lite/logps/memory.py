@@ -1,4 +1,4 @@
-"""How much memory an update takes, found by walking it through without numbers; and how to make it fit.
+"""How much memory a pass takes, found by walking it through without numbers.
 
 The model's own code runs on fake tensors, which have shapes and no contents, with two and with four layers; every
 storage that comes and goes is counted. Layers are alike, so that these give the slope for all. What is counted is what
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,6 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-from cai_lite.training.attention import segments
-from cai_lite.training.batch import Passes
-from cai_lite.training.config import Lora, TrainingConfig
-from cai_lite.training.fused import fuse
-from cai_lite.training.layout import Layout
-from cai_lite.training.student import set_checkpointing, with_adapter
-from cai_lite.training.tokens import TokenPair
-
-MOMENT_BYTES = {"adamw": 8.0, "sgd": 0.0, "adamw_8bit": 2.0, "adamw_8bit_paged": 0.0}  # for each adapter weight
-SLACK = 0.92  # share of the memory that may be planned for; the rest is fragmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +58,22 @@ class Footprint:
 
 def footprint(
     config: Any,
-    pairs: Sequence[TokenPair],
     *,
-    lora: Lora,
-    layout: Layout,
+    prepare: Callable[[Any], Any],
+    walk: Callable[[Any, int], None],
     quantised: bool,
     kind: torch.dtype,
-    moment_bytes: float = 8,
+    moment_bytes: float,
 ) -> Footprint:
-    """Of one pass with these pairs. `config`: the model's, as transformers has it; no weights are needed.
+    """Of one pass. `config`: the model's, as transformers has it; no weights are needed.
 
-    `kind`: the type in which activations are computed; `moment_bytes`: of the optimiser, for each adapter weight.
+    `prepare` puts the adapter on a model without contents; `walk(model, recomputed)` is the pass, forward and backward,
+    with so many layers checkpointed. `kind`: the type in which activations are computed; `moment_bytes`: of the
+    optimiser, for each adapter weight.
     """
     few, more = 2, 4  # with a single layer, the peak stands at another moment than with many
     plain, checkpointed = (
-        [_simulated(config, pairs, lora, layout, kind, layers, recompute) for layers in (few, more)]
+        [_simulated(config, prepare, walk, kind, layers, layers if recompute else 0) for layers in (few, more)]
         for recompute in (False, True)
     )
     layers = config.get_text_config().num_hidden_layers
@@ -113,53 +102,6 @@ def footprint(
     )
 
 
-def fit(
-    model: Any, pairs: Sequence[TokenPair], passes: Passes, config: TrainingConfig, log: Callable[[str], None]
-) -> None:
-    """Checkpoint as many layers as the budget asks for; where all are not enough, halve the tokens of a pass."""
-    base = model.get_base_model()
-    layers, budget = base.config.get_text_config().num_hidden_layers, _budget(model, config)
-    if config.activation_checkpointing != "auto" or budget is None:
-        set_checkpointing(model, layers if config.activation_checkpointing is True else 0)
-        return
-    while True:
-        widest = passes.cut(range(len(pairs)), pairs)[0]
-        found = footprint(
-            base.config,
-            [pairs[i] for i in widest],
-            lora=config.lora,
-            layout=passes.layout,
-            quantised=bool(getattr(base, "is_loaded_in_4bit", False)),
-            kind=model.get_input_embeddings().weight.dtype,
-            moment_bytes=MOMENT_BYTES[config.optimizer],
-        )
-        recomputed = found.layers_to_recompute(budget * SLACK - found.weights - found.adapter)
-        if recomputed is not None or len(widest) == 1:
-            break
-        passes.tokens //= 2
-    if recomputed is None:
-        recomputed = layers
-        log(
-            f"memory: one pair takes about {found.peak(layers) / 1e9:.2f} GB, and there are {budget / 1e9:.2f} GB; "
-            "trying all the same, with every layer recomputed: lower train.max_tokens or take load: nf4 if it fails"
-        )
-    set_checkpointing(model, recomputed)
-    log(
-        f"memory: {recomputed} of {layers} layers recomputed, at most {passes.tokens} tokens a pass; "
-        f"about {found.peak(recomputed) / 1e9:.2f} GB at the peak"
-    )
-
-
-def _budget(model: Any, config: TrainingConfig) -> float | None:
-    """Bytes for the whole training; None: no bound."""
-    if config.memory != "auto":
-        return config.memory * 1e9
-    device = model.get_input_embeddings().weight.device
-    if device.type != "cuda":
-        return None
-    return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
-
-
 @dataclass(slots=True)
 class _Walk:
     """`weights`, `matrices`, `adapter`: elements; `largest`: of one linear weight; `peak`: bytes."""
@@ -173,14 +115,13 @@ class _Walk:
 
 def _simulated(
     config: Any,
-    pairs: Sequence[TokenPair],
-    lora: Lora,
-    layout: Layout,
+    prepare: Callable[[Any], Any],
+    walk: Callable[[Any, int], None],
     kind: torch.dtype,
     layers: int,
-    checkpointed: bool,
+    recomputed: int,
 ) -> _Walk:
-    """Forward and backward of one pass on fake tensors, in a model of so many layers."""
+    """The walk on fake tensors, in a model of so many layers."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModelForCausalLM
 
@@ -197,8 +138,8 @@ def _simulated(
         head = model.get_output_embeddings()
         linear = [m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
         weights = sum(p.numel() for p in model.parameters())
-        model = with_adapter(model, lora=lora, init_adapter=None, seed=0)
-    live = _Live()
+        model = prepare(model)
+    live = Live()
     with FakeTensorMode():
         for module in model.modules():
             for name, p in list(module._parameters.items()):
@@ -207,13 +148,9 @@ def _simulated(
             for name, buffer in list(module._buffers.items()):
                 if buffer is not None:
                     module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
-        fuse(model)
-        set_checkpointing(model, layers if checkpointed else 0)
         trained = [p for p in model.parameters() if p.requires_grad]
-        model.train()
-        with segments(model) if layout == "shared" else nullcontext(), live:
-            logps = Passes(layout, 1 << 40, 0).logps(model, pairs)
-            (logps.chosen_B - logps.rejected_B).sum().backward()  # type: ignore[no-untyped-call]
+        with live:
+            walk(model.train(), recomputed)
     return _Walk(
         weights=weights,
         matrices=sum(linear),
@@ -226,7 +163,7 @@ def _simulated(
 _weak: Any = StorageWeakRef
 
 
-class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all storages that live, as operations make them and their last tensors go."""
 
     def __init__(self) -> None:

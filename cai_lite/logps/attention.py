@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cai_lite.training.layout import Group, Segments
+from cai_lite.logps.layout import Group, Segments
 
 NAME = "cai_lite_segments"
 Masks = dict[tuple[int | None, ...], Tensor]

@@ -1,0 +1,115 @@
+"""Which layout a run takes, and what is found before the first step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3NextConfig, Qwen3NextForCausalLM
+
+from cai_lite.errors import ModelError, TrainingError
+from cai_lite.training import train
+from cai_lite.training.alarms import warn_of_length
+from cai_lite.training.checks import check_rows, choose_layout
+from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.tokens import TokenPair
+
+SIZES = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+}
+
+
+def rows_of(prompt, completion, n=8):
+    return [
+        TokenPair(
+            prompt_ids=(3 + i,) * prompt,
+            chosen_ids=(*range(20, 20 + completion + i % 2), 2),
+            rejected_ids=(*range(40, 40 + completion), 2),
+            p_chosen=1.0,
+        )
+        for i in range(n)
+    ]
+
+
+def llama():
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**SIZES)).requires_grad_(False)
+
+
+def hybrid():
+    torch.manual_seed(0)
+    config = Qwen3NextConfig(
+        **SIZES,
+        head_dim=8,
+        layer_types=["linear_attention", "full_attention"],
+        linear_num_value_heads=4,
+        linear_num_key_heads=2,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        num_experts=0,
+        mlp_only_layers=[0, 1],
+    )
+    return Qwen3NextForCausalLM(config).requires_grad_(False)
+
+
+def chosen(model, rows, layout):
+    said = []
+    return choose_layout(model, rows, TrainingConfig(layout=layout), 0, said.append), said
+
+
+def test_auto_shares_long_prompts_and_says_what_it_saves():
+    layout, (said,) = chosen(llama(), rows_of(20, 8), "auto")
+    assert layout == "shared"
+    # A pair: 20 + 8.5 + 8 tokens where plain rows have 2 x 29; 36.5 / 58 = 63 %, of the rows 2.6 % padding.
+    assert said == "layout: shared, 63% of the tokens of plain rows, 3% of which were padding"
+
+
+def test_auto_leaves_short_prompts_plain():
+    layout, (said,) = chosen(llama(), rows_of(1, 18), "auto")
+    assert layout == "plain"
+    assert "3% of it padding; sharing the prompts would leave 97% of it" in said.replace("4%", "3%")
+
+
+def test_auto_falls_back_aloud_on_a_model_that_cannot_share_and_shared_is_refused():
+    layout, (said,) = chosen(hybrid(), rows_of(20, 8), "auto")
+    assert layout == "plain"
+    assert "though sharing prompts would leave 63% of the tokens: qwen3_next" in said
+    with pytest.raises(ModelError, match=r"train.layout: shared is not exact on this model: qwen3_next"):
+        chosen(hybrid(), rows_of(20, 8), "shared")
+
+
+def test_shared_and_plain_train_the_same_adapter(student, pairs, tmp_path):
+    from safetensors.torch import load_file
+
+    found = {}
+    for layout in ("plain", "shared"):
+        config = TrainingConfig(
+            layout=layout, learning_rate=5e-3, batch_size=4, epochs=2, lora=Lora(rank=2), loss=Loss("dpo", 0.5)
+        )
+        train(student, pairs, config=config, out=tmp_path / layout, log=lambda _: None)
+        found[layout] = load_file(tmp_path / layout / "adapter" / "adapter_model.safetensors")
+    for name, expected in found["plain"].items():
+        torch.testing.assert_close(found["shared"][name], expected, rtol=0, atol=1e-4)
+
+
+def test_a_completion_without_its_end_is_found():
+    rows = rows_of(3, 4)
+    check_rows(rows, end=2)
+    cut = TokenPair(prompt_ids=(3,), chosen_ids=(4, 5), rejected_ids=(6, 2), p_chosen=1.0)
+    with pytest.raises(TrainingError, match="pair 9 does not end with the end token"):
+        check_rows([*rows, cut], end=2)
+
+
+def test_lengths_that_tell_the_sides_apart_are_warned_of():
+    said = []
+    warn_of_length(rows_of(3, 8), said.append)
+    assert not said
+    row = TokenPair(prompt_ids=(3,), chosen_ids=(4,) * 9 + (2,), rejected_ids=(6,) * 4 + (2,), p_chosen=1.0)
+    warn_of_length([row], said.append)
+    assert "2.0 times longer than rejected" in said[0]
