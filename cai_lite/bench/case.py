@@ -184,6 +184,7 @@ def _quantised(model: Any, case: Case) -> Any:
                 filled = torch.empty(parameter.shape, device=case.device, dtype=parameter.dtype)
                 filled = filled.fill_(1.0) if ones else filled.normal_(std=0.02)
                 setattr(module, name, torch.nn.Parameter(filled, requires_grad=False))
-    model.model.rotary_emb = type(model.model.rotary_emb)(model.config, device=case.device)
+    with torch.device(case.device):
+        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
     model.is_loaded_in_4bit = True
     return model

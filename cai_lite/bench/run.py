@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -101,17 +102,22 @@ class _Worker:
             text=True,
         )
         asked = {"contender": name, "case": dataclasses.asdict(case), "gradients": str(gradients)}
-        self.ready = self._ask(json.dumps(asked))
+        try:
+            self.ready = self._ask(json.dumps(asked))
+        except ModelError:
+            self.close()
+            raise
 
     def step(self, i: int) -> dict[str, float]:
         return self._ask(str(i))
 
     def close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.terminate()
+        self._process.kill()
         self._process.wait()
-        self._log.close()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # what was still to be told to a contender that ended
+                    stream.close()
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -117,8 +117,8 @@ def test_in_bfloat16_it_is_nearer_to_float32_than_rounding_and_holds_less():
     assert held_bytes(model) < 0.7 * before
 
 
-def test_a_quantised_layer_gives_the_gradients_of_peft(student):
-    model, _ = open_student(student, load="nf4", lora=Lora(rank=2), init_adapter=None, seed=0)
+def test_a_quantised_layer_gives_the_gradients_of_peft():
+    model, _ = open_student("embedded:student", load="nf4", lora=Lora(rank=2), init_adapter=None, seed=0)
     awaken(model)
     ids = torch.arange(3, 15).view(1, 12)
     model.train()
