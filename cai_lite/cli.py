@@ -227,7 +227,9 @@ def plan(
 @app.command()
 @guarded
 def bench(
-    against: Annotated[str, typer.Option(help="trl (as shipped and at its best), trl-best, or nothing")] = "",
+    against: Annotated[
+        str, typer.Option(help="trl (as shipped and at its best), trl-best, or itself (less parts)")
+    ] = "",
     model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b")] = "small",
     prompt_tokens: Annotated[int, typer.Option()] = 256,
     completion_tokens: Annotated[int, typer.Option(help="The mean; single ones differ by a third")] = 96,

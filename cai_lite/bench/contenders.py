@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +15,7 @@ from cai_lite.bench.case import Case
 from cai_lite.errors import MissingPackageError
 from cai_lite.logps.attention import segments
 from cai_lite.logps.fused import fuse
+from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.loop import preference_update
@@ -25,15 +28,19 @@ Step = Callable[[int], dict[str, float]]
 """Does step i; returns `loss`, `logps/chosen` and `logps/rejected` of it."""
 
 
-def cai_lite(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
-    """The loop of this library: cached reference, shared prompts."""
-    fuse(model)
+def cai_lite(
+    model: Any, batches: list[list[TokenPair]], case: Case, *, layout: Layout = "shared", fused: bool = True
+) -> Step:
+    """The loop of this library: cached reference, shared prompts, fused layers."""
+    if fused:
+        fuse(model)
     set_checkpointing(model, model.config.num_hidden_layers if case.checkpointing else 0)
     pairs = [pair for batch in batches for pair in batch]
-    passes = Passes("shared", case.tokens_per_batch, 0)
+    passes = Passes(layout, case.tokens_per_batch, 0)
     # As TRL does with an adapter that is ready-made, the reference is the model with the adapter as it begins.
-    with segments(model):
-        reference = scored(model, pairs, Passes("shared", 8192, 0))
+    attention = segments if layout == "shared" else nullcontext
+    with attention(model):
+        reference = scored(model, pairs, Passes(layout, 8192, 0))
     config = TrainingConfig(loss=Loss("dpo", BETA), lora=Lora(rank=case.rank), batch_size=case.pairs)
     parameters = lora_parameters(model)
     optimizer = torch.optim.AdamW(parameters.values(), lr=RATE)
@@ -41,7 +48,7 @@ def cai_lite(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
 
     def step(i: int) -> dict[str, float]:
         batch = list(range(i * case.pairs, (i + 1) * case.pairs))
-        with segments(model):
+        with attention(model):
             line = preference_update(model, pairs, batch, reference, config, passes)
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
@@ -76,7 +83,13 @@ def _module(name: str) -> Any:
         raise MissingPackageError("the comparison with TRL needs it: pip install 'cai_lite[rl]'") from error
 
 
-CONTENDERS: dict[str, Callable[..., Step]] = {"cai_lite": cai_lite, "trl": trl_best, "trl as shipped": trl_shipped}
+CONTENDERS: dict[str, Callable[..., Step]] = {
+    "cai_lite": cai_lite,
+    "trl": trl_best,
+    "trl as shipped": trl_shipped,
+    "plain rows": partial(cai_lite, layout="plain"),
+    "plain rows, not fused": partial(cai_lite, layout="plain", fused=False),
+}
 
 
 def _trl(model: Any, batches: list[list[TokenPair]], case: Case, settings: dict[str, Any]) -> Step:

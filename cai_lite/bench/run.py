@@ -22,13 +22,18 @@ from cai_lite.errors import InputError, ModelError, did_you_mean
 OURS = "cai_lite"
 
 
-AGAINST = {"": [], "trl": ["trl", "trl as shipped"], "trl-best": ["trl"]}
+AGAINST = {
+    "": [],
+    "trl": ["trl", "trl as shipped"],
+    "trl-best": ["trl"],
+    "itself": ["plain rows", "plain rows, not fused"],
+}
 
 
 def opponents(against: str) -> list[str]:
     """The contenders that `--against` names. Raises InputError."""
     if against not in AGAINST:
-        raise InputError(f"against should be trl or trl-best, got '{against}'{did_you_mean(against, AGAINST)}")
+        raise InputError(f"against should be trl, trl-best or itself, got '{against}'{did_you_mean(against, AGAINST)}")
     return AGAINST[against]
 
 
