@@ -11,11 +11,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cai_lite.errors import InputError, RunBusyError
+from cai_lite.errors import InputError, RunBusyError, Stopped
 from cai_lite.records import Reply, digest
 
 _SCHEMA = """
@@ -28,14 +29,33 @@ create table if not exists memos(name text primary key, fingerprint text, value 
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a run may spend on calls in all, earlier sittings included. None: no bound.
+
+    `max_cost`: in the currency of the models' prices; `max_tokens`: read and written.
+    """
+
+    max_cost: float | None = None
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_cost", "max_tokens"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"'{name}' should be above 0, got {value}")
+
+
 class Run:
-    """A run directory. Without a directory everything is kept in memory and forgotten at the end.
+    """A run directory. Without a directory everything is kept in memory and forgotten at the end. `budget`: of its
+    calls; `chat.ask` stops before it is overspent.
 
     Raises:
         RunBusyError: another process (or another `Run` of this one) works in the directory.
     """
 
-    def __init__(self, directory: str | Path | None = None) -> None:
+    def __init__(self, directory: str | Path | None = None, *, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
         self.directory = Path(directory) if directory is not None else None
         self._lock: sqlite3.Connection | None = None
         if self.directory is not None:
@@ -126,6 +146,16 @@ class Run:
             " group by stage, model order by min(rowid)"
         )
         return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
+
+    def check_budget(self) -> None:
+        """Raises Stopped where the budget is spent."""
+        tokens, cost = self._db.execute("select sum(tokens_in + tokens_out), sum(cost) from calls").fetchone()
+        for name, spent, most in (
+            ("max_cost", cost or 0.0, self.budget.max_cost),
+            ("max_tokens", tokens or 0, self.budget.max_tokens),
+        ):
+            if most is not None and spent >= most:
+                raise Stopped(f"the budget is spent: {spent:,.4g} of {most:,.4g} (budget.{name}); raise it to go on")
 
     # Rows and counts
 

@@ -51,7 +51,7 @@ def run_recipe(
         ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
-    with Run(out) as run:
+    with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:
             write_aside(out / "recipe.yaml", described(recipe, roles.digests()))
             for warning in roles.warnings():

@@ -21,6 +21,7 @@ import yaml
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 from cai_lite.yamlfile import (
     FILE,
@@ -81,23 +82,38 @@ class PromptsSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Of a million tokens that a server reads (`input`) and writes (`output`), in any currency."""
+
+    input: float
+    output: float
+
+    def __post_init__(self) -> None:
+        _check(self.input >= 0, "input", "0 or more", self.input)
+        _check(self.output >= 0, "output", "0 or more", self.output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSection:
     """A model: the `url` of an OpenAI-compatible server and its name there, or a folder, a hub id or `embedded:...`.
 
     `load`: how a local model is held in memory. `api_key_env`: the environment variable that holds the server's key;
-    the key itself never stands in a recipe.
+    the key itself never stands in a recipe. `concurrency`: most calls under way at once; `prices`: of the server.
     """
 
     model: str
     url: str | None = None
     load: Load | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 64
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
             raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
         if self.url is not None and self.load is not None:
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
+        _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +236,15 @@ class Recipe:
     pair: PairSection = field(default_factory=PairSection)
     train: TrainingConfig = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    budget: Budget = field(default_factory=Budget)
     seed: int = 0
     path: str = field(default="", metadata=FILE)
     written: Recipe | None = field(default=None, metadata={"filled_with": "load_recipe"}, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        prices = [section.prices for section in (self.teacher, self.judge.by) if section is not None]
+        if self.budget.max_cost is not None and not any(prices):
+            raise ValueError("'budget' has a 'max_cost', but no model has 'prices': write them, or take max_tokens")
         if self.student.url is not None:
             raise ValueError(
                 "'student' has a 'url', but a student is trained here: give a folder, a hub id or embedded:student"

@@ -65,5 +65,12 @@ def close(model: ChatModel) -> None:
 
 def _opened(section: ModelSection) -> ChatModel:
     if section.url is not None:
-        return open_model(section.url, model=section.model, api_key_env=section.api_key_env)
+        prices = (section.prices.input, section.prices.output) if section.prices else (0.0, 0.0)
+        return open_model(
+            section.url,
+            model=section.model,
+            api_key_env=section.api_key_env,
+            concurrency=section.concurrency,
+            prices=prices,
+        )
     return open_model(section.model, load=section.load)

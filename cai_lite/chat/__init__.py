@@ -20,11 +20,14 @@ def open_model(
     load: Load | None = None,
     adapter: str | Path | None = None,
     api_key_env: str = "OPENAI_API_KEY",
+    concurrency: int = 64,
+    prices: tuple[float, float] = (0.0, 0.0),
 ) -> EndpointModel | LocalModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
     `where`: the URL of an OpenAI-compatible server (then `model` is its name there), a model folder, a hub id, or
-    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models.
+    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models, `concurrency` (most calls
+    under way at once) and `prices` (of a million tokens read and written) for servers.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
@@ -36,7 +39,7 @@ def open_model(
             raise ModelError(
                 f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own"
             )
-        return EndpointModel(where, model=model, api_key_env=api_key_env)
+        return EndpointModel(where, model=model, api_key_env=api_key_env, concurrency=concurrency, prices=prices)
     if model is not None:
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
     return LocalModel(where, load=load, adapter=adapter, wording="short" if where == "embedded:teacher" else "full")

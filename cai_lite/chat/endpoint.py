@@ -13,17 +13,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, Literal
 
+from cai_lite.chat.window import Window
 from cai_lite.errors import ChatError
 from cai_lite.records import Reply, Request, dicts_of, digest
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_TOO_MUCH = {429, 503, 529}
 _WRONG = {400, 401, 403, 404, 405, 422}
 
 
 class EndpointModel:
     """`url`: the server's base, ending in /v1. `api_key_env`: the environment variable that holds the key.
 
-    `deadline`: seconds that one call may take with all its retries; `concurrency`: calls under way at once.
+    `deadline`: seconds that one call may take with all its retries; `concurrency`: most calls under way at once, of
+    which as many are as the server takes. `prices`: of a million tokens read and written, in any currency.
     """
 
     def __init__(
@@ -32,35 +35,31 @@ class EndpointModel:
         *,
         model: str,
         api_key_env: str = "OPENAI_API_KEY",
-        concurrency: int = 16,
+        concurrency: int = 64,
         timeout: float = 120.0,
         deadline: float = 600.0,
+        prices: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.url, self.model, self.name = url.rstrip("/"), model, model
         self.digest = digest("endpoint", self.url, model)
         self.wording: Literal["full", "short"] = "full"
-        self._api_key_env, self._concurrency, self._timeout, self._deadline = (
-            api_key_env,
-            concurrency,
-            timeout,
-            deadline,
-        )
+        self._api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
+        self._timeout, self._deadline = timeout, deadline
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
-        """Replies as they arrive, in any order. At most `2 * concurrency` calls are queued, so memory stays flat."""
+        """Replies as they arrive, in any order. Only the calls under way are held, so memory stays flat."""
         from openai import OpenAI
 
         key = os.environ.get(self._api_key_env) or "none"  # local servers want a key and read none
         client = OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
-        pool = ThreadPoolExecutor(self._concurrency)
-        waiting = iter(enumerate(requests))
+        pool, window = ThreadPoolExecutor(self._concurrency), Window(self._concurrency)
+        waiting = enumerate(requests)
         running: dict[Any, int] = {}
         try:
             while True:
-                for position, request in waiting:
-                    running[pool.submit(self._ask, client, request)] = position
-                    if len(running) >= 2 * self._concurrency:
-                        break
+                while len(running) < window.size and (following := next(waiting, None)) is not None:
+                    position, request = following
+                    running[pool.submit(self._ask, client, request, window)] = position
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -69,16 +68,20 @@ class EndpointModel:
             pool.shutdown(wait=False, cancel_futures=True)
             client.close()
 
-    def _ask(self, client: Any, request: Request) -> Reply:
+    def _ask(self, client: Any, request: Request, window: Window) -> Reply:
         import openai
 
         started, attempts = time.monotonic(), 0
         while True:
-            attempts += 1
+            attempts, asked = attempts + 1, time.monotonic()
             try:
-                return self._read(self._create(client, request), request, attempts, time.monotonic() - started)
+                reply = self._read(self._create(client, request), request, attempts, time.monotonic() - started)
+                window.answered(time.monotonic() - asked, reply.tokens_out)
+                return reply
             except openai.APIStatusError as error:
                 fault, pause = f"HTTP {error.status_code}", _retry_after(error.response.headers)
+                if error.status_code in _TOO_MUCH:
+                    window.refused()
                 if error.status_code in _WRONG:
                     raise ChatError(
                         f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
@@ -122,6 +125,7 @@ class EndpointModel:
         if not choices or getattr(choices[0], "message", None) is None:
             raise ValueError("no choices")
         choice, usage = choices[0], getattr(answer, "usage", None)
+        tokens_in, tokens_out = (int(getattr(usage, name, 0) or 0) for name in ("prompt_tokens", "completion_tokens"))
         text = (choice.message.content or "").strip()
         ending = choice.finish_reason
         refused = ending == "content_filter" or bool(getattr(choice.message, "refusal", None))
@@ -139,10 +143,11 @@ class EndpointModel:
             outcome=outcome,
             fault="" if outcome == "ok" else f"finish_reason {ending}",
             log_probs=_option_log_probs(choice, request.options) if request.options else None,
-            tokens_in=getattr(usage, "prompt_tokens", 0) or 0,
-            tokens_out=getattr(usage, "completion_tokens", 0) or 0,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
             attempts=attempts,
             seconds=seconds,
+            cost=(tokens_in * self._prices[0] + tokens_out * self._prices[1]) / 1e6,
         )
 
 

@@ -1,9 +1,5 @@
 """Against a real HTTP server on this machine that misbehaves on request."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from cai_lite.chat import open_model
@@ -11,63 +7,7 @@ from cai_lite.chat.asking import ask
 from cai_lite.errors import ChatError, ModelError
 from cai_lite.ledger import Run
 from cai_lite.records import Message, Request, Sampling
-
-
-def completion(text, finish="stop", logprobs=None):
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": finish,
-                "logprobs": logprobs,
-                "message": {"role": "assistant", "content": text},
-            }
-        ],
-        "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
-    }
-
-
-@pytest.fixture
-def server():
-    """Answers by `behave(text, attempt) -> (status, headers, body)`; `seen` counts attempts per text."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            owner.bodies.append(body)
-            owner.keys.add(self.headers.get("authorization"))
-            text = body["messages"][-1]["content"]
-            with owner.lock:
-                owner.seen[text] = owner.seen.get(text, 0) + 1
-            status, headers, answer = owner.behave(text, owner.seen[text])
-            data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in {
-                "content-type": "application/json",
-                "content-length": str(len(data)),
-                **headers,
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
-    owner = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    owner.lock, owner.seen, owner.bodies, owner.keys = threading.Lock(), {}, [], set()
-    owner.url = f"http://127.0.0.1:{owner.server_port}/v1"
-    owner.behave = lambda text, attempt: (200, {}, completion(text.upper()))
-    thread = threading.Thread(target=owner.serve_forever, daemon=True)
-    thread.start()
-    yield owner
-    owner.shutdown()
-    owner.server_close()
-    thread.join()
+from tests.conftest import completion
 
 
 def requests(*texts, **more):
