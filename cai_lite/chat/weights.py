@@ -113,6 +113,11 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+    for module in weights.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes 0.50 repacks NF4 weights on such CPUs in the first pass in eval mode: it fails for some widths,
+            # and no gradient flows through the repacked ones, so that training would go on with wrong gradients.
+            module.support_avx512bf16_for_cpu = False
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if adapter is not None:

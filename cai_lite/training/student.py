@@ -36,10 +36,6 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: in
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes 0.50 repacks NF4 weights on such CPUs in the first pass in eval mode (our reference pass),
-            # and no gradient flows through the repacked ones: training would go on with wrong gradients.
-            module.support_avx512bf16_for_cpu = False
     torch.manual_seed(seed)  # for drawing the adapter, and for its dropout
     if init_adapter is not None:
         try:

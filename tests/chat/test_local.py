@@ -115,3 +115,13 @@ def test_a_model_that_is_not_there_is_a_clear_error(where, says):
 def test_a_hub_id_without_network_or_cache_is_a_clear_error():
     with pytest.raises(ModelError, match="nobody/nothing"):
         open_model("nobody/nothing").opened()
+
+
+def test_a_quantised_model_answers_on_a_cpu():
+    from cai_lite.chat import open_model
+
+    model = open_model("embedded:student", load="nf4")
+    asked = Request(messages=(Message("user", "I have a headache."),), sampling=Sampling(max_tokens=8))
+    (replies,) = list(model.answer([asked]))
+    assert replies[0].outcome in {"ok", "cut"}
+    assert replies[0].text
