@@ -59,7 +59,7 @@ def plan(
                     "layers": found.layers,
                     "peak_gb": (found.peak(recomputed) + CONTEXT) / 1e9,
                     "fits": found.peak(recomputed) <= budget,
-                    **_time(recipe, config, recomputed / found.layers, pairs, prompt_tokens, completion_tokens, tflops),
+                    **_time(recipe, config, found, recomputed, pairs, prompt_tokens, completion_tokens, tflops),
                 }
             )
     fitting = [option for option in options if option["fits"]]
@@ -137,29 +137,25 @@ def _advice(recipe: Recipe, config: Any, load: str, budget: float, best: dict[st
 
 
 def _time(
-    recipe: Recipe, config: Any, recomputed: float, pairs: int, prompt: int, completion: int, tflops: float
+    recipe: Recipe,
+    config: Any,
+    found: Any,
+    recomputed: int,
+    pairs: int,
+    prompt: int,
+    completion: int,
+    tflops: float,
 ) -> dict[str, float]:
     """Operations of a mean pair: 2N forward, 2N for the gradients of the inputs, 2N where a layer is recomputed, and
     2N once for the reference (N: weights of the layers); the head on completion tokens alone.
     """
     text = config.get_text_config()
-    body, head = _body_parameters(config), text.vocab_size * text.hidden_size
+    body, head = found.matrices, text.vocab_size * text.hidden_size
     tokens = prompt + 2 * completion
     epochs = recipe.train.epochs
-    flops = tokens * body * (4 + 2 * recomputed + 2 / epochs) + 2 * completion * head * (4 + 2 / epochs)
+    flops = tokens * body * (4 + 2 * recomputed / found.layers + 2 / epochs) + 2 * completion * head * (4 + 2 / epochs)
     per_second = tflops * 1e12 * SHARE / flops
     return {"tokens_per_second": per_second * tokens, "hours": math.ceil(pairs * epochs) / per_second / 3600}
-
-
-def _body_parameters(config: Any) -> int:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    build: Any = AutoModelForCausalLM
-    with torch.device("meta"):
-        model = build.from_config(config)
-    head = model.get_output_embeddings()
-    return sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head)
 
 
 def _footprint(recipe: Recipe, config: Any, load: str, prompt: int, completion: int, count: int) -> Any:

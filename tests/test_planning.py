@@ -56,7 +56,7 @@ def test_what_does_not_fit_says_what_would(shape, monkeypatch):
     found = plan(recipe(shape, monkeypatch, "student.load=bfloat16"), gpu_memory=8)
     assert (found["fits"], found["best"]) == (False, None)
     assert found["advice"] == "does not fit; it does with student.load: nf4"
-    found = plan(recipe(shape, monkeypatch, "train.max_tokens=65536", "draft.max_tokens=8192"), gpu_memory=8)
+    found = plan(recipe(shape, monkeypatch, "train.max_tokens=16384"), gpu_memory=8)
     assert found["advice"].startswith("does not fit; it does with train.max_tokens: ")
     found = plan(recipe(shape, monkeypatch), gpu_memory=3)
     assert "smaller student" in found["advice"]

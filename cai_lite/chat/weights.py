@@ -115,8 +115,8 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
     for module in weights.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes 0.50 repacks NF4 weights on such CPUs in the first pass in eval mode: it fails for some widths,
-            # and no gradient flows through the repacked ones, so that training would go on with wrong gradients.
+            # bitsandbytes 0.50 repacks NF4 weights on such CPUs in the first eval pass. It fails for some widths,
+            # and no gradient flows through what it repacked, so that training would go on with wrong gradients.
             module.support_avx512bf16_for_cpu = False
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

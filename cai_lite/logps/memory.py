@@ -21,13 +21,15 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes. `weights` and `adapter` (with gradients and moments) stand all the time; the others come with a pass.
+    """Bytes, but for `layers` and `matrices` (elements of the layers' linear weights).
 
-    `plain` and `checkpointed`: what one layer more adds to the peak. `base_plain`, `base_checkpointed`: the peak of a
-    single layer, with all that does not depend on the number of layers.
+    `weights` and `adapter` (with gradients and moments) stand all the time; the others come with a pass. `plain` and
+    `checkpointed`: what one layer more adds to the peak. `base_plain`, `base_checkpointed`: the peak of a single layer,
+    with all that does not depend on the number of layers.
     """
 
     layers: int
+    matrices: int
     weights: int
     adapter: int
     base_plain: int
@@ -93,6 +95,7 @@ def footprint(
     written_out = plain[0].largest * width if quantised else 0  # a quantised weight is written out to be used
     return Footprint(
         layers=layers,
+        matrices=matrices,
         weights=round(matrices * matrix_bytes + others * width),
         adapter=round(adapter * (4 + 4 + moment_bytes)),
         base_plain=single("peak", plain) + written_out,
@@ -149,6 +152,8 @@ def _simulated(
                 if buffer is not None:
                     module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
         trained = [p for p in model.parameters() if p.requires_grad]
+        for p in trained:
+            p.grad = torch.zeros_like(p)  # as after an earlier pass of the same update; counted with the adapter
         with live:
             walk(model.train(), recomputed)
     return _Walk(
@@ -156,7 +161,7 @@ def _simulated(
         matrices=sum(linear),
         adapter=sum(p.numel() for p in trained),
         largest=max(linear),
-        peak=live.peak - sum(4 * p.numel() for p in trained),  # their gradients are counted with the adapter
+        peak=live.peak,
     )
 
 
