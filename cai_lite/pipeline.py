@@ -193,6 +193,7 @@ def make_pairs(
                 mode=recipe.judge.mode,
                 principles=recipe.judge.principles,
                 votes=recipe.judge.votes,
+                until=recipe.judge.until,
                 log_probs=recipe.judge.log_probs,
                 run=run,
                 progress=tick,

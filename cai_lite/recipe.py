@@ -158,17 +158,22 @@ class ReviseSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSection:
-    """Who compares, and how. `by`: a model of its own, else the teacher. `principles`: drawn for each comparison."""
+    """Who compares, and how. `by`: a model of its own, else the teacher. `principles`: drawn for each comparison.
+
+    `votes`: at most so many of each order; `until`: fewer, once the better side is known with this probability.
+    """
 
     mode: Literal["pairwise", "pointwise"] = "pairwise"
     principles: int = 2
     votes: int = 1
+    until: float | None = None
     log_probs: Literal["auto", "never"] = "auto"
     by: ModelSection | None = None
 
     def __post_init__(self) -> None:
         _check(self.principles >= 1, "principles", "at least 1", self.principles)
         _check(self.votes >= 1, "votes", "at least 1", self.votes)
+        _check(self.until is None or 0.5 < self.until < 1, "until", "above 0.5 and below 1", self.until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ def judge(
     mode: Literal["pairwise", "pointwise"] = "pairwise",
     principles: int = 2,
     votes: int = 1,
+    until: float | None = None,
     log_probs: Literal["auto", "never"] = "auto",
     run: Run | None = None,
     progress: Tick | None = None,
@@ -43,7 +44,8 @@ def judge(
 ) -> list[Verdict]:
     """One verdict per comparison of the pairing rule and per principle drawn for the prompt.
 
-    `votes`: how often each order is asked where the answer is drawn (temperature 1); 1 asks greedily.
+    `votes`: how often each order is asked where the answer is drawn (temperature 1); 1 asks greedily. `until`: of a
+    comparison, ask no more votes once the leading side is the better one with this probability (see `decided`).
     Unreadable, refused and failed answers are verdicts of that name with no `p_first`: no pair is ever made of them.
     """
     run = run or Run()
@@ -52,8 +54,11 @@ def judge(
         for comparison in compare(rule, candidates)
         for principle in draw(constitution, comparison.first.prompt, principles)
     ]
-    judged = _pointwise if mode == "pointwise" else _pairwise
-    verdicts = judged(model, asked, rule, votes, log_probs == "auto", run, stage, progress)
+    verdicts = (
+        _pointwise(model, asked, rule, votes, log_probs == "auto", run, stage, progress)
+        if mode == "pointwise"
+        else _pairwise(model, asked, rule, votes, until, log_probs == "auto", run, stage, progress)
+    )
     counts = Counter[str](row.choice for row in verdicts)
     run.count(
         f"{stage} {rule}",
@@ -172,45 +177,76 @@ def _pointwise(
     return verdicts
 
 
+def decided(first: int, second: int, until: float) -> bool:
+    """Whether so many votes for each side settle who is better, with probability `until`.
+
+    The share of votes for a side is unknown and any share as likely as another; so P(share > 1/2) is a sum of binomial
+    terms (Beta(first + 1, second + 1) above one half).
+    """
+    n, most = first + second + 1, max(first, second)
+    return sum(math.comb(n, k) for k in range(most + 1)) / 2**n >= until
+
+
 def _pairwise(
-    model: ChatModel, asked: Asked, rule: str, votes: int, log_probs: bool, run: Run, stage: str, progress: Tick | None
+    model: ChatModel,
+    asked: Asked,
+    rule: str,
+    votes: int,
+    until: float | None,
+    log_probs: bool,
+    run: Run,
+    stage: str,
+    progress: Tick | None,
 ) -> list[Verdict]:
     wording = wording_of(model.wording)
     options = (wording.first, wording.second)
-    requests = []
+    texts = []
     for comparison, principle in asked:
         prompt = conversation(comparison.first.prompt.messages)
-        for one, other in (
-            (comparison.first.text, comparison.second.text),
-            (comparison.second.text, comparison.first.text),
-        ):
-            text = fill(
-                wording.pairwise,
-                prompt=prompt,
-                first=one,
-                second=other,
-                principle=principle.text,
-                mark=mark_of(prompt, one, other),
-            )
-            requests += [
-                Request(
-                    messages=told(model, text),
-                    sampling=_sampling(model, votes, log_probs),
-                    index=index,
-                    options=options if log_probs else (),
+        one, other = comparison.first.text, comparison.second.text
+        texts.append(
+            [
+                fill(
+                    wording.pairwise,
+                    prompt=prompt,
+                    first=a,
+                    second=b,
+                    principle=principle.text,
+                    mark=mark_of(prompt, a, b),
                 )
-                for index in range(votes)
+                for a, b in ((one, other), (other, one))
             ]
-    replies = ask(model, requests, run=run, stage=stage, progress=progress)
+        )
+    replies: list[tuple[list[Reply], list[Reply]]] = [([], []) for _ in asked]
+    keys: list[list[str]] = [[] for _ in asked]
+    # All votes at once, or one of each order at a time while there is doubt.
+    for indices in [[i] for i in range(votes)] if until is not None else [list(range(votes))]:
+        doubtful = [
+            place for place in range(len(asked)) if until is None or not _settled(*replies[place], options, until)
+        ]
+        requests = [
+            Request(
+                messages=told(model, text),
+                sampling=_sampling(model, votes, log_probs),
+                index=index,
+                options=options if log_probs else (),
+            )
+            for place in doubtful
+            for text in texts[place]
+            for index in indices
+        ]
+        arrived = iter(ask(model, requests, run=run, stage=stage, progress=progress))
+        made = iter(requests)
+        for place in doubtful:
+            for order in replies[place]:
+                order.extend(next(arrived) for _ in indices)
+            keys[place].extend(next(made).key(model.digest) for _ in range(2 * len(indices)))
     verdicts = []
-    for place, (comparison, principle) in enumerate(asked):
-        start = place * 2 * votes
-        as_asked, swapped = replies[start : start + votes], replies[start + votes : start + 2 * votes]
+    for (comparison, principle), (as_asked, swapped), of_calls in zip(asked, replies, keys, strict=True):
         choice, p_first, flipped = _both_orders(as_asked, swapped, options, wording.tie)
-        keys = [request.key(model.digest) for request in requests[start : start + 2 * votes]]
         verdicts.append(
             Verdict(
-                key=digest("verdict", PARSER, rule, comparison.first.key, comparison.second.key, keys),
+                key=digest("verdict", PARSER, rule, comparison.first.key, comparison.second.key, of_calls),
                 first=comparison.first,
                 second=comparison.second,
                 principle=principle.id,
@@ -225,6 +261,13 @@ def _pairwise(
             )
         )
     return verdicts
+
+
+def _settled(as_asked: Sequence[Reply], swapped: Sequence[Reply], options: tuple[str, ...], until: float) -> bool:
+    one = [share for reply in as_asked if isinstance(share := _share(reply, options, ""), float)]
+    two = [1 - share for reply in swapped if isinstance(share := _share(reply, options, ""), float)]
+    votes = one + two
+    return decided(sum(v > 0.5 for v in votes), sum(v < 0.5 for v in votes), until)
 
 
 def _both_orders(

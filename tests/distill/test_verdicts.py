@@ -1,12 +1,13 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
-from cai_lite.distill.verdicts import judge
+from cai_lite.distill.verdicts import decided, judge
 from cai_lite.ledger import Run
-from cai_lite.records import Reply
+from cai_lite.records import Candidate, Message, Prompt, Reply
 
 
 def both(candidate):
@@ -123,3 +124,50 @@ def test_editing_one_principle_asks_anew_only_about_it(candidate, constitution):
     judge(model, both(candidate), edited, **settings)
     assert len(model.asked) == 2  # both candidates, under the edited principle alone
     assert all("Be brief." in request.messages[-1].content for request in model.asked)
+
+
+class NoisyJudge:
+    """Says the true answer with a probability of its own for each comparison; draws from the request's key."""
+
+    name, digest, wording = "noisy", "noisy", "full"
+
+    def __init__(self):
+        self.asked = 0
+
+    def answer(self, requests):
+        for position, request in enumerate(requests):
+            self.asked += 1
+            text = request.messages[-1].content
+            drawn = int(request.key("noise")[:8], 16) / 16**8
+            clear = 0.65 + 0.3 * (int(re.search(r"better (\d+)", text)[1]) % 10) / 9
+            right = text.index("better") < text.index("worse")
+            yield {position: Reply(text="A" if right == (drawn < clear) else "B")}
+
+
+def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often(constitution):
+    candidates = []
+    for i in range(200):
+        prompt = Prompt(key=f"q{i}", messages=(Message("user", f"question {i}"),), family=f"f{i}")
+        draft = Candidate(key=f"d{i}", prompt=prompt, text=f"worse {i}", author="s", parents=(prompt.key,))
+        better = Candidate(key=f"b{i}", prompt=prompt, text=f"better {i}", author="t", round=1, parents=(draft.key,))
+        candidates += [draft, better]
+    right, calls = {}, {}
+    for until in (None, 0.98):
+        model = NoisyJudge()
+        verdicts = judge(model, candidates, constitution, principles=1, votes=11, until=until, log_probs="never")
+        right[until] = sum(v.choice == "first" for v in verdicts) / len(verdicts)
+        calls[until] = model.asked
+    assert calls[None] == 200 * 2 * 11
+    assert calls[0.98] <= 0.6 * calls[None]
+    assert right[0.98] >= right[None] - 0.02
+    assert right[None] > 0.9
+
+
+def test_when_votes_are_decided_is_what_the_beta_distribution_says():
+    from scipy.stats import beta
+
+    for first in range(9):
+        for second in range(9):
+            p = beta.sf(0.5, max(first, second) + 1, min(first, second) + 1)
+            assert decided(first, second, p - 1e-9)
+            assert not decided(first, second, p + 1e-9)
