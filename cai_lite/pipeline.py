@@ -15,6 +15,7 @@ from cai_lite.chat.asking import Tick
 from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
+from cai_lite.distill.guards import guarded
 from cai_lite.distill.pairs import pair
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
@@ -58,7 +59,7 @@ def run_recipe(
                 screen.warn(warning)
             pairs: list[PreferencePair] = []
             if adapter is None:
-                pairs = make_pairs(recipe, roles, prompts.train, run, screen)
+                pairs = make_pairs(recipe, roles, prompts.train, run, screen, held_out=prompts.held_out)
                 write_aside(out / "pairs.jsonl", pairs_text(pairs))
                 roles.close()
                 if until == "pair":
@@ -132,9 +133,19 @@ def held_out_pairs(
 
 
 def make_pairs(
-    recipe: Recipe, roles: Roles, prompts: Sequence[Prompt], run: Run, screen: Screen, *, label: str = ""
+    recipe: Recipe,
+    roles: Roles,
+    prompts: Sequence[Prompt],
+    run: Run,
+    screen: Screen,
+    *,
+    held_out: Sequence[Prompt] = (),
+    label: str = "",
 ) -> list[PreferencePair]:
-    """Draft, critique, revise, judge, pair. `label` tells the held-out pairs from those for training."""
+    """Draft, critique, revise, judge, pair, and drop what would teach something else: `held_out` prompts, copies.
+
+    `label` tells the held-out pairs from those for training.
+    """
 
     def stage(name: str) -> AbstractContextManager[Tick]:
         return screen.stage(label + name)
@@ -199,7 +210,7 @@ def make_pairs(
                 progress=tick,
                 stage=f"{label}judge",
             )
-    return pair(
+    pairs = pair(
         verdicts,
         min_margin=recipe.pair.min_margin,
         soft_labels=recipe.pair.soft_labels,
@@ -208,6 +219,16 @@ def make_pairs(
         run=run,
         stage=f"{label}pair",
     )
+    kept, dropped = guarded(
+        pairs,
+        near=recipe.pair.near,
+        held_out=[prompt.messages for prompt in held_out],
+        max_length_ratio=recipe.pair.max_length_ratio,
+    )
+    if dropped:
+        run.count(f"{label}guards", {"kept": len(kept), **dropped})
+        screen.say(f"{label}pairs dropped: " + ", ".join(f"{n} {why}" for why, n in dropped.items()))
+    return kept
 
 
 def train_pairs(

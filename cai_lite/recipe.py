@@ -181,6 +181,8 @@ class PairSection:
     """Which comparisons become pairs.
 
     `min_margin`: the least |p - 0.5|, 0 to 0.5. `clamp`: the highest label. `per_prompt`: so many of a prompt and rule.
+    `near`: drop pairs that resemble an earlier one, or a held-out prompt, by so much; `max_length_ratio`: and those of
+    which one side is so many times as long.
     """
 
     rules: tuple[str, ...] = ("revision_over_draft",)
@@ -188,8 +190,17 @@ class PairSection:
     soft_labels: bool = True
     clamp: float = 1.0
     per_prompt: int | None = None
+    near: float | None = None
+    max_length_ratio: float | None = None
 
     def __post_init__(self) -> None:
+        _check(self.near is None or 0 < self.near <= 1, "near", "above 0 and at most 1", self.near)
+        _check(
+            self.max_length_ratio is None or self.max_length_ratio >= 1,
+            "max_length_ratio",
+            "at least 1",
+            self.max_length_ratio,
+        )
         for rule in self.rules:
             if rule not in PAIRINGS:
                 raise ValueError(f"'rules': unknown pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")

@@ -184,7 +184,7 @@ def decided(first: int, second: int, until: float) -> bool:
     terms (Beta(first + 1, second + 1) above one half).
     """
     n, most = first + second + 1, max(first, second)
-    return sum(math.comb(n, k) for k in range(most + 1)) / 2**n >= until
+    return bool(sum(math.comb(n, k) for k in range(most + 1)) >= until * 2**n)
 
 
 def _pairwise(

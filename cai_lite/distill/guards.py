@@ -1,0 +1,107 @@
+"""Pairs that would teach something else than the principle: near copies of each other, held-out prompts, lengths.
+
+Texts are compared by their word triples: two are near when most of what either says is said by both (Broder 1997,
+resemblance). MinHash finds the candidates, so that the cost grows with the number of pairs and not with its square.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from cai_lite.records import Messages, PreferencePair
+
+_WORDS = re.compile(r"\w+")
+_BANDS, _ROWS = 8, 4  # 32 hashes: a resemblance of 0.8 is met in some band with a probability of 0.98
+Shingles = frozenset[int]
+
+
+def guarded(
+    pairs: Sequence[PreferencePair],
+    *,
+    near: float | None = None,
+    held_out: Iterable[Messages] = (),
+    max_length_ratio: float | None = None,
+) -> tuple[list[PreferencePair], Counter[str]]:
+    """The pairs that pass, in order, and how many were dropped for which reason.
+
+    `near`: drop a pair whose prompt, chosen and rejected together resemble those of an earlier one by so much, 0 to 1.
+    `held_out`: drop a pair whose prompt resembles one of these by `near`, or is it. `max_length_ratio`: drop a pair of
+    which one side has so many times the words of the other.
+    """
+    dropped = Counter[str]()
+    kept: list[PreferencePair] = []
+    seen, tested = _Index(near), _Index(near)
+    for messages in held_out:
+        tested.add(_text(messages))
+    for pair in pairs:
+        prompt, chosen, rejected = (_text(side) for side in (pair.prompt, pair.chosen, pair.rejected))
+        if max_length_ratio is not None and _ratio(chosen, rejected) > max_length_ratio:
+            dropped["lengths too unequal"] += 1
+        elif tested.holds(prompt):
+            dropped["prompt is held out"] += 1
+        elif seen.holds(whole := f"{prompt}\n{chosen}\n{rejected}"):
+            dropped["near an earlier pair"] += 1
+        else:
+            kept.append(pair)
+            seen.add(whole)
+    return kept, dropped
+
+
+def resemblance(one: str, other: str) -> float:
+    """Share of the word triples of both texts together that stand in both, 0 to 1."""
+    a, b = _shingles(one), _shingles(other)
+    return len(a & b) / len(a | b) if a | b else 1.0
+
+
+class _Index:
+    """Texts, found again by equal or by near ones. `near` None: by equal ones alone."""
+
+    def __init__(self, near: float | None) -> None:
+        self._near = near
+        self._texts: set[str] = set()
+        self._bands: dict[tuple[int, tuple[int, ...]], list[Shingles]] = {}
+
+    def add(self, text: str) -> None:
+        self._texts.add(text)
+        if self._near is not None and (shingles := _shingles(text)):
+            for band in _bands(shingles):
+                self._bands.setdefault(band, []).append(shingles)
+
+    def holds(self, text: str) -> bool:
+        if text in self._texts:
+            return True
+        if self._near is None or not (shingles := _shingles(text)):
+            return False
+        return any(
+            len(shingles & other) >= self._near * len(shingles | other)
+            for band in _bands(shingles)
+            for other in self._bands.get(band, ())
+        )
+
+
+def _shingles(text: str) -> Shingles:
+    words = _WORDS.findall(text.lower())
+    triples = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))] if words else []
+    return frozenset(int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "big") for t in triples)
+
+
+def _bands(shingles: Shingles) -> list[tuple[int, tuple[int, ...]]]:
+    """MinHash signature in bands; each hash is the same 64-bit number multiplied by an odd constant of its own."""
+    least = [min((s * _odd(i)) & 0xFFFFFFFFFFFFFFFF for s in shingles) for i in range(_BANDS * _ROWS)]
+    return [(band, tuple(least[band * _ROWS : (band + 1) * _ROWS])) for band in range(_BANDS)]
+
+
+def _odd(i: int) -> int:
+    return int.from_bytes(hashlib.blake2b(str(i).encode(), digest_size=8).digest(), "big") | 1
+
+
+def _text(messages: Messages) -> str:
+    return "\n".join(message.content for message in messages).strip()
+
+
+def _ratio(one: str, other: str) -> float:
+    a, b = (max(1, len(_WORDS.findall(text))) for text in (one, other))
+    return max(a, b) / min(a, b)
