@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cai_lite.chat.weights import keep_packed
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.training.tokens import TokenPair
 
@@ -187,4 +188,5 @@ def _quantised(model: Any, case: Case) -> Any:
     with torch.device(case.device):
         model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
     model.is_loaded_in_4bit = True
+    keep_packed(model)
     return model

@@ -113,11 +113,7 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
-    for module in weights.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            # bitsandbytes 0.50 repacks NF4 weights on such CPUs in the first eval pass. It fails for some widths,
-            # and no gradient flows through what it repacked, so that training would go on with wrong gradients.
-            module.support_avx512bf16_for_cpu = False
+    keep_packed(weights)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if adapter is not None:
@@ -134,6 +130,16 @@ def quiet_peft() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield
+
+
+def keep_packed(model: Any) -> None:
+    """Keep bitsandbytes 0.50 from repacking NF4 weights in the first eval pass on CPUs with AVX512-BF16.
+
+    It fails for some widths, and no gradient flows through what it repacked: training would go on with wrong gradients.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _nf4(compute_dtype: Any) -> Any:
