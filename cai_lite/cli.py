@@ -124,6 +124,37 @@ def pairs(
 
 @app.command()
 @guarded
+def preflight(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    out: Out = None,
+    prompts: Annotated[int, typer.Option(min=1, help="So many training prompts are tried")] = 24,
+    settings: Settings = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try the judge on every principle before a run is paid for; exit 1 if one of them is not ready.
+
+    Example: cai-lite preflight medical --profile embedded --out runs/preflight
+    """
+    from cai_lite.preflight import preflight as look
+    from cai_lite.preflight import show_preflight
+    from cai_lite.recipe import load_recipe
+
+    _quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    place = out or Path("runs") / f"preflight-{Path(recipe).stem}"
+    found = look(read, place, prompts=prompts, quiet=quiet or json_)
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_preflight(found)
+    if not found["ready"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student")],
     pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen and rejected, and maybe prompt")],

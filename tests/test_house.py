@@ -41,6 +41,7 @@ FLOORS: list[set[str]] = [
     {"roles", "rundir", "talk", "library"},
     {"measure"},
     {"pipeline"},
+    {"preflight"},
     {"scale"},
     {"bench"},
     {"cli"},

@@ -1,0 +1,252 @@
+"""Before a run is paid for: can this judge apply these principles, and what will the whole cost?
+
+A few prompts are drafted and judged under every principle, once as it stands and once in other words. What a judge
+cannot repeat when the order or the wording changes will not become better with more pairs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cai_lite.constitution import Constitution, Principle
+from cai_lite.distill.drafts import draft
+from cai_lite.distill.verdicts import judge
+from cai_lite.errors import InputError
+from cai_lite.ledger import Run
+from cai_lite.pipeline import prompts_of, sampling_of
+from cai_lite.recipe import Recipe
+from cai_lite.records import Prompt, Verdict
+from cai_lite.roles import open_roles
+from cai_lite.screen import Screen
+from cai_lite.stats import wilson
+
+OTHER_WORDS = "Judge by this rule alone, whatever else the replies do: {text}"
+CONSISTENT, AGREEING = 0.65, 0.75  # least share of verdicts that stand in the other order, and in other words
+OPPOSED = 0.5  # two principles pull apart where they prefer opposite replies surely more often than this
+ENOUGH = 8  # comparisons, below which nothing is said of a principle
+
+
+def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = False) -> dict[str, Any]:
+    """What each principle is worth to this judge, which pull apart, and a forecast of the whole run.
+
+    Asks for two drafts of each of `prompts` training prompts and judges them; the run in `out` keeps every answer.
+
+    Raises:
+        InputError: no prompts. ChatError, Stopped: as in a run; the same call goes on.
+    """
+    roles, known = open_roles(recipe), prompts_of(recipe)
+    if not known.train or prompts < 1:
+        raise InputError("preflight needs training prompts: at least 1")
+    most = min(prompts, len(known.train))
+    some = [known.train[i * len(known.train) // most] for i in range(most)]
+    constitution = roles.constitution
+    reworded = dataclasses.replace(
+        constitution,
+        principles=tuple(dataclasses.replace(p, text=OTHER_WORDS.format(text=p.text)) for p in constitution.principles),
+    )
+    with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        author = roles.teacher if recipe.draft.from_ == "teacher" else roles.student
+        with screen.stage("draft") as tick:
+            drafts = draft(author, some, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
+
+        def judged(rules: Constitution, stage: str) -> list[Verdict]:
+            with screen.stage(stage) as tick:
+                return judge(
+                    roles.judge,
+                    drafts,
+                    rules,
+                    rule="best_over_worst",
+                    mode=recipe.judge.mode,
+                    principles=len(rules.principles),
+                    votes=recipe.judge.votes,
+                    until=recipe.judge.until,
+                    log_probs=recipe.judge.log_probs,
+                    run=run,
+                    progress=tick,
+                    stage=stage,
+                )
+
+        plain, other = judged(constitution, "judge"), judged(reworded, "judge in other words")
+        conflicts = _conflicts(constitution, plain)
+        opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
+        rows = [_principle(p, some, plain, other, p.id in opposed, recipe) for p in constitution.principles]
+        forecast = _forecast(recipe, len(known.train), run.calls(), plain)
+    roles.close()
+    return {
+        "format": 1,
+        "judge": roles.judge.name,
+        "mode": recipe.judge.mode,
+        "prompts": most,
+        "principles": rows,
+        "conflicts": conflicts,
+        "forecast": forecast,
+        "ready": all(row["verdict"] == "ready" for row in rows),
+    }
+
+
+def show_preflight(found: dict[str, Any], console: Console | None = None) -> None:
+    """A row for each principle, the conflicts and the forecast under it."""
+    console = console or Console()
+    table = Table(
+        title=f"{found['judge']}, {found['mode']}, {found['prompts']} prompts",
+        caption="share of verdicts that stay the same in both orders and in other words; n/a: prompts it says nothing of",
+    )
+    table.add_column("principle", no_wrap=True)
+    for column in ("judged", "unread", "both orders", "other words", "n/a"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    for row in found["principles"]:
+        order, words = row["order_consistency"], row["same_in_other_words"]
+        table.add_row(
+            row["id"],
+            str(row["judged"]),
+            f"{row['unreadable']:.0%}",
+            _shown(order),
+            _shown(words),
+            f"{row['does_not_apply']:.0%}",
+            row["verdict"],
+            style="" if row["verdict"] == "ready" else "yellow",
+        )
+    console.print(table)
+    for row in found["principles"]:
+        if row["why"]:
+            console.print(f"{row['id']}: {row['why']}", highlight=False)
+    for row in found["conflicts"]:
+        if row["pull_apart"]:
+            how = "decided in the constitution" if row["decided"] else "no conflict rule decides it"
+            console.print(
+                f"{' and '.join(row['between'])} prefer opposite sides in {row['opposed']:.0%} of {row['n']}: {how}",
+                highlight=False,
+            )
+    f = found["forecast"]
+    console.print(
+        f"the whole run: about {f['calls']:,} calls, {f['tokens']:,} tokens, {f['hours']:.1f} h"
+        + (f", cost {f['cost']:.2f}" if f["cost"] else "")
+        + f"; {f['discarded']:.0%} of the comparisons fall below pair.min_margin",
+        highlight=False,
+    )
+
+
+def _principle(
+    principle: Principle,
+    prompts: Sequence[Prompt],
+    plain: Sequence[Verdict],
+    other: Sequence[Verdict],
+    opposed: bool,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    mine = {_what(v): v for v in plain if v.principle == principle.id}
+    again = {_what(v): v for v in other if v.principle == principle.id}
+    read = {what: v for what, v in mine.items() if v.p_first is not None}
+    # A tie is no verdict that other words could turn.
+    both = [
+        what
+        for what, v in read.items()
+        if v.choice != "tie" and (b := again.get(what)) is not None and b.p_first is not None
+    ]
+    pairwise = recipe.judge.mode == "pairwise"
+    order = wilson(sum(not v.flipped for v in read.values()), len(read)).as_dict() if pairwise and read else None
+    same = sum(_first(mine[what]) == _first(again[what]) for what in both)
+    words = wilson(same, len(both)).as_dict() if both else None
+    applies = sum(principle.applies(prompt) for prompt in prompts)
+    verdict, why = "ready", ""
+    if len(read) < ENOUGH:
+        verdict, why = "unknown", f"only {len(read)} comparisons could be judged; ask with more prompts"
+    elif order is not None and order["value"] < CONSISTENT:
+        verdict, why = "vague", "the verdict turns with the order of the replies"
+    elif words is not None and words["value"] < AGREEING:
+        verdict, why = "vague", "the verdict turns with the wording of the principle"
+    elif opposed:
+        verdict, why = "conflicting", "another principle often prefers the other reply, and no conflict rule decides"
+    return {
+        "id": principle.id,
+        "judged": len(mine),
+        "unreadable": 1 - len(read) / len(mine) if mine else 0.0,
+        "order_consistency": order,
+        "same_in_other_words": words,
+        "does_not_apply": 1 - applies / len(prompts),
+        "verdict": verdict,
+        "why": why,
+    }
+
+
+def _conflicts(constitution: Constitution, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Of each two principles: how often they prefer opposite replies, where both prefer one."""
+    sides: dict[str, dict[tuple[str, str], str]] = {}
+    for v in verdicts:
+        if v.choice in ("first", "second"):
+            sides.setdefault(v.principle, {})[_what(v)] = v.choice
+    decided = {frozenset(conflict.between) for conflict in constitution.conflicts}
+    rows = []
+    for one, other in combinations([p.id for p in constitution.principles], 2):
+        a, b = sides.get(one, {}), sides.get(other, {})
+        shared = a.keys() & b.keys()
+        if shared:
+            opposed = wilson(sum(a[what] != b[what] for what in shared), len(shared))
+            rows.append(
+                {
+                    "between": [one, other],
+                    "n": len(shared),
+                    "opposed": opposed.value,
+                    "pull_apart": len(shared) >= ENOUGH and opposed.low > OPPOSED,
+                    "decided": frozenset((one, other)) in decided,
+                }
+            )
+    return rows
+
+
+def _forecast(
+    recipe: Recipe, prompts: int, calls: Sequence[dict[str, Any]], plain: Sequence[Verdict]
+) -> dict[str, Any]:
+    """Calls counted from the recipe; tokens, cost and seconds of a call as measured here, of critiques as of drafts."""
+    drafts = prompts * recipe.draft.n
+    principles, votes = recipe.judge.principles, recipe.judge.votes
+    wanted = {"draft": drafts, "judge": 0}
+    for rule in recipe.pair.rules:
+        revised = drafts * recipe.revise.rounds
+        if rule == "revision_over_draft":
+            wanted["draft"] += drafts * recipe.critique.principles_per_draft + revised
+        elif rule == "teacher_over_student":
+            wanted["draft"] += prompts
+        compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
+            rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
+        )
+        pointwise = drafts + (revised if rule == "revision_over_draft" else 0)
+        wanted["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
+    total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
+    for stage, n in wanted.items():
+        measured = next((row for row in calls if row["stage"] == stage), None)
+        if measured:
+            share = n / measured["calls"]
+            total["tokens"] += share * (measured["tokens_in"] + measured["tokens_out"])
+            total["cost"] += share * (measured["cost"] or 0.0)
+            total["seconds"] += share * measured["seconds"]
+    at_once = recipe.teacher.concurrency if recipe.teacher.url else 1
+    read = [v for v in plain if v.p_first is not None]
+    small = sum(abs((v.p_first or 0.5) - 0.5) < recipe.pair.min_margin for v in read)
+    return {
+        "calls": sum(wanted.values()),
+        "tokens": round(total["tokens"]),
+        "cost": total["cost"],
+        "hours": total["seconds"] / at_once / 3600,
+        "discarded": small / len(read) if read else 1.0,
+    }
+
+
+def _shown(figure: dict[str, Any] | None) -> str:
+    return "" if figure is None else f"{figure['value']:.2f} (≥ {figure['low']:.2f})"
+
+
+def _what(verdict: Verdict) -> tuple[str, str]:
+    return verdict.first.key, verdict.second.key
+
+
+def _first(verdict: Verdict) -> bool:
+    return (verdict.p_first or 0.0) > 0.5
