@@ -96,7 +96,7 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
     console = console or Console()
     table = Table(
         title=f"{found['judge']}, {found['mode']}, {found['prompts']} prompts",
-        caption="share of verdicts that stay the same in both orders and in other words; n/a: prompts it says nothing of",
+        caption="share of verdicts that stand in both orders and in other words; n/a: prompts it does not apply to",
     )
     table.add_column("principle", no_wrap=True)
     for column in ("judged", "unread", "both orders", "other words", "n/a"):
@@ -241,7 +241,7 @@ def _forecast(
 
 
 def _shown(figure: dict[str, Any] | None) -> str:
-    return "" if figure is None else f"{figure['value']:.2f} (≥ {figure['low']:.2f})"
+    return "" if figure is None else f"{figure['value']:.2f} ≥{figure['low']:.2f}"
 
 
 def _what(verdict: Verdict) -> tuple[str, str]:
