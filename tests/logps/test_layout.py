@@ -59,7 +59,15 @@ EXACT = {
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8)),
     "mistral, all layers in a window": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=5)),
     "gemma2, soft caps and windows": lambda: Gemma2ForCausalLM(
-        Gemma2Config(**SIZES, **WINDOW, head_dim=8, attn_logit_softcapping=3.0, final_logit_softcapping=4.0)
+        # transformers 5.17 takes sdpa by itself, which leaves the cap out; 5.23 takes eager
+        Gemma2Config(
+            **SIZES,
+            **WINDOW,
+            head_dim=8,
+            attn_logit_softcapping=3.0,
+            final_logit_softcapping=4.0,
+            attn_implementation="eager",
+        )
     ),
     "gemma3, windows": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **WINDOW, head_dim=8)),
     "phi": lambda: PhiForCausalLM(PhiConfig(**SIZES)),
