@@ -80,7 +80,7 @@ def _module(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingPackageError("the comparison with TRL needs it: pip install 'cai_lite[rl]'") from error
+        raise MissingPackageError("the comparison with TRL needs it: pip install 'cai-lite[rl]'") from error
 
 
 CONTENDERS: dict[str, Callable[..., Step]] = {
