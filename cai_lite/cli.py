@@ -36,6 +36,8 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
 ]
+RecipeName = Annotated[str, typer.Argument(help="A recipe file, or a packaged name")]
+Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
@@ -91,7 +93,7 @@ def run(
     ],
     out: Out = None,
     settings: Settings = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    profile: Profile = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")
     ] = False,
@@ -108,10 +110,10 @@ def run(
 @app.command()
 @guarded
 def pairs(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    recipe: RecipeName,
     out: Out = None,
     settings: Settings = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    profile: Profile = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -125,11 +127,11 @@ def pairs(
 @app.command()
 @guarded
 def preflight(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    recipe: RecipeName,
     out: Out = None,
     prompts: Annotated[int, typer.Option(min=1, help="So many training prompts are tried")] = 24,
     settings: Settings = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    profile: Profile = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -190,7 +192,7 @@ def evaluate(
     adapter: Annotated[Path, typer.Option(help="A peft adapter of the recipe's student")],
     out: Out = None,
     settings: Settings = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    profile: Profile = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -219,14 +221,14 @@ def report(run_directory: Annotated[Path, typer.Argument(help="A run directory")
 @app.command()
 @guarded
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or a packaged name")],
+    recipe: RecipeName,
     gpu_memory: Annotated[float, typer.Option(help="The GPU's memory, in GB")],
     pairs: Annotated[int, typer.Option(help="Pairs to train on")] = 1000,
     prompt_tokens: Annotated[int, typer.Option(help="Of a mean pair")] = 256,
     completion_tokens: Annotated[int, typer.Option(help="Of a mean answer")] = 256,
     tflops: Annotated[float, typer.Option(help="The GPU's dense 16-bit matrix speed, in TFLOP/s")] = 70.0,
     settings: Settings = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")] = None,
+    profile: Profile = None,
     json_: Json = False,
 ) -> None:
     """Predict a training's memory and time from the student's config, and say which setting makes it fit.

@@ -121,15 +121,31 @@ def sampling_of(recipe: Recipe, temperature: float | None = None) -> Sampling:
     )
 
 
+def judging_of(recipe: Recipe) -> dict[str, Any]:
+    """How a judge is asked, as keyword arguments of `judge`."""
+    settings = recipe.judge
+    return {
+        "mode": settings.mode,
+        "votes": settings.votes,
+        "until": settings.until,
+        "log_probs": settings.log_probs,
+    }
+
+
+def spread(prompts: Sequence[Prompt], most: int) -> list[Prompt]:
+    """At most so many of the prompts, evenly from first to last."""
+    most = min(most, len(prompts))
+    return [prompts[i * len(prompts) // most] for i in range(most)]
+
+
 def held_out_pairs(
     recipe: Recipe, roles: Roles, prompts: Sequence[Prompt], run: Run, screen: Screen
 ) -> list[PreferencePair]:
     """Pairs made of held-out prompts as those for training were, to see whether the student orders them rightly."""
     if "preference_accuracy" not in recipe.evaluate.metrics:
         return []
-    most = recipe.evaluate.pair_prompts or len(prompts)
-    spread = [prompts[i * len(prompts) // most] for i in range(min(most, len(prompts)))] if prompts else []
-    return make_pairs(recipe, roles, spread, run, screen, label="held-out ")
+    some = spread(prompts, recipe.evaluate.pair_prompts or len(prompts))
+    return make_pairs(recipe, roles, some, run, screen, label="held-out ")
 
 
 def make_pairs(
@@ -201,11 +217,8 @@ def make_pairs(
                 candidates,
                 constitution,
                 rule=rule,
-                mode=recipe.judge.mode,
                 principles=recipe.judge.principles,
-                votes=recipe.judge.votes,
-                until=recipe.judge.until,
-                log_probs=recipe.judge.log_probs,
+                **judging_of(recipe),
                 run=run,
                 progress=tick,
                 stage=f"{label}judge",

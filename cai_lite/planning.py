@@ -1,6 +1,6 @@
 """Before a run is paid for: does the training fit a GPU, with which settings, and how long does it take?
 
-From the student's config alone: its memory is walked through on fake tensors (`training.memory`), its time is counted
+From the student's config alone: its memory is walked through on fake tensors (`logps.memory`), its time is counted
 in operations and divided by an assumed speed. Both are predictions, and are called so.
 """
 

@@ -20,7 +20,7 @@ from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.ledger import Run
-from cai_lite.pipeline import prompts_of, sampling_of
+from cai_lite.pipeline import judging_of, prompts_of, sampling_of, spread
 from cai_lite.recipe import Recipe
 from cai_lite.records import Prompt, Verdict
 from cai_lite.roles import open_roles
@@ -44,8 +44,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     roles, known = open_roles(recipe), prompts_of(recipe)
     if not known.train or prompts < 1:
         raise InputError("preflight needs training prompts: at least 1")
-    most = min(prompts, len(known.train))
-    some = [known.train[i * len(known.train) // most] for i in range(most)]
+    some = spread(known.train, prompts)
     constitution = roles.constitution
     reworded = dataclasses.replace(
         constitution,
@@ -63,11 +62,8 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
                     drafts,
                     rules,
                     rule="best_over_worst",
-                    mode=recipe.judge.mode,
                     principles=len(rules.principles),
-                    votes=recipe.judge.votes,
-                    until=recipe.judge.until,
-                    log_probs=recipe.judge.log_probs,
+                    **judging_of(recipe),
                     run=run,
                     progress=tick,
                     stage=stage,
@@ -83,7 +79,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "format": 1,
         "judge": roles.judge.name,
         "mode": recipe.judge.mode,
-        "prompts": most,
+        "prompts": len(some),
         "principles": rows,
         "conflicts": conflicts,
         "forecast": forecast,

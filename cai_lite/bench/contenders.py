@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 
 from cai_lite.bench.case import Case
 from cai_lite.errors import MissingPackageError
-from cai_lite.logps.attention import segments
+from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes
@@ -38,8 +37,7 @@ def cai_lite(
     pairs = [pair for batch in batches for pair in batch]
     passes = Passes(layout, case.tokens_per_batch, 0)
     # As TRL does with an adapter that is ready-made, the reference is the model with the adapter as it begins.
-    attention = segments if layout == "shared" else nullcontext
-    with attention(model):
+    with attention_of(model, layout):
         reference = scored(model, pairs, Passes(layout, 8192, 0))
     config = TrainingConfig(loss=Loss("dpo", BETA), lora=Lora(rank=case.rank), batch_size=case.pairs)
     parameters = lora_parameters(model)
@@ -48,7 +46,7 @@ def cai_lite(
 
     def step(i: int) -> dict[str, float]:
         batch = list(range(i * case.pairs, (i + 1) * case.pairs))
-        with attention(model):
+        with attention_of(model, layout):
             line = preference_update(model, pairs, batch, reference, config, passes)
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()

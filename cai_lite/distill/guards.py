@@ -85,17 +85,20 @@ class _Index:
 def _shingles(text: str) -> Shingles:
     words = _WORDS.findall(text.lower())
     triples = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))] if words else []
-    return frozenset(int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "big") for t in triples)
+    return frozenset(map(_number, triples))
 
 
 def _bands(shingles: Shingles) -> list[tuple[int, tuple[int, ...]]]:
     """MinHash signature in bands; each hash is the same 64-bit number multiplied by an odd constant of its own."""
-    least = [min((s * _odd(i)) & 0xFFFFFFFFFFFFFFFF for s in shingles) for i in range(_BANDS * _ROWS)]
+    least = [min((s * odd) & 0xFFFFFFFFFFFFFFFF for s in shingles) for odd in _ODD]
     return [(band, tuple(least[band * _ROWS : (band + 1) * _ROWS])) for band in range(_BANDS)]
 
 
-def _odd(i: int) -> int:
-    return int.from_bytes(hashlib.blake2b(str(i).encode(), digest_size=8).digest(), "big") | 1
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+_ODD = [_number(str(i)) | 1 for i in range(_BANDS * _ROWS)]
 
 
 def _text(messages: Messages) -> str:

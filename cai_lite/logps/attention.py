@@ -10,14 +10,14 @@ Shapes: A heads, K key heads, T tokens of the row, D head width; Q queries and L
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cai_lite.logps.layout import Group, Segments
+from cai_lite.logps.layout import Group, Layout, Segments
 
 NAME = "cai_lite_segments"
 Masks = dict[tuple[int | None, ...], Tensor]
@@ -99,6 +99,11 @@ def segments(model: Any) -> Iterator[None]:
     finally:
         for config, name in before:
             config._attn_implementation = name
+
+
+def attention_of(model: Any, layout: Layout) -> AbstractContextManager[None]:
+    """What a pass in this layout stands within: `segments`, or nothing where the model's own attention does."""
+    return segments(model) if layout == "shared" else nullcontext()
 
 
 def check_segments(model: Any) -> None:

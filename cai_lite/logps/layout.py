@@ -41,12 +41,13 @@ class Packed:
     """Input of one pass. The state at `predicts_N`, counted over the flattened rows, predicts `targets_N`, a token of
     sequence `sequence_N`.
 
-    `mask_RT` belongs to the plain layout, where positions count from 0; the others to the shared one.
+    `mask_RT` belongs to the plain layout, where positions count from 0; `positions_RT` and `segments` to the shared
+    one. What a layout does not read is None.
     """
 
     ids_RT: Tensor
-    positions_RT: Tensor
-    mask_RT: Tensor
+    positions_RT: Tensor | None
+    mask_RT: Tensor | None
     segments: Segments | None
     predicts_N: Tensor
     targets_N: Tensor
@@ -83,12 +84,13 @@ def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: 
             for completion, places in completions.items():
                 rows.add(completion, places)
         width = len(rows.ids)
-    groups = [Group(prompt=prompt, completions=tuple(sizes)) for prompt, sizes in rows.groups]
+    shared = layout == "shared"
+    groups = tuple(Group(prompt=prompt, completions=tuple(sizes)) for prompt, sizes in rows.groups)
     return Packed(
         ids_RT=torch.tensor(rows.ids, device=device).view(-1, width),
-        positions_RT=torch.tensor(rows.positions, device=device).view(-1, width),
-        mask_RT=torch.tensor(rows.read, device=device).view(-1, width),
-        segments=Segments(tuple(groups)) if layout == "shared" else None,
+        positions_RT=torch.tensor(rows.positions, device=device).view(-1, width) if shared else None,
+        mask_RT=None if shared else torch.tensor(rows.read, device=device).view(-1, width),
+        segments=Segments(groups) if shared else None,
         predicts_N=torch.tensor(rows.predicts, device=device),
         targets_N=torch.tensor(rows.targets, device=device),
         sequence_N=torch.tensor(rows.sequence, device=device),

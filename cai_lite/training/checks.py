@@ -20,7 +20,6 @@ from cai_lite.training.config import TrainingConfig
 from cai_lite.training.tokens import TokenPair
 
 GAIN = 0.95  # the shared layout is taken where it reads at most this share of the plain layout's tokens
-SAMPLE = 2  # pairs on which the layouts are compared
 
 
 def check_head(model: Any, pair: TokenPair) -> None:

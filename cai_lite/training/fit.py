@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 
-from cai_lite.logps.attention import segments
+from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.logps.memory import Footprint, footprint
@@ -38,7 +37,7 @@ def footprint_of(
     def walk(model: Any, recomputed: int) -> None:
         fuse(model)
         set_checkpointing(model, recomputed)
-        with segments(model) if layout == "shared" else nullcontext():
+        with attention_of(model, layout):
             logps = Passes(layout, 1 << 40, 0).logps(model, pairs)
             (logps.chosen_B - logps.rejected_B).sum().backward()  # type: ignore[no-untyped-call]
 

@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 
 from cai_lite.chat.weights import Load, folder_digest, resolve, weights_digest
 from cai_lite.errors import InputError, TrainingError
-from cai_lite.logps.attention import segments
+from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import PreferencePair, digest
 from cai_lite.training import checkpoint
@@ -104,7 +104,7 @@ def train(
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
     fit(model, rows, passes, config, log)
-    with segments(model) if layout == "shared" else nullcontext():
+    with attention_of(model, layout):
         reference = reference_logps(model, rows, passes, base=base, cache=out / "reference")
         start, line = _updates(model, rows, reference, passes, config, out, progress, log)
     model.peft_config["default"].base_model_name_or_path = resolve(student)

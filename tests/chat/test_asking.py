@@ -54,30 +54,16 @@ def test_a_fault_comes_back_as_what_it_is():
     assert ask(model, [request("a")], run=Run(), stage="s")[0].outcome == "failed"
 
 
-class Paid:
-    """Answers everything, each for a price."""
-
-    name, digest, wording = "paid", "paid", "full"
-
-    def __init__(self):
-        self.asked = 0
-
-    def answer(self, requests):
-        for position, _ in enumerate(requests):
-            self.asked += 1
-            yield {position: Reply(text="ok", tokens_in=90, tokens_out=10, cost=0.125)}
-
-
 @pytest.mark.parametrize("budget", [Budget(max_cost=25.0), Budget(max_tokens=20_000)])
 def test_a_spent_budget_stops_and_a_raised_one_goes_on_without_asking_twice(tmp_path, budget, monkeypatch):
     monkeypatch.setattr("cai_lite.chat.asking.LOOK", 50)
     requests = [request(str(i)) for i in range(500)]
-    model = Paid()
+    model = ScriptedModel(lambda r: Reply(text="ok", tokens_in=90, tokens_out=10, cost=0.125))
     with Run(tmp_path, budget=budget) as run, pytest.raises(Stopped, match="the budget is spent: 2"):
         ask(model, requests, run=run, stage="s")
-    assert model.asked == 200  # 25 at 0.125, 20,000 tokens at 100
+    assert len(model.asked) == 200  # 25 at 0.125, 20,000 tokens at 100
     with Run(tmp_path, budget=budget) as run:
         assert len(ask(model, requests[:200], run=run, stage="s")) == 200  # what is paid for is there
     with Run(tmp_path) as run:
         assert len(ask(model, requests, run=run, stage="s")) == 500
-    assert model.asked == 500
+    assert len(model.asked) == 500

@@ -126,22 +126,13 @@ def test_editing_one_principle_asks_anew_only_about_it(candidate, constitution):
     assert all("Be brief." in request.messages[-1].content for request in model.asked)
 
 
-class NoisyJudge:
-    """Says the true answer with a probability of its own for each comparison; draws from the request's key."""
-
-    name, digest, wording = "noisy", "noisy", "full"
-
-    def __init__(self):
-        self.asked = 0
-
-    def answer(self, requests):
-        for position, request in enumerate(requests):
-            self.asked += 1
-            text = request.messages[-1].content
-            drawn = int(request.key("noise")[:8], 16) / 16**8
-            clear = 0.65 + 0.3 * (int(re.search(r"better (\d+)", text)[1]) % 10) / 9
-            right = text.index("better") < text.index("worse")
-            yield {position: Reply(text="A" if right == (drawn < clear) else "B")}
+def noisy(request):
+    """The true answer with a probability of its own for each comparison, drawn from the request's key."""
+    text = request.messages[-1].content
+    drawn = int(request.key("noise")[:8], 16) / 16**8
+    clear = 0.65 + 0.3 * (int(re.search(r"better (\d+)", text)[1]) % 10) / 9
+    right = text.index("better") < text.index("worse")
+    return "A" if right == (drawn < clear) else "B"
 
 
 def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often(constitution):
@@ -153,10 +144,10 @@ def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often
         candidates += [draft, better]
     right, calls = {}, {}
     for until in (None, 0.98):
-        model = NoisyJudge()
+        model = ScriptedModel(noisy)
         verdicts = judge(model, candidates, constitution, principles=1, votes=11, until=until, log_probs="never")
         right[until] = sum(v.choice == "first" for v in verdicts) / len(verdicts)
-        calls[until] = model.asked
+        calls[until] = len(model.asked)
     assert calls[None] == 200 * 2 * 11
     assert calls[0.98] <= 0.6 * calls[None]
     assert right[0.98] >= right[None] - 0.02

@@ -26,8 +26,6 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
-    Qwen3NextConfig,
-    Qwen3NextForCausalLM,
 )
 
 from cai_lite.chat.weights import quiet_peft
@@ -36,19 +34,8 @@ from cai_lite.logps.head import completion_logps
 from cai_lite.logps.layout import Group, pack, tokens_of
 from cai_lite.training.checks import shared_fault
 from cai_lite.training.tokens import TokenPair
+from tests.tiny import SIZES, hybrid
 
-SIZES = {
-    "vocab_size": 61,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.3,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
 WINDOW = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]}
 EXACT = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
@@ -74,19 +61,7 @@ EXACT = {
     "phi3": lambda: Phi3ForCausalLM(Phi3Config(**SIZES)),
 }
 REFUSED = {
-    "a recurrent hybrid": lambda: Qwen3NextForCausalLM(
-        Qwen3NextConfig(
-            **SIZES,
-            head_dim=8,
-            layer_types=["linear_attention", "full_attention"],
-            linear_num_value_heads=4,
-            linear_num_key_heads=2,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
-            num_experts=0,
-            mlp_only_layers=[0, 1],
-        )
-    ),
+    "a recurrent hybrid": hybrid,
     "attention sinks": lambda: GptOssForCausalLM(
         GptOssConfig(**SIZES, **WINDOW, head_dim=8, num_local_experts=2, num_experts_per_tok=1)
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3NextConfig, Qwen3NextForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from cai_lite.errors import ModelError, TrainingError
 from cai_lite.training import train
@@ -12,17 +12,7 @@ from cai_lite.training.alarms import warn_of_length
 from cai_lite.training.checks import check_rows, choose_layout
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.tokens import TokenPair
-
-SIZES = {
-    "vocab_size": 61,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.3,
-    "pad_token_id": 0,
-}
+from tests.tiny import SIZES, hybrid
 
 
 def rows_of(prompt, completion, n=8):
@@ -42,20 +32,9 @@ def llama():
     return LlamaForCausalLM(LlamaConfig(**SIZES)).requires_grad_(False)
 
 
-def hybrid():
+def recurrent():
     torch.manual_seed(0)
-    config = Qwen3NextConfig(
-        **SIZES,
-        head_dim=8,
-        layer_types=["linear_attention", "full_attention"],
-        linear_num_value_heads=4,
-        linear_num_key_heads=2,
-        linear_key_head_dim=8,
-        linear_value_head_dim=8,
-        num_experts=0,
-        mlp_only_layers=[0, 1],
-    )
-    return Qwen3NextForCausalLM(config).requires_grad_(False)
+    return hybrid().requires_grad_(False)
 
 
 def chosen(model, rows, layout):
@@ -78,11 +57,11 @@ def test_auto_leaves_short_prompts_plain():
 
 
 def test_auto_falls_back_aloud_on_a_model_that_cannot_share_and_shared_is_refused():
-    layout, (said,) = chosen(hybrid(), rows_of(20, 8), "auto")
+    layout, (said,) = chosen(recurrent(), rows_of(20, 8), "auto")
     assert layout == "plain"
     assert "though sharing prompts would leave 63% of the tokens: qwen3_next" in said
     with pytest.raises(ModelError, match=r"train.layout: shared is not exact on this model: qwen3_next"):
-        chosen(hybrid(), rows_of(20, 8), "shared")
+        chosen(recurrent(), rows_of(20, 8), "shared")
 
 
 def test_shared_and_plain_train_the_same_adapter(student, pairs, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from cai_lite.errors import TrainingError
-from cai_lite.logps.attention import segments
+from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.memory import Live
 from cai_lite.training import loop, train
@@ -60,7 +59,7 @@ def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, la
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
-    with segments(model) if layout == "shared" else nullcontext(), Live() as live:
+    with attention_of(model, layout), Live() as live:
         logps = Passes(layout, 1 << 30, 0).logps(model, PAIRS)
         (logps.chosen_B - logps.rejected_B).sum().backward()
     assert predicted == pytest.approx(live.peak, rel=0.1)
