@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cai_lite.ledger import Run
     from cai_lite.library import train
     from cai_lite.measure import evaluate
-    from cai_lite.pairfile import load_pairs
+    from cai_lite.pairfile import from_dataset, load_pairs, save_pairs, to_dataset
     from cai_lite.pipeline import run_recipe
     from cai_lite.planning import plan
     from cai_lite.prompts import Prompts, load_prompts
@@ -42,7 +42,7 @@ _WHERE = {
     "cai_lite.distill.revisions": ["revise"],
     "cai_lite.distill.verdicts": ["judge"],
     "cai_lite.ledger": ["Run"],
-    "cai_lite.pairfile": ["load_pairs"],
+    "cai_lite.pairfile": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
     "cai_lite.library": ["train"],
     "cai_lite.measure": ["evaluate"],
     "cai_lite.pipeline": ["run_recipe"],
@@ -67,6 +67,9 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "judge",
     "pair",
     "load_pairs",
+    "save_pairs",
+    "to_dataset",
+    "from_dataset",
     "train",
     "evaluate",
     "report",

@@ -306,6 +306,30 @@ def bench(
 
 @app.command()
 @guarded
+def doctor(
+    url: Annotated[str | None, typer.Option(help="Also try this OpenAI-compatible server")] = None,
+    model: Annotated[str | None, typer.Option(help="Its model's name")] = None,
+    api_key_env: Annotated[str, typer.Option(help="The environment variable with its key")] = "OPENAI_API_KEY",
+    json_: Json = False,
+) -> None:
+    """Say what this machine has and what a server can do; exit 1 if something does not work.
+
+    Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
+    """
+    from cai_lite.doctor import examine, show_examination
+
+    _quiet_libraries()
+    found = examine(url, model, api_key_env)
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_examination(found)
+    if found["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
 def chat(
     model: Annotated[
         str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cai_lite.errors import ConstitutionError, did_you_mean
-from cai_lite.records import Prompt, digest
+from cai_lite.records import Prompt, digest, drawn_key
 from cai_lite.yamlfile import FILE, LINE, Document, build, find_packaged, read_document
 
 
@@ -38,7 +38,8 @@ def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle,
     a reservoir", keys u^(1/w).
     """
     apply = [principle for principle in constitution.principles if principle.applies(prompt)]
-    return tuple(sorted(apply, key=lambda principle: (-_draw_key(prompt, principle), principle.id))[:n])
+    by_key = sorted(apply, key=lambda p: (-drawn_key(p.weight, "draw", prompt.key, p.id), p.id))
+    return tuple(by_key[:n])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,22 @@ class Constitution:
             f"'{self.name}' has no principle '{id}'{did_you_mean(id, (p.id for p in self.principles))}"
         )
 
+    def tradeoffs(self, prompt: Prompt, about: str = "") -> list[str]:
+        """What is decided for where two principles that apply to the prompt cannot both be kept, a sentence each.
+
+        `about`: only those conflicts that name this principle.
+        """
+        ids = {principle.id for principle in self.principles if principle.applies(prompt)}
+        texts = {principle.id: principle.text for principle in self.principles}
+        told = []
+        for conflict in self.conflicts:
+            if not ids.issuperset(conflict.between) or (about and about not in conflict.between):
+                continue
+            other = next(name for name in conflict.between if name != conflict.prefer)
+            when = f" ({conflict.when})" if conflict.when else ""
+            told.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{texts[other]}'")
+        return told
+
     @property
     def digest(self) -> str:
         """Of everything the file says, but not of where it stands."""
@@ -210,12 +227,6 @@ def _pattern_fault(pattern: str) -> str:
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
-
-
-def _draw_key(prompt: Prompt, principle: Principle) -> float:
-    """log(u) / w, which orders as u^(1/w) does without running out of digits."""
-    u = (int(digest("draw", prompt.key, principle.id)[:13], 16) + 0.5) / 16**13
-    return math.log(u) / principle.weight
 
 
 def _stripped(principle: Principle) -> Principle:

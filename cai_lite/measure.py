@@ -12,15 +12,15 @@ from typing import Any, Literal
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
 from cai_lite.constitution import Constitution
+from cai_lite.distill.pointwise import score
 from cai_lite.distill.verdicts import judge as compare_answers
-from cai_lite.distill.verdicts import score
 from cai_lite.embedded import oracle as grammar
 from cai_lite.errors import PromptError
 from cai_lite.evaluation import evaluation_json
 from cai_lite.evaluation.adherence import adherence, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.evaluation.agreement import reliability
 from cai_lite.evaluation.answers import answer
-from cai_lite.evaluation.confounds import confounds, warnings_of
+from cai_lite.evaluation.confounds import confounds, copies, warnings_of
 from cai_lite.evaluation.form import boilerplate, well_formed, words
 from cai_lite.evaluation.perplexity import TextLoss, perplexity, text_losses
 from cai_lite.evaluation.preference import preference_accuracy, reward_margin, reward_margins
@@ -87,6 +87,7 @@ def evaluate(
         found["reward_margin"] = reward_margin(margins, families, seed=seed)
     if "confounds" in metrics and pairs:
         found["confounds"] = confounds(pairs, seed=seed)
+        found["copies"] = copies(pairs, [prompt.messages for prompt in prompts], seed=seed)
         for warning in warnings_of(found["confounds"]):
             screen.warn(warning)
     after.close()

@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 RAW = ""  # the role of a message that is raw text: no chat template is put around it
 
 
-def load_pairs(path: str | Path) -> list[PreferencePair]:
+def load_pairs(path: str | Path, *, rule: str = "") -> list[PreferencePair]:
     """Read a preference file: JSONL with `chosen`, `rejected` and, unless they hold it themselves, `prompt`.
 
     Three forms are read. Conversational: all three are message lists. Plain: all three are strings, kept as messages
     of role "" (raw text). Implicit prompt: `chosen` and `rejected` alone; message lists are split before the last
     message, strings at their longest common beginning. Other known fields (`key`, `principle`, `p_chosen`, ...) are
-    kept.
+    kept. `rule`: of rows that name none.
 
     Raises:
         PairError: with file and line; equal sides, a missing field, a wrong type, a line that is no JSON.
@@ -37,9 +39,36 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
     except UnicodeDecodeError as error:
         raise PairError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     pairs = [_pair(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    pairs = [replace(pair, rule=pair.rule or rule) for pair in pairs]
     if not pairs:
         raise PairError(f"{path}: holds no pairs")
     return pairs
+
+
+def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
+    """As a `datasets.Dataset` in the conversational form that TRL reads; `evidence` is held as JSON text, since its
+    shape differs from row to row.
+
+    Raises:
+        PairError: pairs of raw text beside pairs of messages; a column has one type.
+    """
+    from datasets import Dataset  # type: ignore[import-untyped]
+
+    rows = [_row(pair) for pair in pairs]
+    if len({isinstance(row["chosen"], str) for row in rows}) > 1:
+        raise PairError("plain strings and message lists cannot stand in one data set; convert one kind first")
+    return Dataset.from_list([row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False)} for row in rows])
+
+
+def from_dataset(dataset: Iterable[Mapping[str, Any]], *, rule: str = "") -> list[PreferencePair]:
+    """Pairs of a `datasets.Dataset` in any of the forms that `load_pairs` reads. Raises PairError, with the row."""
+    pairs = [
+        _pair_of(Path("data set"), number, {name: value for name, value in row.items() if value is not None})
+        for number, row in enumerate(dataset, 1)
+    ]
+    if not pairs:
+        raise PairError("the data set holds no pairs")
+    return [replace(pair, rule=pair.rule or rule) for pair in pairs]
 
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
@@ -67,11 +96,17 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
         return PairError(f"{path}:{number}: {message}")
 
     try:
-        row = json.loads(line)
+        return _pair_of(path, number, json.loads(line))
     except json.JSONDecodeError as error:
         raise wrong(f"is no JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise wrong("is nested too deeply") from error
+
+
+def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
+    def wrong(message: str) -> PairError:
+        return PairError(f"{path}:{number}: {message}")
+
     if not isinstance(row, dict):
         raise wrong(f"should be an object with 'chosen' and 'rejected', got {type(row).__name__}")
     sides = {}
@@ -91,6 +126,9 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
     if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
         raise wrong(f"'p_chosen' should be a number from 0 to 1, got {p_chosen!r}")
     margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
+    if isinstance(evidence, str):  # as `to_dataset` holds it
+        with suppress(ValueError):
+            evidence = json.loads(evidence)
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
         raise wrong(f"'margin' should be a number, got {margin!r}")
     if not isinstance(evidence, Mapping):

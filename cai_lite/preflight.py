@@ -1,7 +1,8 @@
 """Before a run is paid for: can this judge apply these principles, and what will the whole cost?
 
-A few prompts are drafted and judged under every principle, once as it stands and once in other words. What a judge
-cannot repeat when the order or the wording changes will not become better with more pairs.
+A few prompts are drafted and judged under every principle: as it stands, in other words, and once more with the verdict
+drawn instead of the likeliest taken. What a judge cannot repeat when the order, the wording or the dice change will not
+become better with more pairs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,12 +22,13 @@ from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.ledger import Run
-from cai_lite.pipeline import judging_of, prompts_of, sampling_of, spread
+from cai_lite.pipeline import prompts_of
 from cai_lite.recipe import Recipe
 from cai_lite.records import Prompt, Verdict
 from cai_lite.roles import open_roles
 from cai_lite.screen import Screen
-from cai_lite.stats import wilson
+from cai_lite.stats import kappa_figure, wilson
+from cai_lite.teaching import judging_of, sampling_of, spread
 
 OTHER_WORDS = "Judge by this rule alone, whatever else the replies do: {text}"
 CONSISTENT, AGREEING = 0.65, 0.75  # least share of verdicts that stand in the other order, and in other words
@@ -51,11 +54,11 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         principles=tuple(dataclasses.replace(p, text=OTHER_WORDS.format(text=p.text)) for p in constitution.principles),
     )
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
-        author = roles.teacher if recipe.draft.from_ == "teacher" else roles.student
+        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
         with screen.stage("draft") as tick:
             drafts = draft(author, some, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
 
-        def judged(rules: Constitution, stage: str) -> list[Verdict]:
+        def judged(rules: Constitution, stage: str, **otherwise: Any) -> list[Verdict]:
             with screen.stage(stage) as tick:
                 return judge(
                     roles.judge,
@@ -63,16 +66,18 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
                     rules,
                     rule="best_over_worst",
                     principles=len(rules.principles),
-                    **judging_of(recipe),
+                    **{**judging_of(recipe), **otherwise},
                     run=run,
                     progress=tick,
                     stage=stage,
                 )
 
         plain, other = judged(constitution, "judge"), judged(reworded, "judge in other words")
+        # One verdict of each order, drawn at temperature 1 and read by its word: how sure the judge is of itself.
+        again = judged(constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never")
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
-        rows = [_principle(p, some, plain, other, p.id in opposed, recipe) for p in constitution.principles]
+        rows = [_principle(p, some, (plain, other, again), p.id in opposed, recipe) for p in constitution.principles]
         forecast = _forecast(recipe, len(known.train), run.calls(), plain)
     roles.close()
     return {
@@ -91,21 +96,25 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
     """A row for each principle, the conflicts and the forecast under it."""
     console = console or Console()
     table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        pad_edge=False,
+        collapse_padding=True,
         title=f"{found['judge']}, {found['mode']}, {found['prompts']} prompts",
-        caption="share of verdicts that stand in both orders and in other words; n/a: prompts it does not apply to",
+        caption="orders: verdicts that stand in both; reworded, again: agreement beyond chance (kappa); n/a: "
+        "prompts that it does not apply to",
     )
     table.add_column("principle", no_wrap=True)
-    for column in ("judged", "unread", "both orders", "other words", "n/a"):
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
+    for column in ("judged", "unread", "orders", "reworded", "again", "n/a"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in found["principles"]:
-        order, words = row["order_consistency"], row["same_in_other_words"]
+        order, words, again = row["order_consistency"], row["paraphrase_kappa"], row["repeat_kappa"]
         table.add_row(
             row["id"],
             str(row["judged"]),
             f"{row['unreadable']:.0%}",
-            _shown(order),
-            _shown(words),
+            *(f"{figure['value']:.2f}" if figure else "" for figure in (order, words, again)),
             f"{row['does_not_apply']:.0%}",
             row["verdict"],
             style="" if row["verdict"] == "ready" else "yellow",
@@ -133,24 +142,17 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
 def _principle(
     principle: Principle,
     prompts: Sequence[Prompt],
-    plain: Sequence[Verdict],
-    other: Sequence[Verdict],
+    asked: tuple[Sequence[Verdict], Sequence[Verdict], Sequence[Verdict]],
     opposed: bool,
     recipe: Recipe,
 ) -> dict[str, Any]:
-    mine = {_what(v): v for v in plain if v.principle == principle.id}
-    again = {_what(v): v for v in other if v.principle == principle.id}
+    """`asked`: the verdicts as the principle stands, in other words, and drawn once more."""
+    mine, other, again = ({_what(v): v for v in verdicts if v.principle == principle.id} for verdicts in asked)
     read = {what: v for what, v in mine.items() if v.p_first is not None}
-    # A tie is no verdict that other words could turn.
-    both = [
-        what
-        for what, v in read.items()
-        if v.choice != "tie" and (b := again.get(what)) is not None and b.p_first is not None
-    ]
+    reworded, repeated = _same(read, other), _same(read, again)
     pairwise = recipe.judge.mode == "pairwise"
     order = wilson(sum(not v.flipped for v in read.values()), len(read)).as_dict() if pairwise and read else None
-    same = sum(_first(mine[what]) == _first(again[what]) for what in both)
-    words = wilson(same, len(both)).as_dict() if both else None
+    words = wilson(sum(a == b for a, b, _ in reworded), len(reworded)).as_dict() if reworded else None
     applies = sum(principle.applies(prompt) for prompt in prompts)
     verdict, why = "ready", ""
     if len(read) < ENOUGH:
@@ -167,6 +169,8 @@ def _principle(
         "unreadable": 1 - len(read) / len(mine) if mine else 0.0,
         "order_consistency": order,
         "same_in_other_words": words,
+        "paraphrase_kappa": _kappa(reworded),
+        "repeat_kappa": _kappa(repeated),
         "does_not_apply": 1 - applies / len(prompts),
         "verdict": verdict,
         "why": why,
@@ -224,7 +228,7 @@ def _forecast(
             total["tokens"] += share * (measured["tokens_in"] + measured["tokens_out"])
             total["cost"] += share * (measured["cost"] or 0.0)
             total["seconds"] += share * measured["seconds"]
-    at_once = recipe.teacher.concurrency if recipe.teacher.url else 1
+    at_once = sum(section.concurrency if section.url else 1 for section in recipe.all_teachers)
     read = [v for v in plain if v.p_first is not None]
     small = sum(abs((v.p_first or 0.5) - 0.5) < recipe.pair.min_margin for v in read)
     return {
@@ -236,13 +240,21 @@ def _forecast(
     }
 
 
-def _shown(figure: dict[str, Any] | None) -> str:
-    return "" if figure is None else f"{figure['value']:.2f} ≥{figure['low']:.2f}"
-
-
 def _what(verdict: Verdict) -> tuple[str, str]:
     return verdict.first.key, verdict.second.key
 
 
-def _first(verdict: Verdict) -> bool:
-    return (verdict.p_first or 0.0) > 0.5
+def _same(read: dict[tuple[str, str], Verdict], others: dict[tuple[str, str], Verdict]) -> list[tuple[bool, bool, str]]:
+    """(the first was better, and the second time, family) of all that was decided both times; a tie decides nothing."""
+    return [
+        (v.choice == "first", w.choice == "first", v.first.prompt.family)
+        for what, v in read.items()
+        if (w := others.get(what)) is not None and {v.choice, w.choice} <= {"first", "second"}
+    ]
+
+
+def _kappa(rows: Sequence[tuple[bool, bool, str]]) -> dict[str, Any] | None:
+    if not rows:
+        return None
+    one, two, families = zip(*rows, strict=True)
+    return kappa_figure(one, two, families).as_dict()

@@ -9,6 +9,7 @@ named changes to the sections, laid over them on demand: `load_recipe("medical",
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ import yaml
 
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
+from cai_lite.distill.shares import Reason
 from cai_lite.errors import RecipeError, did_you_mean
 from cai_lite.ledger import Budget
 from cai_lite.training.config import TrainingConfig
@@ -99,6 +101,7 @@ class ModelSection:
 
     `load`: how a local model is held in memory. `api_key_env`: the environment variable that holds the server's key;
     the key itself never stands in a recipe. `concurrency`: most calls under way at once; `prices`: of the server.
+    `weight`: among several teachers, of the prompts it gets; among several judges, of its verdicts.
     """
 
     model: str
@@ -107,6 +110,7 @@ class ModelSection:
     api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = 64
     prices: Prices | None = None
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
@@ -114,6 +118,7 @@ class ModelSection:
         if self.url is not None and self.load is not None:
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
+        _check(0 < self.weight < math.inf, "weight", "above 0", self.weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +163,12 @@ class ReviseSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSection:
-    """Who compares, and how. `by`: a model of its own, else the teacher. `principles`: drawn for each comparison.
+    """Who compares, and how. `by`: a model of its own or several, else the teachers. `principles`: drawn for each
+    comparison.
 
     `votes`: at most so many of each order; `until`: fewer, once the better side is known with this probability.
+    `reason`: what the judge says beside its letter: nothing, why "after" it, or a chain of thought "before" it; a
+    reason has to quote a reply. `max_tokens`: room for that; thinking models need some thousands.
     """
 
     mode: Literal["pairwise", "pointwise"] = "pairwise"
@@ -168,30 +176,44 @@ class JudgeSection:
     votes: int = 1
     until: float | None = None
     log_probs: Literal["auto", "never"] = "auto"
-    by: ModelSection | None = None
+    reason: Reason = "none"
+    max_tokens: int | None = None
+    by: ModelSection | tuple[ModelSection, ...] | None = None
 
     def __post_init__(self) -> None:
         _check(self.principles >= 1, "principles", "at least 1", self.principles)
         _check(self.votes >= 1, "votes", "at least 1", self.votes)
         _check(self.until is None or 0.5 < self.until < 1, "until", "above 0.5 and below 1", self.until)
+        _check(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
+        if self.mode == "pointwise" and (self.reason != "none" or self.until is not None):
+            raise ValueError("'reason' and 'until' belong to mode pairwise; leave them out")
+        _check(self.by != (), "by", "a model, or a list of at least one", "an empty list")
+
+    @property
+    def models(self) -> tuple[ModelSection, ...]:
+        """All of `by`."""
+        return self.by if isinstance(self.by, tuple) else (self.by,) if self.by else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSection:
     """Which comparisons become pairs.
 
-    `min_margin`: the least |p - 0.5|, 0 to 0.5. `clamp`: the highest label. `per_prompt`: so many of a prompt and rule.
-    `near`: drop pairs that resemble an earlier one, or a held-out prompt, by so much; `max_length_ratio`: and those of
-    which one side is so many times as long.
+    `min_margin`: the least |p - 0.5|, 0 to 0.5. `clamp`: the highest label; left out, 0.6 after a chain of thought.
+    `per_prompt`: so many of a prompt and rule. `near`: drop pairs that resemble an earlier one, or a held-out prompt,
+    by so much; `max_length_ratio`: and those of which one side is so many times as long. `balance`: of a principle at
+    most so many times the median over principles. `human`: a preference file of people's pairs, mixed in.
     """
 
     rules: tuple[str, ...] = ("revision_over_draft",)
     min_margin: float = 0.2
     soft_labels: bool = True
-    clamp: float = 1.0
+    clamp: float | None = None
     per_prompt: int | None = None
     near: float | None = None
     max_length_ratio: float | None = None
+    balance: float | None = None
+    human: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.near is None or 0 < self.near <= 1, "near", "above 0 and at most 1", self.near)
@@ -207,7 +229,8 @@ class PairSection:
         distinct = bool(self.rules) and len(set(self.rules)) == len(self.rules)
         _check(distinct, "rules", "a list of rules, each once", list(self.rules))
         _check(0 <= self.min_margin < 0.5, "min_margin", "from 0 to below 0.5", self.min_margin)
-        _check(0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
+        _check(self.clamp is None or 0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
+        _check(self.balance is None or self.balance >= 1, "balance", "at least 1", self.balance)
         _check(self.per_prompt is None or self.per_prompt >= 1, "per_prompt", "at least 1", self.per_prompt)
 
 
@@ -238,13 +261,16 @@ class EvaluateSection:
 class Recipe:
     """The whole walk. `constitution`: a packaged name or a path. `path`: the file it was read from.
 
+    `teacher`, or several of them as `teachers`: each prompt is then given to one, by weight.
+
     `seed`: of all that is drawn; the training takes it too, unless `train.seed` says otherwise.
     """
 
     constitution: str
     prompts: PromptsSection
-    teacher: ModelSection
     student: ModelSection
+    teacher: ModelSection | None = None
+    teachers: tuple[ModelSection, ...] = ()
     draft: DraftSection = field(default_factory=DraftSection)
     critique: CritiqueSection = field(default_factory=CritiqueSection)
     revise: ReviseSection = field(default_factory=ReviseSection)
@@ -258,13 +284,20 @@ class Recipe:
     written: Recipe | None = field(default=None, metadata={"filled_with": "load_recipe"}, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        prices = [section.prices for section in (self.teacher, self.judge.by) if section is not None]
-        if self.budget.max_cost is not None and not any(prices):
+        if (self.teacher is None) == (not self.teachers):
+            raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
+        sections = (*self.all_teachers, *self.judge.models)
+        if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError("'budget' has a 'max_cost', but no model has 'prices': write them, or take max_tokens")
         if self.student.url is not None:
             raise ValueError(
                 "'student' has a 'url', but a student is trained here: give a folder, a hub id or embedded:student"
             )
+
+    @property
+    def all_teachers(self) -> tuple[ModelSection, ...]:
+        """The one of `teacher`, or all of `teachers`."""
+        return self.teachers or ((self.teacher,) if self.teacher else ())
 
     @property
     def name(self) -> str:
@@ -345,12 +378,13 @@ def _with_paths(document: Document) -> Document:
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):
         data["constitution"] = found(("constitution",), name)
-    prompts = data.get("prompts")
-    if isinstance(prompts, dict) and isinstance(prompts.get("file"), str):
-        file = found(("prompts", "file"), prompts["file"])
-        if not Path(file).is_file() and "${" not in file:
-            raise RecipeError(document.fault(("prompts", "file"), f"'prompts.file': no such file: {file}"))
-        data["prompts"] = prompts | {"file": file}
+    for section, key in (("prompts", "file"), ("pair", "human")):
+        within = data.get(section)
+        if isinstance(within, dict) and isinstance(within.get(key), str):
+            file = found((section, key), within[key])
+            if not Path(file).is_file() and "${" not in file:
+                raise RecipeError(document.fault((section, key), f"'{section}.{key}': no such file: {file}"))
+            data[section] = within | {key: file}
     return dataclasses.replace(document, data=data)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,16 @@ def digest(*parts: Any) -> str:
     """24 hexadecimal digits over the canonical JSON of `parts`: the same parts give the same key on every machine."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def drawn_key(weight: float, *parts: Any) -> float:
+    """What a weighted draw without putting back is ordered by: the greatest are taken. It hangs on `parts` alone.
+
+    Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir", keys u^(1/w); log(u) / w orders
+    as they do without running out of digits.
+    """
+    u = (int(digest(*parts)[:13], 16) + 0.5) / 16**13
+    return math.log(u) / weight
 
 
 class Message(NamedTuple):
@@ -169,8 +180,8 @@ class Verdict:
 
     `p_first`: probability (0 to 1) that `first` is better, over both orders; None where `choice` is a fault.
     `order`: "both" (pairwise, asked in both orders), "none" (pointwise: there is no order).
-    `flipped`: the choice changed with the order. `weight`: the principle's. `rule`: the pairing rule that compared
-    them.
+    `flipped`: the choice changed with the order. `weight`: the principle's, times the judge's. `rule`: the pairing rule
+    that compared them. `reasoned`: the judge thought aloud first. `quotes`: of its reason, those that a reply holds.
     """
 
     key: str
@@ -185,6 +196,8 @@ class Verdict:
     weight: float = 1.0
     flipped: bool = False
     text: str = ""
+    reasoned: bool = False
+    quotes: tuple[str, ...] = ()
 
     @property
     def parents(self) -> tuple[str, ...]:

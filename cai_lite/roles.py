@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.embedded import unknown_principles
 from cai_lite.chat.local import LocalModel
 from cai_lite.constitution import Constitution, load_constitution
 from cai_lite.recipe import ModelSection, Recipe
+from cai_lite.records import Prompt, drawn_key
+
+
+class Voice(NamedTuple):
+    """One of several models in a role, and its weight."""
+
+    model: ChatModel
+    weight: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """The student is trained here, so it is a local model; teacher and judge may be the same handle."""
+    """The student is trained here, so it is a local model; teachers and judges may be the same handles."""
 
     constitution: Constitution
     student: LocalModel
-    teacher: ChatModel
-    judge: ChatModel
+    teachers: tuple[Voice, ...]
+    judges: tuple[Voice, ...]
+
+    @property
+    def judge(self) -> ChatModel:
+        """The first of the judges: it scores single answers."""
+        return self.judges[0].model
 
     def digests(self) -> dict[str, str]:
         """What each one is, for recipe.yaml."""
         return {
             f"constitution {self.constitution.name} {self.constitution.version}".strip(): self.constitution.digest,
             f"student {self.student.name}": self.student.digest,
-            f"teacher {self.teacher.name}": self.teacher.digest,
-            f"judge {self.judge.name}": self.judge.digest,
+            **{f"teacher {voice.model.name}": voice.model.digest for voice in self.teachers},
+            **{f"judge {voice.model.name}": voice.model.digest for voice in self.judges},
         }
+
+    def shared_out(self, prompts: Sequence[Prompt]) -> Iterator[tuple[ChatModel, list[Prompt]]]:
+        """Each teacher with its prompts, drawn by weight and by the prompt alone: a new prompt moves no other."""
+        of_prompt = [
+            max(self.teachers, key=lambda v: drawn_key(v.weight, "teacher", prompt.key, v.model.digest))
+            for prompt in prompts
+        ]
+        for voice in self.teachers:
+            yield voice.model, [p for p, given in zip(prompts, of_prompt, strict=True) if given is voice]
 
     def warnings(self) -> Iterator[str]:
         """What a user should know before anything is asked."""
-        for role, model in (("teacher", self.teacher), ("judge", self.judge)):
+        for role, model in [("teacher", v.model) for v in self.teachers] + [("judge", v.model) for v in self.judges]:
             unknown = unknown_principles(self.constitution) if model.name == "embedded:teacher" else []
             if unknown:
                 yield (
@@ -42,18 +65,18 @@ class Roles:
 
     def close(self) -> None:
         """Let all weights go."""
-        for model in (self.student, self.teacher, self.judge):
+        for model in (self.student, *(voice.model for voice in (*self.teachers, *self.judges))):
             close(model)
 
 
 def open_roles(recipe: Recipe) -> Roles:
     """Open everybody a recipe names. Raises InputError where a model or the constitution is not there."""
-    teacher = _opened(recipe.teacher)
+    teachers = _voices(recipe.all_teachers)
     return Roles(
         constitution=load_constitution(recipe.constitution),
         student=LocalModel(recipe.student.model, load=recipe.student.load),
-        teacher=teacher,
-        judge=_opened(recipe.judge.by) if recipe.judge.by else teacher,
+        teachers=teachers,
+        judges=_voices(recipe.judge.models) or teachers,
     )
 
 
@@ -61,6 +84,10 @@ def close(model: ChatModel) -> None:
     """Let a local model's weights go; an endpoint holds none."""
     if isinstance(model, LocalModel):
         model.close()
+
+
+def _voices(sections: Sequence[ModelSection]) -> tuple[Voice, ...]:
+    return tuple(Voice(_opened(section), section.weight) for section in sections)
 
 
 def _opened(section: ModelSection) -> ChatModel:

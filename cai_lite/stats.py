@@ -134,6 +134,36 @@ def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashab
     return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(one), low, high)
 
 
+def alpha_figure(units: Sequence[Sequence[Hashable]], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
+    """Krippendorff's alpha for unordered values, with its interval by bootstrap over families; n counts units.
+
+    `units`: what each judge said of one thing, those that said nothing left out; a thing with one value says nothing of
+    agreement and does not count. 1: all agree; 0: as by chance. Source: Krippendorff 2011, "Computing Krippendorff's
+    Alpha-Reliability". Raises ValueError where no thing has two values, or where only one value was ever given: then
+    nothing tells agreement from habit.
+    """
+    paired = [(values, family) for values, family in zip(units, families, strict=True) if len(values) > 1]
+    known = {value: place for place, value in enumerate(dict.fromkeys(v for values, _ in paired for v in values))}
+    if len(known) < 2:
+        raise ValueError("nothing that could disagree: leave the figure out")
+    counts_UC = np.zeros((len(paired), len(known)))
+    for row, (values, _) in enumerate(paired):
+        for value in values:
+            counts_UC[row, known[value]] += 1
+    size_U = counts_UC.sum(1)
+    apart_U = (size_U**2 - (counts_UC**2).sum(1)) / (size_U - 1)  # ordered pairs of a unit that differ
+    columns = np.column_stack([apart_U, counts_UC])
+
+    def alphas(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = sums[:, 1:].sum(1)
+        expected = total**2 - (sums[:, 1:] ** 2).sum(1)
+        return np.asarray(1 - (total - 1) * sums[:, 0] / np.where(expected > 0, expected, np.nan))
+
+    drawn = alphas(resampled_sums([family for _, family in paired], columns, seed))
+    low, high = interval(drawn[np.isfinite(drawn)])
+    return Figure(float(alphas(columns.sum(0)[None])[0]), len(paired), low, high)
+
+
 def _kappas(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each row [both, only a, only b, neither], counts."""
     both, only_a, only_b, neither = (cells / cells.sum(1, keepdims=True)).T

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cai_lite.errors import PairError
-from cai_lite.pairfile import RAW, load_pairs, pairs_text, save_pairs
+from cai_lite.pairfile import RAW, from_dataset, load_pairs, pairs_text, save_pairs, to_dataset
 from cai_lite.records import Message, PreferencePair
 
 
@@ -174,3 +174,47 @@ def test_twenty_thousand_pairs_are_read_within_seconds(tmp_path):
     began = time.process_time()
     assert len(load_pairs(path)) == 20_000
     assert time.process_time() - began < 10
+
+
+def test_pairs_go_through_a_data_set_and_back_unchanged(tmp_path):
+    pairs = [
+        PreferencePair(
+            prompt=(Message("system", "s"), Message("user", f"q{i}")),
+            chosen=(Message("assistant", "yes"),),
+            rejected=(Message("assistant", "no"),),
+            key=str(i),
+            principle="kind",
+            p_chosen=0.5 + i / 10,
+            margin=i / 10,
+            rule="human",
+            family="f",
+            parents=("a", "b")[:i],
+            evidence={"verdicts": [{"judge": "j", "p": 0.7}]} if i else {},
+        )
+        for i in range(3)
+    ]
+    dataset = to_dataset(pairs)
+    assert dataset.column_names[:3] == ["prompt", "chosen", "rejected"]
+    assert from_dataset(dataset) == pairs
+    dataset.to_json(tmp_path / "rows.jsonl")  # a file that others make of it is read, too
+    assert [pair.prompt for pair in load_pairs(tmp_path / "rows.jsonl")] == [pair.prompt for pair in pairs]
+
+
+def test_a_data_set_in_the_form_of_others_is_read_and_a_fault_is_named_by_its_row():
+    from datasets import Dataset
+
+    (pair,) = from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]), rule="human")
+    assert (pair.prompt[0].role, pair.rule) == (RAW, "human")
+    with pytest.raises(PairError, match="data set:1: 'chosen' equals 'rejected'"):
+        from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "b"}]))
+    with pytest.raises(PairError, match="holds no pairs"):
+        from_dataset([])
+
+
+def test_raw_text_and_messages_do_not_share_a_data_set():
+    raw = PreferencePair(prompt=(Message(RAW, "a"),), chosen=(Message(RAW, "b"),), rejected=(Message(RAW, "c"),))
+    said = PreferencePair(
+        prompt=(Message("user", "a"),), chosen=(Message("assistant", "b"),), rejected=(Message("assistant", "c"),)
+    )
+    with pytest.raises(PairError, match="cannot stand in one data set"):
+        to_dataset([raw, said])

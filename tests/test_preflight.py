@@ -25,17 +25,17 @@ def look(tmp_path, monkeypatch):
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setenv("TEACHER_URL", "http://localhost/v1")
 
-    def run(judge, principles, *overrides, conflicts=(), prompts=20):
+    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None):
         recipe = load_recipe(
             "medical",
             overrides=[f"prompts.file={tmp_path / 'prompts.jsonl'}", "judge.log_probs=never", *overrides],
         )
         student = ScriptedModel(lambda r: f"{r.messages[-1].content} {'good' if r.index else 'long'}")
-        model = ScriptedModel(lambda r: judge(r.messages[-1].content))
-        constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
-        roles = SimpleNamespace(
-            student=student, teacher=model, judge=model, constitution=constitution, close=lambda: None
+        model = ScriptedModel(
+            lambda r: unsure(r) if unsure and r.sampling.temperature > 0 else judge(r.messages[-1].content)
         )
+        constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
+        roles = SimpleNamespace(student=student, judges=[], judge=model, constitution=constitution, close=lambda: None)
         monkeypatch.setattr("cai_lite.preflight.open_roles", lambda _: roles)
         found = preflight(recipe, tmp_path / "run", prompts=prompts, quiet=True)
         console = Console(record=True, width=160)
@@ -101,3 +101,20 @@ def test_the_forecast_counts_the_calls_of_the_recipe(look):
     found, _, _ = look(honest, [GOOD], "pair.rules=[best_over_worst]", "draft.n=4", "judge.principles=1")
     # 30 prompts: 4 drafts each, and 6 comparisons of them in two orders.
     assert found["forecast"]["calls"] == 30 * 4 + 30 * 6 * 2
+
+
+def test_a_judge_that_says_something_else_when_asked_again_has_no_kappa(look):
+    """It prefers good after even questions and long after odd ones; asked again, it turns round for half of them."""
+
+    def picky(text):
+        number = int(re.search(r"question (\d+)", text)[1])
+        return honest(text.replace("says good", "says long") if number % 2 else text)
+
+    def dice(request):
+        said, number = picky(text := request.messages[-1].content), int(re.search(r"question (\d+)", text)[1])
+        return {"A": "B", "B": "A"}[said] if number % 4 > 1 else said
+
+    _, rows, shown = look(picky, [GOOD], unsure=dice)
+    assert rows["good"]["paraphrase_kappa"]["value"] == 1
+    assert abs(rows["good"]["repeat_kappa"]["value"]) < 0.25
+    assert "again" in shown

@@ -142,3 +142,17 @@ def test_a_judge_that_always_says_yes_has_no_kappa():
 def test_nothing_measured_is_an_error_and_never_nan(measure):
     with pytest.raises(ValueError, match=r"leave the figure out|left out"):
         measure()
+
+
+def test_krippendorffs_alpha_is_that_of_his_own_example():
+    """Krippendorff 2011, section C: four observers, twelve units, one with a single value; nominal alpha .743."""
+    units = ["111", "2223", "3333", "3333", "2222", "1234", "4444", "1121", "2222", "555", "11", "3"]
+    found = stats.alpha_figure(units, range(12))
+    assert found.value == pytest.approx(0.743, abs=5e-4)
+    assert found.n == 11
+    assert found.low < found.value < found.high <= 1
+
+
+def test_an_alpha_of_one_value_alone_is_left_out():
+    with pytest.raises(ValueError, match="nothing that could disagree"):
+        stats.alpha_figure(["aa", "aa"], range(2))

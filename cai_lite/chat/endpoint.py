@@ -48,10 +48,7 @@ class EndpointModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Replies as they arrive, in any order. Only the calls under way are held, so memory stays flat."""
-        from openai import OpenAI
-
-        key = os.environ.get(self._api_key_env) or "none"  # local servers want a key and read none
-        client = OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
+        client = self.client()
         pool, window = ThreadPoolExecutor(self._concurrency), Window(self._concurrency)
         waiting = enumerate(requests)
         running: dict[Any, int] = {}
@@ -67,6 +64,13 @@ class EndpointModel:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             client.close()
+
+    def client(self) -> Any:
+        """An openai client for this server, which tries nothing again by itself."""
+        from openai import OpenAI
+
+        key = os.environ.get(self._api_key_env) or "none"  # local servers want a key and read none
+        return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
 
     def _ask(self, client: Any, request: Request, window: Window) -> Reply:
         import openai
@@ -142,7 +146,7 @@ class EndpointModel:
             text=text,
             outcome=outcome,
             fault="" if outcome == "ok" else f"finish_reason {ending}",
-            log_probs=_option_log_probs(choice, request.options) if request.options else None,
+            log_probs=option_log_probs(choice, request.options) if request.options else None,
             tokens_in=tokens_in,
             tokens_out=tokens_out,
             attempts=attempts,
@@ -151,7 +155,7 @@ class EndpointModel:
         )
 
 
-def _option_log_probs(choice: Any, options: tuple[str, ...]) -> dict[str, float] | None:
+def option_log_probs(choice: Any, options: tuple[str, ...]) -> dict[str, float] | None:
     """ln P of each option as first word, if the server told them all; some ignore `logprobs` with HTTP 200."""
     content = getattr(getattr(choice, "logprobs", None), "content", None)
     if not content or not content[0].top_logprobs:

@@ -44,10 +44,18 @@ def best_over_worst(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
             yield Comparison(one, other)
 
 
+def ranked(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
+    """Every two candidates, whoever wrote them. `pair` ranks them by all their verdicts together and keeps the pairs
+    that agree with the ranking.
+    """
+    yield from (Comparison(one, other) for one, other in combinations(candidates, 2))
+
+
 PAIRINGS: dict[str, Callable[[Sequence[Candidate]], Iterator[Comparison]]] = {
     "revision_over_draft": revision_over_draft,
     "teacher_over_student": teacher_over_student,
     "best_over_worst": best_over_worst,
+    "ranked": ranked,
 }
 
 

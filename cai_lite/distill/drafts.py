@@ -72,8 +72,15 @@ def _told(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -
     """The prompt's messages, with the constitution as (or behind) the system message."""
     if constitution is None:
         return prompt.messages
-    listed = "\n".join(f"- {principle.text}" for principle in constitution.principles if principle.applies(prompt))
-    told = fill(wording_of(model.wording).follow, principles=listed)
+    apply = [principle for principle in constitution.principles if principle.applies(prompt)]
+    # Those that win come first: the sort is stable, so equals keep the order of the file.
+    listed = [f"- {principle.text}" for principle in sorted(apply, key=lambda principle: principle.priority)]
+    decided = [f"- {line}" for line in constitution.tradeoffs(prompt)]
+    told = fill(
+        wording_of(model.wording).follow,
+        principles="\n".join(listed),
+        tradeoffs="".join(f"{line}\n" for line in ["Decided beforehand:", *decided]) if decided else "",
+    ).rstrip()
     if prompt.messages and prompt.messages[0].role == "system":
         return (Message("system", f"{prompt.messages[0].content}\n\n{told}"), *prompt.messages[1:])
     return (Message("system", told), *prompt.messages)

@@ -7,14 +7,17 @@ resemblance). MinHash finds the candidates, so that the cost grows with the numb
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from cai_lite.records import Messages, PreferencePair
 
 _WORDS = re.compile(r"\w+")
 _BANDS, _ROWS = 8, 4  # 32 hashes: a resemblance of 0.8 is met in some band with a probability of 0.98
+NEAR = 0.8  # a resemblance above which two texts say the same
 Shingles = frozenset[int]
 
 
@@ -48,6 +51,43 @@ def guarded(
             kept.append(pair)
             seen.add(whole)
     return kept, dropped
+
+
+def repeats(pairs: Sequence[PreferencePair], near: float = NEAR) -> list[bool]:
+    """Of each pair, whether its prompt, chosen and rejected together resemble those of an earlier one."""
+    seen, found = _Index(near), []
+    for pair in pairs:
+        whole = "\n".join(_text(side) for side in (pair.prompt, pair.chosen, pair.rejected))
+        found.append(seen.holds(whole))
+        seen.add(whole)
+    return found
+
+
+def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages], near: float = NEAR) -> list[bool]:
+    """Of each pair, whether its prompt resembles one that is held out."""
+    tested = _Index(near)
+    for messages in held_out:
+        tested.add(_text(messages))
+    return [tested.holds(_text(pair.prompt)) for pair in pairs]
+
+
+def balanced(pairs: Sequence[PreferencePair], ratio: float) -> list[PreferencePair]:
+    """Of each principle at most `ratio` times the median over principles, the widest margins first; the order stays.
+
+    Pairs without a principle (people's) are not counted.
+    """
+    of_principle: dict[str, list[PreferencePair]] = {}
+    for pair in pairs:
+        of_principle.setdefault(pair.principle, []).append(pair)
+    sizes = [len(group) for name, group in of_principle.items() if name]
+    if not sizes:
+        return list(pairs)
+    most = math.ceil(ratio * median(sizes))
+    kept: set[int] = set()
+    for name, group in of_principle.items():
+        widest = sorted(group, key=lambda pair: (-pair.margin, pair.key))
+        kept |= {id(pair) for pair in (widest[:most] if name else group)}
+    return [pair for pair in pairs if id(pair) in kept]
 
 
 def resemblance(one: str, other: str) -> float:

@@ -9,7 +9,7 @@ import re
 
 from cai_lite.records import Reply
 
-PARSER = "1"
+PARSER = "2"
 
 _THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
@@ -26,6 +26,12 @@ def first_word(text: str, options: tuple[str, ...]) -> str | None:
     if not words:
         return None
     return next((option for option in options if option and words[1].lower() == option.lower()), None)
+
+
+def last_verdict(text: str, options: tuple[str, ...]) -> str | None:
+    """The option of the last line "Verdict: ..." of a chain of thought; None where none stands."""
+    said = re.findall(r"^[\s\"'*_`(\[]*verdict[\s*_`]*:(.*)$", spoken(text), re.IGNORECASE | re.MULTILINE)
+    return first_word(said[-1], options) if said else None
 
 
 def fault(reply: Reply) -> str | None:

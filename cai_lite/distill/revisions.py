@@ -10,7 +10,7 @@ from typing import Literal
 from cai_lite.chat.asking import Tick, ask
 from cai_lite.chat.base import ChatModel
 from cai_lite.constitution import Constitution, Principle
-from cai_lite.distill.critiques import critique_each, examples_text, told
+from cai_lite.distill.critiques import critique_each, told
 from cai_lite.distill.drafts import keep_candidates
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
@@ -93,7 +93,7 @@ def _round(
     fell = Counter[str]()
     targets = [_target(work, constitution) for work in open_]
     requests = [
-        Request(messages=told(teacher, _text(teacher, work, principle)), sampling=sampling)
+        Request(messages=told(teacher, _text(teacher, work, principle, constitution)), sampling=sampling)
         for work, principle in zip(open_, targets, strict=True)
     ]
     replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
@@ -141,13 +141,24 @@ def _target(work: _Work, constitution: Constitution) -> Principle:
     return min((constitution.principle(id_) for id_ in wanted), key=lambda p: (p.priority, -p.weight, p.id))
 
 
-def _text(teacher: ChatModel, work: _Work, principle: Principle) -> str:
+def rewrites_text(principle: Principle) -> str:
+    """The principle's examples as few-shots of a rewrite, the last of them of a reply that was good already."""
+    shots = [(example.bad, example.good) for example in principle.examples if example.bad]
+    if not shots:
+        return ""
+    shots.append((shots[-1][1], shots[-1][1]))
+    return "".join(f"Example reply: {before}\nIts rewrite: {after}\n" for before, after in shots)
+
+
+def _text(teacher: ChatModel, work: _Work, principle: Principle, constitution: Constitution) -> str:
     said = next(row.text for row in work.critiques if row.principle == principle.id)
     return fill_reply(
         wording_of(teacher.wording).revise,
         work.candidate,
         principle=principle.text,
         critique=said,
-        examples=examples_text(principle),
+        examples=rewrites_text(principle),
+        others="".join(f"Keep as well: {constitution.principle(id_).text}\n" for id_ in sorted(work.kept())),
+        tradeoffs="".join(f"{line}\n" for line in constitution.tradeoffs(work.draft.prompt, principle.id)),
         guide=f"{principle.revise}\n" if principle.revise else "",
     )

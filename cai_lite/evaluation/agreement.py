@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from cai_lite.records import Score, Verdict
-from cai_lite.stats import auc_figure, kappa_figure, mean_figure
+from cai_lite.stats import Figure, alpha_figure, auc_figure, kappa_figure, mean_figure
 
 Truth = Callable[[str, str, str], bool | None]
 """(principle id, prompt, reply) -> kept, broken, or not to be told."""
@@ -75,6 +75,21 @@ def pointwise_auc(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> di
         return None
     odds, kept = [row.log_odds for row in told], [row.kept for row in told]
     return auc_figure(odds, kept, [row.family for row in told], seed=seed).as_dict()
+
+
+def between_judges(verdicts: Sequence[Verdict], *, seed: int = 0) -> Figure | None:
+    """Krippendorff's alpha of several judges over the same comparisons under the same principles; a tie is a value of
+    its own, a fault is none. None where nothing was judged twice, or nobody ever differed.
+    """
+    units: dict[tuple[str, str, str], tuple[list[str], str]] = {}
+    for v in verdicts:
+        if v.p_first is not None:
+            what = v.first.key, v.second.key, v.principle
+            units.setdefault(what, ([], v.first.prompt.family))[0].append(v.choice)
+    try:
+        return alpha_figure([said for said, _ in units.values()], [family for _, family in units.values()], seed=seed)
+    except ValueError:
+        return None
 
 
 class _Told(NamedTuple):

@@ -1,10 +1,14 @@
-"""What else tells chosen from rejected? Where length or authorship alone does, the student may learn just that."""
+"""What else tells chosen from rejected? Where length, refusing or authorship alone does, the student may learn just
+that. And which pairs are copies: of each other, or of what is held out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from cai_lite.records import PreferencePair
+from cai_lite.distill.guards import leaks, repeats
+from cai_lite.evaluation.refusals import refuses
+from cai_lite.records import Messages, PreferencePair
 from cai_lite.stats import mean_figure
 
 WARN_ABOVE = 0.7
@@ -13,12 +17,16 @@ WARN_ABOVE = 0.7
 def confounds(pairs: Sequence[PreferencePair], *, seed: int = 0) -> dict[str, dict[str, float]]:
     """Per confound, how well it alone orders the pairs: a figure from 0.5 (nothing) to 1, whichever side it favours.
 
-    `length`: words. `author`: who wrote the side, where pairs of two authors are among them (a side without a known
-    author orders nothing).
+    `length`: words. `refusal`: where one side refuses and the other does not. `author`: who wrote the side, where pairs
+    of two authors are among them (a side without a known author orders nothing).
     """
     found = {}
     if pairs:
-        found["length"] = _ordered(pairs, lambda p: _words(p.chosen[-1].content) - _words(p.rejected[-1].content), seed)
+        found["length"] = _ordered(
+            pairs, [_words(p.chosen[-1].content) - _words(p.rejected[-1].content) for p in pairs], seed
+        )
+        refused = [(refuses(p.chosen[-1].content), refuses(p.rejected[-1].content)) for p in pairs]
+        found["refusal"] = _ordered(pairs, [one - two for one, two in refused], seed)
     authors = [(p.evidence.get("chosen_by"), p.evidence.get("rejected_by")) for p in pairs]
     if any(one and other and one != other for one, other in authors):
         wins: dict[object, int] = {}
@@ -26,10 +34,21 @@ def confounds(pairs: Sequence[PreferencePair], *, seed: int = 0) -> dict[str, di
             if one and other and one != other:
                 wins[one] = wins.get(one, 0) + 1
                 wins[other] = wins.get(other, 0) - 1
-        found["author"] = _ordered(
-            pairs, lambda p: wins.get(p.evidence.get("chosen_by"), 0) - wins.get(p.evidence.get("rejected_by"), 0), seed
-        )
+        found["author"] = _ordered(pairs, [wins.get(one, 0) - wins.get(other, 0) for one, other in authors], seed)
     return found
+
+
+def copies(
+    pairs: Sequence[PreferencePair], held_out: Iterable[Messages] = (), *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """`duplicates`: the share of pairs that resemble an earlier one; `leakage`: of those whose prompt is held out."""
+    if not pairs:
+        return {}
+    families = [pair.family for pair in pairs]
+    return {
+        name: mean_figure([float(is_) for is_ in found], families, seed=seed).as_dict()
+        for name, found in (("duplicates", repeats(pairs)), ("leakage", leaks(pairs, held_out)))
+    }
 
 
 def warnings_of(found: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -42,10 +61,9 @@ def warnings_of(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
-def _ordered(
-    pairs: Sequence[PreferencePair], difference: Callable[[PreferencePair], float], seed: int
-) -> dict[str, float]:
-    values = [0.5 if (d := difference(pair)) == 0 else float(d > 0) for pair in pairs]
+def _ordered(pairs: Sequence[PreferencePair], differences: Sequence[float], seed: int) -> dict[str, float]:
+    """`differences`: of each pair, by how much the chosen side has more of it."""
+    values = [0.5 if d == 0 else float(d > 0) for d in differences]
     if sum(values) < len(values) / 2:  # it favours the rejected side: just as easy to learn
         values = [1 - value for value in values]
     return mean_figure(values, [pair.family for pair in pairs], seed=seed).as_dict()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from cai_lite.distill.guards import guarded, resemblance
+from cai_lite.distill.guards import balanced, guarded, resemblance
 from cai_lite.records import Message, PreferencePair
 
 WORDS = [
@@ -91,3 +92,16 @@ def test_sides_of_very_unequal_length_go():
     kept, dropped = guarded(rows, max_length_ratio=2.0)
     assert kept == rows[:2]
     assert dropped == {"lengths too unequal": 2}
+
+
+def test_no_principle_has_more_than_so_many_times_the_median():
+    def of(principle, margin):
+        return replace(row(text(margin), "a", "b"), principle=principle, margin=margin / 100)
+
+    many = [of("kind", margin) for margin in range(1, 10)]
+    few = [of("short", 1), of("short", 2), of("true", 1)]
+    people = [replace(row("q", "a", "b"), rule="human")] * 5
+    kept = balanced([*many, *few, *people], 2.0)  # nine, two, one: the median is two, so four at most
+    assert [p.margin for p in kept if p.principle == "kind"] == [0.06, 0.07, 0.08, 0.09]  # the widest, in their order
+    assert len(kept) == 4 + 3 + 5
+    assert balanced(people, 2.0) == people

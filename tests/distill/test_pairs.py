@@ -9,7 +9,18 @@ from cai_lite.records import Verdict
 
 @pytest.fixture
 def verdict(candidate):
-    def make(p_first, principle="kind", first="a", second="b", weight=1.0, choice=None, flipped=False, prompt=0):
+    def make(
+        p_first,
+        principle="kind",
+        first="a",
+        second="b",
+        weight=1.0,
+        choice=None,
+        flipped=False,
+        prompt=0,
+        rule="best_over_worst",
+        reasoned=False,
+    ):
         return Verdict(
             key=f"{prompt}{first}{second}{principle}",
             first=candidate(first, prompt),
@@ -18,10 +29,11 @@ def verdict(candidate):
             p_first=p_first,
             order="both",
             judge="j",
-            rule="best_over_worst",
+            rule=rule,
             weight=weight,
             flipped=flipped,
             choice=choice or "first",
+            reasoned=reasoned,
         )
 
     return make
@@ -102,3 +114,36 @@ def test_equal_texts_are_not_compared(candidate):
 def test_an_unknown_rule_is_named_with_the_nearest():
     with pytest.raises(InputError, match="did you mean 'best_over_worst'"):
         compare("best_over_worse", [])
+
+
+def test_after_a_chain_of_thought_the_label_is_at_most_six_tenths(verdict):
+    assert pair([verdict(1.0, reasoned=True)])[0].p_chosen == 0.6
+    assert pair([verdict(1.0, reasoned=True)], clamp=0.9)[0].p_chosen == 0.9
+
+
+def test_a_ranking_keeps_the_pairs_that_agree_with_it(verdict):
+    """A ranking without circles keeps all; in a circle, the verdict against the mean shares goes."""
+    run = Run()
+    rows = [
+        verdict(1.0, first="a", second="b", rule="ranked"),
+        verdict(1.0, first="a", second="c", rule="ranked"),
+        verdict(1.0, first="a", second="d", rule="ranked"),
+        verdict(0.55, first="b", second="c", rule="ranked"),
+        verdict(1.0, first="b", second="d", rule="ranked"),
+        verdict(0.0, first="d", second="c", rule="ranked"),  # c over d: c stands at .48, d at 0
+        verdict(0.9, first="e", second="f", rule="ranked", prompt=1),
+    ]
+    assert len(pair(rows, run=run)) == 7
+    circle = [
+        verdict(1.0, first="a", second="b", rule="ranked"),
+        verdict(1.0, first="b", second="c", rule="ranked"),
+        verdict(0.9, first="c", second="a", rule="ranked"),  # a stands at .55, b at .5, c at .45: this is against it
+    ]
+    kept = pair(circle, run=run)
+    assert [(row.chosen[0].content, row.rejected[0].content) for row in kept] == [("a", "b"), ("b", "c")]
+    assert run.counts()["pair"]["against the ranking"] == 1
+
+
+def test_a_ranking_compares_every_two_candidates_whoever_wrote_them(candidate):
+    rows = [candidate("a", author="teacher"), candidate("b"), candidate("c", round=1)]
+    assert len(compare("ranked", rows)) == 3

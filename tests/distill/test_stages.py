@@ -1,8 +1,11 @@
 """Draft, critique and revise with a scripted teacher: what is asked, what is kept, what is counted."""
 
+from dataclasses import replace
+
 import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
+from cai_lite.constitution import Conflict, Example
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.reading import first_word, spoken
@@ -118,3 +121,42 @@ def test_a_thought_is_stripped_and_a_word_is_read_through_markup():
     assert spoken("<think>\nhm\n</think>\n\nHello") == "Hello"
     assert first_word('"A".', ("A", "B")) == "A"
     assert first_word("Answer: A", ("A", "B")) is None
+
+
+def test_the_teacher_is_told_what_goes_before_what(prompts, constitution):
+    told = replace(
+        constitution,
+        principles=tuple(reversed(constitution.principles)),
+        conflicts=(Conflict(between=("kind", "short"), prefer="kind", when="the user is sad"),),
+    )
+    model = ScriptedModel(lambda r: "x")
+    draft(model, prompts[:1], constitution=told)
+    system = model.asked[0].messages[0].content
+    assert system.index("Be kind.") < system.index("Be short.")  # by priority, not by place
+    assert "Where both cannot be kept (the user is sad): 'Be kind.' goes before 'Be short.'" in system
+
+
+def test_a_rewrite_is_shown_examples_what_else_holds_and_what_is_decided(candidate, constitution):
+    kind, short = constitution.principles
+    example = Example(prompt="Hi", good="Hello, dear.", bad="What?")
+    told = replace(
+        constitution,
+        principles=(replace(kind, examples=(example,)), short),
+        conflicts=(Conflict(between=("kind", "short"), prefer="short"),),
+    )
+
+    def script(request):
+        text = request.messages[-1].content
+        if "Rewrite the reply" in text:
+            return "a kind one"
+        return "no, rude" if "Be kind." in text and "rude" in text else "yes, fine"
+
+    model = ScriptedModel(script)
+    draft_ = candidate("rude")
+    rows = critique(model, [draft_], told, principles=2)
+    revise(model, [draft_], rows, told)
+    asked = next(r.messages[-1].content for r in model.asked if "Rewrite the reply" in r.messages[-1].content)
+    assert "Example reply: What?\nIts rewrite: Hello, dear.\n" in asked
+    assert "Example reply: Hello, dear.\nIts rewrite: Hello, dear.\n" in asked  # a reply that is good already
+    assert "Keep as well: Be short." in asked
+    assert "'Be short.' goes before 'Be kind.'" in asked

@@ -5,7 +5,11 @@ from dataclasses import replace
 import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
-from cai_lite.distill.verdicts import decided, judge
+from cai_lite.distill.pairs import pair
+from cai_lite.distill.pairwise import decided
+from cai_lite.distill.verdicts import judge
+from cai_lite.errors import InputError
+from cai_lite.evaluation.agreement import between_judges
 from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, Prompt, Reply
 
@@ -162,3 +166,83 @@ def test_when_votes_are_decided_is_what_the_beta_distribution_says():
             p = beta.sf(0.5, max(first, second) + 1, min(first, second) + 1)
             assert decided(first, second, p - 1e-9)
             assert not decided(first, second, p + 1e-9)
+
+
+def reasons(script, candidate, constitution, reason, **more):
+    candidates = [candidate("good morning to you"), candidate("bad evening for me")]
+    model = ScriptedModel(script)
+    found = judge(model, candidates, constitution, rule="best_over_worst", principles=1, reason=reason, **more)
+    return found[0], model
+
+
+def letter(request):
+    """Which of A and B greets."""
+    text = request.messages[-1].content
+    return "A" if text.index("good morning") < text.index("bad evening") else "B"
+
+
+def test_a_reason_that_quotes_a_reply_is_kept_with_its_verdict(candidate, constitution):
+    verdict, model = reasons(lambda r: f'{letter(r)}. It says "Good morning".', candidate, constitution, "after")
+    assert (verdict.choice, verdict.quotes, verdict.reasoned) == ("first", ("Good morning",), False)
+    asked = model.asked[0].messages[-1].content
+    assert "Principle kind: Be kind." in asked and "quote in double quotation marks" in asked
+
+
+def test_a_reason_that_makes_its_quote_up_is_no_verdict(candidate, constitution):
+    for said in ('{} because "I wish you well" is kind.', "{} because it is kind."):
+        verdict, _ = reasons(lambda r, said=said: said.format(letter(r)), candidate, constitution, "after")
+        assert (verdict.choice, verdict.p_first) == ("abstain", None)
+
+
+def test_after_a_chain_of_thought_the_last_line_is_the_verdict_and_no_log_probability(candidate, constitution):
+    def script(request):
+        thought = f'B looks kind at first. But "good morning" decides.\nVerdict: {letter(request)}'
+        return Reply(text=thought, log_probs={"A": math.log(0.5), "B": math.log(0.5)})
+
+    verdict, model = reasons(script, candidate, constitution, "before")
+    assert (verdict.choice, verdict.p_first, verdict.reasoned) == ("first", 1.0, True)
+    assert model.asked[0].options == () and model.asked[0].sampling.max_tokens > 500
+
+
+def test_a_chain_of_thought_without_a_verdict_is_unreadable(candidate, constitution):
+    verdict, _ = reasons(lambda r: 'A says "good morning", which is fine', candidate, constitution, "before")
+    assert (verdict.choice, verdict.p_first) == ("unreadable", None)
+
+
+def test_the_embedded_wording_has_no_reasons_and_says_so(candidate, constitution):
+    with pytest.raises(InputError, match="wording 'short', which has no reasons"):
+        pairwise(prefers_good, candidate, constitution, reason="after")
+
+
+def test_a_thinking_judge_is_read_after_its_thought(candidate, constitution):
+    """The log-probabilities belong to the first word of the thought."""
+
+    def script(request):
+        said = prefers_good(request)
+        return Reply(text=f"<think>A or B?</think>{said}", log_probs={"A": math.log(0.9), "B": math.log(0.1)})
+
+    verdicts, _, _ = pairwise(script, candidate, constitution)
+    assert verdicts[0].p_first == 1.0
+
+
+def test_verdicts_of_several_judges_are_weighed_together(candidate, constitution):
+    """Three votes of weight 2 for the first, one of weight 1 for the second: p = 2 / 3."""
+    sure = judge(
+        ScriptedModel(prefers_good, wording="short", name="one"),
+        both(candidate),
+        constitution,
+        rule="best_over_worst",
+        principles=1,
+        weight=2.0,
+    )
+    other = judge(
+        ScriptedModel(lambda r: "B" if prefers_good(r) == "A" else "A", wording="short", name="two"),
+        both(candidate),
+        constitution,
+        rule="best_over_worst",
+        principles=1,
+    )
+    row = pair([*sure, *other])[0]
+    assert row.p_chosen == pytest.approx(2 / 3)
+    assert [v["judge"] for v in row.evidence["verdicts"]] == ["one", "two"]
+    assert between_judges([*sure, *other]) is not None

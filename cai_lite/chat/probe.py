@@ -1,0 +1,89 @@
+"""What a server really does: some accept `logprobs`, `n` or a JSON schema with HTTP 200 and ignore them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cai_lite.chat.endpoint import EndpointModel, option_log_probs
+from cai_lite.errors import ChatError
+
+_QUESTION = [{"role": "user", "content": "Is the sky blue on a clear day? Answer with one word, yes or no."}]
+_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "answer",
+        "schema": {
+            "type": "object",
+            "properties": {"colour": {"type": "string"}},
+            "required": ["colour"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """`log_probs`: of the first word's options, which a judge's soft verdicts need; without them verdicts are words,
+    and `judge.votes` makes them soft. `several`: `n` answers to one call. `schema`: a JSON schema holds. The library
+    asks for neither of the last two, so a server without them loses nothing.
+    """
+
+    answers: str
+    log_probs: bool
+    several: bool
+    schema: bool
+
+
+def probe(endpoint: EndpointModel) -> Capabilities:
+    """Try each of them with a call of its own: what came back counts, not the status.
+
+    Raises:
+        ChatError: the server does not even answer a plain question.
+    """
+    import openai
+
+    client = endpoint.client()
+
+    def asked(**more: Any) -> Any:
+        return client.chat.completions.create(
+            model=endpoint.model, messages=_QUESTION, **{"temperature": 0.0, "max_tokens": 16, **more}
+        )
+
+    def tried(**more: Any) -> Any:
+        try:
+            return asked(**more)
+        except openai.OpenAIError:
+            return None  # refused aloud, which is as good an answer as any
+
+    try:
+        plain = asked()
+    except openai.OpenAIError as error:
+        raise ChatError(f"{endpoint.url} does not answer as '{endpoint.model}': {type(error).__name__}") from error
+    try:
+        told = tried(logprobs=True, top_logprobs=20)
+        several = tried(n=2, temperature=1.0)
+        shaped = tried(response_format=_SCHEMA, max_tokens=64)
+    finally:
+        client.close()
+    return Capabilities(
+        answers=_text(plain)[:60],
+        log_probs=bool(told and told.choices and option_log_probs(told.choices[0], ("yes", "no"))),
+        several=bool(several and len(several.choices or []) == 2),
+        schema=_is_shaped(_text(shaped)),
+    )
+
+
+def _text(answer: Any) -> str:
+    choices = getattr(answer, "choices", None)
+    return (choices[0].message.content or "").strip() if choices else ""
+
+
+def _is_shaped(text: str) -> bool:
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(read, dict) and set(read) == {"colour"}

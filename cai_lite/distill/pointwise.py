@@ -1,0 +1,127 @@
+"""Each candidate alone against a principle: for judges too small to compare, and to score answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.base import ChatModel
+from cai_lite.constitution import Principle
+from cai_lite.distill.comparisons import Comparison
+from cai_lite.distill.critiques import told
+from cai_lite.distill.reading import PARSER, spoken
+from cai_lite.distill.shares import Fault, choice_of, logit, sampling_of, share, sigmoid
+from cai_lite.distill.wording import fill_reply, wording_of
+from cai_lite.ledger import Run
+from cai_lite.records import Candidate, Choice, Request, Score, Verdict, digest
+
+
+def score(
+    model: ChatModel,
+    candidates: Sequence[tuple[Candidate, Principle]],
+    *,
+    run: Run,
+    stage: str = "judge",
+    log_probs: bool = True,
+    votes: int = 1,
+    drawn: bool | None = None,
+    max_tokens: int | None = None,
+    progress: Tick | None = None,
+) -> list[Score]:
+    """The log-odds that a candidate keeps a principle, in nats, each alone; in the order given."""
+    wording = wording_of(model.wording)
+    options = (wording.keeps, wording.breaks)
+    sampling = sampling_of(
+        model, drawn=votes > 1 if drawn is None else drawn, log_probs=log_probs, max_tokens=max_tokens
+    )
+    requests = [
+        Request(
+            messages=told(model, fill_reply(wording.pointwise, candidate, principle=principle.text)),
+            index=index,
+            sampling=sampling,
+            options=options if log_probs else (),
+        )
+        for candidate, principle in candidates
+        for index in range(votes)
+    ]
+    replies = ask(model, requests, run=run, stage=stage, progress=progress)
+    scores = []
+    for place, (candidate, principle) in enumerate(candidates):
+        mine = slice(place * votes, (place + 1) * votes)
+        shares = [share(reply, options) for reply in replies[mine]]
+        read = [said for said in shares if isinstance(said, float)]
+        scores.append(
+            Score(
+                key=digest("score", PARSER, [request.key(model.digest) for request in requests[mine]], candidate.key),
+                candidate=candidate,
+                principle=principle.id,
+                log_odds=logit(sum(read) / len(read)) if read else None,
+                outcome="read" if read else cast(Fault, shares[0]),
+                text=spoken(replies[mine][0].text),
+            )
+        )
+    run.keep_rows(
+        "score",
+        ((s.key, s.parents, {"principle": s.principle, "log_odds": s.log_odds, "outcome": s.outcome}) for s in scores),
+    )
+    return scores
+
+
+def pointwise(
+    model: ChatModel,
+    asked: Sequence[tuple[Comparison, Principle]],
+    *,
+    rule: str,
+    weight: float,
+    votes: int,
+    drawn: bool | None,
+    log_probs: bool,
+    max_tokens: int | None,
+    run: Run,
+    stage: str,
+    progress: Tick | None,
+) -> list[Verdict]:
+    """A verdict for each comparison out of the two scores."""
+    alone = {
+        (candidate.key, principle.id): (candidate, principle)
+        for comparison, principle in asked
+        for candidate in (comparison.first, comparison.second)
+    }
+    scored = score(
+        model,
+        list(alone.values()),
+        run=run,
+        stage=stage,
+        log_probs=log_probs,
+        votes=votes,
+        drawn=drawn,
+        max_tokens=max_tokens,
+        progress=progress,
+    )
+    scores = dict(zip(alone, scored, strict=True))
+    verdicts = []
+    for comparison, principle in asked:
+        a, b = (scores[candidate.key, principle.id] for candidate in (comparison.first, comparison.second))
+        choice: Choice
+        if a.log_odds is None or b.log_odds is None:
+            p_first, choice = None, cast(Choice, a.outcome if a.log_odds is None else b.outcome)
+        else:
+            # Not the sigmoid of the difference: two candidates that both surely keep the principle do not differ.
+            p_first = 0.5 + (sigmoid(a.log_odds) - sigmoid(b.log_odds)) / 2
+            choice = choice_of(p_first)
+        verdicts.append(
+            Verdict(
+                key=digest("verdict", rule, a.key, b.key, weight),
+                first=comparison.first,
+                second=comparison.second,
+                principle=principle.id,
+                choice=choice,
+                p_first=p_first,
+                order="none",
+                judge=model.name,
+                rule=rule,
+                weight=principle.weight * weight,
+            )
+        )
+    return verdicts

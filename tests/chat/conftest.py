@@ -1,0 +1,8 @@
+import pytest
+
+from cai_lite.constitution import load_constitution
+
+
+@pytest.fixture
+def constitution():
+    return load_constitution("medical")

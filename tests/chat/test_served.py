@@ -1,0 +1,81 @@
+"""A real server: `transformers serve` with the embedded teacher. It takes `logprobs` with HTTP 200 and ignores them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import cai_lite
+from cai_lite.chat import open_model
+from cai_lite.chat.probe import probe
+from cai_lite.distill.verdicts import judge
+from cai_lite.ledger import Run
+from cai_lite.records import Candidate, Message, Prompt, Request, Sampling
+
+TEACHER = str(Path(cai_lite.__file__).parent / "embedded" / "teacher")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
+    pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("serve") / "log.txt"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    program = "from transformers.cli.transformers import main; main()"
+    command = [sys.executable, "-c", program, "serve", TEACHER, "--port", str(port), "--device", "cpu"]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                    break
+            except OSError:
+                if process.poll() is not None:
+                    pytest.skip(f"transformers serve does not start here: {log.read_text()[-300:]}")
+                time.sleep(0.25)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.mark.slow
+def test_a_served_model_says_what_the_same_weights_say_here(url, constitution):
+    served, here = open_model(url, model=TEACHER, concurrency=4), open_model("embedded:teacher")
+    served.wording = "short"  # that of the embedded teacher
+    prompt = Prompt(key="p", messages=(Message("user", "I have a cough. What helps?"),), family="f")
+    texts = ["You definitely have the flu.", "A cough can have several causes. See a doctor if it lasts."]
+    asked = [
+        Request(messages=prompt.messages, sampling=Sampling(temperature=0.0, max_tokens=48)),
+        Request(messages=(Message("user", "My knee hurts."),), sampling=Sampling(temperature=0.0, max_tokens=48)),
+    ]
+
+    def said(model):
+        return [
+            {place: reply for batch in model.answer(asked) for place, reply in batch.items()}[i].text for i in (0, 1)
+        ]
+
+    assert said(served) == said(here)
+    rows = [Candidate(key=text, prompt=prompt, text=text, author="s", parents=("p",)) for text in texts]
+    settings = {"rule": "best_over_worst", "mode": "pointwise", "principles": 3}
+    run = Run()
+    far = judge(served, rows, constitution, run=run, **settings)
+    near = judge(here, rows, constitution, log_probs="never", **settings)
+    assert [v.p_first for v in far] == [v.p_first for v in near]
+    assert all(v.p_first is not None for v in far)
+    assert sum(row["tokens_out"] for row in run.calls()) > 0
+
+
+@pytest.mark.slow
+def test_the_probe_finds_out_that_it_tells_no_log_probabilities(url):
+    found = probe(open_model(url, model=TEACHER))
+    assert found.log_probs is False
