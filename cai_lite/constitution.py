@@ -127,14 +127,31 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """A rule of the linter that is not to speak, of one principle or (left out) of any, and why."""
+
+    rule: str
+    reason: str
+    principle: str = ""
+    line: int = field(default=0, metadata=LINE, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError(f"'reason' is empty: say why '{self.rule}' should not speak here")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constitution:
-    """The principles of one domain, in the order of the file. `path`: the file they were read from."""
+    """The principles of one domain, in the order of the file. `path`: the file they were read from. `silence`: for the
+    linter.
+    """
 
     name: str = ""
     version: str = ""
     description: str = ""
     principles: tuple[Principle, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    silence: tuple[Silence, ...] = ()
     path: str = field(default="", metadata=FILE, compare=False)
 
     def principle(self, id: str) -> Principle:
@@ -211,6 +228,10 @@ def _faults(document: Document, constitution: Constitution) -> list[str]:
         elif conflict.prefer not in conflict.between:
             message = f"'prefer' should be one of {', '.join(conflict.between)}, got '{conflict.prefer}'"
             faults.append(document.fault(("conflicts", i, "prefer"), message))
+    for i, silence in enumerate(constitution.silence):
+        if silence.principle and silence.principle not in first:
+            message = f"the silence names the unknown principle '{silence.principle}'"
+            faults.append(document.fault(("silence", i), message + did_you_mean(silence.principle, first)))
     return list(dict.fromkeys(faults))
 
 

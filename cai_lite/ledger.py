@@ -175,6 +175,16 @@ class Run:
         found = self._db.execute("select kind, parents, payload from rows where key = ?", (key,)).fetchone()
         return (found[0], json.loads(found[1]), json.loads(found[2])) if found else None
 
+    def rows_by_principle(self) -> dict[str, dict[str, int]]:
+        """Per principle and kind, how many rows rest on it."""
+        found: dict[str, dict[str, int]] = {}
+        for principle, kind, n in self._db.execute(
+            "select json_extract(payload, '$.principle') principle, kind, count(*) from rows"
+            " where principle is not null group by principle, kind order by principle, kind"
+        ):
+            found.setdefault(principle, {})[kind] = n
+        return found
+
     def count(self, stage: str, counts: Mapping[str, int]) -> None:
         """Replace what is counted of a stage: how many rows, how many were dropped and why."""
         with self._db:

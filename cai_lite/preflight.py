@@ -7,7 +7,6 @@ become better with more pairs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -29,8 +28,8 @@ from cai_lite.roles import open_roles
 from cai_lite.screen import Screen
 from cai_lite.stats import kappa_figure, wilson
 from cai_lite.teaching import judging_of, sampling_of, spread
+from cai_lite.trials import in_other_words
 
-OTHER_WORDS = "Judge by this rule alone, whatever else the replies do: {text}"
 CONSISTENT, AGREEING = 0.65, 0.75  # least share of verdicts that stand in the other order, and in other words
 OPPOSED = 0.5  # two principles pull apart where they prefer opposite replies surely more often than this
 ENOUGH = 8  # comparisons, below which nothing is said of a principle
@@ -49,10 +48,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         raise InputError("preflight needs training prompts: at least 1")
     some = spread(known.train, prompts)
     constitution = roles.constitution
-    reworded = dataclasses.replace(
-        constitution,
-        principles=tuple(dataclasses.replace(p, text=OTHER_WORDS.format(text=p.text)) for p in constitution.principles),
-    )
+    reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
         with screen.stage("draft") as tick:

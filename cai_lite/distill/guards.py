@@ -53,14 +53,19 @@ def guarded(
     return kept, dropped
 
 
+def resembling(texts: Iterable[str], near: float = NEAR) -> list[bool]:
+    """Of each text, whether it resembles an earlier one."""
+    seen, found = _Index(near), []
+    for text in texts:
+        found.append(seen.holds(text))
+        seen.add(text)
+    return found
+
+
 def repeats(pairs: Sequence[PreferencePair], near: float = NEAR) -> list[bool]:
     """Of each pair, whether its prompt, chosen and rejected together resemble those of an earlier one."""
-    seen, found = _Index(near), []
-    for pair in pairs:
-        whole = "\n".join(_text(side) for side in (pair.prompt, pair.chosen, pair.rejected))
-        found.append(seen.holds(whole))
-        seen.add(whole)
-    return found
+    sides = ((pair.prompt, pair.chosen, pair.rejected) for pair in pairs)
+    return resembling(("\n".join(map(_text, whole)) for whole in sides), near)
 
 
 def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages], near: float = NEAR) -> list[bool]:

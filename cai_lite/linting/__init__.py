@@ -1,0 +1,67 @@
+"""lint: what is wrong with a constitution, before a judge stumbles over it. No model is asked.
+
+    for finding in lint(load_constitution("medical")): ...
+
+To add a rule, write a function in one of the files here and name it in `RULES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cai_lite.constitution import Constitution, Silence
+from cai_lite.linting.between import contradiction, near_duplicate, no_tie_break
+from cai_lite.linting.findings import Finding, Level, Rule, Subject
+from cai_lite.linting.patterns import dead_check, slow_pattern
+from cai_lite.linting.scope import missing_scope, missing_topic, no_example, unreachable
+from cai_lite.linting.texts import compound, negative, too_long, trait, vague
+from cai_lite.records import Prompt
+
+__all__ = ["RULES", "Finding", "Level", "Rule", "Subject", "lint"]
+
+RULES: dict[str, Rule] = {
+    "vague": vague,
+    "trait": trait,
+    "compound": compound,
+    "too-long": too_long,
+    "negative": negative,
+    "near-duplicate": near_duplicate,
+    "contradiction": contradiction,
+    "no-tie-break": no_tie_break,
+    "dead-check": dead_check,
+    "slow-pattern": slow_pattern,
+    "missing-scope": missing_scope,
+    "unreachable": unreachable,
+    "no-example": no_example,
+    "missing-topic": missing_topic,
+}
+
+
+def lint(constitution: Constitution, *, prompts: Sequence[Prompt] = ()) -> list[Finding]:
+    """All findings, by line and then by rule. `prompts`: those that it will meet, to see whether its tags reach any.
+
+    What the constitution silences (`silence: [{rule, principle, reason}]`) is left out; a silence that names an unknown
+    rule, or that nothing is silenced by, is a finding itself.
+    """
+    subject = Subject(constitution=constitution, prompts=prompts)
+    found = [finding for rule in RULES.values() for finding in rule(subject)]
+    kept = [finding for finding in found if not any(_silences(s, finding) for s in constitution.silence)]
+    for silence in constitution.silence:
+        if not any(_silences(silence, finding) for finding in found):
+            unknown = silence.rule not in RULES
+            kept.append(
+                Finding(
+                    line=silence.line,
+                    rule="silence",
+                    level="error" if unknown else "warning",
+                    principle=silence.principle,
+                    message=f"silences '{silence.rule}', which "
+                    + (f"is no rule; there are {', '.join(RULES)}" if unknown else "finds nothing here"),
+                    mend="take it out",
+                )
+            )
+    return sorted(kept, key=lambda f: (f.line, list(RULES).index(f.rule) if f.rule in RULES else -1, f.message))
+
+
+def _silences(silence: Silence, finding: Finding) -> bool:
+    return silence.rule == finding.rule and silence.principle in ("", finding.principle)

@@ -1,0 +1,40 @@
+"""Findings as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cai_lite.constitution import load_constitution
+from cai_lite.linting import lint
+from cai_lite.prompts import load_prompts
+
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[str, Any]]:
+    """The findings of several constitutions, each with its `file`. Raises InputError where one cannot be read."""
+    known = load_prompts(prompts, held_out=0.0) if prompts is not None else None
+    rows = [*known.train, *known.held_out] if known else []
+    found = []
+    for name in names:
+        constitution = load_constitution(name)
+        found += [{"file": constitution.path, **asdict(finding)} for finding in lint(constitution, prompts=rows)]
+    return found
+
+
+def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
+    """A line for each finding with its mend under it, then how many there are."""
+    console = console or Console()
+    for f in found:
+        place = f"{f['file']}:{f['line']}"
+        head = Text.assemble((f["level"], _COLOURS[f["level"]]), f" {f['rule']} ", (f["principle"], "bold"))
+        console.print(Text(f"{place}: ") + head + Text(f": {f['message']}"), soft_wrap=True)
+        console.print(Text(f"    {f['mend']}", style="dim"), soft_wrap=True)
+    levels = [f["level"] for f in found]
+    console.print(", ".join(f"{levels.count(level)} {level}s" for level in _COLOURS) if found else "nothing to say")

@@ -1,0 +1,228 @@
+"""Rules about the machine checks: they are run against the principle's own examples, and their patterns are looked at
+before, since a catastrophic one would never come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import combinations
+from re import _constants as sre  # type: ignore[attr-defined]  # the tree of a pattern; there is no public way to it
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+from cai_lite.constitution import Checks, Principle
+from cai_lite.linting.findings import Finding, Subject, found
+
+# A repeat of at most so many cannot blow up; beyond, two ways to match the same text double with every character.
+MANY = 16
+_PROBES = [chr(code) for code in range(32, 127)] + ["\n", "\t", "é", "ß", "Ω"]
+_CATEGORIES: dict[Any, Callable[[str], bool]] = {
+    sre.CATEGORY_DIGIT: lambda c: c.isdigit(),
+    sre.CATEGORY_NOT_DIGIT: lambda c: not c.isdigit(),
+    sre.CATEGORY_SPACE: lambda c: c.isspace(),
+    sre.CATEGORY_NOT_SPACE: lambda c: not c.isspace(),
+    sre.CATEGORY_WORD: lambda c: c.isalnum() or c == "_",
+    sre.CATEGORY_NOT_WORD: lambda c: not (c.isalnum() or c == "_"),
+}
+_REPEATS = {getattr(sre, name) for name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") if hasattr(sre, name)}
+
+
+def slow_pattern(subject: Subject) -> Iterator[Finding]:
+    for principle in subject.constitution.principles:
+        for pattern in _patterns(principle):
+            if why := catastrophic(pattern):
+                yield found(
+                    principle,
+                    "slow-pattern",
+                    "error",
+                    f"'{pattern}' can take longer than the age of the universe: {why}",
+                    "let only one repeat match a piece of text; bound it as in {0,80}",
+                )
+
+
+def dead_check(subject: Subject) -> Iterator[Finding]:
+    """A check that its own examples contradict. Examples of catastrophic patterns are not run."""
+    for principle in subject.constitution.principles:
+        checks = principle.checks
+        if checks is None or any(catastrophic(pattern) for pattern in _patterns(principle)):
+            continue
+        for number, example in enumerate(principle.examples, 1):
+            if not checks.passed(example.good):
+                yield found(
+                    principle,
+                    "dead-check",
+                    "error",
+                    f"the checks fail the good reply of example {number}: {_why(checks, example.good)}",
+                    "mend the pattern or the example; the checks score students by it",
+                )
+            if example.bad and checks.passed(example.bad):
+                yield found(
+                    principle,
+                    "dead-check",
+                    "error",
+                    f"the checks pass the bad reply of example {number}: they never see what is wrong in it",
+                    "add the words that give it away to 'forbid', or take the checks out",
+                )
+
+
+@lru_cache(maxsize=4096)
+def catastrophic(pattern: str) -> str:
+    """Why a pattern can need exponential time, or nothing. It is told from the pattern's tree; nothing is run.
+
+    A repeat without bound is dangerous where its body can match one text in several ways: a repeat inside it with
+    nothing certain around, or alternatives that begin alike.
+    """
+    try:
+        tree = parser.parse(pattern, re.IGNORECASE)
+    except (re.error, OverflowError, RecursionError):
+        return ""  # reading the constitution has said so already
+    return _danger(list(tree))
+
+
+def _patterns(principle: Principle) -> Sequence[str]:
+    return (*principle.checks.forbid, *principle.checks.require_any) if principle.checks else ()
+
+
+def _why(checks: Checks, text: str) -> str:
+    hit = next((p for p in checks.forbid if re.search(p, text, re.IGNORECASE)), None)
+    if hit is not None:
+        return f"forbid '{hit}' is found in it"
+    if checks.max_words is not None and len(text.split()) > checks.max_words:
+        return f"it has {len(text.split())} words"
+    return "none of require_any is found in it"
+
+
+def _danger(items: Sequence[Any]) -> str:
+    for op, argument in items:
+        if op in _REPEATS:
+            body = list(argument[2])
+            if argument[1] > MANY and (why := _ambiguous(body)):
+                return why
+            if inner := _danger(body):
+                return inner
+        else:
+            for part in _parts(op, argument):
+                if inner := _danger(part):
+                    return inner
+    return ""
+
+
+def _ambiguous(body: list[Any]) -> str:
+    """Why one text can be a row of such bodies in several ways, or nothing."""
+    flat = _flat(body)
+    for place, (op, argument) in enumerate(flat):
+        if op in _REPEATS and argument[1] > MANY:
+            inside = _letters(list(argument[2]))
+            around = [item for i, item in enumerate(flat) if i != place]
+            certain = [item for item in around if _least(item) > 0]
+            if not any(_letters([item]).isdisjoint(inside) for item in certain):
+                return "a repeat stands inside a repeat, and nothing tells where one ends"
+        if op is sre.BRANCH:
+            starts = [_first(list(branch)) for branch in argument[1]]
+            if any(not one.isdisjoint(other) for one, other in combinations(starts, 2)):
+                return "alternatives inside a repeat begin alike"
+            empty = sum(not any(_least(item) for item in branch) for branch in argument[1])
+            if empty > 1 or (empty and any(not start.isdisjoint(_first(body)) for start in starts)):
+                return "alternatives inside a repeat can match nothing, or what the repeat begins with"
+    return ""
+
+
+def _flat(items: Sequence[Any]) -> list[Any]:
+    """The items with groups opened."""
+    flat: list[Any] = []
+    for op, argument in items:
+        if op is sre.SUBPATTERN:
+            flat += _flat(list(argument[-1]))
+        elif op is getattr(sre, "ATOMIC_GROUP", None):
+            continue  # an atomic group is never tried another way
+        else:
+            flat.append((op, argument))
+    return flat
+
+
+def _parts(op: Any, argument: Any) -> list[list[Any]]:
+    if op is sre.SUBPATTERN:
+        return [list(argument[-1])]
+    if op is sre.BRANCH:
+        return [list(branch) for branch in argument[1]]
+    if op in (sre.ASSERT, sre.ASSERT_NOT):
+        return [list(argument[1])]
+    return []
+
+
+def _least(item: Any) -> int:
+    """The shortest text that an item matches, 0 or 1."""
+    op, argument = item
+    if op in _REPEATS:
+        return 1 if argument[0] > 0 and any(_least(inner) for inner in argument[2]) else 0
+    if op is sre.SUBPATTERN:
+        return max((_least(inner) for inner in argument[-1]), default=0)
+    if op is sre.BRANCH:
+        return min(max((_least(inner) for inner in branch), default=0) for branch in argument[1])
+    return int(op in (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN))
+
+
+def _letters(items: Sequence[Any]) -> frozenset[str]:
+    """The characters, of a sample, that can stand anywhere in what the items match."""
+    found_: frozenset[str] = frozenset()
+    for op, argument in items:
+        if op in _REPEATS:
+            found_ |= _letters(list(argument[2]))
+        elif op is sre.SUBPATTERN:
+            found_ |= _letters(list(argument[-1]))
+        elif op is sre.BRANCH:
+            found_ |= frozenset().union(*(_letters(list(branch)) for branch in argument[1]))
+        else:
+            found_ |= _one(op, argument)
+    return found_
+
+
+def _first(items: Sequence[Any]) -> frozenset[str]:
+    """The characters, of a sample, that what the items match can begin with."""
+    found_: frozenset[str] = frozenset()
+    for item in items:
+        op, argument = item
+        inner = list(argument[2]) if op in _REPEATS else list(argument[-1]) if op is sre.SUBPATTERN else None
+        if inner is not None:
+            found_ |= _first(inner)
+        elif op is sre.BRANCH:
+            found_ |= frozenset().union(*(_first(list(branch)) for branch in argument[1]))
+        else:
+            found_ |= _one(op, argument)
+        if _least(item):
+            break
+    return found_
+
+
+def _one(op: Any, argument: Any) -> frozenset[str]:
+    """The characters, of a sample, that a single item matches."""
+    if op is sre.LITERAL:
+        return frozenset({chr(argument).lower(), chr(argument).upper()})
+    if op is sre.NOT_LITERAL:
+        return frozenset(_PROBES) - {chr(argument).lower(), chr(argument).upper()}
+    if op is sre.ANY:
+        return frozenset(_PROBES) - {"\n"}
+    if op is sre.IN:
+        return _of_set(argument)
+    return frozenset()
+
+
+def _of_set(members: Sequence[Any]) -> frozenset[str]:
+    found_: set[str] = set()
+    denied = False
+    for op, argument in members:
+        if op is sre.NEGATE:
+            denied = True
+        elif op is sre.LITERAL:
+            found_ |= {chr(argument).lower(), chr(argument).upper()}
+        elif op is sre.RANGE:
+            found_ |= {
+                c
+                for c in _PROBES
+                if any(argument[0] <= ord(v) <= argument[1] for v in (c, c.lower(), c.upper()) if len(v) == 1)
+            }
+        elif op is sre.CATEGORY:
+            found_ |= {c for c in _PROBES if _CATEGORIES[argument](c)}
+    return frozenset(_PROBES) - found_ if denied else frozenset(found_)

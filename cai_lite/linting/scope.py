@@ -1,0 +1,88 @@
+"""Rules about where principles apply, and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cai_lite.errors import did_you_mean
+from cai_lite.linting.findings import Finding, Subject, found
+from cai_lite.linting.words import TOPICS
+
+_CONDITION = re.compile(r"^\W*(?:when(?:ever)?|if|in case of|at|where|for|with|during)\b [^,]{4,60},", re.IGNORECASE)
+
+
+def missing_scope(subject: Subject) -> Iterator[Finding]:
+    """A condition in the text and no tag for the prompts that meet it: on all others it is judged for nothing."""
+    tagged = any(p.applies_to for p in subject.constitution.principles) or any(p.tags for p in subject.prompts)
+    for principle in subject.constitution.principles:
+        if tagged and not principle.applies_to and (condition := _CONDITION.match(principle.text)):
+            yield found(
+                principle,
+                "missing-scope",
+                "note",
+                f"speaks of a case ('{condition[0].strip(' ,')}') and applies to every prompt",
+                "give it applies_to: [tag], and the prompts of that case the tag",
+            )
+
+
+def unreachable(subject: Subject) -> Iterator[Finding]:
+    """A tag that no prompt bears; without prompts, one that is nearly another."""
+    tags = {tag for prompt in subject.prompts for tag in prompt.tags}
+    known = {tag for principle in subject.constitution.principles for tag in principle.applies_to}
+    for principle in subject.constitution.principles:
+        if subject.prompts and principle.applies_to and tags.isdisjoint(principle.applies_to):
+            near = did_you_mean(principle.applies_to[0], tags)
+            yield found(
+                principle,
+                "unreachable",
+                "warning",
+                f"applies to {', '.join(principle.applies_to)}, which no prompt bears{near}",
+                "tag prompts, or mend applies_to",
+            )
+        elif not subject.prompts:
+            for tag in principle.applies_to:
+                if (other := _plural(tag)) in known and other != tag and tag > other:
+                    yield found(
+                        principle,
+                        "unreachable",
+                        "warning",
+                        f"applies to '{tag}', while another principle has '{other}'",
+                        "write the tag one way",
+                    )
+
+
+def no_example(subject: Subject) -> Iterator[Finding]:
+    for principle in subject.constitution.principles:
+        if not any(example.bad for example in principle.examples):
+            yield found(
+                principle,
+                "no-example",
+                "note",
+                "has no example of a reply that keeps it and one that breaks it",
+                "add one: the teacher is shown it, and the checks are tried on it",
+            )
+
+
+def missing_topic(subject: Subject) -> Iterator[Finding]:
+    """What a constitution of its domain is expected to speak of. The domain is told from name and description."""
+    constitution = subject.constitution
+    about = f"{constitution.name} {constitution.description}".replace("-", " ")
+    said = " ".join(f"{p.id.replace('-', ' ')} {p.text}" for p in constitution.principles)
+    for domain, names, topics in TOPICS:
+        if not re.search(names, about, re.IGNORECASE):
+            continue
+        for topic, words in topics:
+            if not re.search(words, said, re.IGNORECASE):
+                yield Finding(
+                    line=1,
+                    rule="missing-topic",
+                    level="note",
+                    principle="",
+                    message=f"a constitution about {domain} that says nothing of {topic}",
+                    mend="write a principle for it, or silence this with the reason why it is left out",
+                )
+
+
+def _plural(tag: str) -> str:
+    return tag.removesuffix("s") if tag.endswith("s") else f"{tag}s"

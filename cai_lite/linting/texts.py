@@ -1,0 +1,160 @@
+"""Rules about the text of one principle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cai_lite.linting.findings import Finding, Subject, found
+from cai_lite.linting.words import NEGATIONS, NEGATIVE_START, TRAITS, VAGUE, VAGUE_PHRASES, VERBS, VIRTUES
+
+LONGEST = 32  # words of a principle that one can hold in mind while judging
+_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+_PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']{3,}'|“[^”]*”|`[^`]*`")
+_SUBJECT = (
+    r"(?:(?:the |an? |your |all |every )?(?:\w+ )?(?:assistant|model|ai|system|bot|repl(?:y|ies)|responses?|"
+    r"answers?|you|agents?|chatbot|tutor|writer|author|text|tone|story|stories|messages?|it)\s+"
+    r"(?:should|must|shall|will|needs? to|has to|have to|ought to|is to|are to)?\s*(?:always )?)?"
+)
+_BE = re.compile(
+    rf"^\W*{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|appear)\s+(.*)$", re.IGNORECASE
+)
+_BEAR = re.compile(
+    rf"^\W*{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|exhibits|have|has|"
+    r"possess|possesses|act with|acts with|exude|exudes|radiate|radiates|value|values|uphold|respond with|"
+    r"responds with|speak with|lead with|practi[cs]e|practi[cs]es)\s+(?:\w+ ){0,2}?(\w[\w-]*)",
+    re.IGNORECASE,
+)
+_SHOWN = re.compile(
+    r"\b(?:by \w+ing|when|if|:|such as|for example|that is|in that|at most|so that|with one|in the first)\b|:", re.I
+)
+_AND = re.compile(
+    r"(?:[,;]\s*(?:and|but|then|plus)?|\band\b(?: also| then)?|\bas well as\b|\bwhile also\b|\bplus\b)\s+", re.I
+)
+_MODAL = re.compile(
+    r"^(?:(?:it|they|the \w+|you|the assistant) )?(?:should|must|shall|has to|have to|needs? to|do not|don't|never|"
+    r"always|also|may not|can not|cannot)\b",
+    re.IGNORECASE,
+)
+_THIRD = re.compile(r"(?:es|s)$")
+
+
+def vague(subject: Subject) -> Iterator[Finding]:
+    """Words that two people read differently; inside quotation marks they are only cited."""
+    for principle in subject.constitution.principles:
+        text = _QUOTED.sub(" ", principle.text)
+        phrase = _PHRASES.search(text)
+        words = [word.lower() for word in _WORD.findall(text)]
+        hit = next((word for word in words if word in VAGUE), "")
+        if phrase or hit:
+            said = phrase[0].lower() if phrase else hit
+            mend = "say when, and how one would see it" if phrase else VAGUE[hit]
+            yield found(principle, "vague", "warning", f"'{said}' means something else to everybody", mend)
+
+
+def trait(subject: Subject) -> Iterator[Finding]:
+    """A trait of character where a behaviour should stand: a judge cannot see a trait."""
+    for principle in subject.constitution.principles:
+        if _SHOWN.search(principle.text):
+            continue
+        said = ""
+        if being := _BE.match(principle.text):
+            words = [word.lower() for word in _WORD.findall(being[1])]
+            skip = {"and", "always", "very", "both", "truly", "genuinely", "a", "an", "at", "all", "times", "or", "in"}
+            first = next((word for word in words if word not in skip), "")
+            said = first if first in TRAITS or first.removesuffix("ly") in TRAITS else ""
+            if not said and len(words) <= 4 and any(word in TRAITS for word in words):
+                said = next(word for word in words if word in TRAITS)
+        elif (bearing := _BEAR.match(principle.text)) and bearing[1].lower() in VIRTUES:
+            said = bearing[1].lower()
+        if said:
+            yield found(
+                principle,
+                "trait",
+                "warning",
+                f"'{said}' is a trait, which a judge cannot see",
+                "name what a reply does that shows it",
+            )
+
+
+def compound(subject: Subject) -> Iterator[Finding]:
+    """Two demands in one: a reply that keeps one and breaks the other cannot be judged."""
+    for principle in subject.constitution.principles:
+        if second := _second_demand(principle.text):
+            yield found(
+                principle,
+                "compound",
+                "warning",
+                f"two demands in one; the second is '{second}'",
+                "make two principles of it, each with a priority of its own",
+            )
+
+
+def too_long(subject: Subject) -> Iterator[Finding]:
+    for principle in subject.constitution.principles:
+        if (words := len(principle.text.split())) > LONGEST:
+            yield found(
+                principle,
+                "too-long",
+                "warning",
+                f"{words} words; a judge should hold a principle in mind whole",
+                f"say it in at most {LONGEST}; reasons belong into examples",
+            )
+
+
+def negative(subject: Subject) -> Iterator[Finding]:
+    """Only what not to do. It is reported and never rewritten: some things can only be forbidden."""
+    for principle in subject.constitution.principles:
+        text = _QUOTED.sub(" ", principle.text)
+        start = NEGATIVE_START.match(text)
+        rest = re.split(r"[;:.]|\b(?:instead|but|rather)\b", text[start.end() :], maxsplit=1) if start else []
+        positive = len(rest) > 1 and len(rest[1].split()) > 2 and not NEGATIONS.search(rest[1])
+        if start and not positive:
+            yield found(
+                principle,
+                "negative",
+                "note",
+                "says only what a reply should not do",
+                "if there is something to do instead, say that",
+            )
+
+
+def _second_demand(text: str) -> str:
+    """The beginning of a second demand, or nothing."""
+    plain = re.sub(r"\([^)]*\)", " ", _QUOTED.sub("x", text)).strip()
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain) if part]
+    if len(sentences) > 1 and any(_is_demand(sentence, alone=True) for sentence in sentences[1:]):
+        return _short(next(sentence for sentence in sentences[1:] if _is_demand(sentence, alone=True)))
+    parts = _AND.split(plain)
+    seps = _AND.findall(plain)
+    for number, part in enumerate(parts[1:]):
+        if _is_demand(part, alone="," in seps[number] or ";" in seps[number]) and _demands(parts[0]):
+            return _short(part)
+    return ""
+
+
+def _demands(text: str) -> bool:
+    """Whether the first part is a demand of its own, and not the condition of the second."""
+    return not re.match(
+        r"^\W*(?:if|when|where|at|for|in|after|before|on|once|while|unless|during|with|to)\b", text, re.I
+    )
+
+
+def _is_demand(text: str, *, alone: bool) -> bool:
+    """Whether a part begins as an imperative, or with a modal. `alone`: a comma or a full stop stands before it."""
+    if _MODAL.match(text):
+        return True
+    words = _WORD.findall(text)
+    if not words:
+        return False
+    first = words[0].lower()
+    if first in VERBS:
+        return True
+    singular = _THIRD.sub("", first)
+    return first != singular and singular in VERBS and (alone or len(words) > 3)
+
+
+def _short(text: str) -> str:
+    words = text.split()
+    return " ".join(words[:6]) + (" ..." if len(words) > 6 else "")

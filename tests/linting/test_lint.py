@@ -1,0 +1,154 @@
+"""The linter on planted faults and on clean principles that were written without a look at its rules."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cai_lite.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
+from cai_lite.errors import ConstitutionError
+from cai_lite.linting import RULES, lint
+from cai_lite.records import Message, Prompt
+
+PLANTED = yaml.safe_load((Path(__file__).parent / "planted.yaml").read_text(encoding="utf-8"))
+PACKAGED = (
+    "medical",
+    "customer-service",
+    "creative",
+    "hipaa-privacy",
+    "financial-advice",
+    "legal-information",
+    "helpful-honest-harmless",
+)
+
+
+def principle(row):
+    checks = row.get("checks") or {}
+    return Principle(
+        id=row["id"],
+        text=row["text"],
+        priority=row.get("priority", 5),
+        applies_to=tuple(row.get("applies_to", ())),
+        checks=Checks(
+            forbid=tuple(checks.get("forbid", ())),
+            require_any=tuple(checks.get("require_any", ())),
+            max_words=checks.get("max_words"),
+        )
+        if checks
+        else None,
+        examples=tuple(Example(**example) for example in row.get("examples", ())),
+    )
+
+
+def rules(*principles, **more):
+    return {finding.rule for finding in lint(Constitution(name="c", principles=principles, **more))}
+
+
+KINDS = Counter(entry["kind"] for entry in PLANTED["planted"])
+missed = [e for e in PLANTED["planted"] if e["kind"] not in rules(*map(principle, e["principles"]))]
+alarms = [row for row in PLANTED["clean"] if rules(principle(row)) & KINDS.keys()]
+
+
+def test_the_test_set_is_what_it_should_be():
+    assert len(KINDS) == 10 and set(KINDS.values()) == {6} and len(PLANTED["clean"]) == 60
+    assert KINDS.keys() <= RULES.keys()
+
+
+def test_at_least_nine_of_ten_planted_faults_are_found():
+    assert len(missed) <= 6, [(e["kind"], [p["text"] for p in e["principles"]]) for e in missed]
+
+
+def test_at_most_one_of_twenty_clean_principles_is_blamed():
+    assert len(alarms) <= 3, [(row["text"], rules(principle(row)) & KINDS.keys()) for row in alarms]
+
+
+def test_clean_principles_of_one_constitution_do_not_blame_each_other():
+    together = Constitution(name="c", principles=tuple(map(principle, PLANTED["clean"])))
+    between = [f for f in lint(together) if f.rule in ("near-duplicate", "contradiction")]
+    assert len(between) <= 3, between
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_packaged_constitutions_have_no_errors(name):
+    assert [f for f in lint(load_constitution(name)) if f.level == "error"] == []
+
+
+def test_findings_come_in_the_order_of_the_file_and_the_same_each_time():
+    constitution = load_constitution("medical")
+    found = lint(constitution)
+    assert found == lint(constitution)
+    assert [f.line for f in found] == sorted(f.line for f in found)
+
+
+def test_forty_thousand_words_take_less_than_a_second():
+    """Sentences of the clean set, each made unlike the others by its numbers."""
+    clean = [row["text"] for row in PLANTED["clean"]]
+    principles, words = [], 0
+    while words < 40_000:
+        number = len(principles)
+        text = f"{clean[number % len(clean)].rstrip('.')}, as section{number} of part{number * 7919 % 1009} says."
+        principles.append(Principle(id=f"p{number}", text=text))
+        words += len(text.split())
+    constitution = Constitution(name="c", principles=tuple(principles))
+    lint(replace(constitution, principles=constitution.principles[:50]))  # what is compiled once
+    begun = time.perf_counter()
+    lint(constitution)
+    assert time.perf_counter() - begun < 3  # the figure is in the benchmark; here only that nothing is quadratic
+
+
+def test_a_conflict_that_is_decided_is_no_contradiction():
+    one = Principle(id="one", text="Always name the price of the article.")
+    other = Principle(id="other", text="Never name the price of the article.")
+    assert "contradiction" in rules(one, other)
+    assert "contradiction" not in rules(one, other, conflicts=(Conflict(between=("one", "other"), prefer="one"),))
+    assert "contradiction" not in rules(replace(one, applies_to=("a",)), replace(other, applies_to=("b",)))
+
+
+def test_different_priorities_break_a_tie():
+    short = Principle(id="short", text="Answer in at most 50 words.")
+    full = Principle(id="full", text="List every step of the repair.")
+    assert "no-tie-break" in rules(short, full)
+    assert "no-tie-break" not in rules(short, replace(full, priority=1))
+
+
+def test_tags_that_no_prompt_bears_are_found_with_the_prompts():
+    rule = Principle(id="a", text="Name the emergency number.", applies_to=("red-flags",))
+    prompt = Prompt(key="p", messages=(Message("user", "hi"),), family="f", tags=("red-flag",))
+    (finding,) = [f for f in lint(Constitution(principles=(rule,)), prompts=[prompt]) if f.rule == "unreachable"]
+    assert "did you mean 'red-flag'" in finding.message
+    two = (rule, replace(rule, id="b", applies_to=("red-flag",)))
+    assert "unreachable" in rules(*two)
+
+
+def test_a_missing_topic_of_a_known_domain_is_a_note():
+    found = lint(Constitution(name="medical", principles=(Principle(id="kind", text="Thank the person."),)))
+    topics = [f.message for f in found if f.rule == "missing-topic"]
+    assert any("emergencies" in topic for topic in topics)
+    assert all(f.level == "note" for f in found if f.rule == "missing-topic")
+
+
+def test_a_silenced_rule_does_not_speak_and_an_idle_silence_does():
+    vague = Principle(id="a", text="Give appropriate answers.")
+    reason = {"reason": "the customer's own words"}
+    assert "vague" in rules(vague)
+    assert "vague" not in rules(vague, silence=(Silence(rule="vague", principle="a", **reason),))
+    assert "silence" in rules(vague, silence=(Silence(rule="compound", **reason),))
+    (finding,) = [
+        f
+        for f in lint(Constitution(principles=(vague,), silence=(Silence(rule="nope", **reason),)))
+        if f.rule == "silence"
+    ]
+    assert finding.level == "error" and "no rule" in finding.message
+
+
+def test_a_silence_wants_a_reason_and_a_principle_that_is_there(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("principles: [{id: a, text: Say why.}]\nsilence:\n  - {rule: vague, reason: ''}\n")
+    with pytest.raises(ConstitutionError, match=r"c\.yaml:3: .*'reason' is empty"):
+        load_constitution(file)
+    file.write_text("principles: [{id: a, text: Say why.}]\nsilence:\n  - {rule: vague, principle: b, reason: x}\n")
+    with pytest.raises(ConstitutionError, match=r"c\.yaml:3: the silence names the unknown principle 'b'"):
+        load_constitution(file)
