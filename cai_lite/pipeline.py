@@ -48,7 +48,7 @@ def run_recipe(
     with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:
             write_aside(out / "recipe.yaml", described(recipe, roles.digests()))
-            for warning in roles.warnings():
+            for warning in roles.warnings([*prompts.train, *prompts.held_out]):
                 screen.warn(warning)
             pairs: list[PreferencePair] = []
             if adapter is None:
@@ -138,5 +138,5 @@ def check_recipe(recipe: Recipe) -> str:
     """`--dry-run`: read all that a run would read, ask nobody; returns the resolved recipe under what was found."""
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     found = {**roles.digests(), "prompts": str(prompts.report)}
-    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings())
+    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings([*prompts.train, *prompts.held_out]))
     return described(recipe, found) + warnings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cai_lite.chat import ChatModel, open_model
-from cai_lite.chat.embedded import unknown_principles
 from cai_lite.chat.local import LocalModel
 from cai_lite.constitution import Constitution, load_constitution
+from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.recipe import ModelSection, Recipe
 from cai_lite.records import Prompt, drawn_key
 
@@ -53,10 +53,10 @@ class Roles:
         for voice in self.teachers:
             yield voice.model, [p for p, given in zip(prompts, of_prompt, strict=True) if given is voice]
 
-    def warnings(self) -> Iterator[str]:
-        """What a user should know before anything is asked."""
+    def warnings(self, prompts: Sequence[Prompt]) -> Iterator[str]:
+        """What a user should know before anything is asked about these prompts."""
         for role, model in [("teacher", v.model) for v in self.teachers] + [("judge", v.model) for v in self.judges]:
-            unknown = unknown_principles(self.constitution) if model.name == "embedded:teacher" else []
+            unknown = unknown_principles(self.constitution, prompts) if model.name == "embedded:teacher" else []
             if unknown:
                 yield (
                     f"the embedded {role} was not trained for {', '.join(unknown)}: it can judge only the shipped "

@@ -19,7 +19,7 @@ def test_a_teacher_with_a_url_is_an_endpoint_and_nothing_is_connected(monkeypatc
     monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:9/v1")
     roles = open_roles(load_recipe("medical", ["student.model=embedded:student", "student.load=null"]))
     assert isinstance(roles.teachers[0].model, EndpointModel) and isinstance(roles.student, LocalModel)
-    assert list(roles.warnings()) == []
+    assert list(roles.warnings([])) == []
 
 
 def test_everybody_has_a_digest_of_their_own():
@@ -51,3 +51,14 @@ def test_several_teachers_share_the_prompts_by_weight_and_by_the_prompt_alone():
 def test_a_role_that_nobody_plays_is_an_error(settings, message):
     with pytest.raises(InputError, match=message):
         load_recipe("medical", settings, profile="embedded")
+
+
+def test_only_principles_that_the_prompts_meet_are_warned_of():
+    roles = open_roles(load_recipe("medical", profile="embedded"))
+
+    def warnings(*tags):
+        return list(roles.warnings([Prompt(key="p", messages=(Message("user", "q"),), family="f", tags=tags)]))
+
+    assert warnings("symptoms", "red-flag") == []
+    (teacher, judge) = warnings("results")
+    assert "embedded teacher was not trained for explain-results" in teacher and "embedded judge" in judge

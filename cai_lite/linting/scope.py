@@ -67,7 +67,9 @@ def no_example(subject: Subject) -> Iterator[Finding]:
 def missing_topic(subject: Subject) -> Iterator[Finding]:
     """What a constitution of its domain is expected to speak of. The domain is told from name and description."""
     constitution = subject.constitution
-    about = f"{constitution.name} {constitution.description}".replace("-", " ")
+    about = constitution.name.replace("-", " ")
+    if not any(re.search(names, about, re.IGNORECASE) for _, names, _ in TOPICS):
+        about = constitution.description
     said = " ".join(f"{p.id.replace('-', ' ')} {p.text}" for p in constitution.principles)
     for domain, names, topics in TOPICS:
         if not re.search(names, about, re.IGNORECASE):

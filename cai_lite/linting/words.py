@@ -54,7 +54,6 @@ VAGUE = {
     "typically": "say when not",
     "ethically": "say what that means here",
     "ethical": "say what that means here",
-    "moral": "say what that means here",
     "responsibly": "say what that means here",
     "responsible": "say what that means here",
     "professionally": "say what one would see",
@@ -251,7 +250,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
 TOPICS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         "medicine",
-        r"\b(?:medical|health|clinical|patient|medicine)\b",
+        r"\b(?:medical|health information|clinical|medicine)\b",
         (
             ("emergencies", r"\b(?:emergenc\w+|urgent|warning signs?|ambulance|red flags?)\b"),
             ("medicines and doses", r"\b(?:dos(?:e|es|age)|medicines?|medication|drugs?)\b"),

@@ -19,15 +19,20 @@ from cai_lite.embedded.grammar import (
     text_of,
 )
 from cai_lite.embedded.world import HELD_OUT_LINES, HELD_OUT_PROMPTS, side_of
+from cai_lite.prompts import load_prompts
 
 LEAST_TEMPLATES = 15
 LEAST_WORDINGS = 10
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.name)
-def test_the_toy_world_speaks_of_exactly_the_principles_of_the_shipped_constitution(domain):
-    principles = {p.id: (p.text, p.applies_to) for p in load_constitution(domain.name).principles}
-    assert principles == {rule.id: (rule.wordings[0], rule.applies_to) for rule in domain.rules}
+def test_the_toy_world_speaks_of_exactly_those_principles_that_its_prompts_meet(domain, repository):
+    known = load_prompts(repository / "recipes" / "prompts" / f"{domain.name}-embedded.jsonl")
+    prompts = [*known.train, *known.held_out]
+    met = [p for p in load_constitution(domain.name).principles if any(p.applies(prompt) for prompt in prompts)]
+    assert {p.id: (p.text, p.applies_to) for p in met} == {
+        rule.id: (rule.wordings[0], rule.applies_to) for rule in domain.rules
+    }
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.name)
