@@ -21,7 +21,10 @@ _ANTONYMS = tuple(
     for a, b in (
         ("always|every|all", "never|no|none"),
         ("before", "after"),
-        ("include|add|mention|name|state|give|show|use", "omit|leave out|exclude|withhold|hide|skip"),
+        (
+            "include|add|mention|name|state|give|show|use",
+            r"omit|leave (?:[\w' ]{0,40} )?out|exclude|withhold|hide|skip",
+        ),
         ("first", "last"),
         ("begin|start|open", "end|close|finish"),
         ("more than|at least|minimum", "less than|at most|maximum|fewer than"),
@@ -39,8 +42,11 @@ _ANTONYMS = tuple(
 
 
 def near_duplicate(subject: Subject) -> Iterator[Finding]:
+    """Of each principle the first that it repeats."""
+    told: set[str] = set()
     for one, other, shared in _close(subject.constitution, ALIKE):
-        if not _opposite(one.text, other.text):
+        if other.id not in told and not _opposite(one.text, other.text):
+            told.add(other.id)
             yield found(
                 other,
                 "near-duplicate",
@@ -127,13 +133,17 @@ def _close(constitution: Constitution, share: float) -> Iterator[tuple[Principle
 
 def _opposite(one: str, other: str) -> bool:
     """Whether two texts that speak of the same order opposite things: one denies, or their words are opposites."""
-    if bool(NEGATIONS.search(one)) != bool(NEGATIONS.search(other)):
+    (denied, sides), (other_denied, other_sides) = _polarity(one), _polarity(other)
+    if denied != other_denied:
         return True
-    return any(
-        (a.search(one) and b.search(other) and not a.search(other))
-        or (b.search(one) and a.search(other) and not b.search(other))
-        for a, b in _ANTONYMS
-    )
+    return any((a and d and not c) or (b and c and not d) for (a, b), (c, d) in zip(sides, other_sides, strict=True))
+
+
+@lru_cache(maxsize=65536)
+def _polarity(text: str) -> tuple[bool, tuple[tuple[bool, bool], ...]]:
+    """Whether a text denies something, and which sides of the known opposites it names."""
+    sides = tuple((bool(a.search(text)), bool(b.search(text))) for a, b in _ANTONYMS)
+    return bool(NEGATIONS.search(text)), sides
 
 
 @lru_cache(maxsize=65536)

@@ -37,6 +37,7 @@ _MODAL = re.compile(
     r"always|also|may not|can not|cannot)\b",
     re.IGNORECASE,
 )
+_THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
 _THIRD = re.compile(r"(?:es|s)$")
 
 
@@ -61,7 +62,23 @@ def trait(subject: Subject) -> Iterator[Finding]:
         said = ""
         if being := _BE.match(principle.text):
             words = [word.lower() for word in _WORD.findall(being[1])]
-            skip = {"and", "always", "very", "both", "truly", "genuinely", "a", "an", "at", "all", "times", "or", "in"}
+            skip = {
+                "like",
+                "as",
+                "and",
+                "always",
+                "very",
+                "both",
+                "truly",
+                "genuinely",
+                "a",
+                "an",
+                "at",
+                "all",
+                "times",
+                "or",
+                "in",
+            }
             first = next((word for word in words if word not in skip), "")
             said = first if first in TRAITS or first.removesuffix("ly") in TRAITS else ""
             if not said and len(words) <= 4 and any(word in TRAITS for word in words):
@@ -129,7 +146,9 @@ def _second_demand(text: str) -> str:
     parts = _AND.split(plain)
     seps = _AND.findall(plain)
     for number, part in enumerate(parts[1:]):
-        if _is_demand(part, alone="," in seps[number] or ";" in seps[number]) and _demands(parts[0]):
+        if _is_demand(
+            part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
+        ) and _demands(parts[0]):
             return _short(part)
     return ""
 
@@ -141,18 +160,27 @@ def _demands(text: str) -> bool:
     )
 
 
-def _is_demand(text: str, *, alone: bool) -> bool:
-    """Whether a part begins as an imperative, or with a modal. `alone`: a comma or a full stop stands before it."""
+def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
+    """Whether a part begins as an imperative, or with a modal. `alone`: a comma or a full stop stands before it;
+    `joined`: an "and", which makes a demand of a gerund, too.
+    """
     if _MODAL.match(text):
         return True
-    words = _WORD.findall(text)
+    words = _WORD.findall(_THEN.sub("", text))
     if not words:
         return False
     first = words[0].lower()
-    if first in VERBS:
+    if first in VERBS or (joined and first.endswith("ing") and _bare(first) in VERBS):
         return True
     singular = _THIRD.sub("", first)
     return first != singular and singular in VERBS and (alone or len(words) > 3)
+
+
+def _bare(gerund: str) -> str:
+    """The verb of a gerund: quoting is quote, asking is ask, stopping is stop."""
+    stem = gerund.removesuffix("ing")
+    doubled = stem[:-1] if len(stem) > 2 and stem[-1] == stem[-2] else stem
+    return next((verb for verb in (stem, f"{stem}e", doubled) if verb in VERBS), "")
 
 
 def _short(text: str) -> str:

@@ -156,6 +156,8 @@ NEGATIVE_START = re.compile(
     r"(?:should|must|may|can|shall|will|do|does|is|are|need)\s*(?:not|never|n't)\b|"
     r"(?:the |an? )?[\w ]{0,40}?\b(?:must|should|may|shall|can) (?:not|never)\b|"
     r"do not|don't|never|avoid|refrain|no\b|under no circumstances|stop|not\b|(?:the )?\w+ (?:never|avoids?) |"
+    r"(?!if\b|when\b|where\b|unless\b|in\b|for\b|at\b|once\b)(?:[\w'-]+ ){1,7}?(?:do not|don't|does not|doesn't|cannot|can't|"
+    r"will not|won't|never)\b|"
     r"[\w ]{0,30}\b(?:is|are) (?:forbidden|prohibited|not allowed|not permitted|off limits)\b|"
     r"it is (?:forbidden|not allowed|prohibited))",
     re.IGNORECASE,
@@ -207,11 +209,11 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "speed",
-        r"\b(?:at once|immediately|straight away|right away|first sentence|without (?:asking|delay|follow-up)|"
+        r"\b(?:at once|immediately|straight away|right away|first (?:sentence|message|reply|line|turn)|without (?:asking|delay|follow-up)|"
         r"before (?:anything|asking)|instantly|no clarifying)\b",
         "questions",
         r"\b(?:ask (?:a |at least |one |two |three |for |clarifying |follow-up |about |what |which |whether |how )|"
-        r"clarifying question|clarify|question before|confirm (?:the|with|each|every))\b",
+        r"clarifying question|clarify|question before|before (?:giving|offering|making) any|confirm (?:the|with|each|every))\b",
     ),
     (
         "privacy",
@@ -235,6 +237,13 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
         r"\b(?:regardless of what|whatever the (?:user|customer|client|author) (?:asks|says|wants)|even if (?:the|asked)|"
         r"only (?:the|what) (?:\w+ )?(?:policy|rules|handbook)|strictly (?:by|to) the|correct the (?:user|author|"
         r"customer)|override|against the (?:user|author|customer)'s)\b",
+    ),
+    (
+        "the user's wish",
+        r"\b(?:exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|everything) the (?:user|reader|customer|"
+        r"author|client|caller|guest|student)|word for word|to the letter|every request|any request|every instruction)\b",
+        "refusal",
+        r"\b(?:refuse|decline|turn down|turn away|reject)\b",
     ),
     (
         "plain words",
