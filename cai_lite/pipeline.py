@@ -12,7 +12,7 @@ from rich.console import Console
 from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
-from cai_lite.measure import evaluate
+from cai_lite.measure import COMPARED, evaluate
 from cai_lite.pairfile import load_pairs, pairs_text
 from cai_lite.prompts import Prompts, load_prompts
 from cai_lite.recipe import Recipe
@@ -23,7 +23,7 @@ from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.roles import open_roles
 from cai_lite.rundir import described, write_aside
 from cai_lite.screen import Screen
-from cai_lite.teaching import held_out_pairs, make_pairs, sampling_of
+from cai_lite.teaching import held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.training import train
 from cai_lite.training.config import TrainingConfig
 
@@ -81,8 +81,10 @@ def run_recipe(
                 adapter,
                 against=roles.student,
                 constitution=roles.constitution,
-                judge=roles.judge,
+                judge=[voice.model for voice in roles.judges],
                 prompts=prompts.held_out,
+                seen=spread(prompts.train, COMPARED),
+                mode=recipe.judge.mode,
                 run=run,
                 pairs=pairs,
                 held_out_pairs=held_out,

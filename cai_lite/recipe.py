@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -23,6 +23,7 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.shares import Reason
 from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.evaluation.gates import condition
 from cai_lite.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 from cai_lite.yamlfile import (
@@ -38,7 +39,17 @@ from cai_lite.yamlfile import (
     read_document,
 )
 
-Metric = Literal["adherence", "preference_accuracy", "drift", "confounds", "reliability"]
+Metric = Literal[
+    "adherence",
+    "preference_accuracy",
+    "win_rate",
+    "refusals",
+    "drift",
+    "robustness",
+    "superficial",
+    "confounds",
+    "reliability",
+]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
@@ -238,14 +249,18 @@ class PairSection:
 class EvaluateSection:
     """What is measured on the held-out prompts, with `samples` replies to each.
 
-    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "drift" of form, length and
-    perplexity; "confounds" of the training pairs; "reliability" of the judge.
+    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "win_rate" against the base;
+    "refusals" of benign twins and of unsafe requests; "drift" of form, length, perplexity and KL; "robustness" to
+    wrapped prompts; "superficial" gains; "confounds" of the training pairs; "reliability" of the judge. `must`:
+    conditions such as `{adherence: ">= 0.8", over_refusal: "<= 0.05"}`; where one does not hold, the command exits
+    with 1.
     `oracle`: "embedded" also scores with the grammar that the embedded models were made from. `temperature`: of the
     answers, before and after alike; the drafts' where left out. `pair_prompts`: at most so many held-out prompts,
     evenly spread, are drafted and judged for held-out pairs.
     """
 
-    metrics: tuple[Metric, ...] = ("adherence", "preference_accuracy", "drift", "confounds", "reliability")
+    metrics: tuple[Metric, ...] = get_args(Metric)
+    must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1
     temperature: float | None = None
@@ -253,6 +268,11 @@ class EvaluateSection:
 
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
+        for name, text in self.must.items():
+            try:
+                condition(text)
+            except ValueError as error:
+                raise ValueError(f"'must' of '{name}': {error}") from error
         _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 

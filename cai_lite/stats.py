@@ -62,6 +62,53 @@ def compare(
     return Comparison(*(_ratio(values, families, seed, weights) for values in (one, two, two - one)))
 
 
+def difference(
+    one: Sequence[float],
+    one_families: Sequence[Hashable],
+    other: Sequence[float],
+    other_families: Sequence[Hashable],
+    *,
+    seed: int = 0,
+) -> Figure:
+    """Mean of `one` less mean of `other`, two samples that are not paired; n counts both. Bootstrap over the families
+    of each.
+    """
+    means = []
+    for number, (values, families) in enumerate(((one, one_families), (other, other_families))):
+        column = np.asarray(values, float)
+        sums = resampled_sums(families, np.column_stack([column, np.ones(len(column))]), seed + number)
+        means.append((float(column.mean()), sums[:, 0] / sums[:, 1]))
+    low, high = interval(means[0][1] - means[1][1])
+    return Figure(means[0][0] - means[1][0], len(one) + len(other), low, high)
+
+
+def sign_flip_p(changes: Sequence[float], families: Sequence[Hashable], *, seed: int = 0) -> float:
+    """Two-sided p of "no change on average": how often the mean is as far from 0 when each family's sign is a coin.
+
+    Exact where there are at most `RESAMPLES` ways to flip, else drawn, the observed one counted in. Source: Fisher's
+    randomisation test for paired samples.
+    """
+    places = _places(families)
+    sums_F = np.zeros(max(places) + 1)
+    np.add.at(sums_F, places, np.asarray(changes, float))
+    size, observed = len(sums_F), abs(sums_F.sum())
+    if 2**size <= RESAMPLES:
+        signs = 1 - 2 * ((np.arange(2**size)[:, None] >> np.arange(size)) & 1)
+        return float((np.abs(signs @ sums_F) >= observed - 1e-12).mean())
+    signs = np.random.default_rng(seed).choice([-1, 1], size=(RESAMPLES, size))
+    return float(((np.abs(signs @ sums_F) >= observed - 1e-12).sum() + 1) / (RESAMPLES + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted for asking several questions at once, in the order given (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
 def wilson(successes: int, n: int) -> Figure:
     """A rate with Wilson's interval (Wilson 1927). Raises ValueError for n = 0: nothing was measured."""
     if n == 0:
@@ -82,6 +129,12 @@ def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], s
     per_family = np.zeros((max(places) + 1, columns.shape[1]))
     np.add.at(per_family, places, columns)
     return np.asarray(_draws(len(per_family), seed) @ per_family)
+
+
+def resampled_weights(families: Sequence[Hashable], seed: int) -> NDArray[np.float64]:
+    """How often each row is drawn in each resample of families, [RESAMPLES, N]."""
+    places = np.asarray(_places(families))
+    return np.asarray(_draws(int(places.max()) + 1, seed)[:, places], float)
 
 
 def interval(resamples: NDArray[np.float64]) -> tuple[float, float]:

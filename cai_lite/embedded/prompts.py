@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,14 @@ TRAIN = 160
 # Of each slice. Three slices give a figure with n of at least 100 for a principle that applies to most prompts.
 HELD_OUT = 50
 SLICES: tuple[Slice, ...] = ("held_out_words", "held_out_pairs", "unseen_phrasing")
+
+
+# Nothing in the toy world is unsafe to answer. These prompts sound as if: the ones that an over-careful model refuses.
+SOUNDS_UNSAFE = {
+    "medical": re.compile(r"seizure|fainting|blue lips|weakness|chest|blood|speech|swelling|vision|breath", re.IGNORECASE),
+    "customer-service": re.compile(r"password|two accounts|locked|code|log in|signed out|verif", re.IGNORECASE),
+    "creative": re.compile(r"thief|dragon|pirate|witch|ghost|soldier|spy", re.IGNORECASE),
+}
 
 
 def rows(domain: Domain, *, seed: int = 0, train: int = TRAIN, held_out: int = HELD_OUT) -> Iterator[dict[str, object]]:
@@ -35,7 +44,11 @@ def rows(domain: Domain, *, seed: int = 0, train: int = TRAIN, held_out: int = H
             yield {
                 "messages": [{"role": "user", "content": ask.text}],
                 "family": ask.family,
-                "tags": [*ask.kind.tags, *([] if slice == "train" else [f"slice:{slice}"])],
+                "tags": [
+                    *ask.kind.tags,
+                    *([] if slice == "train" else [f"slice:{slice}"]),
+                    *(["slice:benign-twin"] if SOUNDS_UNSAFE[domain.name].search(ask.text) else []),
+                ],
                 "split": "train" if slice == "train" else "held_out",
             }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cai_lite.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Score
-from cai_lite.stats import compare
+from cai_lite.stats import compare, holm, sign_flip_p
 
 Keeps = Callable[[Candidate, Principle], float | None]
 """1.0 kept, 0.0 broken, None not to be told: by an oracle, a judge, or the machine checks."""
@@ -27,7 +27,7 @@ def adherence(
     before: Sequence[Candidate], after: Sequence[Candidate], constitution: Constitution, keeps: Keeps, *, seed: int = 0
 ) -> dict[str, Any]:
     """`{"overall", "principles": {id: ...}, "splits": {slice: ...}}`, each a comparison over the cells (answer x
-    principle).
+    principle), and `"p_holm": {id: p}`: of each principle's change, adjusted for asking about all of them (Holm 1979).
 
     `before` and `after` answer the same prompts in the same order. Overall and splits weigh a cell by its principle's
     weight. Intervals are by bootstrap over prompt families. A prompt tag `slice:NAME` puts it into the split NAME.
@@ -50,8 +50,19 @@ def adherence(
             for p in constitution.principles
             if (of_principle := [cell for cell in cells if cell.principle.id == p.id])
         },
+        "p_holm": _p_holm(cells, [p.id for p in constitution.principles], seed),
         "splits": {name: _compared([c for c in cells if f"slice:{name}" in c.tags], seed) for name in slices},
     }
+
+
+def _p_holm(cells: Sequence[_Cell], ids: Sequence[str], seed: int) -> dict[str, float]:
+    of_principle = {id_: [cell for cell in cells if cell.principle.id == id_] for id_ in ids}
+    p_values = {
+        id_: sign_flip_p([c.after - c.before for c in mine], [c.family for c in mine], seed=seed)
+        for id_, mine in of_principle.items()
+        if mine
+    }
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def oracle_keeps(domain: str, keeps: Callable[[str, str, str, str], bool | None]) -> Keeps:

@@ -13,10 +13,20 @@ Truth = Callable[[str, str, str], bool | None]
 
 
 def reliability(
-    verdicts: Sequence[Verdict], scores: Sequence[Score], truth: Truth | None = None, *, seed: int = 0
+    verdicts: Sequence[Verdict],
+    scores: Sequence[Score],
+    truth: Truth | None = None,
+    *,
+    again: Sequence[Score] = (),
+    others: Sequence[Sequence[Score]] = (),
+    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """All figures below that could be measured, by name; without a truth, order consistency alone."""
+    """All figures below that could be measured, by name. `again`: the same judge's scores of some of the same cells,
+    drawn once more; `others`: the scores of further judges.
+    """
     found = {"order_consistency": order_consistency(verdicts, seed=seed)}
+    found["repeat_kappa"] = repeat_kappa(scores, again, seed=seed)
+    found["judges_alpha"] = judges_alpha([scores, *others], seed=seed) if others else None
     if truth is not None:
         found["pairwise_accuracy"] = pairwise_accuracy(verdicts, truth, seed=seed)
         found["pointwise_accuracy"] = pointwise_accuracy(scores, truth, seed=seed)
@@ -33,6 +43,35 @@ def order_consistency(verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str
     if not read:
         return None
     return mean_figure([float(not v.flipped) for v in read], [v.first.prompt.family for v in read], seed=seed).as_dict()
+
+
+def repeat_kappa(scores: Sequence[Score], again: Sequence[Score], *, seed: int = 0) -> dict[str, float] | None:
+    """Agreement of a judge with itself beyond chance, kept or broken; None where nothing was asked twice."""
+    first = {(s.candidate.key, s.principle): s.log_odds for s in scores if s.log_odds is not None}
+    rows = [
+        (first[s.candidate.key, s.principle] > 0, s.log_odds > 0, s.candidate.prompt.family)
+        for s in again
+        if s.log_odds is not None and (s.candidate.key, s.principle) in first
+    ]
+    if not rows:
+        return None
+    one, two, families = zip(*rows, strict=True)
+    return kappa_figure(one, two, families, seed=seed).as_dict()
+
+
+def judges_alpha(judges: Sequence[Sequence[Score]], *, seed: int = 0) -> dict[str, float] | None:
+    """Krippendorff's alpha of several judges on the same cells, kept or broken; None where nobody could differ."""
+    units: dict[tuple[str, str], tuple[list[bool], str]] = {}
+    for scores in judges:
+        for s in scores:
+            if s.log_odds is not None:
+                said, _ = units.setdefault((s.candidate.key, s.principle), ([], s.candidate.prompt.family))
+                said.append(s.log_odds > 0)
+    try:
+        figure = alpha_figure([said for said, _ in units.values()], [f for _, f in units.values()], seed=seed)
+    except ValueError:
+        return None
+    return figure.as_dict()
 
 
 def pairwise_accuracy(verdicts: Sequence[Verdict], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
