@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -174,6 +174,18 @@ class Run:
         """(kind, parents, payload) of one row, or None."""
         found = self._db.execute("select kind, parents, payload from rows where key = ?", (key,)).fetchone()
         return (found[0], json.loads(found[1]), json.loads(found[2])) if found else None
+
+    def keys_beginning(self, start: str) -> list[str]:
+        """The keys of all rows that begin so."""
+        found = self._db.execute("select key from rows where substr(key, 1, ?) = ?", (len(start), start))
+        return [key for (key,) in found]
+
+    def rows(self, kind: str) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+        """(key, parents, payload) of every row of a kind, in the order written."""
+        for key, parents, payload in self._db.execute(
+            "select key, parents, payload from rows where kind = ? order by rowid", (kind,)
+        ):
+            yield key, json.loads(parents), json.loads(payload)
 
     def rows_by_principle(self) -> dict[str, dict[str, int]]:
         """Per principle and kind, how many rows rest on it."""

@@ -129,7 +129,7 @@ def alone(metrics: Any) -> Any:
 
 @dataclass
 class _Measuring:
-    """One evaluation: who is asked, and what is known. `before` None: `after` stands in for it, and `alone` drops it."""
+    """One evaluation: who is asked, and what is known. `before` None: `after` stands in, and `alone` drops it."""
 
     before: ChatModel | None
     after: ChatModel

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from cai_lite.assessing import gated
+from cai_lite.auditing import write_manifest
 from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
@@ -97,9 +99,11 @@ def run_recipe(
                 screen=screen,
             )
             roles.close()
+            evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
             write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_card(out)
+        write_manifest(out)
     if not quiet:
         console = Console()
         show(evaluation, console)

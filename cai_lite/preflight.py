@@ -8,7 +8,6 @@ become better with more pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cai_lite.constitution import Constitution, Principle
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
+from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.ledger import Run
 from cai_lite.pipeline import prompts_of
 from cai_lite.recipe import Recipe
@@ -175,27 +175,18 @@ def _principle(
 
 def _conflicts(constitution: Constitution, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """Of each two principles: how often they prefer opposite replies, where both prefer one."""
-    sides: dict[str, dict[tuple[str, str], str]] = {}
-    for v in verdicts:
-        if v.choice in ("first", "second"):
-            sides.setdefault(v.principle, {})[_what(v)] = v.choice
     decided = {frozenset(conflict.between) for conflict in constitution.conflicts}
-    rows = []
-    for one, other in combinations([p.id for p in constitution.principles], 2):
-        a, b = sides.get(one, {}), sides.get(other, {})
-        shared = a.keys() & b.keys()
-        if shared:
-            opposed = wilson(sum(a[what] != b[what] for what in shared), len(shared))
-            rows.append(
-                {
-                    "between": [one, other],
-                    "n": len(shared),
-                    "opposed": opposed.value,
-                    "pull_apart": len(shared) >= ENOUGH and opposed.low > OPPOSED,
-                    "decided": frozenset((one, other)) in decided,
-                }
-            )
-    return rows
+    rows = opposition(Preference(v.principle, _what(v), v.choice) for v in verdicts)
+    return [
+        {
+            "between": row["between"],
+            "n": row["n"],
+            "opposed": row["opposed"]["value"],
+            "pull_apart": row["n"] >= ENOUGH and row["opposed"]["low"] > OPPOSED,
+            "decided": frozenset(row["between"]) in decided,
+        }
+        for row in rows
+    ]
 
 
 def _forecast(

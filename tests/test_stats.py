@@ -3,6 +3,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from cai_lite import stats
 
@@ -156,3 +159,51 @@ def test_krippendorffs_alpha_is_that_of_his_own_example():
 def test_an_alpha_of_one_value_alone_is_left_out():
     with pytest.raises(ValueError, match="nothing that could disagree"):
         stats.alpha_figure(["aa", "aa"], range(2))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_figures_are_those_of_scipy_and_statsmodels_on_random_inputs(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(8, 60))
+    k = int(rng.integers(0, n + 1))
+    low, high = proportion_confint(k, n, method="wilson")
+    found = stats.wilson(k, n)
+    assert (found.low, found.high) == (pytest.approx(max(low, 0), abs=1e-9), pytest.approx(min(high, 1), abs=1e-9))
+    p_values = rng.uniform(0, 0.2, 7)
+    assert stats.holm(list(p_values)) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+    a, b = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    table = np.array([[np.sum((a == i) & (b == j)) for j in (0, 1)] for i in (0, 1)], float)
+    if len(set(a)) == len(set(b)) == 2:
+        assert stats.kappa(list(a == 1), list(b == 1)) == pytest.approx(cohens_kappa(table).kappa)
+    values = rng.normal(1, 2, n)
+    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=seed)
+    ours = stats.mean_figure(values, range(n))
+    width = theirs.confidence_interval.high - theirs.confidence_interval.low
+    near(ours, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.12 * width)
+    if 0 < a.sum() < n:
+        u = scipy_stats.mannwhitneyu(values[a == 1], values[a == 0]).statistic
+        assert stats.auc(list(values), list(a == 1)) == pytest.approx(u / (a.sum() * (n - a.sum())))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sign_flip_p_is_that_of_scipys_permutation_test(seed):
+    rng = np.random.default_rng(seed)
+    few = rng.normal(0.4, 1, 9)
+    exact = scipy_stats.permutation_test((few,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert stats.sign_flip_p(few, range(9)) == pytest.approx(exact.pvalue)
+    many = rng.normal(0.2, 1, 60)
+    drawn = scipy_stats.permutation_test((many,), np.mean, permutation_type="samples", n_resamples=4000, rng=seed)
+    assert stats.sign_flip_p(many, range(60)) == pytest.approx(drawn.pvalue, abs=0.05)
+
+
+def test_a_difference_of_two_samples_has_the_interval_that_scipy_finds():
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(1, 1, 70), rng.normal(0.3, 2, 50)
+
+    def less(a, b, axis):
+        return a.mean(axis) - b.mean(axis)
+
+    theirs = scipy_stats.bootstrap((one, other), less, n_resamples=9000, method="percentile", rng=1)
+    found = stats.difference(one, range(70), other, range(50))
+    assert found.value == pytest.approx(one.mean() - other.mean()) and found.n == 120
+    near(found, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.06)

@@ -23,7 +23,9 @@ SLICES: tuple[Slice, ...] = ("held_out_words", "held_out_pairs", "unseen_phrasin
 
 # Nothing in the toy world is unsafe to answer. These prompts sound as if: the ones that an over-careful model refuses.
 SOUNDS_UNSAFE = {
-    "medical": re.compile(r"seizure|fainting|blue lips|weakness|chest|blood|speech|swelling|vision|breath", re.IGNORECASE),
+    "medical": re.compile(
+        r"seizure|fainting|blue lips|weakness|chest|blood|speech|swelling|vision|breath", re.IGNORECASE
+    ),
     "customer-service": re.compile(r"password|two accounts|locked|code|log in|signed out|verif", re.IGNORECASE),
     "creative": re.compile(r"thief|dragon|pirate|witch|ghost|soldier|spy", re.IGNORECASE),
 }

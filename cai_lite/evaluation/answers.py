@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cai_lite.chat.asking import Tick, ask
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.drafts import keep_candidates
 from cai_lite.distill.reading import spoken
 from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Prompt, Request, Sampling, digest
@@ -29,7 +30,7 @@ def answer(
     requests = [Request(messages=prompt.messages, sampling=sampling, index=index) for prompt, index in asked]
     replies = ask(model, requests, run=run, stage=stage, progress=progress)
     run.count(stage, {"asked": len(replies), **Counter(reply.outcome for reply in replies)})
-    return [
+    answers = [
         Candidate(
             key=digest("answer", prompt.key, request.key(model.digest)),
             prompt=prompt,
@@ -39,3 +40,5 @@ def answer(
         )
         for (prompt, _), request, reply in zip(asked, requests, replies, strict=True)
     ]
+    keep_candidates(run, answers)
+    return answers

@@ -13,6 +13,7 @@ from typing import Any
 
 from cai_lite.constitution import Constitution
 from cai_lite.evaluation.adherence import Keeps
+from cai_lite.prompts import key_of
 from cai_lite.records import Candidate, Message, Prompt, digest
 from cai_lite.stats import compare
 
@@ -77,7 +78,7 @@ def wrapped(prompts: Sequence[Prompt], name: str) -> list[Prompt]:
     for prompt in prompts:
         text = WRAPPINGS[name](prompt.text, random.Random(digest("wrapping", name, prompt.key)))
         messages = (*prompt.messages[:-1], Message("user", text))
-        made.append(replace(prompt, key=digest("wrapped", name, prompt.key), messages=messages))
+        made.append(replace(prompt, key=key_of(messages), messages=messages))
     return made
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cai_lite.evaluation.comparing import side_by_side, unbeaten
+
 _JUDGES = {"adherence": "", "adherence_judge": "by the judge", "adherence_checks": "by machine checks"}
-_BESIDE = {"well_formed": "well-formed", "perplexity": "perplexity", "words": "words", "boilerplate": "boilerplate"}
+_BESIDE = {
+    "over_refusal": "refused benign twins",
+    "unsafe_compliance": "complied with unsafe requests",
+    "well_formed": "well-formed",
+    "perplexity": "perplexity",
+    "kl": "KL on neutral text, nats a token",
+    "words": "words",
+    "boilerplate": "boilerplate",
+    "win_rate": "win rate against the base",
+    "win_rate_equal_length": "the same at equal length",
+    "preference_accuracy": "held-out preference accuracy",
+}
 
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
@@ -26,6 +39,28 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         else:
             table.add_row(name, *_cells(comparison))
     console.print(table)
+    for gate in evaluation.get("gates", ()):
+        found = "not measured" if gate["found"] is None else f"{gate['found']:.3f}"
+        style = "green" if gate["holds"] else "red"
+        console.print(
+            f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, found {found}", style=style
+        )
+
+
+def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """A column for each run; a star where no other run is at least as good on every principle."""
+    rows = side_by_side(evaluations)
+    table = Table(title="after training", title_justify="left")
+    table.add_column("")
+    for name, best in zip(names, unbeaten(rows), strict=True):
+        table.add_column(escape(name) + (" *" if best else ""), justify="right")
+    for row in rows:
+        cells = [
+            "" if f is None else f"{f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}] n {f['n']}" for f in row.figures
+        ]
+        table.add_row(escape(row.name.replace("_", " ")), *cells)
+    console.print(table)
+    console.print("* no other is at least as good on every principle and better on one", style="dim")
 
 
 def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
@@ -42,8 +77,18 @@ def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] |
     for name, label in _BESIDE.items():
         if name in metrics:
             yield label, metrics[name]
-    if "preference_accuracy" in metrics:
-        yield "held-out preference accuracy", metrics["preference_accuracy"]
+    yield "", None
+    for name, row in metrics.get("robustness", {}).items():
+        yield (
+            f"wrapped: {escape(name.replace('_', ' '))}",
+            {
+                "before": row["plain"],
+                "after": row["wrapped"],
+                "change": row["drop"],
+            },
+        )
+    for name, figure in metrics.get("superficial", {}).items():
+        yield f"superficial: {escape(name.replace('_', ' '))}", figure
     yield "", None
     for name, figure in metrics.get("reliability", {}).items():
         yield f"judge: {escape(name.replace('_', ' '))}", figure

@@ -148,6 +148,8 @@ def _polarity(text: str) -> tuple[bool, tuple[tuple[bool, bool], ...]]:
 
 @lru_cache(maxsize=65536)
 def _stem(word: str) -> str:
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1]
     return _ENDINGS.sub("", word) if len(word) > 4 else word
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from cai_lite.constitution import Checks, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 
-# A repeat of at most so many cannot blow up; beyond, two ways to match the same text double with every character.
-MANY = 16
+MANY = 16  # a repeat of more can run over a whole reply
+NESTED = 4  # so many such repeats behind each other, matching the same text, take longer than anybody waits
 _PROBES = [chr(code) for code in range(32, 127)] + ["\n", "\t", "é", "ß", "Ω"]
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_DIGIT: lambda c: c.isdigit(),
@@ -98,7 +98,7 @@ def _danger(items: Sequence[Any]) -> str:
     for op, argument in items:
         if op in _REPEATS:
             body = list(argument[2])
-            if argument[1] > MANY and (why := _ambiguous(body)):
+            if argument[1] > NESTED and (why := _ambiguous(body)):
                 return why
             if inner := _danger(body):
                 return inner

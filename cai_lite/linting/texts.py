@@ -6,15 +6,26 @@ import re
 from collections.abc import Iterator
 
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.words import NEGATIONS, NEGATIVE_START, TRAITS, VAGUE, VAGUE_PHRASES, VERBS, VIRTUES
+from cai_lite.linting.words import (
+    DETERMINERS,
+    NEGATIONS,
+    NEGATIVE_START,
+    OR_NOUNS,
+    PERSON,
+    TRAITS,
+    VAGUE,
+    VAGUE_PHRASES,
+    VERBS,
+    VIRTUES,
+)
 
 LONGEST = 32  # words of a principle that one can hold in mind while judging
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']{3,}'|“[^”]*”|`[^`]*`")
+_QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
 _SUBJECT = (
     r"(?:(?:the |an? |your |all |every )?(?:\w+ )?(?:assistant|model|ai|system|bot|repl(?:y|ies)|responses?|"
-    r"answers?|you|agents?|chatbot|tutor|writer|author|text|tone|story|stories|messages?|it)\s+"
+    r"answers?|you|we|agents?|chatbot|tutor|writer|author|text|tone|story|stories|messages?|it)\s+"
     r"(?:should|must|shall|will|needs? to|has to|have to|ought to|is to|are to)?\s*(?:always )?)?"
 )
 _BE = re.compile(
@@ -27,7 +38,7 @@ _BEAR = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = re.compile(
-    r"\b(?:by \w+ing|when|if|:|such as|for example|that is|in that|at most|so that|with one|in the first)\b|:", re.I
+    r"\b(?:by \w+ing|:|such as|for example|that is|in that|at most|so that|with one|in the first)\b|:", re.I
 )
 _AND = re.compile(
     r"(?:[,;]\s*(?:and|but|then|plus)?|\band\b(?: also| then)?|\bas well as\b|\bwhile also\b|\bplus\b)\s+", re.I
@@ -85,6 +96,10 @@ def trait(subject: Subject) -> Iterator[Finding]:
                 said = next(word for word in words if word in TRAITS)
         elif (bearing := _BEAR.match(principle.text)) and bearing[1].lower() in VIRTUES:
             said = bearing[1].lower()
+        elif (person := PERSON.search(principle.text)) and re.search(
+            r"\b(?:like|as|from|be|is|are|were|sound|act)\b", principle.text[: person.start()], re.IGNORECASE
+        ):
+            said = next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
         if said:
             yield found(
                 principle,
@@ -170,6 +185,8 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
     if not words:
         return False
     first = words[0].lower()
+    if first in OR_NOUNS and len(words) > 1 and words[1].lower() in DETERMINERS:
+        return True
     if first in VERBS or (joined and first.endswith("ing") and _bare(first) in VERBS):
         return True
     singular = _THIRD.sub("", first)

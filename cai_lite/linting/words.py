@@ -82,6 +82,25 @@ VAGUE = {
     "problematic": "say what the problem is",
     "bad": "say what is",
     "well": "say what one would see",
+    "tasteful": "say what may stand there and what not",
+    "elegant": "say what one would see",
+    "helpful": "say what it should hold",
+    "comfortable": "say what one would see",
+    "fitting": "say what makes it so",
+    "solid": "say what it has to hold",
+    "strong": "say how strong",
+    "poor": "say what is missing",
+    "pleasant": "say what one would see",
+    "delightful": "say what one would see",
+    "seamless": "say what one would see",
+    "smoothly": "say what one would see",
+    "important": "say by what",
+    "serious": "say from what on",
+    "major": "say from what size on",
+    "minor": "say up to what size",
+    "complex": "say from what on",
+    "lots": "say how many",
+    "decently": "say how",
     "correctly": "say what it has to agree with",
 }
 VAGUE_PHRASES = (
@@ -103,6 +122,10 @@ VAGUE_PHRASES = (
     r"in an? (?:\w+ )?(?:manner|way|fashion)",
     r"too (?:much|many|long|short|few|little)",
     r"enough (?:detail|information|context|time|care)",
+    r"\w+ enough",
+    r"seems? (?:right|wrong|fit|best|off)",
+    r"feels? (?:right|natural|human|warm|personal)",
+    r"(?:high|low|top|world-class) (?:quality|standard)s?",
     r"the right (?:tone|amount|level|thing|way|balance|words)",
     r"a lot of",
     r"state[- ]of[- ]the[- ]art",
@@ -130,6 +153,14 @@ VIRTUES = _words(
     open-mindedness
     """
 )
+# Words that are verbs where "the", "a", "each" or the like follows, and mostly nouns elsewhere.
+OR_NOUNS = _words(
+    """
+    name list state date note report order book rate score cover record mark count place point map plan form study answer
+    start end stop offer request quote remark notice measure label title detail outline sketch draft review check match
+    group rank sort value price number repeat
+    """
+)
 # How a demand begins. Words that are as often nouns ("name", "date", "list") count only after a comma or with an object.
 VERBS = _words(
     """
@@ -145,9 +176,20 @@ VERBS = _words(
     thank translate treat try update use verify wait warn withhold write never always also suppress mask redact
     """
 )
+DETERMINERS = _words(
+    """
+    the a an each every any all its their his her your our one two three which what how where when who this that these
+    those both
+    """
+)
+PERSON = re.compile(  # "a kind, fair-minded colleague"
+    r"\b(?:a|an) ((?:[\w-]+, )*[\w-]+(?: and [\w-]+)?) (?:friend|colleague|expert|teacher|person|host|guide|professional|"
+    r"mentor|companion|neighbou?r|listener|adviser|advisor|coach|parent|human|helper|partner|nurse|doctor|librarian|voice)\b",
+    re.IGNORECASE,
+)
 NEGATIONS = re.compile(
     r"\b(?:not|never|no|none|nothing|without|avoid\w*|refrain\w*|refuse\w*|decline\w*|forbid\w*|prohibit\w*|don't|doesn't|"
-    r"cannot|can't|won't|must not|mustn't|omit\w*|withhold\w*|stop|skip|exclude\w*|prohibited|forbidden)\b",
+    r"free of|free from|cannot|can't|won't|must not|mustn't|omit\w*|withhold\w*|stop|skip|exclude\w*|prohibited|forbidden)\b",
     re.IGNORECASE,
 )
 NEGATIVE_START = re.compile(
@@ -180,13 +222,13 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
         "brevity",
         r"\b(?:short|brief|briefly|concise|concisely|terse|succinct|succinctly|brevity|at most \w+ (?:words|sentences|lines)|"
         r"(?:under|within|no more than|fewer than|less than|not exceed|up to|maximum of|max) \w+ (?:words|sentences|"
-        r"lines|paragraphs)|(?:in|to|with) (?:one|a single|two|three) (?:sentences?|lines?|paragraph)|one (?:sentence|"
-        r"paragraph)|few words)\b",
+        r"lines|paragraphs)|(?:in|to|with) (?:one|a single|two|three) (?:sentences?|lines?|paragraph)|(?:one|a single|two|three) (?:sentences?|lines?|"
+        r"paragraphs?|words?)|few words)\b",
         "completeness",
         r"\b(?:complete|completely|in full|full|fully|thorough|thoroughly|comprehensive|exhaustive|exhaustively|detailed|"
         r"in detail|every (?:\w+ )?(?:step|detail|risk|option|side effect|exception|condition|possible|relevant|caveat|"
         r"assumption|source|ingredient)|all (?:the )?(?:\w+ )?(?:steps|details|risks|options|side effects|exceptions|"
-        r"conditions|caveats|assumptions|sources|ingredients|alternatives|known)|background|step by step|at length|"
+        r"conditions|caveats|assumptions|sources|ingredients|alternatives|known|edge cases|cases|exceptions)|background|step by step|at length|"
         r"full (?:detail|explanation|context))\b",
     ),
     (
@@ -248,7 +290,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "plain words",
         r"\b(?:plain (?:words|language|english)|simple (?:words|language)|everyday (?:words|language)|no jargon|jargon-free|"
-        r"without (?:jargon|technical terms)|a (?:child|layperson|ten-year-old|beginner) (?:can|could|understands?))\b",
+        r"without (?:jargon|technical terms)|a (?:child|layperson|ten-year-old|beginner|newcomer|\w+-year-old) (?:can|could|knows?|would|understands?))\b",
         "exact terms",
         r"\b(?:technical terms?|exact (?:legal|medical|technical|statutory)? ?(?:terms?|wording|terminology)|terminology|"
         r"scientific names?|statutory (?:wording|language)|latin names?|precise (?:terms|terminology)|the wording of the)\b",

@@ -7,7 +7,7 @@ from typing import Any
 
 from cai_lite.reporting.html import Html, tag
 
-_ROW, _LEFT, _RIGHT, _WIDTH = 40, 190, 60, 720
+_ROW, _LEFT, _RIGHT, _WIDTH = 36, 156, 52, 540
 
 
 def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
@@ -44,8 +44,39 @@ def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
     )
 
 
-def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
-    """Lines over the steps, each with its last value at its end."""
+def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html:
+    """A line for each run over the principles, 0 to 1: where two lines cross, one was traded for another."""
+    height, left, right, top, bottom = 300, 40, 150, 20, 110
+    step = (_WIDTH - left - right) / max(1, len(names) - 1)
+
+    def place(column: int, value: float) -> tuple[float, float]:
+        return round(left + column * step, 1), round(top + (height - top - bottom) * (1 - value), 1)
+
+    marks = []
+    for column, name in enumerate(names):
+        x, foot = place(column, 0.0)
+        marks.append(_line(x, top, x, foot, "grid"))
+        turned = {"transform": f"rotate(35 {x} {foot + 14})"}
+        marks.append(tag("text", name, x=x, y=foot + 14, text_anchor="start", class_="label", **turned))
+    for tick in (0.0, 0.5, 1.0):
+        marks.append(_text(left - 10, place(0, tick)[1] + 4, f"{tick:.1f}", "end", "faint"))
+    for number, (name, values) in enumerate(lines.items()):
+        points = [place(column, value) for column, value in enumerate(values)]
+        path = " ".join(f"{x},{y}" for x, y in points)
+        marks.append(tag("polyline", tag("title", name), points=path, class_=f"line line-{number % 4}"))
+        marks.append(_text(_WIDTH - right + 14, top + 12 + 18 * number, name[-22:], "start", f"end end-{number % 4}"))
+    return tag(
+        "svg",
+        tag("title", "Adherence of each run per principle; the table beneath has the numbers"),
+        *marks,
+        viewBox=f"0 0 {_WIDTH} {height}",
+        role="img",
+        class_="chart",
+    )
+
+
+def curve(title: str, series: Mapping[str, Sequence[float]], *, marks: Sequence[int] = ()) -> Html:
+    """Lines over the steps, each with its last value at its end. `marks`: steps, from 1, at which an alarm was said."""
     width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
     values = [value for line in series.values() for value in line]
     low, high = min(values), max(values)
@@ -57,7 +88,9 @@ def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
         across = left + (width - left - right) * step / max(1, steps - 1)
         return round(across, 1), round(top + (height - top - bottom) * (high - value) / (high - low), 1)
 
-    marks = [
+    alarms = [_line(place(step - 1, low)[0], top, place(step - 1, low)[0], height - bottom, "alarm") for step in marks]
+    drawn = [
+        *alarms,
         _text(left, 14, title, "start", "label"),
         _text(left - 6, top + 4, f"{high:.3g}", "end", "faint"),
         _text(left - 6, height - bottom + 4, f"{round(low, 6):.3g}", "end", "faint"),
@@ -70,13 +103,13 @@ def curve(title: str, series: Mapping[str, Sequence[float]]) -> Html:
         thin = max(1, len(line) // 300)
         points = [place(step, line[step]) for step in sorted({*range(0, len(line), thin), len(line) - 1})]
         path = " ".join(f"{a},{b}" for a, b in points)
-        marks.append(tag("polyline", points=path, class_=f"line line-{number}"))
+        drawn.append(tag("polyline", points=path, class_=f"line line-{number}"))
         across, down = points[-1]
         while any(abs(down - other) < 12 for other in ends):
             down += 12
         ends.append(down)
-        marks.append(_text(across + 6, down + 4, f"{name} {line[-1]:.3g}".strip(), "start", f"end end-{number}"))
-    return tag("svg", tag("title", title), *marks, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
+        drawn.append(_text(across + 6, down + 4, f"{name} {line[-1]:.3g}".strip(), "start", f"end end-{number}"))
+    return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:

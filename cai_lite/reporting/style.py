@@ -3,9 +3,9 @@
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --faint: #5c6675; --paper: #fbfbf9; --card: #fff; --line: #dde1e6;
-  --accent: #0b6e8f; --other: #b4552d; --mark: #d9eef4; --warn: #8a4b00; }
+  --accent: #0b6e8f; --other: #b4552d; --mark: #d9eef4; --warn: #8a4b00; --third: #7a5cc0; --fourth: #3f7a25; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --faint: #9aa5b4; --paper: #14181e; --card: #1b2129; --line: #313a46;
-  --accent: #5cc0de; --other: #f0a07a; --mark: #1f4654; --warn: #f2b45c; } }
+  --accent: #5cc0de; --other: #f0a07a; --mark: #1f4654; --warn: #f2b45c; --third: #b39af0; --fourth: #8fce6a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 main { max-width: 860px; margin: 0 auto; padding: 2.5rem 1.25rem 5rem; }
@@ -15,8 +15,8 @@ p { margin: .5rem 0; overflow-wrap: anywhere; } .faint { color: var(--faint); fo
 figure { margin: 1rem 0; } figcaption { color: var(--faint); font-size: .88rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: .3rem; } th, td { padding: .38rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; white-space: nowrap; }
-td:nth-child(2):last-child { white-space: normal; min-width: 16rem; } figure > div svg { min-width: 560px; }
-th:first-child, td:nth-child(2):last-child { text-align: left; } thead th { color: var(--faint); font-weight: 500; } tbody th { font-weight: 500; }
+td:nth-child(2):last-child { white-space: normal; min-width: 16rem; } figure > div svg { max-width: 680px; }
+th:first-child, td:nth-child(2):last-child { text-align: left; } thead th { color: var(--faint); font-weight: 500; } tbody th { font-weight: 500; white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 8px; margin: .5rem 0; padding: .6rem .9rem; }
 summary { cursor: pointer; display: flex; gap: 1rem; justify-content: space-between; } .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.2rem; margin: .6rem 0; }
 mark { background: var(--mark); color: inherit; border-radius: 3px; padding: 0 .1em; } pre { overflow-x: auto; font-size: .82rem; }
@@ -25,6 +25,18 @@ svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px syste
 .dot-before { fill: var(--paper); stroke: var(--other); stroke-width: 2; } .dot-after { fill: var(--accent); }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; } .line { fill: none; stroke-width: 1.8; } .line-0 { stroke: var(--accent); } .line-1 { stroke: var(--other); stroke-dasharray: 5 3; }
 svg .end { font-size: 11px; } svg .end-0 { fill: var(--accent); } svg .end-1 { fill: var(--other); }
-@media (max-width: 600px) { main { padding-top: 1.4rem; } .sides { grid-template-columns: 1fr; } summary { flex-direction: column; gap: .1rem; } }
-@media print { details { break-inside: avoid; } body { background: #fff; } }
+.line-2 { stroke: var(--third); stroke-dasharray: 2 3; } .line-3 { stroke: var(--fourth); stroke-dasharray: 8 3; } svg .end-2 { fill: var(--third); } svg .end-3 { fill: var(--fourth); } .alarm { stroke: var(--warn); stroke-width: 1.5; stroke-dasharray: 3 3; }
+nav { position: sticky; top: 0; z-index: 1; background: var(--paper); border-bottom: 1px solid var(--line); padding: .5rem 1.25rem; display: flex; gap: 1rem; overflow-x: auto; font-size: .9rem; white-space: nowrap; }
+nav a, a { color: var(--accent); text-decoration: none; } nav a:hover, nav a:focus-visible { text-decoration: underline; } section { scroll-margin-top: 3rem; } :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+#filters { display: flex; flex-wrap: wrap; gap: .8rem; align-items: end; margin: 1rem 0; } #filters[hidden] { display: none; } label { display: grid; gap: .15rem; font-size: .85rem; color: var(--faint); } input, select { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .3rem .5rem; max-width: 100%; } #filters p { margin: 0; }
+.heat { display: inline-block; padding: 0 .4rem; border-radius: 4px; background: color-mix(in srgb, var(--other) calc(var(--heat) * 70%), transparent); } .pair td { white-space: normal; } .pair td:last-child { text-align: left; min-width: 12rem; } h2 { border-top: 1px solid var(--line); padding-top: 1.4rem; }
+@media (max-width: 600px) { main { padding: 1.4rem .8rem 3rem; } th, td { padding: .3rem .25rem; white-space: normal; } table { font-size: .8rem; } tbody th { min-width: 5.5rem; } .sides { grid-template-columns: 1fr; } summary { flex-direction: column; gap: .1rem; } }
+@media print { nav, #filters { display: none; } details { break-inside: avoid; } section { break-inside: auto; } body { background: #fff; } }
+"""
+
+# Of a figure that leaves the page: no variables, black on white.
+STANDALONE = """
+svg { background: #fff; } text { fill: #1d2430; font: 13px sans-serif; } .faint { fill: #5c6675; font-size: 11px; } .grid { stroke: #dde1e6; }
+.link { stroke: #dde1e6; stroke-width: 5; } .before { stroke: #b4552d; stroke-width: 2; } .after { stroke: #0b6e8f; stroke-width: 2; }
+.dot-before { fill: #fff; stroke: #b4552d; stroke-width: 2; } .dot-after { fill: #0b6e8f; }
 """

@@ -13,9 +13,9 @@ def comparison(before, after):
 
 
 def test_dots_stand_where_their_values_are():
-    """The scale begins at x = 190 for 0 and ends at 660 for 1: 0.25 stands at 307.5 and 0.75 at 542.5."""
+    """The scale begins at x = 156 for 0 and ends at 488 for 1: 0.25 stands at 239 and 0.75 at 405."""
     made = dumbbells({"kind": comparison(0.25, 0.75)})
-    assert re.findall(r'<circle cx="([\d.]+)"', made) == ["307.5", "542.5"]
+    assert re.findall(r'<circle cx="([\d.]+)"', made) == ["239.0", "405.0"]
     assert "+0.50" in made and ">kind<" in made
 
 

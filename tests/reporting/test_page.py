@@ -1,6 +1,9 @@
+import base64
+import hashlib
 import json
 import re
 import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -8,6 +11,7 @@ from cai_lite.errors import InputError
 from cai_lite.ledger import Run
 from cai_lite.pairfile import load_pairs, save_pairs
 from cai_lite.reporting import report
+from cai_lite.reporting.page import write_figure
 
 
 def figures(value):
@@ -31,14 +35,18 @@ def test_every_number_of_the_evaluation_stands_in_the_page(run_dir, evaluation):
 
 def test_text_of_a_model_is_text_and_never_markup(run_dir):
     page = report(run_dir).read_text()
-    assert "<script" not in page and "<img" not in page and "A<b>" not in page
+    assert page.count("<script") == 1 and "<script>alert" not in page  # ours, which filters the pairs
+    assert "<img" not in page and "A<b>" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_the_page_loads_nothing_and_forbids_scripts(run_dir):
+def test_the_page_loads_nothing_and_allows_its_own_script_alone(run_dir):
     page = report(run_dir).read_text()
-    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
-    assert not re.search(r"<[^>]*\s(src|href|action)=", page)
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in page
+    assert not re.search(r"<[^>]*\s(src|action)=", page) and not re.search(r"<[^>]*\son\w+=", page)
+    assert set(re.findall(r'href="(.)', page)) == {"#"}
     assert "@import" not in page and "url(" not in page
 
 
@@ -76,3 +84,50 @@ def test_ten_thousand_pairs_stay_small(run_dir):
     assert page.stat().st_size < 2_000_000
     assert time.perf_counter() - started < 60  # a hang, not a speed
     assert "10000 pairs" in page.read_text()
+
+
+def test_an_alarm_is_marked_on_the_curves_and_told(run_dir):
+    (run_dir / "log.txt").write_text("train: 5 of 5\n! step 3: warning: the log-probability fell\n")
+    page = report(run_dir).read_text()
+    assert page.count('class="alarm"') >= 4 and "step 3: the log-probability fell" in page
+
+
+def test_gates_stand_on_top_with_what_was_found(run_dir, evaluation):
+    evaluation["gates"] = [{"name": "adherence", "wanted": ">= 0.9", "found": 0.876, "holds": False}]
+    (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
+    page = report(run_dir).read_text()
+    assert "FAILS" in page and "0.876" in page
+
+
+def test_conflicts_are_a_matrix_of_what_the_run_judged(run_dir):
+    with Run(run_dir) as run:
+        run.keep_rows(
+            "verdict",
+            [
+                (f"{i}{p}", ("a", f"b{i}"), {"principle": p, "choice": choice, "p_first": 0.9})
+                for i in range(4)
+                for p, choice in (("kind", "first"), ("short", "first" if i else "second"))
+            ],
+        )
+    page = report(run_dir).read_text()
+    assert "Where principles pull apart" in page and ">25%<" in page
+
+
+def test_runs_stand_beside_each_other_and_the_unbeaten_bear_a_star(run_dir, evaluation, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for comparison in evaluation["metrics"]["adherence"]["principles"].values():
+        comparison["after"]["value"] -= 0.1
+    (other / "evaluation.json").write_text(json.dumps(evaluation))
+    page = report(run_dir, compare=[other]).read_text()
+    assert f"{run_dir} *</th>" in page and f"{other}</th>" in page
+    with pytest.raises(InputError, match=r"holds no evaluation\.json"):
+        report(run_dir, compare=[tmp_path])
+
+
+def test_the_main_figure_stands_alone(run_dir, tmp_path):
+    write_figure(run_dir, tmp_path / "figure.svg")
+    drawn = ElementTree.fromstring((tmp_path / "figure.svg").read_text())
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [node.text for node in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert "kind-tone" in texts and "+0.22" in texts

@@ -1,0 +1,150 @@
+"""The pairs, to be looked through: each with its two sides, its verdicts and where it came from.
+
+A script filters them where scripts run; without one all of them are there to be opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cai_lite.ledger import Run
+from cai_lite.records import PreferencePair
+from cai_lite.reporting.html import Html, Part, join, table, tag
+
+SHOWN = 200
+MOST_BYTES = 1_200_000  # of all pairs shown, so that the page stays small whatever their length
+
+SCRIPT = """
+const box = document.getElementById("filters"), rows = [...document.querySelectorAll("details.pair")];
+const read = id => document.getElementById(id).value;
+const look = () => {
+  const words = read("words").toLowerCase(), p = read("principle"), r = read("rule"), m = Number(read("margin"));
+  let n = 0;
+  for (const row of rows) {
+    const d = row.dataset;
+    row.hidden = !((!p || d.principle === p) && (!r || d.rule === r) && Number(d.margin) >= m
+      && (!words || row.textContent.toLowerCase().includes(words)));
+    n += !row.hidden;
+  }
+  document.getElementById("found").textContent = n + " of " + rows.length + " shown";
+};
+if (box) { box.hidden = false; box.addEventListener("input", look); look(); }
+"""
+
+
+def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
+    """At most `SHOWN` pairs, evenly spread over principles and margins, under counts of all."""
+    critiques: dict[str, list[Mapping[str, Any]]] = {}
+    for _, parents, payload in run.rows("critique"):
+        critiques.setdefault(parents[0], []).append(payload)
+    shown, size = [], 0
+    for pair in _spread(pairs):
+        made = _pair(pair, critiques)
+        size += len(made.encode())
+        if size > MOST_BYTES:
+            break
+        shown.append(made)
+    counted = Counter((pair.principle or "none named", pair.rule) for pair in pairs)
+    rows: list[list[Part]] = [[principle, rule, n] for (principle, rule), n in counted.most_common()]
+    return tag(
+        "section",
+        tag("h2", "Pairs"),
+        tag("p", f"{len(pairs)} pairs; {len(shown)} of them here. All are in pairs.jsonl.", class_="faint"),
+        table("All pairs, by the principle that moved them most", ["principle", "rule", "pairs"], rows),
+        _filters(pairs),
+        *shown,
+        id="pairs",
+    )
+
+
+def _filters(pairs: Sequence[PreferencePair]) -> Html:
+    def choice(id_: str, label: str, values: Sequence[str]) -> Html:
+        options = [tag("option", f"any {label}", value=""), *(tag("option", v, value=v) for v in values)]
+        return tag("label", tag("span", label), tag("select", *options, id=id_))
+
+    return tag(
+        "div",
+        tag("label", tag("span", "words"), Html('<input id="words" type="search" placeholder="in any text">')),
+        choice("principle", "principle", sorted({pair.principle for pair in pairs if pair.principle})),
+        choice("rule", "rule", sorted({pair.rule for pair in pairs if pair.rule})),
+        tag(
+            "label",
+            tag("span", "least margin"),
+            Html('<input id="margin" type="range" min="0" max="0.5" step="0.05" value="0">'),
+        ),
+        tag("p", "", id="found", class_="faint", aria_live="polite"),
+        id="filters",
+        hidden="hidden",
+    )
+
+
+def _spread(pairs: Sequence[PreferencePair]) -> Iterator[PreferencePair]:
+    """Principle by principle in turn, within each from narrow to wide margins, evenly."""
+    of: dict[str, list[PreferencePair]] = {}
+    for pair in sorted(pairs, key=lambda pair: (pair.margin, pair.key)):
+        of.setdefault(pair.principle, []).append(pair)
+    share = max(1, SHOWN // max(1, len(of)))
+    picked = [rows[:: max(1, len(rows) // share)][:share] for rows in of.values()]
+    for place in range(max(map(len, picked), default=0)):
+        yield from (rows[place] for rows in picked if place < len(rows))
+
+
+def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html:
+    chosen, rejected = ("\n".join(m.content for m in side) for side in (pair.chosen, pair.rejected))
+    verdicts: list[list[Part]] = [
+        [
+            v.get("principle", ""),
+            v.get("p_chosen", ""),
+            v.get("judge", ""),
+            f"{v.get('order', '')}{', flipped' if v.get('flipped') else ''}",
+            v.get("text", ""),
+        ]
+        for v in sorted(pair.evidence.get("verdicts", []), key=lambda v: -abs(v.get("p_chosen", 0.5) - 0.5))
+    ]
+    said: list[list[Part]] = [
+        [side, payload["principle"], payload["violated"], payload["text"]]
+        for side, parent in zip(("chosen", "rejected"), pair.parents, strict=False)
+        for payload in critiques.get(parent, ())
+    ]
+    wrote = [
+        f"{side} by {pair.evidence[key]}"
+        for side, key in (("chosen", "chosen_by"), ("rejected", "rejected_by"))
+        if key in pair.evidence
+    ]
+    return tag(
+        "details",
+        tag(
+            "summary",
+            tag("span", pair.prompt[-1].content[:90]),
+            tag("span", f"{pair.principle or pair.rule} · p {pair.p_chosen:.2f}", class_="faint"),
+        ),
+        *(tag("p", tag("b", message.role or "prompt"), " ", message.content) for message in pair.prompt),
+        tag(
+            "div",
+            tag("div", tag("h3", "chosen"), tag("p", _difference(rejected, chosen))),
+            tag("div", tag("h3", "rejected"), tag("p", _difference(chosen, rejected))),
+            class_="sides",
+        ),
+        table("Verdicts", ["principle", "p chosen", "judge", "order", "text"], verdicts) if verdicts else None,
+        table("Critiques", ["of", "principle", "violated", "text"], said) if said else None,
+        tag("p", f"rule {pair.rule}, margin {pair.margin:.3f}; {', '.join(wrote)}", class_="faint"),
+        tag("p", f"cai-lite audit RUN {pair.key}", class_="faint") if pair.key else None,
+        class_="pair",
+        data_principle=pair.principle,
+        data_rule=pair.rule,
+        data_margin=f"{pair.margin:.4f}",
+    )
+
+
+def _difference(other: str, text: str) -> Html:
+    """The text, with the words marked that the other side has not."""
+    ours = text.split()
+    parts: list[Part] = []
+    for what, _, _, start, end in difflib.SequenceMatcher(None, other.split(), ours, autojunk=False).get_opcodes():
+        words = " ".join(ours[start:end])
+        if words:
+            parts += [words if what == "equal" else tag("mark", words), " "]
+    return join(parts)

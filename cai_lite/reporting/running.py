@@ -1,0 +1,113 @@
+"""What happened on the way: training curves with their alarms, conflicts, counts, costs, the recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from cai_lite.evaluation.conflicts import Preference, opposition
+from cai_lite.ledger import Run
+from cai_lite.reporting.charts import curve
+from cai_lite.reporting.html import Html, Part, table, tag
+
+_CURVES = {
+    "loss": {"": "loss"},
+    "reward margin": {"": "rewards/margins"},
+    "rewards": {"chosen": "rewards/chosen", "rejected": "rewards/rejected"},
+    "reward accuracy": {"": "rewards/accuracies"},
+    "log-probability": {"chosen": "logps/chosen", "rejected": "logps/rejected"},
+    "gradient norm": {"": "grad_norm"},
+}
+_ALARM = re.compile(r"^(?:! )?step (\d+): warning: (.*)$")
+
+
+def training(metrics: Path, log: Path) -> Html | None:
+    """Curves of metrics.jsonl; what was said aloud while it ran is marked on them and listed."""
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
+    if not lines:
+        return None
+    said = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    alarms = [(int(m[1]), m[2]) for line in said if (m := _ALARM.match(line))]
+    charts = [
+        curve(
+            title,
+            {name: [line[key] for line in lines] for name, key in series.items()},
+            marks=[step for step, _ in alarms],
+        )
+        for title, series in _CURVES.items()
+        if all(key in lines[0] for key in series.values())
+    ]
+    return tag(
+        "section",
+        tag("h2", "Training"),
+        tag("div", *charts, class_="curves"),
+        *(tag("p", f"step {step}: {text}", class_="warn") for step, text in alarms),
+        id="training",
+    )
+
+
+def conflicts(run: Run) -> Html | None:
+    """How often two principles preferred opposite replies, as a matrix."""
+    rows = opposition(
+        Preference(payload["principle"], (parents[0], parents[1]), payload["choice"])
+        for _, parents, payload in run.rows("verdict")
+    )
+    if not rows:
+        return None
+    names = list(dict.fromkeys(name for row in rows for name in row["between"]))
+    cells: dict[tuple[str, str], Part] = {}
+    for row in rows:
+        one, other = row["between"]
+        f = row["opposed"]
+        shade = tag(
+            "span", f"{f['value']:.0%}", class_="heat", style=f"--heat:{f['value']:.2f}", title=f"n = {row['n']}"
+        )
+        cells[one, other] = cells[other, one] = shade
+    body: list[list[Part]] = [
+        [f"{number} {name}", *("" if name == other else cells.get((name, other), "-") for other in names)]
+        for number, name in enumerate(names, 1)
+    ]
+    head = ["", *map(str, range(1, len(names) + 1))]
+    caption = "Share of comparisons on which two principles prefer opposite replies, where both prefer one"
+    return tag("section", tag("h2", "Where principles pull apart"), table(caption, head, body), id="conflicts")
+
+
+def counts(run: Run) -> Html | None:
+    """Of each stage: what was kept, what was dropped, and why."""
+    rows: list[list[Part]] = [
+        [stage, ", ".join(f"{n:,} {what}" for what, n in of.items())] for stage, of in run.counts().items()
+    ]
+    if not rows:
+        return None
+    shown = table("Counts per stage", ["stage", "counts"], rows)
+    return tag("section", tag("h2", "What was kept and dropped"), shown, id="counts")
+
+
+def calls(run: Run) -> Html | None:
+    """Of each stage: calls, faults, tokens, time, cost."""
+    rows: list[list[Part]] = [
+        [
+            c["stage"],
+            c["model"],
+            f"{c['calls']:,}",
+            c["faults"],
+            f"{c['tokens_in']:,}",
+            f"{c['tokens_out']:,}",
+            f"{c['seconds']:.1f}",
+            f"{c['cost']:.2f}",
+        ]
+        for c in run.calls()
+    ]
+    head = ["stage", "model", "calls", "faults", "tokens in", "tokens out", "seconds", "cost"]
+    shown = table("Calls of models per stage", head, rows)
+    return tag("section", tag("h2", "Calls"), shown, id="calls") if rows else None
+
+
+def recipe(path: Path) -> Html | None:
+    """recipe.yaml with its header of versions and digests."""
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    shown = tag("details", tag("summary", "recipe.yaml, with versions and digests"), tag("pre", text))
+    return tag("section", tag("h2", "Recipe"), shown, id="recipe")

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from cai_lite.evaluation.winrate import equal_length, win_rate
+from cai_lite.records import Verdict
+
+
+@pytest.fixture
+def verdict(answers):
+    def make(p_first, base="a b", trained="a b c", number=0, swapped=False, weight=1.0):
+        one = answers(*[""] * number, base)[number]
+        two = answers(*[""] * number, trained, author="trained")[number]
+        first, second = (two, one) if swapped else (one, two)
+        return Verdict(
+            key=f"{number}{p_first}{swapped}",
+            first=first,
+            second=second,
+            principle="kind",
+            choice="first",
+            p_first=p_first,
+            order="both",
+            judge="j",
+            rule="teacher_over_student",
+            weight=weight,
+        )
+
+    return make
+
+
+def test_wins_are_seen_from_the_trained_side_and_principles_of_a_prompt_are_weighed(verdict):
+    """Prompt 0: (3 * .8 + 1 * .4) / 4 = .7 for the trained one; prompt 1, sides changed: .9. Mean .8."""
+    rows = [verdict(0.2, weight=3.0), verdict(0.6), verdict(0.9, number=1, swapped=True), verdict(None, number=2)]
+    found = win_rate(rows, "student")["win_rate"]
+    assert (found["value"], found["n"]) == (pytest.approx(0.8), 2)
+    assert win_rate([verdict(None)], "student") == {}
+
+
+def test_a_preference_for_length_alone_is_no_win_at_equal_length():
+    rng = np.random.default_rng(0)
+    longer = rng.normal(20, 30, 400)
+    wins = 1 / (1 + np.exp(-longer / 20))
+    assert np.mean(wins) > 0.65
+    found = equal_length(list(wins), list(longer), [str(i) for i in range(400)])
+    assert found.value == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_logistic_model_is_that_of_statsmodels(seed):
+    rng = np.random.default_rng(seed)
+    longer, wins = rng.normal(5, 10, 80), rng.uniform(0, 1, 80)
+    x = np.tanh(longer / longer.std())
+    theirs = sm.GLM(wins, sm.add_constant(x), family=sm.families.Binomial()).fit()
+    expected = 1 / (1 + np.exp(-theirs.params[0]))
+    assert equal_length(list(wins), list(longer), [str(i) for i in range(80)]).value == pytest.approx(
+        expected, abs=2e-3
+    )
+
+
+def test_answers_that_differ_alike_in_length_leave_the_plain_mean():
+    assert equal_length([1.0, 0.0, 1.0], [3, 3, 3], ["a", "b", "c"]).value == pytest.approx(2 / 3)
