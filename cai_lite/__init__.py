@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from cai_lite.distill.pairs import pair
     from cai_lite.distill.revisions import revise
     from cai_lite.distill.verdicts import judge
+    from cai_lite.evaluation.modules import metric
     from cai_lite.ledger import Run
     from cai_lite.library import train
+    from cai_lite.linting import lint
     from cai_lite.measure import evaluate
     from cai_lite.pairfile import from_dataset, load_pairs, save_pairs, to_dataset
     from cai_lite.pipeline import run_recipe
@@ -41,7 +43,9 @@ _WHERE = {
     "cai_lite.distill.pairs": ["pair"],
     "cai_lite.distill.revisions": ["revise"],
     "cai_lite.distill.verdicts": ["judge"],
+    "cai_lite.evaluation.modules": ["metric"],
     "cai_lite.ledger": ["Run"],
+    "cai_lite.linting": ["lint"],
     "cai_lite.pairfile": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
     "cai_lite.library": ["train"],
     "cai_lite.measure": ["evaluate"],
@@ -58,6 +62,7 @@ _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names
 
 __all__ = [  # noqa: RUF022  (in the order of the walk)
     "load_constitution",
+    "lint",
     "load_prompts",
     "open_model",
     "Run",
@@ -72,6 +77,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "from_dataset",
     "train",
     "evaluate",
+    "metric",
     "report",
     "load_recipe",
     "run_recipe",

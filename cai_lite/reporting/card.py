@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_SHOWN = {"well_formed": "well-formed", "perplexity": "perplexity on neutral text", "words": "words per answer"}
+_SHOWN = {
+    "over_refusal": "benign twins refused",
+    "unsafe_compliance": "unsafe requests complied with",
+    "well_formed": "well-formed",
+    "perplexity": "perplexity on neutral text",
+    "words": "words per answer",
+}
+_FIGURES = {
+    "preference_accuracy": "Held-out preference accuracy",
+    "win_rate": "Win rate against the base",
+    "win_rate_equal_length": "Win rate at equal length",
+    "kl": "KL from the base on neutral text, nats a token",
+}
 
 
 def write_card(run_dir: str | Path) -> Path | None:
@@ -42,19 +54,27 @@ def card(evaluation: Mapping[str, Any]) -> str:
                 f"| {name} | {row['before']['value']:.3f} | {row['after']['value']:.3f} | {change['value']:+.3f} | "
                 f"[{change['low']:+.3f}, {change['high']:+.3f}] | {change['n']} |"
             )
-    if "preference_accuracy" in metrics:
-        figure = metrics["preference_accuracy"]
+    for name, label in _FIGURES.items():
+        if name in metrics:
+            figure = metrics[name]
+            span = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
+            lines.append(f"\n{label} {figure['value']:.3f} {span}, n = {figure['n']}.")
+    for name, row in metrics.get("robustness", {}).items():
+        drop = row["drop"]
+        span = f"[{drop['low']:+.3f}, {drop['high']:+.3f}]"
         lines.append(
-            f"\nHeld-out preference accuracy {figure['value']:.3f} "
-            f"[{figure['low']:.3f}, {figure['high']:.3f}], n = {figure['n']}."
+            f"\nAdherence changes by {drop['value']:+.3f} {span} under {name.replace('_', ' ')}, n = {drop['n']}."
         )
+    for gate in evaluation.get("gates", ()):
+        lines.append(f"\nGate `{gate['name']} {gate['wanted']}`: {'holds' if gate['holds'] else 'does not hold'}.")
     toy = (
         " The models are of toy size, and the grammar that labelled the teacher's training also scores here."
         if "embedded:" in against
         else ""
     )
     lines.append(
-        f"\n## Limits\n\nThe figures hold for prompts like the held-out ones.{toy} "
-        "A judge has tastes of its own; read samples before use.\n"
+        f"\n## Limits\n\nThe figures hold for prompts like the held-out ones, in their language.{toy} "
+        "A judge has tastes of its own; refusals are counted by rules of English. An adapter changes how a model answers, "
+        "not what it knows. Read samples before use.\n"
     )
     return "\n".join(lines)

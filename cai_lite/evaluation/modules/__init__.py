@@ -1,0 +1,28 @@
+"""The metrics as modules of the `evaluate` library, loaded from the installed package: no network, no hub.
+
+refusals = cai.metric("refusal_rate")
+refusals.compute(predictions=["I'm sorry, but I can't help with that."])
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cai_lite.errors import InputError, did_you_mean
+
+FOLDER = Path(__file__).parent
+NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_")))
+
+
+def metric(name: str) -> Any:
+    """An `evaluate.EvaluationModule` by its name: boilerplate, constitution_checks, refusal_rate or win_rate.
+
+    Raises:
+        InputError: no such metric.
+    """
+    import evaluate  # type: ignore[import-untyped]
+
+    if name not in NAMES:
+        raise InputError(f"no metric '{name}'{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}")
+    return evaluate.load(str(FOLDER / f"{name}.py"))

@@ -1,0 +1,29 @@
+"""Share of replies that pass the machine checks of a constitution, per principle, as an `evaluate` module."""
+
+import datasets
+import evaluate
+
+from cai_lite.constitution import load_constitution
+from cai_lite.stats import wilson
+
+
+class ConstitutionChecks(evaluate.Metric):
+    """`compute(predictions=[text, ...], constitution="medical")` gives a rate for each principle that has checks.
+
+    `principles`: only these ids; which ones apply to a reply's prompt is the caller's to say.
+    """
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description="Replies that pass the regular expressions and lengths that a constitution names.",
+            citation="Bai et al. 2022, Constitutional AI, arXiv:2212.08073",
+            features=datasets.Features({"predictions": datasets.Value("string")}),
+        )
+
+    def _compute(self, predictions, constitution, principles=None):
+        found = {}
+        for principle in load_constitution(constitution).principles:
+            if principle.checks is not None and (principles is None or principle.id in principles):
+                passed = sum(bool(text.strip()) and principle.checks.passed(text) for text in predictions)
+                found[principle.id] = wilson(passed, len(predictions)).as_dict()
+        return found
