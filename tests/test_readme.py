@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from typer.testing import CliRunner
@@ -36,12 +37,14 @@ def test_the_python_block_runs_as_printed(readme, tmp_path, monkeypatch, capsys)
 
 
 def test_every_command_line_is_one_that_the_program_takes(readme):
-    lines = [line.split("#")[0].split() for block in blocks(readme, "sh") for line in block.splitlines()]
+    whole = [block.replace("\\\n", " ") for block in blocks(readme, "sh")]
+    lines = [shlex.split(line, comments=True) for block in whole for line in block.splitlines()]
     commands = [words[1:] for words in lines if words[:1] == ["cai-lite"]]
     assert len(commands) >= 3
     for words in commands:
         options = [word for word in words[1:] if word.startswith("--")]
-        shown = CliRunner().invoke(app, [words[0], "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
+        named = words[: 2 if words[0] in ("constitution", "prompts") else 1]
+        shown = CliRunner().invoke(app, [*named, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
         for option in options:
             assert option in shown, words
 

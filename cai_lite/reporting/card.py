@@ -74,7 +74,7 @@ def card(evaluation: Mapping[str, Any]) -> str:
     )
     lines.append(
         f"\n## Limits\n\nThe figures hold for prompts like the held-out ones, in their language.{toy} "
-        "A judge has tastes of its own; refusals are counted by rules of English. An adapter changes how a model answers, "
-        "not what it knows. Read samples before use.\n"
+        "A judge has tastes of its own; refusals are counted by rules of English. An adapter changes how a model "
+        "answers, not what it knows. Read samples before use.\n"
     )
     return "\n".join(lines)
