@@ -43,7 +43,7 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_code_data_and_models(wheel: Path, repository: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"cai_lite/py.typed", "cai_lite/cli.py"} <= names
+    assert {"cai_lite/py.typed", "cai_lite/cli/__init__.py"} <= names
     for folder in ("constitutions", "recipes"):
         for path in (repository / folder).rglob("*.*"):
             if path.parent.name == "results":  # measured figures are for readers of the repository

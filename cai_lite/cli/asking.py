@@ -1,0 +1,59 @@
+"""Whom we ask: doctor, chat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cai_lite.cli.shared import Json, app, guarded, quiet_libraries
+
+
+@app.command()
+@guarded
+def doctor(
+    url: Annotated[str | None, typer.Option(help="Also try this OpenAI-compatible server")] = None,
+    model: Annotated[str | None, typer.Option(help="Its model's name")] = None,
+    api_key_env: Annotated[str, typer.Option(help="The environment variable with its key")] = "OPENAI_API_KEY",
+    json_: Json = False,
+) -> None:
+    """Say what this machine has and what a server can do; exit 1 if something does not work.
+
+    Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
+    """
+    from cai_lite.doctor import examine, show_examination
+
+    quiet_libraries()
+    found = examine(url, model, api_key_env)
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_examination(found)
+    if found["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def chat(
+    model: Annotated[
+        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")
+    ] = "embedded:student",
+    adapter: Annotated[
+        Path | None, typer.Option(help="A peft adapter to put on top; its base is asked beside it")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--model", help="The model's name at a server")] = None,
+    load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
+    say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and stop; may be repeated.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.")] = 256,
+) -> None:
+    """Talk to a model; with an adapter, see before beside after.
+
+    Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
+    """
+    from cai_lite.talk import talk
+
+    quiet_libraries()
+    talk(model, adapter=adapter, name=name, load=load, questions=say or [], max_tokens=max_tokens)

@@ -1,0 +1,184 @@
+"""What a model became: evaluate, report, audit."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cai_lite.cli.shared import (
+    Json,
+    Out,
+    Profile,
+    Quiet,
+    Settings,
+    app,
+    exit_by_gates,
+    guarded,
+    quiet_libraries,
+    show,
+    walk,
+)
+from cai_lite.errors import InputError
+
+
+@app.command()
+@guarded
+def evaluate(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe or packaged name: its constitution, prompts, student and judge")
+    ] = None,
+    adapter: Annotated[Path | None, typer.Option(help="A peft adapter of the student, or of --model")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Without a recipe: a folder, hub id, embedded:..., or URL#NAME of a server")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="The model to stand beside it; else it stands alone")] = None,
+    constitution: Annotated[str | None, typer.Option(help="A constitution file, or a packaged name")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A prompt file; all of its prompts are asked")] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="Who judges; may be repeated for several")] = None,
+    load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
+    must: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME>=VALUE", help="A gate, such as 'over_refusal<=0.05'; exit 1 if not"),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, without a recipe")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of the answers, without a recipe")] = 0.3,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Print what these runs measured side by side; may be repeated")
+    ] = None,
+    out: Out = None,
+    settings: Settings = None,
+    profile: Profile = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model or an adapter on held-out prompts, before beside after; exit 1 where a gate does not hold.
+
+    Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
+    """
+    if compare:
+        _compare(compare, json_)
+        return
+    if recipe is not None:
+        if adapter is None:
+            raise InputError("which adapter? --adapter runs/medical/adapter")
+        gates = [f"evaluate.must.{_gate(text)[0]}='{_gate(text)[1]}'" for text in must or []]
+        place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
+        walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
+        return
+    if model is None or constitution is None or prompts is None or not judge:
+        raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
+    from rich.console import Console
+
+    from cai_lite.assessing import assess
+    from cai_lite.evaluation.table import show
+    from cai_lite.records import Sampling
+
+    quiet_libraries()
+    found = assess(
+        model,
+        adapter=adapter,
+        against=against,
+        constitution=constitution,
+        prompts=prompts,
+        judge=judge,
+        load=load,
+        must=dict(_gate(text) for text in must or []),
+        sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
+        out=out or Path("runs") / "evaluate",
+        quiet=quiet or json_,
+    )
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show(found["evaluation"], Console())
+        typer.echo(f"report: {found['report']}")
+    exit_by_gates(found["evaluation"])
+
+
+@app.command()
+@guarded
+def report(
+    run_directory: Annotated[Path, typer.Argument(help="A run directory")],
+    compare: Annotated[list[Path] | None, typer.Option(help="Another run to set beside it; may be repeated")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Also write the main figure to this SVG file")] = None,
+    json_: Json = False,
+) -> None:
+    """Write report.html anew from what a run holds.
+
+    Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
+    """
+    from cai_lite.reporting import report as write_report
+    from cai_lite.reporting.page import write_figure
+
+    path = write_report(run_directory, compare=compare or [])
+    if figure is not None:
+        write_figure(run_directory, figure)
+    show({"report": str(path)}, json_, f"report: {path}")
+
+
+@app.command()
+@guarded
+def audit(
+    run_directory: Annotated[Path, typer.Argument(help="A run directory")],
+    key: Annotated[str, typer.Argument(help="The key of a pair (pairs.jsonl has them), or its beginning")] = "",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Recompute every digest; exit 1 if one does not fit")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Walk a pair back to its prompt and principle, or check that a run is still what it wrote.
+
+    Example: cai-lite audit runs/demo-medical --verify
+    """
+    from cai_lite.auditing import chain, show_chain
+    from cai_lite.auditing import verify as check
+    from cai_lite.ledger import Run
+
+    if not (run_directory / "run.db").is_file():
+        raise InputError(f"{run_directory}: no run is there")
+    if verify:
+        wrong = check(run_directory)
+        show({"wrong": wrong}, json_, "\n".join(wrong) or "all digests fit")
+        if wrong:
+            raise typer.Exit(1)
+        return
+    if not key:
+        raise InputError("which pair? give a key of pairs.jsonl, or --verify")
+    with Run(run_directory) as held:
+        found = chain(held, key)
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_chain(found)
+
+
+def _gate(text: str) -> tuple[str, str]:
+    """("over_refusal", "<= 0.05") of "over_refusal<=0.05"."""
+    name = re.match(r"[\w.-]+", text)
+    if not name:
+        raise InputError(f"--must {text}: a gate is written name>=value, such as over_refusal<=0.05")
+    return name[0], text[name.end() :].strip()
+
+
+def _compare(runs: list[Path], json_: bool) -> None:
+    from rich.console import Console
+
+    from cai_lite.evaluation.comparing import side_by_side, unbeaten
+    from cai_lite.evaluation.table import show_side_by_side
+
+    held = []
+    for run_directory in runs:
+        file = run_directory / "evaluation.json"
+        if not file.is_file():
+            raise InputError(f"{run_directory}: holds no evaluation.json")
+        held.append(json.loads(file.read_text(encoding="utf-8")))
+    if json_:
+        rows = side_by_side(held)
+        found = {row.name: list(row.figures) for row in rows}
+        typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": found}))
+    else:
+        show_side_by_side(list(map(str, runs)), held, Console())

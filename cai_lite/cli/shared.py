@@ -1,0 +1,111 @@
+"""What every command shares: its options, how it fails, and the walk of a recipe.
+
+Exit status: 0 done; 1 ran, but a check failed; 2 the input is wrong, nothing was written; 3 stopped part-way, the same
+command goes on; 130 interrupted, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from cai_lite.errors import CaiError, InputError, RunBusyError
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="cai-lite",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Make an open model follow a written constitution, and prove that it does.",
+)
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory. The same command on it goes on where it stopped.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
+]
+RecipeName = Annotated[str, typer.Argument(help="A recipe file, or a packaged name")]
+Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """A user's mistake ends in one clear line and its exit status, not in a traceback (`--debug` shows it)."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from here", 130)
+        except CaiError as error:
+            if os.environ.get("CAI_LITE_DEBUG"):
+                raise
+            wrong = isinstance(error, (InputError, RunBusyError))
+            _fail(
+                str(error) if wrong else f"{error}\nWhat is done is kept: the same command goes on from here.",
+                2 if wrong else 3,
+            )
+
+    return run
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    if debug:
+        os.environ["CAI_LITE_DEBUG"] = "1"
+
+
+def show(result: dict[str, Any], json_: bool, text: str) -> None:
+    typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"cai-lite: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def quiet_libraries() -> None:
+    """Their bars and advice would stand between ours."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses an optional package, aloud
+
+
+def exit_by_gates(evaluation: dict[str, Any]) -> None:
+    if not all(gate["holds"] for gate in evaluation.get("gates", ())):
+        raise typer.Exit(1)
+
+
+def walk(
+    recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any
+) -> None:
+    from cai_lite.pipeline import run_recipe
+    from cai_lite.recipe import load_recipe
+
+    quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    if more.pop("dry_run", False):
+        from cai_lite.pipeline import check_recipe
+
+        typer.echo(check_recipe(read))
+        return
+    result = run_recipe(read, out, quiet=quiet or json_, **more)
+    if json_:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    exit_by_gates(result.get("evaluation", {}))

@@ -1,0 +1,223 @@
+"""The walk and its stages: demo, run, pairs, preflight, train, plan, bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cai_lite.cli.shared import (
+    Json,
+    Out,
+    Profile,
+    Quiet,
+    RecipeName,
+    Settings,
+    app,
+    guarded,
+    quiet_libraries,
+    show,
+    walk,
+)
+
+
+@app.command()
+@guarded
+def demo(
+    domain: Annotated[str, typer.Argument(help="medical, customer-service or creative")] = "medical",
+    out: Out = None,
+    settings: Settings = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Walk all stages on the two tiny models that travel in the package: no GPU, no network, a few minutes.
+
+    Example: cai-lite demo creative --out runs/creative
+    """
+    walk(domain, out or Path("runs") / f"demo-{domain}", settings, "embedded", json_, quiet)
+
+
+@app.command()
+@guarded
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or a packaged name: medical, customer-service, creative")
+    ],
+    out: Out = None,
+    settings: Settings = None,
+    profile: Profile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")
+    ] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Walk a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
+
+    Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
+    """
+    walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, dry_run=dry_run)
+
+
+@app.command()
+@guarded
+def pairs(
+    recipe: RecipeName,
+    out: Out = None,
+    settings: Settings = None,
+    profile: Profile = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Walk a recipe up to pairs.jsonl and stop there.
+
+    Example: cai-lite pairs creative --profile embedded --out runs/pairs
+    """
+    walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
+
+
+@app.command()
+@guarded
+def preflight(
+    recipe: RecipeName,
+    out: Out = None,
+    prompts: Annotated[int, typer.Option(min=1, help="So many training prompts are tried")] = 24,
+    settings: Settings = None,
+    profile: Profile = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try the judge on every principle before a run is paid for; exit 1 if one of them is not ready.
+
+    Example: cai-lite preflight medical --profile embedded --out runs/preflight
+    """
+    from cai_lite.preflight import preflight as look
+    from cai_lite.preflight import show_preflight
+    from cai_lite.recipe import load_recipe
+
+    quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    place = out or Path("runs") / f"preflight-{Path(recipe).stem}"
+    found = look(read, place, prompts=prompts, quiet=quiet or json_)
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_preflight(found)
+    if not found["ready"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def train(
+    student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student")],
+    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen and rejected, and maybe prompt")],
+    out: Annotated[
+        Path, typer.Option(help="Where adapter/, checkpoints/ and metrics.jsonl go. The same command resumes.")
+    ],
+    load: Annotated[
+        str | None, typer.Option(help="How the weights are held: auto, float32, bfloat16, float16 or nf4")
+    ] = None,
+    settings: Settings = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a LoRA adapter on any preference file with DPO.
+
+    Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
+    """
+    from cai_lite.pipeline import train_pairs
+    from cai_lite.recipe import training_config
+
+    quiet_libraries()
+    config = training_config(settings or [])
+    result = train_pairs(student, pairs, config, out, load=load, quiet=quiet or json_)
+    show(result, json_, f"adapter: {result['adapter']}")
+
+
+@app.command()
+@guarded
+def plan(
+    recipe: RecipeName,
+    gpu_memory: Annotated[float, typer.Option(help="The GPU's memory, in GB")],
+    pairs: Annotated[int, typer.Option(help="Pairs to train on")] = 1000,
+    prompt_tokens: Annotated[int, typer.Option(help="Of a mean pair")] = 256,
+    completion_tokens: Annotated[int, typer.Option(help="Of a mean answer")] = 256,
+    tflops: Annotated[float, typer.Option(help="The GPU's dense 16-bit matrix speed, in TFLOP/s")] = 70.0,
+    settings: Settings = None,
+    profile: Profile = None,
+    json_: Json = False,
+) -> None:
+    """Predict a training's memory and time from the student's config, and say which setting makes it fit.
+
+    Example: cai-lite plan medical --gpu-memory 24 --tflops 71
+    """
+    from cai_lite.planning import plan as predict
+    from cai_lite.planning import show_plan
+    from cai_lite.recipe import load_recipe
+
+    quiet_libraries()
+    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    found = predict(
+        read,
+        gpu_memory=gpu_memory,
+        pairs=pairs,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        tflops=tflops,
+    )
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_plan(found)
+    if not found["fits"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def bench(
+    against: Annotated[
+        str, typer.Option(help="trl (as shipped and at its best), trl-best, or itself (less parts)")
+    ] = "",
+    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b")] = "small",
+    prompt_tokens: Annotated[int, typer.Option()] = 256,
+    completion_tokens: Annotated[int, typer.Option(help="The mean; single ones differ by a third")] = 96,
+    pairs: Annotated[int, typer.Option(help="Of a step")] = 4,
+    steps: Annotated[int, typer.Option(help="That are timed, after one that is not")] = 5,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    load: Annotated[str, typer.Option(help="float32, bfloat16, nf4; auto: bfloat16 on a GPU, else float32")] = "auto",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Everybody recomputes activations")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file")] = None,
+    json_: Json = False,
+) -> None:
+    """Time one training step of this library beside TRL's DPOTrainer, on a model with random weights.
+
+    Example: cai-lite bench --against trl --prompt-tokens 256 --completion-tokens 96
+    """
+    from cai_lite.bench.case import case_of
+    from cai_lite.bench.run import bench as measure
+    from cai_lite.bench.run import opponents
+    from cai_lite.bench.table import show_bench
+
+    quiet_libraries()
+    case = case_of(
+        shape=model_shape,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        pairs=pairs,
+        steps=steps,
+        device=device,
+        load=load,
+        checkpointing=checkpointing,
+    )
+    found = measure(case, opponents(against), lambda line: typer.echo(line, err=True))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if json_:
+        typer.echo(json.dumps(found))
+    else:
+        show_bench(found)
