@@ -34,7 +34,7 @@ def lint(
 
     Example: cai-lite lint medical creative --judge embedded:teacher
     """
-    from cai_lite.linting.page import lint_files, show_findings
+    from cai_lite.linting.listing import lint_files, show_findings
 
     quiet_libraries()
     found, trials = lint_files(files, prompts), []
