@@ -21,7 +21,10 @@ def test_each_module_loads_and_computes():
     assert found == {"urgent-care": {**found["urgent-care"], "value": 0.5, "n": 2}}
     won = metric("win_rate").compute(predictions=["a b", "a"], references=["a", "a b"], wins=[1.0, 0.0])
     assert won["win_rate"]["value"] == 0.5
-    assert set(NAMES) == {"refusal_rate", "boilerplate", "constitution_checks", "win_rate"}
+    assert metric("preference_accuracy").compute(predictions=[1.5, -0.2, 0.0, 2.0])["value"] == 0.625
+    agreed = metric("judge_agreement").compute(predictions=["A", "B", "A", ""], references=["A", "B", "B", "A"])
+    assert agreed["value"] == pytest.approx(1 - 5 * 2 / 18) and agreed["n"] == 3
+    assert len(NAMES) == 6
 
 
 def test_they_load_without_a_network():

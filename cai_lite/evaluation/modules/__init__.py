@@ -16,7 +16,7 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.
 
 
 def metric(name: str) -> Any:
-    """An `evaluate.EvaluationModule` by its name: boilerplate, constitution_checks, refusal_rate or win_rate.
+    """An `evaluate.EvaluationModule` by its name, one of `NAMES`.
 
     Raises:
         InputError: no such metric.
