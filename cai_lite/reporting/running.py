@@ -17,6 +17,7 @@ _CURVES = {
     "rewards": {"chosen": "rewards/chosen", "rejected": "rewards/rejected"},
     "reward accuracy": {"": "rewards/accuracies"},
     "log-probability": {"chosen": "logps/chosen", "rejected": "logps/rejected"},
+    "KL estimate, nats an answer": {"": "kl"},
     "gradient norm": {"": "grad_norm"},
 }
 _ALARM = re.compile(r"^(?:! )?step (\d+): warning: (.*)$")

@@ -216,6 +216,8 @@ def preference_update(
         "rewards/margins": margin_B.mean().item(),
         "logps/chosen": chosen_B.mean().item(),
         "logps/rejected": rejected_B.mean().item(),
+        # KL(reference || policy) in nats an answer, as far as the answers were drawn from the reference: -E[log ratio].
+        "kl": (ref_chosen_B - chosen_B + ref_rejected_B - rejected_B).mean().item() / 2,
     }
 
 

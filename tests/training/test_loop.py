@@ -57,6 +57,10 @@ def test_a_line_a_step_with_the_numbers_that_others_log(student, pairs, tmp_path
     assert wanted <= set(rows[0])
     assert rows[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert rows[-1]["rewards/margins"] > rows[0]["rewards/margins"]
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-4)
+    for row in rows:  # the mean log-ratio of both sides, without beta
+        told = -(row["rewards/chosen"] + row["rewards/rejected"]) / (2 * config().loss.beta)
+        assert row["kl"] == pytest.approx(told, abs=1e-4)
     assert (result.steps, result.resumed_from, result.report.kept) == (6, 0, 12)
     assert not (tmp_path / "checkpoints").exists()
 
