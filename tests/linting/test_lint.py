@@ -13,7 +13,11 @@ from cai_lite.errors import ConstitutionError
 from cai_lite.linting import RULES, lint
 from cai_lite.records import Message, Prompt
 
-PLANTED = yaml.safe_load((Path(__file__).parent / "planted.yaml").read_text(encoding="utf-8"))
+# Each was written without a look at the rules; see CONTRIBUTING.md for what was found on first sight.
+SETS = {
+    name: yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
+    for name in ("planted", "planted_second", "planted_third")
+}
 PACKAGED = (
     "medical",
     "customer-service",
@@ -47,26 +51,32 @@ def rules(*principles, **more):
     return {finding.rule for finding in lint(Constitution(name="c", principles=principles, **more))}
 
 
-KINDS = Counter(entry["kind"] for entry in PLANTED["planted"])
-missed = [e for e in PLANTED["planted"] if e["kind"] not in rules(*map(principle, e["principles"]))]
-alarms = [row for row in PLANTED["clean"] if rules(principle(row)) & KINDS.keys()]
+KINDS = {entry["kind"] for entry in SETS["planted"]["planted"]}
 
 
-def test_the_test_set_is_what_it_should_be():
-    assert len(KINDS) == 10 and set(KINDS.values()) == {6} and len(PLANTED["clean"]) == 60
-    assert KINDS.keys() <= RULES.keys()
+@pytest.fixture(params=SETS)
+def planted(request):
+    return SETS[request.param]
 
 
-def test_at_least_nine_of_ten_planted_faults_are_found():
+def test_the_test_sets_are_what_they_should_be(planted):
+    kinds = Counter(entry["kind"] for entry in planted["planted"])
+    assert len(kinds) == 10 and set(kinds.values()) == {6} and len(planted["clean"]) == 60
+    assert kinds.keys() <= RULES.keys()
+
+
+def test_at_least_nine_of_ten_planted_faults_are_found(planted):
+    missed = [e for e in planted["planted"] if e["kind"] not in rules(*map(principle, e["principles"]))]
     assert len(missed) <= 6, [(e["kind"], [p["text"] for p in e["principles"]]) for e in missed]
 
 
-def test_at_most_one_of_twenty_clean_principles_is_blamed():
-    assert len(alarms) <= 3, [(row["text"], rules(principle(row)) & KINDS.keys()) for row in alarms]
+def test_at_most_one_of_twenty_clean_principles_is_blamed(planted):
+    alarms = [(row["text"], found) for row in planted["clean"] if (found := rules(principle(row)) & KINDS)]
+    assert len(alarms) <= 3, alarms
 
 
-def test_clean_principles_of_one_constitution_do_not_blame_each_other():
-    together = Constitution(name="c", principles=tuple(map(principle, PLANTED["clean"])))
+def test_clean_principles_of_one_constitution_do_not_blame_each_other(planted):
+    together = Constitution(name="c", principles=tuple(map(principle, planted["clean"])))
     between = [f for f in lint(together) if f.rule in ("near-duplicate", "contradiction")]
     assert len(between) <= 3, between
 
@@ -85,7 +95,7 @@ def test_findings_come_in_the_order_of_the_file_and_the_same_each_time():
 
 def test_forty_thousand_words_take_less_than_a_second():
     """Sentences of the clean set, each made unlike the others by its numbers."""
-    clean = [row["text"] for row in PLANTED["clean"]]
+    clean = [row["text"] for row in SETS["planted"]["clean"]]
     principles, words = [], 0
     while words < 40_000:
         number = len(principles)
