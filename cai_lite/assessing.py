@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.auditing import write_manifest
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
@@ -15,7 +16,7 @@ from cai_lite.errors import InputError
 from cai_lite.evaluation.gates import gates
 from cai_lite.ledger import Run
 from cai_lite.measure import METRICS, evaluate
-from cai_lite.prompts import load_prompts
+from cai_lite.prompts import all_prompts
 from cai_lite.records import Sampling
 from cai_lite.reporting import report
 from cai_lite.rundir import write_aside
@@ -48,7 +49,8 @@ def assess(
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise InputError(f"no metric '{unknown[0]}'; there are {', '.join(METRICS)}")
-    known = load_prompts(prompts, held_out=0.0)
+    gates(must or {}, {})  # a condition that cannot be read is said before anything is asked
+    known = all_prompts(prompts)
     policy = load_constitution(constitution)
     judges = [opened(name) for name in judge]
     mode: Literal["pairwise", "pointwise"] = "pointwise" if judges[0].wording == "short" else "pairwise"
@@ -63,7 +65,7 @@ def assess(
             against=base,
             constitution=policy,
             judge=judges,
-            prompts=[*known.train, *known.held_out],
+            prompts=known,
             run=run,
             metrics=metrics,
             mode=mode,
@@ -73,6 +75,7 @@ def assess(
         evaluation |= gated(must or {}, evaluation["metrics"])
         write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
+        write_manifest(out)
     return {"report": str(page), "evaluation": evaluation}
 
 

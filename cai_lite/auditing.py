@@ -59,10 +59,13 @@ def verify(directory: Path) -> list[str]:
     return wrong
 
 
-def write_manifest(directory: Path) -> None:
-    """manifest.json: the SHA-256 of every file that a run ends with."""
-    path = directory / MANIFEST
-    path.write_text(json.dumps(dict(_digests(directory)), indent=1) + "\n", encoding="utf-8")
+def write_manifest(directory: Path, *only: str) -> None:
+    """manifest.json: the SHA-256 of every file that a run ends with; of `only` these, where it is there already."""
+    path, found = directory / MANIFEST, dict(_digests(directory))
+    if only and path.is_file():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        found = {**held, **{name: found[name] for name in only if name in found}}
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _digests(directory: Path) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.probe import probe
@@ -54,16 +55,16 @@ def show_examination(found: dict[str, Any], console: Console | None = None) -> N
     gpus = ", ".join(f"{gpu['name']} with {gpu['memory_gb']} GB" for gpu in found["gpus"])
     table.add_row("GPU", gpus or "none: models run on the CPU")
     table.add_row("disk", f"{found['free_disk_gb']} GB free here")
-    table.add_row("4-bit weights", found["nf4"] or "work")
+    table.add_row("4-bit weights", Text(found["nf4"] or "work"))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
     if server := found.get("server"):
         does = [f"{'' if server[name] else 'no '}{words}" for name, words in _DOES.items()]
-        table.add_row("server", f"answers '{server['answers']}'; {', '.join(does)}")
+        table.add_row("server", Text(f"answers '{server['answers']}'; {', '.join(does)}"))
         if not server["log_probs"]:
             table.add_row("", "its verdicts are words: judge.votes of 3 or more make them soft")
     console.print(table, highlight=False)
     for fault in found["faults"]:
-        console.print(f"! {fault}", style="red", highlight=False)
+        console.print(Text(f"! {fault}"), style="red", highlight=False)
 
 
 _DOES = {"log_probs": "log-probabilities", "several": "several answers a call", "schema": "JSON schemas"}

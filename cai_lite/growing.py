@@ -21,7 +21,7 @@ from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill
 from cai_lite.errors import InputError
 from cai_lite.ledger import Run
-from cai_lite.prompts import key_of, load_prompts
+from cai_lite.prompts import all_prompts, key_of
 from cai_lite.records import Message, Prompt, Request, Sampling, dicts_of, digest
 
 _ASK = (
@@ -87,10 +87,11 @@ def grow(
             lines = lines[:-1]
         for line in lines:
             said = _NUMBERED.match(line)
-            if not said:
+            text = said[1].strip('"').strip() if said else ""
+            if not text:
                 counts["unreadable"] += 1
                 continue
-            messages = (Message("user", said[1].strip('"')),)
+            messages = (Message("user", text),)
             like = families[name][0]
             fresh.append(Prompt(key=key_of(messages), messages=messages, family=name, tags=like.tags, split=like.split))
     copies = resembling([*texts, *(row.text for row in fresh)], NEAR)[len(texts) :]
@@ -115,8 +116,9 @@ def grow_file(
     """`grow` for a file of seeds; writes only the new prompts. Raises InputError where `out` is there already."""
     if out.exists():
         raise InputError(f"{out} is there already; name another file")
-    known = load_prompts(file)
-    seeds = [*known.train, *known.held_out]
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder")
+    seeds = all_prompts(file)
     with Run(run_directory) as run:
         fresh, counts = grow(open_model(where, model=model), seeds, n=n, seed=seed, run=run)
     out.write_text(prompt_lines(fresh, seeds), encoding="utf-8")

@@ -19,7 +19,8 @@ from cai_lite.yamlfile import read_text
 
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _BULLET = re.compile(r"^(\s*)(?:[-*+]|\d+[.)])\s+(.*)$")
-_RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$|^\s*(?:=+|-+)\s*$")
+_RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$")
+_UNDERLINE = re.compile(r"^\s*(?:=+|-+)\s*$")
 _ID_WORDS = 6
 
 
@@ -70,14 +71,17 @@ def import_constitution(path: str | Path) -> str:
 
 
 def _json(path: Path, text: str) -> list[Imported]:
-    try:
-        held = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
-            if path.suffix.lower() == ".jsonl"
-            else json.loads(text)
-        )
-    except json.JSONDecodeError as error:
-        raise ConstitutionError(f"{path}:{error.lineno}: is no JSON: {error.msg} at column {error.colno}") from error
+    lines = text.splitlines() if path.suffix.lower() == ".jsonl" else [text]
+    read = []
+    for number, row in enumerate(lines):
+        try:
+            read += [json.loads(row)] if row.strip() else []
+        except json.JSONDecodeError as error:
+            where = f"{path}:{number + error.lineno}"
+            raise ConstitutionError(f"{where}: is no JSON: {error.msg} at column {error.colno}") from error
+    held: Any = read if path.suffix.lower() == ".jsonl" else read[0] if read else []
+    if not isinstance(held, (dict, list)):
+        raise ConstitutionError(f"{path}: should hold a list or an object of principles, got {type(held).__name__}")
     if isinstance(held, dict) and isinstance(held.get("principles"), list):
         held = held["principles"]
     entries = list(held.items()) if isinstance(held, dict) else [("", entry) for entry in held]
@@ -133,6 +137,9 @@ def _lines(path: Path, text: str) -> list[Imported]:
     for number, line in enumerate(text.splitlines(), 1):
         if markdown and line.lstrip().startswith("```"):
             fenced = not fenced
+        if markdown and not fenced and len(kept) == 1 and begun == number - 1 and _UNDERLINE.match(line):
+            heading = kept.pop()  # the line above is a heading
+            continue
         if not line.strip() or (markdown and not fenced and _RULE.match(line)):
             close()
             continue

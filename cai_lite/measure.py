@@ -186,7 +186,8 @@ class _Measuring:
             found["copies"] = copies(pairs, [prompt.messages for prompt in self.prompts], seed=self.seed)
             for warning in warnings_of(found["confounds"]):
                 self.screen.warn(warning)
-        self.judge([*one, *two], "judge the answers")
+        if {"adherence", "superficial", "robustness", "reliability"} & set(metrics):
+            self.judge([*one, *two], "judge the answers")
         if "adherence" in metrics:
             found |= self.adherence(one, two)
         if "superficial" in metrics:
@@ -217,6 +218,8 @@ class _Measuring:
                         progress=tick,
                     )
                 )
+        if self.before is not None and self.before.name == self.after.name:  # two servers of one model's name
+            sides[0] = [replace(c, author=f"{c.author}, before") for c in sides[0]]
         return sides[0], sides[-1]
 
     def in_clothes(self, prompts: Sequence[Prompt]) -> dict[str, list[Candidate]]:
@@ -295,7 +298,7 @@ class _Measuring:
         with self.screen.stage(stage := f"compare the answers, {mode}") as tick:
             return compare_answers(
                 self.judges[0],
-                [*one[:COMPARED], *two[:COMPARED]],
+                [*one[: COMPARED * self.samples], *two[: COMPARED * self.samples]],
                 self.constitution,
                 rule="teacher_over_student",  # answers of two authors
                 mode=mode,
@@ -312,7 +315,9 @@ class _Measuring:
         cells = [(s.candidate, self.constitution.principle(s.principle)) for s in self.scores.values()]
         some = cells[:: max(1, len(cells) // AGAIN)][:AGAIN]
         with self.screen.stage(stage := "judge once more") as tick:
-            again = self.scored(self.judges[0], some, stage, tick, votes=1, drawn=True, log_probs=False)
+            again = self.scored(
+                self.judges[0], some, stage, tick, votes=1, drawn=True, log_probs=False, first_index=self.votes
+            )
         others = []
         for other in self.judges[1:]:
             with self.screen.stage(stage := f"judge by {other.name}") as tick:

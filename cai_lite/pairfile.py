@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 RAW = ""  # the role of a message that is raw text: no chat template is put around it
 
 
-def load_pairs(path: str | Path, *, rule: str = "") -> list[PreferencePair]:
+def load_pairs(path: str | Path) -> list[PreferencePair]:
     """Read a preference file: JSONL with `chosen`, `rejected` and, unless they hold it themselves, `prompt`.
 
     Three forms are read. Conversational: all three are message lists. Plain: all three are strings, kept as messages
     of role "" (raw text). Implicit prompt: `chosen` and `rejected` alone; message lists are split before the last
     message, strings at their longest common beginning. Other known fields (`key`, `principle`, `p_chosen`, ...) are
-    kept. `rule`: of rows that name none.
+    kept.
 
     Raises:
         PairError: with file and line; equal sides, a missing field, a wrong type, a line that is no JSON.
@@ -39,7 +38,6 @@ def load_pairs(path: str | Path, *, rule: str = "") -> list[PreferencePair]:
     except UnicodeDecodeError as error:
         raise PairError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     pairs = [_pair(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    pairs = [replace(pair, rule=pair.rule or rule) for pair in pairs]
     if not pairs:
         raise PairError(f"{path}: holds no pairs")
     return pairs
@@ -60,7 +58,7 @@ def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     return Dataset.from_list([row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False)} for row in rows])
 
 
-def from_dataset(dataset: Iterable[Mapping[str, Any]], *, rule: str = "") -> list[PreferencePair]:
+def from_dataset(dataset: Iterable[Mapping[str, Any]]) -> list[PreferencePair]:
     """Pairs of a `datasets.Dataset` in any of the forms that `load_pairs` reads. Raises PairError, with the row."""
     pairs = [
         _pair_of(Path("data set"), number, {name: value for name, value in row.items() if value is not None})
@@ -68,7 +66,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]], *, rule: str = "") -> lis
     ]
     if not pairs:
         raise PairError("the data set holds no pairs")
-    return [replace(pair, rule=pair.rule or rule) for pair in pairs]
+    return pairs
 
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:

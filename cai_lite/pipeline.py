@@ -66,6 +66,7 @@ def run_recipe(
                 (out / "dataset_card.md").write_text(card, encoding="utf-8")
                 roles.close()
                 if until == "pair":
+                    write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
                 with screen.stage("train") as tick:
                     adapter = train(

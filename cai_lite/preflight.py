@@ -32,6 +32,7 @@ from cai_lite.trials import in_other_words
 
 CONSISTENT, AGREEING = 0.65, 0.75  # least share of verdicts that stand in the other order, and in other words
 OPPOSED = 0.5  # two principles pull apart where they prefer opposite replies surely more often than this
+AGAIN = 1000  # the index of a sample that no vote has
 ENOUGH = 8  # comparisons, below which nothing is said of a principle
 
 
@@ -70,7 +71,9 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
 
         plain, other = judged(constitution, "judge"), judged(reworded, "judge in other words")
         # One verdict of each order, drawn at temperature 1 and read by its word: how sure the judge is of itself.
-        again = judged(constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never")
+        again = judged(
+            constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never", first_index=AGAIN
+        )
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
         rows = [_principle(p, some, (plain, other, again), p.id in opposed, recipe) for p in constitution.principles]

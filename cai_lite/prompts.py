@@ -101,6 +101,25 @@ def load_prompts(
     return Prompts(train=train, held_out=aside, report=report)
 
 
+def all_prompts(source: str | Path) -> list[Prompt]:
+    """Every prompt of a file, each once, on the side that the file itself names ("train" where it names none).
+
+    For whoever asks them all: nothing is held out by hash, and nothing dropped for being near something held out.
+    Raises PromptError with file and line.
+    """
+    rows = list(_read_rows(Path(source).expanduser()))
+    if not rows:
+        raise PromptError(f'{source}: holds no prompts; write a line {{"prompt": "..."}} for each')
+    kept = _without_duplicates(rows)
+    families = _families(kept, [_features(row.messages) for row in kept])
+    return [
+        Prompt(
+            key=key_of(row.messages), messages=row.messages, family=family, tags=row.tags, split=row.split or "train"
+        )
+        for row, family in zip(kept, families, strict=True)
+    ]
+
+
 def key_of(messages: Messages) -> str:
     """The key of a prompt: its messages alone, so that another tag or family re-does nothing."""
     return digest("prompt", dicts_of(messages))

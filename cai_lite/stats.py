@@ -128,7 +128,14 @@ def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], s
     places = _places(families)
     per_family = np.zeros((max(places) + 1, columns.shape[1]))
     np.add.at(per_family, places, columns)
-    return np.asarray(_draws(len(per_family), seed) @ per_family)
+    rng, size = np.random.default_rng(seed), len(per_family)
+    # In parts: all draws of some ten thousand families at once would take gigabytes.
+    part = max(1, 4_000_000 // size)
+    parts = [
+        rng.multinomial(size, np.full(size, 1 / size), size=min(part, RESAMPLES - at)) @ per_family
+        for at in range(0, RESAMPLES, part)
+    ]
+    return np.concatenate(parts)
 
 
 def resampled_weights(families: Sequence[Hashable], seed: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cai_lite.chat.base import ChatModel
@@ -84,7 +85,7 @@ def make_pairs(
         stage=f"{label}pair",
     )
     if recipe.pair.human and not label:
-        people = load_pairs(recipe.pair.human, rule="human")
+        people = [replace(pair, rule="human") for pair in load_pairs(recipe.pair.human)]
         run.count("human pairs", {"read": len(people)})
         pairs = [*people, *pairs]  # theirs first: of two near copies the earlier one is kept
     return _kept(recipe, pairs, held_out, run, screen, label)

@@ -13,6 +13,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cai_lite.chat import open_model
 from cai_lite.chat.asking import Tick
@@ -131,7 +132,7 @@ def show_trials(found: dict[str, Any], console: Console | None = None) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=title, min_width=78)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=Text(title), min_width=78)
     table.add_column("examples of", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

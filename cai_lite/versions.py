@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cai_lite.constitution import Constitution, Principle
 from cai_lite.ledger import Run
@@ -48,7 +49,7 @@ def changes(old: Constitution, new: Constitution) -> list[Change]:
 
 def touched(run: Run, found: Sequence[Change]) -> dict[str, dict[str, int]]:
     """Per changed principle, how many rows of a run rest on it, by kind: they are made anew, all others stay."""
-    names = {change.principle for change in found if change.principle}
+    names = {change.principle for change in found if change.how in ("added", "removed", "reworded")}
     counts = run.rows_by_principle()
     return {name: counts[name] for name in sorted(names) if name in counts}
 
@@ -71,8 +72,8 @@ def show_changes(
         table.add_row(
             change.principle or "conflicts",
             change.how,
-            before,
-            after,
+            Text(before),
+            Text(after),
             ", ".join(f"{n:,} {kind}" for kind, n in made.items()),
         )
     console.print(table)

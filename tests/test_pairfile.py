@@ -203,8 +203,8 @@ def test_pairs_go_through_a_data_set_and_back_unchanged(tmp_path):
 def test_a_data_set_in_the_form_of_others_is_read_and_a_fault_is_named_by_its_row():
     from datasets import Dataset
 
-    (pair,) = from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]), rule="human")
-    assert (pair.prompt[0].role, pair.rule) == (RAW, "human")
+    (pair,) = from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]))
+    assert pair.prompt[0].role == RAW
     with pytest.raises(PairError, match="data set:1: 'chosen' equals 'rejected'"):
         from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "b"}]))
     with pytest.raises(PairError, match="holds no pairs"):

@@ -62,6 +62,9 @@ def probe(endpoint: EndpointModel) -> Capabilities:
         plain = asked()
     except openai.OpenAIError as error:
         raise ChatError(f"{endpoint.url} does not answer as '{endpoint.model}': {type(error).__name__}") from error
+    if not _choices(plain):
+        client.close()
+        raise ChatError(f"{endpoint.url} answers, but with no choices: check the URL (it ends in /v1)")
     try:
         told = tried(logprobs=True, top_logprobs=20)
         several = tried(n=2, temperature=1.0)
@@ -70,14 +73,18 @@ def probe(endpoint: EndpointModel) -> Capabilities:
         client.close()
     return Capabilities(
         answers=_text(plain)[:60],
-        log_probs=bool(told and told.choices and option_log_probs(told.choices[0], ("yes", "no"))),
-        several=bool(several and len(several.choices or []) == 2),
+        log_probs=bool(_choices(told) and option_log_probs(_choices(told)[0], ("yes", "no"))),
+        several=len(_choices(several)) == 2,
         schema=_is_shaped(_text(shaped)),
     )
 
 
+def _choices(answer: Any) -> list[Any]:
+    return list(getattr(answer, "choices", None) or [])
+
+
 def _text(answer: Any) -> str:
-    choices = getattr(answer, "choices", None)
+    choices = _choices(answer)
     return (choices[0].message.content or "").strip() if choices else ""
 
 

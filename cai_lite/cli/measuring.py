@@ -23,6 +23,7 @@ from cai_lite.cli.shared import (
     walk,
 )
 from cai_lite.errors import InputError
+from cai_lite.evaluation.gates import condition
 
 
 @app.command()
@@ -65,7 +66,7 @@ def evaluate(
     if recipe is not None:
         if adapter is None:
             raise InputError("which adapter? --adapter runs/medical/adapter")
-        gates = [f"evaluate.must.{_gate(text)[0]}='{_gate(text)[1]}'" for text in must or []]
+        gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
         place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
         return
@@ -86,7 +87,7 @@ def evaluate(
         prompts=prompts,
         judge=judge,
         load=load,
-        must=dict(_gate(text) for text in must or []),
+        must=dict(map(_gate, must or [])),
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         out=out or Path("runs") / "evaluate",
         quiet=quiet or json_,
@@ -111,10 +112,13 @@ def report(
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
+    from cai_lite.auditing import MANIFEST, write_manifest
     from cai_lite.reporting import report as write_report
     from cai_lite.reporting.page import write_figure
 
     path = write_report(run_directory, compare=compare or [])
+    if (run_directory / MANIFEST).is_file():
+        write_manifest(run_directory, "report.html")
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")
@@ -161,7 +165,12 @@ def _gate(text: str) -> tuple[str, str]:
     name = re.match(r"[\w.-]+", text)
     if not name:
         raise InputError(f"--must {text}: a gate is written name>=value, such as over_refusal<=0.05")
-    return name[0], text[name.end() :].strip()
+    wanted = text[name.end() :].strip()
+    try:
+        condition(wanted)
+    except ValueError as error:
+        raise InputError(f"--must {text}: {error}") from error
+    return name[0], wanted
 
 
 def _compare(runs: list[Path], json_: bool) -> None:

@@ -52,6 +52,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             _fail("interrupted; the same command goes on from here", 130)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+            if os.environ.get("CAI_LITE_DEBUG"):
+                raise
+            _fail(f"{error.filename or error}: {(error.strerror or 'cannot be used').lower()}", 2)
         except CaiError as error:
             if os.environ.get("CAI_LITE_DEBUG"):
                 raise

@@ -48,7 +48,8 @@ def draft(
                 key=digest("draft", prompt.key, request.key(model.digest)),
                 prompt=prompt,
                 text=spoken(reply.text),
-                author=model.name,
+                # Told the constitution, the same model is another author: it is what self-distillation compares.
+                author=model.name if constitution is None else f"{model.name}, told the constitution",
                 parents=(prompt.key,),
             )
         )

@@ -9,6 +9,7 @@ from typing import Any
 from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 
+_ROUNDING = 1e-9  # |0.7 - 0.5| is a little less than |0.3 - 0.5|
 AFTER_THOUGHT = 0.6  # the highest label of a verdict that came after a chain of thought
 
 
@@ -44,7 +45,7 @@ def pair(
     for group in joined.values():
         p_first = _joined(group)
         margin = abs(p_first - 0.5)
-        if margin <= 0 or margin < min_margin:
+        if margin <= 0 or margin < min_margin - _ROUNDING:
             counts["flipped with the order" if all(v.flipped for v in group) else "margin too small"] += 1
             continue
         if (

@@ -42,6 +42,7 @@ def pairwise(
     log_probs: bool,
     reason: Reason,
     max_tokens: int | None,
+    first_index: int,
     run: Run,
     stage: str,
     progress: Tick | None,
@@ -68,7 +69,12 @@ def pairwise(
             one for one in open_ if until is None or not decided(*one.votes(options, wording.tie, reason), until)
         ]
         requests = [
-            Request(messages=told(model, text), sampling=sampling, index=index, options=options if log_probs else ())
+            Request(
+                messages=told(model, text),
+                sampling=sampling,
+                index=first_index + index,
+                options=options if log_probs else (),
+            )
             for one in doubtful
             for text in one.texts
             for index in indices

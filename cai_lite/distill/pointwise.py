@@ -27,9 +27,13 @@ def score(
     votes: int = 1,
     drawn: bool | None = None,
     max_tokens: int | None = None,
+    first_index: int = 0,
     progress: Tick | None = None,
 ) -> list[Score]:
-    """The log-odds that a candidate keeps a principle, in nats, each alone; in the order given."""
+    """The log-odds that a candidate keeps a principle, in nats, each alone; in the order given.
+
+    `first_index`: of the samples, where others of the same requests are known already.
+    """
     wording = wording_of(model.wording)
     options = (wording.keeps, wording.breaks)
     sampling = sampling_of(
@@ -38,7 +42,7 @@ def score(
     requests = [
         Request(
             messages=told(model, fill_reply(wording.pointwise, candidate, principle=principle.text)),
-            index=index,
+            index=first_index + index,
             sampling=sampling,
             options=options if log_probs else (),
         )
@@ -78,6 +82,7 @@ def pointwise(
     drawn: bool | None,
     log_probs: bool,
     max_tokens: int | None,
+    first_index: int,
     run: Run,
     stage: str,
     progress: Tick | None,
@@ -97,6 +102,7 @@ def pointwise(
         votes=votes,
         drawn=drawn,
         max_tokens=max_tokens,
+        first_index=first_index,
         progress=progress,
     )
     scores = dict(zip(alone, scored, strict=True))

@@ -12,27 +12,32 @@ from cai_lite.records import Choice, Reply, Sampling
 Fault = Literal["unreadable", "refused", "failed"]
 Reason = Literal["none", "after", "before"]
 _TIE = 0.01  # a share this near to one half says nothing
+_MASS = 0.5  # of the options together, below which the judge was about to say something else
 _ROOM = {"none": 64, "after": 256, "before": 768}  # tokens for a verdict with its reason
 
 
 def share(reply: Reply, options: tuple[str, ...], tie: str = "", reason: Reason = "none") -> float | Fault:
-    """The share of the first option, 0 to 1: of its log-probability where it is told, else by the word. A fault is its
-    name.
+    """The share of the first option, 0 to 1: of its log-probability where that decides, else by the word. A fault is
+    its name.
 
-    A verdict that comes after thinking is no first word: its log-probabilities are not looked at (they would be those
-    of the thought's first word).
+    Log-probabilities decide where the options together are likelier than anything else that the reply could begin with:
+    of a judge that said "tie", or something else, they tell nothing. A verdict that comes after thinking is no first
+    word, and theirs would be those of the thought's first word.
     """
-    if reply.log_probs is not None and reason != "before" and "<think>" not in reply.text:
-        first, second = (reply.log_probs[option] for option in options)
-        return sigmoid(first - second)
     why = fault(reply)
     if why == "refused" or why == "failed":
         return cast(Fault, why)
     read = last_verdict if reason == "before" else first_word
     said = read(reply.text, (*options, tie))
+    if said is not None and said == tie:
+        return 0.5
+    if reply.log_probs is not None and reason != "before" and "<think>" not in reply.text:
+        first, second = (reply.log_probs[option] for option in options)
+        if math.exp(first) + math.exp(second) > _MASS:
+            return sigmoid(first - second)
     if why == "empty" or said is None:
         return "unreadable"
-    return 0.5 if said == tie else float(said == options[0])
+    return float(said == options[0])
 
 
 def sampling_of(

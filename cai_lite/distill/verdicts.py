@@ -37,6 +37,7 @@ def judge(
     log_probs: Literal["auto", "never"] = "auto",
     reason: Reason = "none",
     max_tokens: int | None = None,
+    first_index: int = 0,
     weight: float = 1.0,
     run: Run | None = None,
     progress: Tick | None = None,
@@ -48,7 +49,8 @@ def judge(
     `until`: of a comparison, ask no more votes once the leading side is the better one with this probability (see
     `decided`). `reason`: what the judge says beside its letter: nothing, why (after it), or first a chain of thought
     (before it); a reason that quotes neither reply is no verdict but "abstain". `max_tokens`: room for all that.
-    `weight`: of this judge among several; verdicts of several judges are joined by `pair`.
+    `first_index`: of the samples, so that votes that are known already are not taken for new ones. `weight`: of this
+    judge among several; verdicts of several judges are joined by `pair`.
 
     Unreadable, refused and failed answers are verdicts of that name with no `p_first`: no pair is ever made of them.
 
@@ -74,6 +76,7 @@ def judge(
             drawn=drawn,
             log_probs=told,
             max_tokens=max_tokens,
+            first_index=first_index,
             run=run,
             stage=stage,
             progress=progress,
@@ -90,6 +93,7 @@ def judge(
             log_probs=told,
             reason=reason,
             max_tokens=max_tokens,
+            first_index=first_index,
             run=run,
             stage=stage,
             progress=progress,

@@ -66,9 +66,9 @@ def _value(metrics: Mapping[str, Any], path: list[str]) -> float | None:
         inner = here.get("principles", {})
         found = here.get(step, inner.get(step) if isinstance(inner, Mapping) else None)
         if found is None and isinstance(deeper := here.get("overall", here.get("after")), Mapping):
-            found = deeper.get(step) or (
-                deeper["after"].get(step) if isinstance(deeper.get("after"), Mapping) else None
-            )
+            found = deeper.get(step)
+            if found is None and isinstance(deeper.get("after"), Mapping):
+                found = deeper["after"].get(step)
         here = found
     while isinstance(here, Mapping):
         here = here.get("overall", here.get("after", here.get("value")))

@@ -62,9 +62,10 @@ MOTIVE = re.compile(
     r"\b(?:why (?:would|do) you|what's going on that|do you want to talk|have you considered|what makes you|do you really|are you sure|how would)\b",
     re.I,
 )
-BY_ORDER = re.compile(  # a letter, code: the words of somebody else
-    r"^[A-Z]{3,}: |^\W*(?:dear|hi|hello|subject|re|label)\b[^.!?\n]{0,30}[,:]|\breturn \w|[{};]\s*$|\bdef \w+\(|^\s*(?:if|for|while) .*:\s*$",
-    re.IGNORECASE | re.MULTILINE,
+BY_ORDER = re.compile(  # a letter, a script, code, a label: the words of somebody else
+    r"^\W*(?:Subject|Re|Label): |^(?:Dear|Hi|Hello) (?!there\b|everyone\b|friend\b|again\b)[A-Z]\w+(?: [A-Z]\w+)?,|^[A-Z]{3,}: |"
+    r"^\s*(?:if|for|while|else|try|def|class)\b.*:\s*\n\s{2,}\S|[{};]\s*$|\bdef \w+\(",
+    re.MULTILINE,
 )
 QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»")
 PIVOT = re.compile(r"\b(?:but|however|that said|what I can)\b", re.IGNORECASE)

@@ -23,8 +23,7 @@ def win_rate(verdicts: Sequence[Verdict], before: str, *, seed: int = 0) -> dict
     `verdicts`: of answers of two authors to the same prompts; `before` names the base model. Verdicts of one prompt
     under several principles are weighed together. Empty where nothing could be read.
     """
-    of_prompt: dict[str, list[tuple[float, float]]] = {}
-    longer: dict[str, float] = {}
+    of_prompt: dict[str, list[tuple[float, float, float]]] = {}
     families: dict[str, str] = {}
     for v in verdicts:
         if v.p_first is None or before not in (v.first.author, v.second.author) or v.first.author == v.second.author:
@@ -32,15 +31,18 @@ def win_rate(verdicts: Sequence[Verdict], before: str, *, seed: int = 0) -> dict
         base, trained = (v.first, v.second) if v.first.author == before else (v.second, v.first)
         p = v.p_first if trained is v.first else 1 - v.p_first
         key = v.first.prompt.key
-        of_prompt.setdefault(key, []).append((p, v.weight))
-        longer[key] = len(trained.text.split()) - len(base.text.split())
+        longer = len(trained.text.split()) - len(base.text.split())
+        of_prompt.setdefault(key, []).append((p, longer, v.weight))
         families[key] = v.first.prompt.family
     if not of_prompt:
         return {}
-    wins = [sum(p * w for p, w in rows) / sum(w for _, w in rows) for rows in of_prompt.values()]
+    wins, longer_by = (
+        [sum(row[what] * row[2] for row in rows) / sum(w for *_, w in rows) for rows in of_prompt.values()]
+        for what in (0, 1)
+    )
     of_family = [families[key] for key in of_prompt]
     found = {"win_rate": mean_figure(wins, of_family, seed=seed).as_dict()}
-    controlled = equal_length(wins, [longer[key] for key in of_prompt], of_family, seed=seed)
+    controlled = equal_length(wins, longer_by, of_family, seed=seed)
     return {**found, "win_rate_equal_length": controlled.as_dict()}
 
 

@@ -12,15 +12,14 @@ from rich.text import Text
 
 from cai_lite.constitution import load_constitution
 from cai_lite.linting import lint
-from cai_lite.prompts import load_prompts
+from cai_lite.prompts import all_prompts
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[str, Any]]:
     """The findings of several constitutions, each with its `file`. Raises InputError where one cannot be read."""
-    known = load_prompts(prompts, held_out=0.0) if prompts is not None else None
-    rows = [*known.train, *known.held_out] if known else []
+    rows = all_prompts(prompts) if prompts is not None else []
     found = []
     for name in names:
         constitution = load_constitution(name)

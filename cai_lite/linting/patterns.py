@@ -15,8 +15,8 @@ from typing import Any
 from cai_lite.constitution import Checks, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 
-MANY = 16  # a repeat of more can run over a whole reply
-NESTED = 4  # so many such repeats behind each other, matching the same text, take longer than anybody waits
+NESTED = 4  # a repeat of more can hold several ways to cut the same text
+MANY = 16  # a repeat of more can run over a whole reply; four of these behind each other take longer than anybody waits
 _PROBES = [chr(code) for code in range(32, 127)] + ["\n", "\t", "é", "ß", "Ω"]
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_DIGIT: lambda c: c.isdigit(),
@@ -75,10 +75,9 @@ def catastrophic(pattern: str) -> str:
     nothing certain around, or alternatives that begin alike.
     """
     try:
-        tree = parser.parse(pattern, re.IGNORECASE)
+        return _Tree(pattern).danger()
     except (re.error, OverflowError, RecursionError):
         return ""  # reading the constitution has said so already
-    return _danger(list(tree))
 
 
 def _patterns(principle: Principle) -> Sequence[str]:
@@ -94,39 +93,111 @@ def _why(checks: Checks, text: str) -> str:
     return "none of require_any is found in it"
 
 
-def _danger(items: Sequence[Any]) -> str:
-    for op, argument in items:
-        if op in _REPEATS:
-            body = list(argument[2])
-            if argument[1] > NESTED and (why := _ambiguous(body)):
-                return why
-            if inner := _danger(body):
-                return inner
-        else:
-            for part in _parts(op, argument):
-                if inner := _danger(part):
+class _Tree:
+    """A pattern's tree, and the characters by which its parts are told apart: a sample, and all of its own."""
+
+    def __init__(self, pattern: str) -> None:
+        self.items = list(parser.parse(pattern, re.IGNORECASE))
+        self.probes = frozenset(_PROBES) | {c for char in pattern for c in (char, char.lower(), char.upper())}
+
+    def danger(self) -> str:
+        return self._danger(self.items)
+
+    def _danger(self, items: Sequence[Any]) -> str:
+        wide = [self._letters(list(a[2])) for op, a in _flat(items) if op in _REPEATS and a[1] > MANY]
+        if len(wide) >= NESTED and frozenset.intersection(*wide):
+            return f"{len(wide)} repeats behind each other can share one text in every way"
+        for op, argument in items:
+            if op in _REPEATS:
+                body = list(argument[2])
+                if argument[1] > NESTED and (why := self._ambiguous(body)):
+                    return why
+                if inner := self._danger(body):
                     return inner
-    return ""
+            else:
+                for part in _parts(op, argument):
+                    if inner := self._danger(part):
+                        return inner
+        return ""
 
+    def _ambiguous(self, body: list[Any]) -> str:
+        """Why one text can be a row of such bodies in several ways, or nothing."""
+        flat = _flat(body)
+        for place, (op, argument) in enumerate(flat):
+            if op in _REPEATS and argument[1] > argument[0]:  # it can take more or less of a text
+                inside = self._letters(list(argument[2]))
+                around = [item for i, item in enumerate(flat) if i != place]
+                certain = [item for item in around if _least(item) > 0]
+                if not any(self._letters([item]).isdisjoint(inside) for item in certain):
+                    return "a repeat stands inside a repeat, and nothing tells where one ends"
+            if op is sre.BRANCH:
+                starts = [self._first(list(branch)) for branch in argument[1]]
+                if any(not one.isdisjoint(other) for one, other in combinations(starts, 2)):
+                    return "alternatives inside a repeat begin alike"
+                empty = sum(not any(_least(item) for item in branch) for branch in argument[1])
+                if empty > 1 or (empty and any(not start.isdisjoint(self._first(body)) for start in starts)):
+                    return "alternatives inside a repeat can match nothing, or what the repeat begins with"
+        return ""
 
-def _ambiguous(body: list[Any]) -> str:
-    """Why one text can be a row of such bodies in several ways, or nothing."""
-    flat = _flat(body)
-    for place, (op, argument) in enumerate(flat):
-        if op in _REPEATS and argument[1] > MANY:
-            inside = _letters(list(argument[2]))
-            around = [item for i, item in enumerate(flat) if i != place]
-            certain = [item for item in around if _least(item) > 0]
-            if not any(_letters([item]).isdisjoint(inside) for item in certain):
-                return "a repeat stands inside a repeat, and nothing tells where one ends"
-        if op is sre.BRANCH:
-            starts = [_first(list(branch)) for branch in argument[1]]
-            if any(not one.isdisjoint(other) for one, other in combinations(starts, 2)):
-                return "alternatives inside a repeat begin alike"
-            empty = sum(not any(_least(item) for item in branch) for branch in argument[1])
-            if empty > 1 or (empty and any(not start.isdisjoint(_first(body)) for start in starts)):
-                return "alternatives inside a repeat can match nothing, or what the repeat begins with"
-    return ""
+    def _letters(self, items: Sequence[Any]) -> frozenset[str]:
+        """The characters, of a sample, that can stand anywhere in what the items match."""
+        found_: frozenset[str] = frozenset()
+        for op, argument in items:
+            if op in _REPEATS:
+                found_ |= self._letters(list(argument[2]))
+            elif op is sre.SUBPATTERN:
+                found_ |= self._letters(list(argument[-1]))
+            elif op is sre.BRANCH:
+                found_ |= frozenset().union(*(self._letters(list(branch)) for branch in argument[1]))
+            else:
+                found_ |= self._one(op, argument)
+        return found_
+
+    def _first(self, items: Sequence[Any]) -> frozenset[str]:
+        """The characters, of a sample, that what the items match can begin with."""
+        found_: frozenset[str] = frozenset()
+        for item in items:
+            op, argument = item
+            inner = list(argument[2]) if op in _REPEATS else list(argument[-1]) if op is sre.SUBPATTERN else None
+            if inner is not None:
+                found_ |= self._first(inner)
+            elif op is sre.BRANCH:
+                found_ |= frozenset().union(*(self._first(list(branch)) for branch in argument[1]))
+            else:
+                found_ |= self._one(op, argument)
+            if _least(item):
+                break
+        return found_
+
+    def _one(self, op: Any, argument: Any) -> frozenset[str]:
+        """The characters, of a sample, that a single item matches."""
+        if op is sre.LITERAL:
+            return frozenset({chr(argument).lower(), chr(argument).upper()})
+        if op is sre.NOT_LITERAL:
+            return self.probes - {chr(argument).lower(), chr(argument).upper()}
+        if op is sre.ANY:
+            return self.probes - {"\n"}
+        if op is sre.IN:
+            return self._of_set(argument)
+        return frozenset()
+
+    def _of_set(self, members: Sequence[Any]) -> frozenset[str]:
+        found_: set[str] = set()
+        denied = False
+        for op, argument in members:
+            if op is sre.NEGATE:
+                denied = True
+            elif op is sre.LITERAL:
+                found_ |= {chr(argument).lower(), chr(argument).upper()}
+            elif op is sre.RANGE:
+                found_ |= {
+                    c
+                    for c in self.probes
+                    if any(argument[0] <= ord(v) <= argument[1] for v in (c, c.lower(), c.upper()) if len(v) == 1)
+                }
+            elif op is sre.CATEGORY:
+                found_ |= {c for c in self.probes if _CATEGORIES[argument](c)}
+        return self.probes - found_ if denied else frozenset(found_)
 
 
 def _flat(items: Sequence[Any]) -> list[Any]:
@@ -136,7 +207,7 @@ def _flat(items: Sequence[Any]) -> list[Any]:
         if op is sre.SUBPATTERN:
             flat += _flat(list(argument[-1]))
         elif op is getattr(sre, "ATOMIC_GROUP", None):
-            continue  # an atomic group is never tried another way
+            continue  # seen from outside, an atomic group is never tried another way
         else:
             flat.append((op, argument))
     return flat
@@ -149,6 +220,10 @@ def _parts(op: Any, argument: Any) -> list[list[Any]]:
         return [list(branch) for branch in argument[1]]
     if op in (sre.ASSERT, sre.ASSERT_NOT):
         return [list(argument[1])]
+    if op is getattr(sre, "ATOMIC_GROUP", None):
+        return [list(argument)]
+    if op is sre.GROUPREF_EXISTS:
+        return [list(part) for part in argument[1:] if part is not None]
     return []
 
 
@@ -162,67 +237,3 @@ def _least(item: Any) -> int:
     if op is sre.BRANCH:
         return min(max((_least(inner) for inner in branch), default=0) for branch in argument[1])
     return int(op in (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN))
-
-
-def _letters(items: Sequence[Any]) -> frozenset[str]:
-    """The characters, of a sample, that can stand anywhere in what the items match."""
-    found_: frozenset[str] = frozenset()
-    for op, argument in items:
-        if op in _REPEATS:
-            found_ |= _letters(list(argument[2]))
-        elif op is sre.SUBPATTERN:
-            found_ |= _letters(list(argument[-1]))
-        elif op is sre.BRANCH:
-            found_ |= frozenset().union(*(_letters(list(branch)) for branch in argument[1]))
-        else:
-            found_ |= _one(op, argument)
-    return found_
-
-
-def _first(items: Sequence[Any]) -> frozenset[str]:
-    """The characters, of a sample, that what the items match can begin with."""
-    found_: frozenset[str] = frozenset()
-    for item in items:
-        op, argument = item
-        inner = list(argument[2]) if op in _REPEATS else list(argument[-1]) if op is sre.SUBPATTERN else None
-        if inner is not None:
-            found_ |= _first(inner)
-        elif op is sre.BRANCH:
-            found_ |= frozenset().union(*(_first(list(branch)) for branch in argument[1]))
-        else:
-            found_ |= _one(op, argument)
-        if _least(item):
-            break
-    return found_
-
-
-def _one(op: Any, argument: Any) -> frozenset[str]:
-    """The characters, of a sample, that a single item matches."""
-    if op is sre.LITERAL:
-        return frozenset({chr(argument).lower(), chr(argument).upper()})
-    if op is sre.NOT_LITERAL:
-        return frozenset(_PROBES) - {chr(argument).lower(), chr(argument).upper()}
-    if op is sre.ANY:
-        return frozenset(_PROBES) - {"\n"}
-    if op is sre.IN:
-        return _of_set(argument)
-    return frozenset()
-
-
-def _of_set(members: Sequence[Any]) -> frozenset[str]:
-    found_: set[str] = set()
-    denied = False
-    for op, argument in members:
-        if op is sre.NEGATE:
-            denied = True
-        elif op is sre.LITERAL:
-            found_ |= {chr(argument).lower(), chr(argument).upper()}
-        elif op is sre.RANGE:
-            found_ |= {
-                c
-                for c in _PROBES
-                if any(argument[0] <= ord(v) <= argument[1] for v in (c, c.lower(), c.upper()) if len(v) == 1)
-            }
-        elif op is sre.CATEGORY:
-            found_ |= {c for c in _PROBES if _CATEGORIES[argument](c)}
-    return frozenset(_PROBES) - found_ if denied else frozenset(found_)
