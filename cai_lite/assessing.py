@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cai_lite.auditing import write_manifest
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
-from cai_lite.chat.weights import checked_load
+from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.constitution import load_constitution
 from cai_lite.errors import InputError
 from cai_lite.evaluation.gates import gates
@@ -56,8 +56,8 @@ def assess(
     mode: Literal["pairwise", "pointwise"] = "pointwise" if judges[0].wording == "short" else "pairwise"
     if adapter is not None and (against is not None or "://" in model):
         raise InputError("--adapter goes on top of a local --model, which is what it is measured against")
-    if adapter is not None and not (adapter / "adapter_config.json").is_file():
-        raise InputError(f"{adapter}: is no peft adapter: it has no adapter_config.json")
+    if adapter is not None:
+        adapter_folder(adapter)
     base: ChatModel | None = opened(model, load) if adapter is not None else opened(against, load) if against else None
     with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         evaluation = evaluate(

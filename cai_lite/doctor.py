@@ -15,14 +15,13 @@ from rich.text import Text
 
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.probe import probe
+from cai_lite.errors import ChatError
 from cai_lite.rundir import PACKAGES, version
 
 
 def examine(url: str | None = None, model: str | None = None, api_key_env: str = "OPENAI_API_KEY") -> dict[str, Any]:
-    """Packages, devices, whether NF4 works here, and, where a `url` is given, what the server does.
-
-    Raises:
-        ChatError: the server does not answer.
+    """Packages, devices, whether NF4 works here, and, where a `url` is given, what the server does. What does not work
+    stands under `faults`.
     """
     import torch
 
@@ -38,10 +37,14 @@ def examine(url: str | None = None, model: str | None = None, api_key_env: str =
         ],
         "nf4": _nf4_error(),
     }
+    faults = []
     if url is not None:
-        found["server"] = {"url": url, "model": model, **asdict(probe(_endpoint(url, model, api_key_env)))}
+        try:
+            found["server"] = {"url": url, "model": model, **asdict(probe(_endpoint(url, model, api_key_env)))}
+        except ChatError as error:
+            faults.append(str(error))
     absent = [name for name, is_ in found["packages"].items() if is_ == "absent" and name != "cai-lite"]
-    found["faults"] = [f"{name} is not installed" for name in absent]
+    found["faults"] = faults + [f"{name} is not installed" for name in absent]
     if found["nf4"]:
         found["faults"].append(f"4-bit weights do not work here: {found['nf4']}")
     return found

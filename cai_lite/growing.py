@@ -121,7 +121,8 @@ def grow_file(
     seeds = all_prompts(file)
     with Run(run_directory) as run:
         fresh, counts = grow(open_model(where, model=model), seeds, n=n, seed=seed, run=run)
-    out.write_text(prompt_lines(fresh, seeds), encoding="utf-8")
+    if fresh:
+        out.write_text(prompt_lines(fresh, seeds), encoding="utf-8")
     return counts
 
 

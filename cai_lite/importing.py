@@ -107,8 +107,8 @@ def _entry(source: str, name: str, entry: Any, path: Path) -> Imported:
             )
     found = json.dumps(entry, ensure_ascii=False)[:60]
     raise ConstitutionError(
-        f"{path}: {source}: should be a sentence, or an object with 'prompt' and 'edit_request' "
-        f"(or 'critique' and 'revision'), got {found}"
+        f"{path}: {source}: should be a sentence, or an object with 'text', or with 'prompt' "
+        f"and 'edit_request' ('critique' and 'revision'), got {found}"
     )
 
 

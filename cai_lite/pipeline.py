@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cai_lite.assessing import gated
 from cai_lite.auditing import write_manifest
-from cai_lite.chat.weights import checked_load, resolve
+from cai_lite.chat.weights import adapter_folder, checked_load, resolve
 from cai_lite.evaluation.table import show
 from cai_lite.ledger import Run
 from cai_lite.measure import COMPARED, evaluate
@@ -46,6 +46,8 @@ def run_recipe(
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
         ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
     """
+    if adapter is not None:
+        adapter_folder(adapter)  # before anything is drafted
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:

@@ -87,7 +87,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "principles": rows,
         "conflicts": conflicts,
         "forecast": forecast,
-        "ready": all(row["verdict"] == "ready" for row in rows),
+        "ready": all(row["verdict"] in ("ready", "not met") for row in rows),
     }
 
 
@@ -103,8 +103,8 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
         caption="orders: verdicts that stand in both; reworded, again: agreement beyond chance (kappa); n/a: "
         "prompts that it does not apply to",
     )
-    table.add_column("principle", no_wrap=True)
-    for column in ("judged", "unread", "orders", "reworded", "again", "n/a"):
+    table.add_column("principle", overflow="fold", max_width=22)
+    for column in ("n", "unread", "orders", "reworded", "again", "n/a"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in found["principles"]:
@@ -154,7 +154,9 @@ def _principle(
     words = wilson(sum(a == b for a, b, _ in reworded), len(reworded)).as_dict() if reworded else None
     applies = sum(principle.applies(prompt) for prompt in prompts)
     verdict, why = "ready", ""
-    if len(read) < ENOUGH:
+    if not applies:
+        verdict, why = "not met", f"no prompt bears {', '.join(principle.applies_to)}: tag some, or leave it"
+    elif len(read) < ENOUGH:
         verdict, why = "unknown", f"only {len(read)} comparisons could be judged; ask with more prompts"
     elif order is not None and order["value"] < CONSISTENT:
         verdict, why = "vague", "the verdict turns with the order of the replies"

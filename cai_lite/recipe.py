@@ -22,8 +22,8 @@ import yaml
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.shares import Reason
-from cai_lite.errors import RecipeError, did_you_mean
-from cai_lite.evaluation.gates import condition
+from cai_lite.errors import InputError, RecipeError, did_you_mean
+from cai_lite.evaluation.gates import check_names, condition
 from cai_lite.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 from cai_lite.yamlfile import (
@@ -270,8 +270,9 @@ class EvaluateSection:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
         for name, text in self.must.items():
             try:
+                check_names([name])
                 condition(text)
-            except ValueError as error:
+            except (ValueError, InputError) as error:
                 raise ValueError(f"'must' of '{name}': {error}") from error
         _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
@@ -304,7 +305,9 @@ class Recipe:
     written: Recipe | None = field(default=None, metadata={"filled_with": "load_recipe"}, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if (self.teacher is None) == (not self.teachers):
+        if self.teacher is not None and self.teachers:
+            raise ValueError("'teacher' and 'teachers' are both given; keep one of them")
+        if not self.all_teachers:
             raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
         sections = (*self.all_teachers, *self.judge.models)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):

@@ -59,8 +59,8 @@ class Roles:
             unknown = unknown_principles(self.constitution, prompts) if model.name == "embedded:teacher" else []
             if unknown:
                 yield (
-                    f"the embedded {role} was not trained for {', '.join(unknown)}: it can judge only the shipped "
-                    "constitutions, and what it says of these means nothing"
+                    f"the embedded {role} was not trained for {', '.join(unknown)}: it can judge only those of the "
+                    "three demos, and what it says of these means nothing"
                 )
 
     def close(self) -> None:

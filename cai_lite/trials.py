@@ -20,6 +20,7 @@ from cai_lite.chat.asking import Tick
 from cai_lite.chat.base import ChatModel
 from cai_lite.constitution import Constitution, Principle, load_constitution
 from cai_lite.distill.verdicts import judge
+from cai_lite.embedded.knowledge import untrained
 from cai_lite.ledger import Run
 from cai_lite.linting import Finding
 from cai_lite.records import Candidate, Message, Prompt, Verdict, digest
@@ -103,7 +104,11 @@ def try_files(
     with Run(out) as run:
         for name in names:
             constitution = load_constitution(name)
+            unknown = untrained(constitution) if opened.name == "embedded:teacher" else []
+            known = tuple(p for p in constitution.principles if p.id not in unknown)
+            constitution = dataclasses.replace(constitution, principles=known, conflicts=())
             tried = try_out(opened, constitution, votes=votes, run=run)
+            tried["untrained"] = unknown
             tried["findings"] = [{"file": constitution.path, **finding} for finding in tried["findings"]]
             found.append(tried)
     return found
@@ -120,20 +125,25 @@ def in_other_words(constitution: Constitution) -> Constitution:
 def show_trials(found: dict[str, Any], console: Console | None = None) -> None:
     """A row for each principle with examples; then what the others say of them: below one half two pull apart."""
     console = console or Console()
+    if found.get("untrained"):
+        left_out = ", ".join(found["untrained"])
+        console.print(Text(f"not tried: the embedded teacher was not trained for {left_out}"), soft_wrap=True)
     names = list(next(iter(found["matrix"].values()), {}))
     of_own = _table(f"{found['judge']}: how likely the good example is preferred", "right", "reworded", "bits")
     for id_, row in found["examples"].items():
         of_own.add_row(id_, *(_shown(row[name]) for name in ("right", "reworded", "entropy")))
     console.print(of_own)
-    others = _table("the same, judged by principle", *(str(number) for number in range(1, len(names) + 1)))
+    others = _table("the same in percent, judged by principle", *(str(number) for number in range(1, len(names) + 1)))
     for id_, row in found["matrix"].items():
-        others.add_row(f"{names.index(id_) + 1} {id_}", *(_shown(row[name]) for name in names))
+        others.add_row(
+            f"{names.index(id_) + 1} {id_}", *("" if row[n] is None else f"{row[n]:.0%}"[:-1] for n in names)
+        )
     console.print(others)
 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title=Text(title), min_width=78)
-    table.add_column("examples of", no_wrap=True)
+    table.add_column("examples of", overflow="fold", max_width=26)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cai_lite.constitution import Constitution, Principle
@@ -57,26 +56,20 @@ def touched(run: Run, found: Sequence[Change]) -> dict[str, dict[str, int]]:
 def show_changes(
     found: Sequence[Change], rows: Mapping[str, Mapping[str, int]], console: Console | None = None
 ) -> None:
-    """A row for each principle that changed."""
+    """As a list: what went with a minus, what came with a plus, and the rows that are made anew."""
     console = console or Console()
     if not found:
         console.print("no principle changed: every row of a run stays")
         return
-    table = Table(show_header=True)
-    for column in ("principle", "how", "from", "to", "rows made anew"):
-        table.add_column(column, overflow="fold")
     for change in found:
-        made = rows.get(change.principle, {})
-        before = "\n".join(f"{name}: {old}" for name, (old, _) in change.fields.items())
-        after = "\n".join(f"{name}: {new}" for name, (_, new) in change.fields.items())
-        table.add_row(
-            change.principle or "conflicts",
-            change.how,
-            Text(before),
-            Text(after),
-            ", ".join(f"{n:,} {kind}" for kind, n in made.items()),
-        )
-    console.print(table)
+        made = ", ".join(f"{n:,} {kind}" for kind, n in rows.get(change.principle, {}).items())
+        head = Text.assemble((change.principle or "conflicts", "bold"), f": {change.how}")
+        console.print(head + Text(f"; made anew: {made}" if made else "", style="yellow"))
+        for name, (old, new) in change.fields.items():
+            label = "" if change.how in ("added", "removed") else f"{name}: "
+            for sign, value, style in (("-", old, "red"), ("+", new, "green")):
+                if value not in ("", None, ()):
+                    console.print(Text(f"  {sign} {label}{value}", style=style), soft_wrap=True)
 
 
 def _fields(one: Principle, other: Principle) -> dict[str, tuple[Any, Any]]:

@@ -56,5 +56,9 @@ def test_what_a_server_does_counts_and_not_its_status(server, reply, does):
 def test_a_server_that_does_not_answer_is_named(server):
     server.reply = lambda body: (500, {}, "broken")
     done = CliRunner().invoke(app, ["doctor", "--url", server.url, "--model", "m"])
-    assert done.exit_code == 3
-    assert f"{server.url} does not answer as 'm': InternalServerError" in done.output
+    assert done.exit_code == 1 and "machine" in done.output
+    assert f"{server.url} answers HTTP 500 for model 'm'" in done.output.replace("\n", "")
+    for body in ("<html>please log in</html>", {"choices": []}):
+        server.reply = lambda _, body=body: (200, {"content-type": "text/html"}, body)
+        done = CliRunner().invoke(app, ["doctor", "--url", server.url, "--model", "m", "--json"])
+        assert done.exit_code == 1 and "no choices" in json.loads(done.stdout)["faults"][0]

@@ -43,7 +43,7 @@ def test_several_teachers_share_the_prompts_by_weight_and_by_the_prompt_alone():
     ("settings", "message"),
     [
         (["teacher=null"], "'teacher' is missing"),
-        (["teachers=[{model: 'embedded:student'}]"], "'teacher' is missing: name one"),
+        (["teachers=[{model: 'embedded:student'}]"], "'teacher' and 'teachers' are both given"),
         (["judge.by=[]"], "'by' should be a model, or a list of at least one"),
         (["judge.by=[{model: 'embedded:student', weight: 0.0}]"], "'weight' should be above 0"),
     ],

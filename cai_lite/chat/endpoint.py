@@ -19,6 +19,7 @@ from cai_lite.records import Reply, Request, dicts_of, digest
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _TOO_MUCH = {429, 503, 529}
+_FIRST_ATTEMPTS = 4  # of a call, before any call was answered: about three seconds
 _WRONG = {400, 401, 403, 404, 405, 422}
 
 
@@ -43,8 +44,9 @@ class EndpointModel:
         self.url, self.model, self.name = url.rstrip("/"), model, model
         self.digest = digest("endpoint", self.url, model)
         self.wording: Literal["full", "short"] = "full"
-        self._api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
+        self.api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
         self._timeout, self._deadline = timeout, deadline
+        self._heard = False  # whether the server ever gave an answer
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Replies as they arrive, in any order. Only the calls under way are held, so memory stays flat."""
@@ -69,7 +71,7 @@ class EndpointModel:
         """An openai client for this server, which tries nothing again by itself."""
         from openai import OpenAI
 
-        key = os.environ.get(self._api_key_env) or "none"  # local servers want a key and read none
+        key = os.environ.get(self.api_key_env) or "none"  # local servers want a key and read none
         return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
 
     def _ask(self, client: Any, request: Request, window: Window) -> Reply:
@@ -80,6 +82,7 @@ class EndpointModel:
             attempts, asked = attempts + 1, time.monotonic()
             try:
                 reply = self._read(self._create(client, request), request, attempts, time.monotonic() - started)
+                self._heard = True
                 window.answered(time.monotonic() - asked, reply.tokens_out)
                 return reply
             except openai.APIStatusError as error:
@@ -89,7 +92,7 @@ class EndpointModel:
                 if error.status_code in _WRONG:
                     raise ChatError(
                         f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
-                        f"{_mend(error.status_code, self._api_key_env)}"
+                        f"{mend(error.status_code, self.api_key_env)}"
                     ) from error
                 if error.status_code not in _AGAIN:
                     return Reply(
@@ -97,10 +100,12 @@ class EndpointModel:
                     )
             except openai.APITimeoutError:
                 fault, pause = "timeout", None
-            except openai.APIConnectionError:
+            except openai.APIConnectionError as error:
                 fault, pause = "connection", None
+                self._give_up_if_never_heard(attempts, "cannot be reached", error)
             except (openai.OpenAIError, ValueError) as error:  # a body that is no answer: HTML, half a JSON
                 fault, pause = f"body: {type(error).__name__}", None
+                self._give_up_if_never_heard(attempts, "answers, but with no chat completion", error)
             if pause is None:
                 pause = min(30.0, 0.5 * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
             if time.monotonic() - started + pause > self._deadline:
@@ -108,6 +113,11 @@ class EndpointModel:
                     text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started
                 )
             time.sleep(pause)
+
+    def _give_up_if_never_heard(self, attempts: int, what: str, error: Exception) -> None:
+        """A server that never gave one answer is not having a bad moment: its address is wrong, or it does not run."""
+        if not self._heard and attempts >= _FIRST_ATTEMPTS:
+            raise ChatError(f"{self.url} {what}: check the URL (it ends in /v1), and that the server runs") from error
 
     def _create(self, client: Any, request: Request) -> Any:
         sampling = request.sampling
@@ -176,9 +186,11 @@ def _retry_after(headers: Any) -> float | None:
         return None
 
 
-def _mend(status: int, api_key_env: str) -> str:
+def mend(status: int, api_key_env: str) -> str:
     if status in (401, 403):
         return f"check the key in ${api_key_env}"
     if status == 404:
         return "check the URL (it ends in /v1) and the model's name"
+    if status >= 500:
+        return "the server fails; its own log says why"
     return "the server does not take this request; check the model's name and its context length"

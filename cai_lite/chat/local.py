@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.chat.rendering import token_ids
-from cai_lite.chat.weights import Load, folder_digest, open_weights, weights_digest
+from cai_lite.chat.weights import Load, adapter_folder, folder_digest, open_weights, weights_digest
 from cai_lite.records import Reply, Request, digest
 
 
@@ -38,7 +38,7 @@ class LocalModel:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
         self.digest = digest(
-            "local", weights_digest(model), load or "auto", folder_digest(Path(adapter)) if adapter else None
+            "local", weights_digest(model), load or "auto", folder_digest(adapter_folder(adapter)) if adapter else None
         )
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch

@@ -69,6 +69,14 @@ def weights_digest(model: str) -> str:
     return folder_digest(folder) if folder.is_dir() else digest("hub", model)
 
 
+def adapter_folder(path: str | Path) -> Path:
+    """The folder of a peft adapter. Raises ModelError where none is there."""
+    folder = Path(path)
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{folder}: is no peft adapter: it has no adapter_config.json")
+    return folder
+
+
 def folder_digest(folder: Path) -> str:
     """The same of a folder that may hold an adapter alone."""
     parts: list[tuple[str | int, ...]] = []

@@ -60,8 +60,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             if os.environ.get("CAI_LITE_DEBUG"):
                 raise
             wrong = isinstance(error, (InputError, RunBusyError))
+            # Only a command with a run directory goes on: the linter's is optional, and others have none.
+            kept = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
             _fail(
-                str(error) if wrong else f"{error}\nWhat is done is kept: the same command goes on from here.",
+                f"{error}\nWhat is done is kept: the same command goes on from here."
+                if kept and not wrong
+                else str(error),
                 2 if wrong else 3,
             )
 
@@ -98,7 +102,8 @@ def exit_by_gates(evaluation: dict[str, Any]) -> None:
 
 def walk(
     recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any
-) -> None:
+) -> dict[str, Any]:
+    """Walk a recipe; returns what `run_recipe` does, nothing for a dry run. Exits with 1 where a gate does not hold."""
     from cai_lite.pipeline import run_recipe
     from cai_lite.recipe import load_recipe
 
@@ -108,8 +113,9 @@ def walk(
         from cai_lite.pipeline import check_recipe
 
         typer.echo(check_recipe(read))
-        return
+        return {}
     result = run_recipe(read, out, quiet=quiet or json_, **more)
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
     exit_by_gates(result.get("evaluation", {}))
+    return result

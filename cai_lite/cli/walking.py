@@ -21,6 +21,9 @@ from cai_lite.cli.shared import (
     show,
     walk,
 )
+from cai_lite.errors import InputError, did_you_mean
+
+DEMOS = ("medical", "customer-service", "creative")
 
 
 @app.command()
@@ -36,6 +39,8 @@ def demo(
 
     Example: cai-lite demo creative --out runs/creative
     """
+    if domain not in DEMOS:
+        raise InputError(f"no demo '{domain}'{did_you_mean(domain, DEMOS)}; there are {', '.join(DEMOS)}")
     walk(domain, out or Path("runs") / f"demo-{domain}", settings, "embedded", json_, quiet)
 
 
@@ -43,7 +48,8 @@ def demo(
 @guarded
 def run(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe file, or a packaged name: medical, customer-service, creative")
+        str,
+        typer.Argument(help="A recipe file, or a packaged name: helpful-honest, medical, customer-service, creative"),
     ],
     out: Out = None,
     settings: Settings = None,
@@ -75,7 +81,15 @@ def pairs(
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
-    walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
+    made = walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
+    if not json_:
+        of = {stage: counts for stage, counts in made["counts"].items() if stage in ("pair", "guards")}
+        dropped = [
+            f"{n:,} {what}" for counts in of.values() for what, n in counts.items() if what not in ("pairs", "kept")
+        ]
+        typer.echo(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
+    if not made["pairs"]:
+        raise typer.Exit(1)
 
 
 @app.command()

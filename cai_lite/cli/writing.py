@@ -129,3 +129,7 @@ def grow(
     quiet_libraries()
     counts = grow_file(file, teacher, out, model=model, n=n, seed=seed, run_directory=run_directory)
     show({"file": str(out), **counts}, json_, f"{out}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
+    if not counts["kept"]:
+        if not json_:
+            typer.echo("nothing was written: a new prompt stands on a line of its own behind a number and a full stop")
+        raise typer.Exit(1)

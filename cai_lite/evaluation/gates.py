@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, did_you_mean
 
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$")
 
@@ -28,6 +28,37 @@ def condition(text: str) -> tuple[str, float]:
     return read[1], float(read[2])
 
 
+NAMES = (
+    "adherence",
+    "adherence_judge",
+    "adherence_checks",
+    "preference_accuracy",
+    "reward_margin",
+    "win_rate",
+    "win_rate_equal_length",
+    "over_refusal",
+    "unsafe_compliance",
+    "words",
+    "boilerplate",
+    "well_formed",
+    "perplexity",
+    "kl",
+    "robustness",
+    "superficial",
+    "confounds",
+    "copies",
+    "reliability",
+)
+
+
+def check_names(must: Iterable[str]) -> None:
+    """Raises InputError for a name that no metric has: it would be found out only after all was paid for."""
+    for name in must:
+        first = name.split(".")[0]
+        if first not in NAMES:
+            raise InputError(f"evaluate.must.{name}: no metric '{first}'{did_you_mean(first, NAMES)}")
+
+
 def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
     """Each condition of `must` against evaluation.json's metrics.
 
@@ -38,6 +69,7 @@ def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
         InputError: a condition that cannot be read.
     """
     found = []
+    check_names(must)
     for name, text in must.items():
         try:
             sign, bound = condition(text)

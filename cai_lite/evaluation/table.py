@@ -43,7 +43,7 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         found = "not measured" if gate["found"] is None else f"{gate['found']:.3f}"
         style = "green" if gate["holds"] else "red"
         console.print(
-            f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, found {found}", style=style
+            f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, is {found}", style=style
         )
 
 

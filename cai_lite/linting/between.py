@@ -122,10 +122,11 @@ def _close(constitution: Constitution, share: float) -> Iterator[tuple[Principle
             other for word in words if len(holders[word]) <= most for other in holders[word] if other > number
         )
         for other, count in sorted(met.items()):
-            if count < 2:
+            same = words == stems[other]  # however few they are
+            if count < 2 and not same:
                 continue
             shared = set(words & stems[other])
-            if len(shared) >= share * min(len(words), len(stems[other])) and len(shared) >= 2:
+            if same or len(shared) >= share * min(len(words), len(stems[other])):
                 one, two = principles[number], principles[other]
                 if _meet(one.applies_to, two.applies_to):
                     yield one, two, shared

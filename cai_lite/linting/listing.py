@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.text import Text
 from cai_lite.constitution import load_constitution
 from cai_lite.linting import lint
 from cai_lite.prompts import all_prompts
+from cai_lite.yamlfile import packaged_files
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -31,9 +33,20 @@ def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = 
     """A line for each finding with its mend under it, then how many there are."""
     console = console or Console()
     for f in found:
-        place = f"{f['file']}:{f['line']}"
+        place = f"{_short(f['file'])}:{f['line']}"
         head = Text.assemble((f["level"], _COLOURS[f["level"]]), f" {f['rule']} ", (f["principle"], "bold"))
         console.print(Text(f"{place}: ") + head + Text(f": {f['message']}"), soft_wrap=True)
         console.print(Text(f"    {f['mend']}", style="dim"), soft_wrap=True)
     levels = [f["level"] for f in found]
-    console.print(", ".join(f"{levels.count(level)} {level}s" for level in _COLOURS) if found else "nothing to say")
+    told = [f"{n} {level}{'' if n == 1 else 's'}" for level in _COLOURS for n in [levels.count(level)]]
+    console.print(", ".join(told) if found else "nothing to say")
+
+
+def _short(file: str) -> str:
+    """Packaged files by their name, others as they were given or from here, whichever is shorter."""
+    path = Path(file)
+    if path in packaged_files("constitutions").values():
+        return path.name
+    with suppress(ValueError):
+        return min(file, str(path.relative_to(Path.cwd())), key=len)
+    return file

@@ -86,7 +86,7 @@ def write_figure(run_directory: str | Path, out: Path) -> None:
 def _evaluation(folder: Path) -> dict[str, Any]:
     path = folder / "evaluation.json"
     if not path.is_file():
-        raise InputError(f"{folder}: holds no evaluation.json")
+        raise InputError(f"{folder}: holds no evaluation.json; `cai-lite run` or `evaluate` writes one")
     held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return held
 
