@@ -195,7 +195,9 @@ class _Measuring:
         if in_clothes:
             found["robustness"] = self.robustness(plain, in_clothes)
         if self.before is not None and "win_rate" in metrics:
-            found |= win_rate(self.verdicts(one, two, self.mode), one[0].author, seed=self.seed)
+            most = COMPARED * self.samples
+            same = [b for a, b in zip(one[:most], two[:most], strict=True) if a.text == b.text]
+            found |= win_rate(self.verdicts(one, two, self.mode), one[0].author, equal=same, seed=self.seed)
         if "reliability" in metrics:
             found["reliability"] = self.reliability(one, two)
         return found

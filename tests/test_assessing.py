@@ -130,3 +130,46 @@ def test_runs_are_printed_side_by_side(files, server):
     held = json.loads(done.output)
     assert held["unbeaten"] == [True, True] and len(held["figures"]["adherence.kind"]) == 2
     assert CliRunner().invoke(app, ["evaluate", "--compare", str(files)]).exit_code == 2
+
+
+def test_a_file_whose_prompts_are_all_held_out_is_asked_whole(files, server):
+    server.reply = says("Thank you. Rest.")
+    rows = [{**row, "split": "held_out"} for row in PROMPTS]
+    (files / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run_cli(files, server, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["evaluation"]["metrics"]["words"]["n"] == len(rows)
+    assert CliRunner().invoke(app, ["audit", str(files / "run"), "--verify"]).exit_code == 0
+    assert CliRunner().invoke(app, ["report", str(files / "run")]).exit_code == 0
+    assert CliRunner().invoke(app, ["audit", str(files / "run"), "--verify"]).exit_code == 0
+
+
+def test_two_servers_of_one_models_name_are_told_apart(files, server):
+    server.reply = says("Thank you. Rest.")
+    done = run_cli(files, server, "--against", f"{server.url}#good", "--json")
+    assert json.loads(done.stdout)["evaluation"]["metrics"]["win_rate"]["value"] == 0.5
+
+
+def test_a_wrong_gate_asks_nobody(files, server):
+    server.reply = says("x")
+    for gate in ("adherance>=0.8", "over_refusal=0.05"):
+        assert run_cli(files, server, "--must", gate).exit_code == 2
+    assert not server.bodies
+
+
+def test_a_missing_adapter_is_said_at_once(tmp_path):
+    for arguments in (
+        [
+            "evaluate",
+            "medical",
+            "--profile",
+            "embedded",
+            "--adapter",
+            str(tmp_path / "no"),
+            "--out",
+            str(tmp_path / "o"),
+        ],
+        ["chat", "--say", "hi", "--adapter", str(tmp_path / "no")],
+    ):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2 and "is no peft adapter" in done.output

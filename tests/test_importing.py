@@ -65,7 +65,9 @@ def test_a_list_of_comparisons(tmp_path):
     ("name", "text", "message"),
     [
         ("a.json", "{", r"a\.json:1: is no JSON"),
-        ("a.json", "[3]", "should be a sentence, or an object with 'prompt'"),
+        ("a.json", "[3]", "should be a sentence, or an object with 'text'"),
+        ("a.json", "42", "should hold a list or an object of principles, got int"),
+        ("a.jsonl", '"Be kind."\n{', r"a\.jsonl:2: is no JSON"),
         ("a.md", "# Only a title\n", "holds no principle"),
     ],
 )
@@ -95,3 +97,11 @@ def test_a_real_retail_policy_comes_through_without_loss(tmp_path, shared):
     for row in document["principles"]:
         number = int(re.search(r"line (\d+)", row["source"])[1])
         assert row["text"].split()[0] in text.splitlines()[number - 1]
+
+
+def test_an_underlined_line_is_a_heading(tmp_path):
+    rows = imported(tmp_path, "policy.md", "Our policy\n==========\n\nSay why.\n\nRefunds\n---\n- Pay back.\n")
+    assert [(row.text, row.source.split("'")[1]) for row in rows] == [
+        ("Say why.", "Our policy"),
+        ("Pay back.", "Refunds"),
+    ]

@@ -11,17 +11,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cai_lite.records import Verdict
+from cai_lite.records import Candidate, Verdict
 from cai_lite.stats import Figure, interval, mean_figure, resampled_weights
 
 _STEPS = 30
 
 
-def win_rate(verdicts: Sequence[Verdict], before: str, *, seed: int = 0) -> dict[str, dict[str, float]]:
+def win_rate(
+    verdicts: Sequence[Verdict], before: str, *, equal: Sequence[Candidate] = (), seed: int = 0
+) -> dict[str, dict[str, float]]:
     """`win_rate` and `win_rate_equal_length`, figures from 0 to 1 over prompts; one half is no difference.
 
     `verdicts`: of answers of two authors to the same prompts; `before` names the base model. Verdicts of one prompt
-    under several principles are weighed together. Empty where nothing could be read.
+    under several principles are weighed together. `equal`: answers that both gave word for word, which nobody needs to
+    judge: half a win each. Empty where nothing could be read.
     """
     of_prompt: dict[str, list[tuple[float, float, float]]] = {}
     families: dict[str, str] = {}
@@ -34,6 +37,9 @@ def win_rate(verdicts: Sequence[Verdict], before: str, *, seed: int = 0) -> dict
         longer = len(trained.text.split()) - len(base.text.split())
         of_prompt.setdefault(key, []).append((p, longer, v.weight))
         families[key] = v.first.prompt.family
+    for answer in equal:
+        of_prompt.setdefault(answer.prompt.key, []).append((0.5, 0, 1.0))
+        families[answer.prompt.key] = answer.prompt.family
     if not of_prompt:
         return {}
     wins, longer_by = (

@@ -93,3 +93,25 @@ def test_the_key_is_in_no_file_of_the_run(server, tmp_path, monkeypatch):
 def test_a_url_needs_a_model_name():
     with pytest.raises(ModelError, match="which model"):
         open_model("http://localhost:1/v1")
+
+
+def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server):
+    import time
+
+    begun = time.monotonic()
+    with pytest.raises(ChatError, match=r"cannot be reached: check the URL"):
+        ask(open_model("http://127.0.0.1:9/v1", model="m"), requests("a"), run=Run(), stage="s")
+    server.behave = lambda text, attempt: (200, {}, "<html>please log in</html>")
+    with pytest.raises(ChatError, match=r"no chat completion: check the URL"):
+        ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")
+    assert time.monotonic() - begun < 30
+
+
+def test_a_server_that_once_answered_is_waited_for(server):
+    """Five bad bodies in a row are a bad moment of a server that is known to work."""
+    html = (200, {"retry-after": "0"}, "<html>")
+    server.behave = lambda text, attempt: html if text == "late" and attempt <= 5 else (200, {}, completion("fine"))
+    model = open_model(server.url, model="m")
+    run = Run()
+    assert ask(model, requests("first"), run=run, stage="s")[0].text == "fine"
+    assert ask(model, requests("late"), run=run, stage="s")[0].attempts == 6

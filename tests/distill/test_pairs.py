@@ -147,3 +147,8 @@ def test_a_ranking_keeps_the_pairs_that_agree_with_it(verdict):
 def test_a_ranking_compares_every_two_candidates_whoever_wrote_them(candidate):
     rows = [candidate("a", author="teacher"), candidate("b"), candidate("c", round=1)]
     assert len(compare("ranked", rows)) == 3
+
+
+@pytest.mark.parametrize("p_first", [0.7, 0.3, 0.8, 0.2])
+def test_the_least_margin_is_the_same_for_both_sides(verdict, p_first):
+    assert len(pair([verdict(p_first)], min_margin=abs(round(p_first, 1) * 10 - 5) / 10)) == 1

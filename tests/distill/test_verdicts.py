@@ -246,3 +246,33 @@ def test_verdicts_of_several_judges_are_weighed_together(candidate, constitution
     assert row.p_chosen == pytest.approx(2 / 3)
     assert [v["judge"] for v in row.evidence["verdicts"]] == ["one", "two"]
     assert between_judges([*sure, *other]) is not None
+
+
+@pytest.mark.parametrize("said", ["tie", "I cannot compare these"])
+def test_log_probabilities_of_a_judge_that_says_something_else_tell_nothing(candidate, constitution, said):
+    """A and B together have a probability of e^-8 + e^-11: the judge was about to say what it said."""
+    found = judge(
+        ScriptedModel(lambda r: Reply(text=said, log_probs={"A": -8.0, "B": -11.0})),
+        both(candidate),
+        constitution,
+        rule="best_over_worst",
+        principles=1,
+    )
+    assert (found[0].choice, found[0].p_first) == (("tie", 0.5) if said == "tie" else ("unreadable", None))
+
+
+def test_a_refusal_is_one_whatever_its_log_probabilities(candidate, constitution):
+    reply = Reply(text="", outcome="refused", log_probs={"A": math.log(0.9), "B": math.log(0.1)})
+    verdicts, _, _ = pairwise(lambda r: reply, candidate, constitution)
+    assert verdicts[0].choice == "refused"
+
+
+def test_votes_that_are_known_are_not_taken_for_new_ones(candidate, constitution):
+    run, settings = Run(), {"rule": "best_over_worst", "principles": 1, "log_probs": "never", "drawn": True}
+    model = ScriptedModel(prefers_good, wording="short")
+    judge(model, both(candidate), constitution, votes=3, run=run, **settings)
+    asked = len(model.asked)
+    judge(model, both(candidate), constitution, votes=1, run=run, **settings)
+    assert len(model.asked) == asked  # recalled
+    judge(model, both(candidate), constitution, votes=1, first_index=3, run=run, **settings)
+    assert len(model.asked) == asked + 2  # asked anew, in both orders

@@ -45,3 +45,14 @@ def test_a_gate_looks_at_the_figure_after_or_at_what_is_named(name, wanted, foun
 def test_a_condition_that_cannot_be_read_is_named(text):
     with pytest.raises(InputError, match=r"evaluate\.must\.adherence: a condition is written"):
         gates({"adherence": text}, METRICS)
+
+
+def test_an_end_of_an_interval_that_is_zero_was_measured():
+    zero = {"value": 0.0, "n": 9, "low": 0.0, "high": 0.0}
+    (gate,) = gates({"over_refusal.high": "<= 0.05"}, {"over_refusal": {"before": zero, "after": zero, "change": zero}})
+    assert (gate.found, gate.holds) == (0.0, True)
+
+
+def test_a_metric_that_nobody_has_is_named_before_anything_is_measured():
+    with pytest.raises(InputError, match=r"no metric 'adherance'; did you mean 'adherence'"):
+        gates({"adherance": ">= 0.8"}, {})

@@ -59,3 +59,14 @@ def test_the_logistic_model_is_that_of_statsmodels(seed):
 
 def test_answers_that_differ_alike_in_length_leave_the_plain_mean():
     assert equal_length([1.0, 0.0, 1.0], [3, 3, 3], ["a", "b", "c"]).value == pytest.approx(2 / 3)
+
+
+def test_several_samples_of_a_prompt_count_alike_whatever_their_order(verdict):
+    rows = [verdict(0.9, trained="a b c d e f"), verdict(0.2, trained="a"), verdict(0.7, number=1)]
+    one, other = win_rate(rows, "student"), win_rate([rows[1], rows[0], rows[2]], "student")
+    assert one == other
+
+
+def test_the_same_answer_from_both_is_half_a_win(verdict, answers):
+    found = win_rate([verdict(0.0)], "student", equal=answers("", "same")[1:])
+    assert (found["win_rate"]["value"], found["win_rate"]["n"]) == (pytest.approx(0.75), 2)

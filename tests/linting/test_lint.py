@@ -162,3 +162,8 @@ def test_a_silence_wants_a_reason_and_a_principle_that_is_there(tmp_path):
     file.write_text("principles: [{id: a, text: Say why.}]\nsilence:\n  - {rule: vague, principle: b, reason: x}\n")
     with pytest.raises(ConstitutionError, match=r"c\.yaml:3: the silence names the unknown principle 'b'"):
         load_constitution(file)
+
+
+def test_the_same_twice_is_found_however_short_it_is():
+    assert "near-duplicate" in rules(Principle(id="a", text="Be kind."), Principle(id="b", text="Be kind."))
+    assert "contradiction" in rules(Principle(id="a", text="Be polite."), Principle(id="b", text="Never be polite."))
