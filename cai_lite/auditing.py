@@ -24,7 +24,8 @@ _FILES = ("recipe.yaml", "pairs.jsonl", "dataset_card.md", "evaluation.json", "r
 
 
 def chain(run: Run, key: str) -> dict[str, Any]:
-    """The row of `key` (a beginning of it is enough) with its parents, down to the prompt.
+    """The row of `key` (a beginning of it is enough) with its parents, down to the prompt, and the texts of the
+    principles that it names (several, where a principle was reworded in the course of the run).
 
     Raises:
         InputError: no row, or several, begin so.
@@ -33,13 +34,20 @@ def chain(run: Run, key: str) -> dict[str, Any]:
     if len(matches) != 1:
         found = "no row begins" if not matches else f"{len(matches)} rows begin"
         raise InputError(f"{found} with '{key}' in {run.directory}; the keys of the pairs stand in pairs.jsonl")
-    return _node(run, matches[0])
+    node = _node(run, matches[0])
+    named = set(_principles(node))
+    node["principles"] = [payload for _, _, payload in run.rows("principle") if payload["id"] in named]
+    return node
 
 
 def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
-    """As a tree, the pair at its root."""
+    """As a tree, the pair at its root; what stood before is named by its key alone."""
     console = console or Console()
-    console.print(_tree(node))
+    tree = _tree(node, set())
+    for principle in node["principles"]:
+        source = f" ({principle['source']})" if principle["source"] else ""
+        tree.add(Text.assemble(("principle ", "bold"), f"{principle['id']}: {principle['text']}{source}"))
+    console.print(tree)
 
 
 def verify(directory: Path) -> list[str]:
@@ -128,9 +136,19 @@ def _node(run: Run, key: str) -> dict[str, Any]:
     return {"key": key, "kind": kind, "payload": payload, "parents": [_node(run, parent) for parent in parents]}
 
 
-def _tree(node: dict[str, Any]) -> Tree:
+def _principles(node: dict[str, Any]) -> Iterator[str]:
+    if name := node["payload"].get("principle"):
+        yield name
+    for parent in node["parents"]:
+        yield from _principles(parent)
+
+
+def _tree(node: dict[str, Any], shown: set[str]) -> Tree:
     payload = node["payload"]
     label = Text.assemble((node["kind"], "bold"), f" {node['key']} ")
+    if node["key"] in shown:
+        return Tree(label.append("(above)", style="dim"))
+    shown.add(node["key"])
     facts = [
         f"{name} {round(value, 4) if isinstance(value, float) else value}"
         for name, value in payload.items()
@@ -143,5 +161,5 @@ def _tree(node: dict[str, Any]) -> Tree:
     if payload.get("text"):
         tree.add(Text(payload["text"]))
     for parent in node["parents"]:
-        tree.add(_tree(parent))
+        tree.add(_tree(parent, shown))
     return tree

@@ -36,6 +36,10 @@ def make_pairs(
     pairs from those for training.
     """
     rules, constitution = recipe.pair.rules, roles.constitution
+    run.keep_rows(
+        "principle",
+        ((p.digest, (), {"id": p.id, "text": p.text, "source": p.source}) for p in constitution.principles),
+    )
     candidates = _drafts(recipe, roles, prompts, run, screen, label)
     if "revision_over_draft" in rules:
         candidates += _revisions(recipe, roles, candidates, run, screen, label)

@@ -48,6 +48,8 @@ def test_a_pair_leads_to_both_texts_their_prompt_and_the_verdicts(run_dir):
     assert candidate["parents"][0]["kind"] in ("prompt", "candidate")
     shown = CliRunner().invoke(app, ["audit", str(run_dir), pair.key]).output
     assert "prompt" in shown and "verdict" in shown and pair.prompt[-1].content.split()[0] in shown
+    assert pair.principle in {row["id"] for row in node["principles"]}
+    assert f"principle {pair.principle}: " in shown and "(above)" in shown
 
 
 def test_a_key_that_is_none_or_several_is_said(run_dir):
