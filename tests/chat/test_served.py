@@ -1,4 +1,6 @@
-"""A real server: `transformers serve` with the embedded teacher. It takes `logprobs` with HTTP 200 and ignores them."""
+"""A real server: `transformers serve` with the embedded teacher, its batches refilled as replies end, or not. It takes
+`logprobs` with HTTP 200 and ignores them.
+"""
 
 import os
 import socket
@@ -20,8 +22,8 @@ from cai_lite.records import Candidate, Message, Prompt, Request, Sampling
 TEACHER = str(Path(cai_lite.__file__).parent / "embedded" / "teacher")
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
+@pytest.fixture(scope="module", params=["--no-continuous-batching", "--continuous-batching"])
+def url(tmp_path_factory, request):
     pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
     pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
     with socket.socket() as free:
@@ -31,6 +33,7 @@ def url(tmp_path_factory):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     program = "from transformers.cli.transformers import main; main()"
     command = [sys.executable, "-c", program, "serve", TEACHER, "--port", str(port), "--device", "cpu"]
+    command.append(request.param)
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:
