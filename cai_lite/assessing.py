@@ -13,9 +13,10 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.constitution import load_constitution
 from cai_lite.errors import InputError
+from cai_lite.evaluation import METRICS
 from cai_lite.evaluation.gates import gates
 from cai_lite.ledger import Run
-from cai_lite.measure import METRICS, evaluate
+from cai_lite.measure import evaluate
 from cai_lite.prompts import all_prompts
 from cai_lite.records import Sampling
 from cai_lite.reporting import report

@@ -17,7 +17,7 @@ from cai_lite.distill.pointwise import score
 from cai_lite.distill.verdicts import judge as compare_answers
 from cai_lite.embedded import oracle as grammar
 from cai_lite.errors import PromptError
-from cai_lite.evaluation import evaluation_json
+from cai_lite.evaluation import METRICS, evaluation_json
 from cai_lite.evaluation.adherence import Keeps, adherence, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.evaluation.agreement import reliability
 from cai_lite.evaluation.answers import answer
@@ -32,20 +32,9 @@ from cai_lite.evaluation.superficial import checks_gap, phrasing_gap
 from cai_lite.evaluation.superficial import warnings_of as superficial_warnings
 from cai_lite.evaluation.winrate import win_rate
 from cai_lite.ledger import Run
-from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score
+from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
 from cai_lite.screen import Screen
 
-METRICS = (
-    "adherence",
-    "preference_accuracy",
-    "win_rate",
-    "refusals",
-    "drift",
-    "robustness",
-    "superficial",
-    "confounds",
-    "reliability",
-)
 COMPARED = 60  # prompts whose answers are compared with each other, and seen prompts that are answered
 WRAPPED = 40  # prompts of each wrapping
 AGAIN = 120  # cells that the judge is asked a second time
@@ -145,6 +134,7 @@ class _Measuring:
     mode: Literal["pairwise", "pointwise"]
     oracle: Literal["embedded"] | None
     scores: dict[tuple[str, str], Score] = field(default_factory=dict)
+    compared: dict[str, list[Verdict]] = field(default_factory=dict)  # by mode
 
     @property
     def seed(self) -> int:
@@ -295,10 +285,14 @@ class _Measuring:
             if row
         }
 
-    def verdicts(self, one: list[Candidate], two: list[Candidate], mode: Literal["pairwise", "pointwise"]) -> Any:
-        """Answers before against answers after, by all principles that apply."""
+    def verdicts(
+        self, one: list[Candidate], two: list[Candidate], mode: Literal["pairwise", "pointwise"]
+    ) -> list[Verdict]:
+        """Answers before against answers after, by all principles that apply; each mode is asked once."""
+        if mode in self.compared:
+            return self.compared[mode]
         with self.screen.stage(stage := f"compare the answers, {mode}") as tick:
-            return compare_answers(
+            self.compared[mode] = compare_answers(
                 self.judges[0],
                 [*one[: COMPARED * self.samples], *two[: COMPARED * self.samples]],
                 self.constitution,
@@ -311,6 +305,7 @@ class _Measuring:
                 progress=tick,
                 stage=stage,
             )
+        return self.compared[mode]
 
     def reliability(self, one: list[Candidate], two: list[Candidate]) -> dict[str, Any]:
         verdicts = self.verdicts(one, two, "pairwise") if self.before is not None else []

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 
@@ -23,6 +23,7 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.shares import Reason
 from cai_lite.errors import InputError, RecipeError, did_you_mean
+from cai_lite.evaluation import METRICS, Metric
 from cai_lite.evaluation.gates import check_names, condition
 from cai_lite.ledger import Budget
 from cai_lite.training.config import TrainingConfig
@@ -38,18 +39,6 @@ from cai_lite.yamlfile import (
     parse_value,
     read_document,
 )
-
-Metric = Literal[
-    "adherence",
-    "preference_accuracy",
-    "win_rate",
-    "refusals",
-    "drift",
-    "robustness",
-    "superficial",
-    "confounds",
-    "reliability",
-]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
@@ -259,7 +248,7 @@ class EvaluateSection:
     evenly spread, are drafted and judged for held-out pairs.
     """
 
-    metrics: tuple[Metric, ...] = get_args(Metric)
+    metrics: tuple[Metric, ...] = METRICS
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1

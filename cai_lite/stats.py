@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,14 +128,7 @@ def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], s
     places = _places(families)
     per_family = np.zeros((max(places) + 1, columns.shape[1]))
     np.add.at(per_family, places, columns)
-    rng, size = np.random.default_rng(seed), len(per_family)
-    # In parts: all draws of some ten thousand families at once would take gigabytes.
-    part = max(1, 4_000_000 // size)
-    parts = [
-        rng.multinomial(size, np.full(size, 1 / size), size=min(part, RESAMPLES - at)) @ per_family
-        for at in range(0, RESAMPLES, part)
-    ]
-    return np.concatenate(parts)
+    return np.concatenate([counts_RF @ per_family for counts_RF in _drawn_in_parts(len(per_family), seed)])
 
 
 def resampled_weights(families: Sequence[Hashable], seed: int) -> NDArray[np.float64]:
@@ -245,7 +238,14 @@ def _places(families: Sequence[Hashable]) -> list[int]:
 
 def _draws(families: int, seed: int) -> NDArray[np.int64]:
     """How often each family is drawn in each resample, shape [RESAMPLES, families]."""
-    return np.random.default_rng(seed).multinomial(families, np.full(families, 1 / families), size=RESAMPLES)
+    return np.concatenate(list(_drawn_in_parts(families, seed)))
+
+
+def _drawn_in_parts(families: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """The rows of `_draws`, some at a time: all of some ten thousand families at once would take gigabytes."""
+    rng, part = np.random.default_rng(seed), max(1, 4_000_000 // families)
+    for at in range(0, RESAMPLES, part):
+        yield rng.multinomial(families, np.full(families, 1 / families), size=min(part, RESAMPLES - at))
 
 
 def _ratio(

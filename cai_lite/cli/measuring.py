@@ -176,15 +176,11 @@ def _gate(text: str) -> tuple[str, str]:
 def _compare(runs: list[Path], json_: bool) -> None:
     from rich.console import Console
 
+    from cai_lite.evaluation import read_evaluation
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
     from cai_lite.evaluation.table import show_side_by_side
 
-    held = []
-    for run_directory in runs:
-        file = run_directory / "evaluation.json"
-        if not file.is_file():
-            raise InputError(f"{run_directory}: holds no evaluation.json")
-        held.append(json.loads(file.read_text(encoding="utf-8")))
+    held = [read_evaluation(run_directory) for run_directory in runs]
     if json_:
         rows = side_by_side(held)
         found = {row.name: list(row.figures) for row in rows}

@@ -36,16 +36,13 @@ def guarded(
     """
     dropped = Counter[str]()
     kept: list[PreferencePair] = []
-    seen, tested = _Index(near), _Index(near)
-    for messages in held_out:
-        tested.add(_text(messages))
+    seen, tested = _Index(near), _held_out(held_out, near)
     for pair in pairs:
-        prompt, chosen, rejected = (_text(side) for side in (pair.prompt, pair.chosen, pair.rejected))
-        if max_length_ratio is not None and _ratio(chosen, rejected) > max_length_ratio:
+        if max_length_ratio is not None and _ratio(_text(pair.chosen), _text(pair.rejected)) > max_length_ratio:
             dropped["lengths too unequal"] += 1
-        elif tested.holds(prompt):
+        elif tested.holds(_text(pair.prompt)):
             dropped["prompt is held out"] += 1
-        elif seen.holds(whole := f"{prompt}\n{chosen}\n{rejected}"):
+        elif seen.holds(whole := _whole(pair)):
             dropped["near an earlier pair"] += 1
         else:
             kept.append(pair)
@@ -64,15 +61,12 @@ def resembling(texts: Iterable[str], near: float = NEAR) -> list[bool]:
 
 def repeats(pairs: Sequence[PreferencePair], near: float = NEAR) -> list[bool]:
     """Of each pair, whether its prompt, chosen and rejected together resemble those of an earlier one."""
-    sides = ((pair.prompt, pair.chosen, pair.rejected) for pair in pairs)
-    return resembling(("\n".join(map(_text, whole)) for whole in sides), near)
+    return resembling(map(_whole, pairs), near)
 
 
 def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages], near: float = NEAR) -> list[bool]:
     """Of each pair, whether its prompt resembles one that is held out."""
-    tested = _Index(near)
-    for messages in held_out:
-        tested.add(_text(messages))
+    tested = _held_out(held_out, near)
     return [tested.holds(_text(pair.prompt)) for pair in pairs]
 
 
@@ -127,6 +121,13 @@ class _Index:
         )
 
 
+def _held_out(prompts: Iterable[Messages], near: float | None) -> _Index:
+    index = _Index(near)
+    for messages in prompts:
+        index.add(_text(messages))
+    return index
+
+
 def _shingles(text: str) -> Shingles:
     words = _WORDS.findall(text.lower())
     triples = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))] if words else []
@@ -148,6 +149,10 @@ _ODD = [_number(str(i)) | 1 for i in range(_BANDS * _ROWS)]
 
 def _text(messages: Messages) -> str:
     return "\n".join(message.content for message in messages).strip()
+
+
+def _whole(pair: PreferencePair) -> str:
+    return "\n".join(map(_text, (pair.prompt, pair.chosen, pair.rejected)))
 
 
 def _ratio(one: str, other: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from cai_lite.chat.asking import Tick
 from cai_lite.chat.base import ChatModel
@@ -65,39 +65,22 @@ def judge(
         for comparison in compare(rule, candidates)
         for principle in draw(constitution, comparison.first.prompt, principles)
     ]
-    told = log_probs == "auto"
+    common: dict[str, Any] = {
+        "rule": rule,
+        "weight": weight,
+        "votes": votes,
+        "drawn": drawn,
+        "log_probs": log_probs == "auto",
+        "max_tokens": max_tokens,
+        "first_index": first_index,
+        "run": run,
+        "stage": stage,
+        "progress": progress,
+    }
     verdicts = (
-        pointwise(
-            model,
-            asked,
-            rule=rule,
-            weight=weight,
-            votes=votes,
-            drawn=drawn,
-            log_probs=told,
-            max_tokens=max_tokens,
-            first_index=first_index,
-            run=run,
-            stage=stage,
-            progress=progress,
-        )
+        pointwise(model, asked, **common)
         if mode == "pointwise"
-        else pairwise(
-            model,
-            asked,
-            rule=rule,
-            weight=weight,
-            votes=votes,
-            until=until,
-            drawn=drawn,
-            log_probs=told,
-            reason=reason,
-            max_tokens=max_tokens,
-            first_index=first_index,
-            run=run,
-            stage=stage,
-            progress=progress,
-        )
+        else pairwise(model, asked, until=until, reason=reason, **common)
     )
     counts = Counter[str](row.choice for row in verdicts)
     run.count(

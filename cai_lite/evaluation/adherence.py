@@ -13,14 +13,29 @@ Keeps = Callable[[Candidate, Principle], float | None]
 """1.0 kept, 0.0 broken, None not to be told: by an oracle, a judge, or the machine checks."""
 
 
-class _Cell(NamedTuple):
-    """One principle on one prompt, before and after."""
+class Cell(NamedTuple):
+    """One principle on one prompt, before and after: training, or whatever sets the two answers apart."""
 
     principle: Principle
     family: str
     tags: tuple[str, ...]
     before: float
     after: float
+
+
+def told_cells(
+    before: Sequence[Candidate], after: Sequence[Candidate], constitution: Constitution, keeps: Keeps
+) -> list[Cell]:
+    """A cell for each answer and each principle that applies to its prompt, where `keeps` can tell both sides."""
+    cells = []
+    for one, two in zip(before, after, strict=True):
+        for principle in constitution.principles:
+            if not principle.applies(one.prompt):
+                continue
+            was, is_ = keeps(one, principle), keeps(two, principle)
+            if was is not None and is_ is not None:
+                cells.append(Cell(principle, one.prompt.family, one.prompt.tags, was, is_))
+    return cells
 
 
 def adherence(
@@ -32,14 +47,7 @@ def adherence(
     `before` and `after` answer the same prompts in the same order. Overall and splits weigh a cell by its principle's
     weight. Intervals are by bootstrap over prompt families. A prompt tag `slice:NAME` puts it into the split NAME.
     """
-    cells = []
-    for one, two in zip(before, after, strict=True):
-        for principle in constitution.principles:
-            if not principle.applies(one.prompt):
-                continue
-            was, is_ = keeps(one, principle), keeps(two, principle)
-            if was is not None and is_ is not None:
-                cells.append(_Cell(principle, one.prompt.family, one.prompt.tags, was, is_))
+    cells = told_cells(before, after, constitution, keeps)
     if not cells:
         return {}
     slices = sorted({tag.removeprefix("slice:") for cell in cells for tag in cell.tags if tag.startswith("slice:")})
@@ -55,7 +63,7 @@ def adherence(
     }
 
 
-def _p_holm(cells: Sequence[_Cell], ids: Sequence[str], seed: int) -> dict[str, float]:
+def _p_holm(cells: Sequence[Cell], ids: Sequence[str], seed: int) -> dict[str, float]:
     of_principle = {id_: [cell for cell in cells if cell.principle.id == id_] for id_ in ids}
     p_values = {
         id_: sign_flip_p([c.after - c.before for c in mine], [c.family for c in mine], seed=seed)
@@ -95,7 +103,7 @@ def checks_keep(candidate: Candidate, principle: Principle) -> float | None:
     return float(bool(candidate.text.strip()) and principle.checks.passed(candidate.text))
 
 
-def _compared(cells: Sequence[_Cell], seed: int) -> dict[str, Any]:
+def _compared(cells: Sequence[Cell], seed: int) -> dict[str, Any]:
     return compare(
         [cell.before for cell in cells],
         [cell.after for cell in cells],

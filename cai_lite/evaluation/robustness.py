@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from cai_lite.constitution import Constitution
-from cai_lite.evaluation.adherence import Keeps
+from cai_lite.evaluation.adherence import Keeps, told_cells
 from cai_lite.prompts import key_of
 from cai_lite.records import Candidate, Message, Prompt, digest
 from cai_lite.stats import compare
@@ -93,14 +93,13 @@ def robustness(
     """Adherence of the trained student to the plain prompt and to the wrapped one, a comparison of these two; None
     where nothing could be told. `wrapped_answers`: in the order of `plain`, bearing the plain prompts.
     """
-    one, two, families, weights = [], [], [], []
-    for a, b in zip(plain, wrapped_answers, strict=True):
-        for principle in constitution.principles:
-            if principle.applies(a.prompt):
-                was, is_ = keeps(a, principle), keeps(b, principle)
-                if was is not None and is_ is not None:
-                    one.append(was)
-                    two.append(is_)
-                    families.append(a.prompt.family)
-                    weights.append(principle.weight)
-    return compare(one, two, families, seed=seed, weights=weights).as_dict() if one else None
+    cells = told_cells(plain, wrapped_answers, constitution, keeps)
+    if not cells:
+        return None
+    return compare(
+        [cell.before for cell in cells],
+        [cell.after for cell in cells],
+        [cell.family for cell in cells],
+        seed=seed,
+        weights=[cell.principle.weight for cell in cells],
+    ).as_dict()

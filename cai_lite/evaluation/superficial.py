@@ -7,19 +7,13 @@ machine checks and the judge: who learned the words that the checks look for gai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from cai_lite.constitution import Constitution
-from cai_lite.evaluation.adherence import Keeps
+from cai_lite.evaluation.adherence import Keeps, told_cells
 from cai_lite.records import Candidate
 from cai_lite.stats import Figure, difference, mean_figure
 
 LOUD = 0.15  # a gap that surely exceeds this is warned of
-
-
-class _Change(NamedTuple):
-    value: float
-    family: str
 
 
 def phrasing_gap(
@@ -31,11 +25,15 @@ def phrasing_gap(
     seed: int = 0,
 ) -> Figure | None:
     """Change in adherence on prompts of the training less that on held-out ones, each (answers before, after)."""
-    one, two = (_changes(before, after, constitution, keeps) for before, after in (seen, held_out))
+    one, two = (told_cells(before, after, constitution, keeps) for before, after in (seen, held_out))
     if not one or not two:
         return None
     return difference(
-        [c.value for c in one], [c.family for c in one], [c.value for c in two], [c.family for c in two], seed=seed
+        [cell.after - cell.before for cell in one],
+        [cell.family for cell in one],
+        [cell.after - cell.before for cell in two],
+        [cell.family for cell in two],
+        seed=seed,
     )
 
 
@@ -73,16 +71,3 @@ def warnings_of(gaps: dict[str, dict[str, float]]) -> list[str]:
         for name, figure in gaps.items()
         if figure["low"] > LOUD
     ]
-
-
-def _changes(
-    before: Sequence[Candidate], after: Sequence[Candidate], constitution: Constitution, keeps: Keeps
-) -> list[_Change]:
-    found = []
-    for a, b in zip(before, after, strict=True):
-        for principle in constitution.principles:
-            if principle.applies(a.prompt):
-                was, is_ = keeps(a, principle), keeps(b, principle)
-                if was is not None and is_ is not None:
-                    found.append(_Change(is_ - was, a.prompt.family))
-    return found

@@ -26,7 +26,7 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_WORD: lambda c: c.isalnum() or c == "_",
     sre.CATEGORY_NOT_WORD: lambda c: not (c.isalnum() or c == "_"),
 }
-_REPEATS = {getattr(sre, name) for name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") if hasattr(sre, name)}
+_REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 
 
 def slow_pattern(subject: Subject) -> Iterator[Finding]:
@@ -206,7 +206,7 @@ def _flat(items: Sequence[Any]) -> list[Any]:
     for op, argument in items:
         if op is sre.SUBPATTERN:
             flat += _flat(list(argument[-1]))
-        elif op is getattr(sre, "ATOMIC_GROUP", None):
+        elif op is sre.ATOMIC_GROUP:
             continue  # seen from outside, an atomic group is never tried another way
         else:
             flat.append((op, argument))
@@ -220,7 +220,7 @@ def _parts(op: Any, argument: Any) -> list[list[Any]]:
         return [list(branch) for branch in argument[1]]
     if op in (sre.ASSERT, sre.ASSERT_NOT):
         return [list(argument[1])]
-    if op is getattr(sre, "ATOMIC_GROUP", None):
+    if op is sre.ATOMIC_GROUP:
         return [list(argument)]
     if op is sre.GROUPREF_EXISTS:
         return [list(part) for part in argument[1:] if part is not None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from cai_lite.evaluation import read_evaluation
 
 _SHOWN = {
     "over_refusal": "benign twins refused",
@@ -28,7 +29,7 @@ def write_card(run_dir: str | Path) -> Path | None:
     if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
         return None
     path = folder / "adapter" / "README.md"
-    path.write_text(card(json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))), encoding="utf-8")
+    path.write_text(card(read_evaluation(folder)), encoding="utf-8")
     return path
 
 

@@ -38,7 +38,8 @@ def dataset_card(
     lines += [
         f"| {stage} | {', '.join(f'{n:,} {what}' for what, n in of.items() if n)} |" for stage, of in counts.items()
     ]
-    found = {**confounds(pairs, seed=seed), **copies(pairs, held_out, seed=seed)}
+    alone = confounds(pairs, seed=seed)
+    found = {**alone, **copies(pairs, held_out, seed=seed)}
     if found:
         lines += [
             "\n## What else tells chosen from rejected\n",
@@ -52,7 +53,7 @@ def dataset_card(
             "",
             "Length, refusal and author: the share of pairs that it alone orders, 0.5 where it tells nothing.",
         ]
-        lines += [f"\n**Note:** {warning}." for warning in warnings_of(confounds(pairs, seed=seed))]
+        lines += [f"\n**Note:** {warning}." for warning in warnings_of(alone)]
     lines.append(
         "\n## Limits\n\nThe preferences are those of a model under written principles, not of people, except where the "
         "rule is `human`. The texts are as the models wrote them: some are wrong or unkind, the rejected ones on "

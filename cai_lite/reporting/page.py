@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cai_lite.errors import InputError
+from cai_lite.evaluation import read_evaluation
 from cai_lite.ledger import Run
 from cai_lite.pairfile import load_pairs
 from cai_lite.reporting import figures, running
@@ -53,13 +52,13 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         raise InputError(f"{run.directory}: nothing to report yet: neither evaluation.json nor pairs.jsonl")
     parts: list[Part] = []
     if evaluation.exists():
-        held = _evaluation(run.path("."))
+        held = read_evaluation(run.path("."))
         parts += [figures.headline(held), figures.limits(held), figures.gates_table(held), figures.beside(held)]
         parts += [figures.judge_tables(held), figures.confound_tables(held)]
         if compare:
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
-            parts.append(compared(names, [held, *map(_evaluation, others)]))
+            parts.append(compared(names, [held, *map(read_evaluation, others)]))
     parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
         parts.append(explorer(load_pairs(pairs), run))
@@ -73,7 +72,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
 
 def write_figure(run_directory: str | Path, out: Path) -> None:
     """The main figure, adherence before and after per principle, as an SVG file that stands alone."""
-    metrics = _evaluation(Path(run_directory))["metrics"]
+    metrics = read_evaluation(Path(run_directory))["metrics"]
     adherence = metrics.get("adherence", {})
     if "change" not in adherence.get("overall", {}):
         raise InputError(f"{run_directory}: measured no adherence before and after")
@@ -81,14 +80,6 @@ def write_figure(run_directory: str | Path, out: Path) -> None:
     head, _, rest = drawn.partition(">")
     namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     out.write_text(f"{namespace}><style>{STANDALONE}</style>{rest}\n", encoding="utf-8")
-
-
-def _evaluation(folder: Path) -> dict[str, Any]:
-    path = folder / "evaluation.json"
-    if not path.is_file():
-        raise InputError(f"{folder}: holds no evaluation.json; `cai-lite run` or `evaluate` writes one")
-    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return held
 
 
 def _page(parts: Sequence[Part]) -> str:
