@@ -106,7 +106,7 @@ def try_files(
             constitution = load_constitution(name)
             unknown = untrained(constitution) if opened.name == "embedded:teacher" else []
             known = tuple(p for p in constitution.principles if p.id not in unknown)
-            constitution = dataclasses.replace(constitution, principles=known, conflicts=())
+            constitution = dataclasses.replace(constitution, principles=known)
             tried = try_out(opened, constitution, votes=votes, run=run)
             tried["untrained"] = unknown
             tried["findings"] = [{"file": constitution.path, **finding} for finding in tried["findings"]]

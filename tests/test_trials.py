@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.cli import app
 from cai_lite.constitution import Conflict, Constitution, Example, Principle
-from cai_lite.trials import try_out
+from cai_lite.trials import try_files, try_out
 
 SHORT = Principle(
     id="short", text="Use few words.", examples=(Example(prompt="q", good="yes", bad="yes and more and more words"),)
@@ -50,6 +50,19 @@ def test_judges_with_a_fault_are_found_out():
     assert rules(lambda r: "hm") == {"unreadable"}
     assert rules(lambda r: by_length(r, turned="whatever else" in r.messages[-1].content)) == {"wording"}
     assert rules(lambda r: by_length(r, turned=r.sampling.temperature > 0 and r.index % 2 == 0)) == {"unsure"}
+
+
+def test_what_a_file_decides_is_no_finding(tmp_path, monkeypatch):
+    monkeypatch.setattr("cai_lite.trials.open_model", lambda where, model=None: ScriptedModel(by_length))
+    rules = """principles:
+- {id: short, text: Use few words., examples: [{prompt: q, good: "yes", bad: yes and more and more words}]}
+- {id: full, text: Give every reason., examples: [{prompt: q, good: yes since one and two hold, bad: yes!}]}
+"""
+    (tmp_path / "open.yaml").write_text(rules)
+    (tmp_path / "decided.yaml").write_text(rules + "conflicts:\n- {between: [short, full], prefer: short}\n")
+    found = try_files([str(tmp_path / "open.yaml"), str(tmp_path / "decided.yaml")], "scripted")
+    assert {f["rule"] for f in found[0]["findings"]} == {"pulls-apart"}
+    assert found[1]["findings"] == []
 
 
 def test_the_command_tries_the_embedded_judge(tmp_path):
