@@ -14,45 +14,45 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cai_lite.chat import ChatModel, open_model
-    from cai_lite.constitution import Constitution, Principle, load_constitution
     from cai_lite.distill.critiques import critique
     from cai_lite.distill.drafts import draft
     from cai_lite.distill.pairs import pair
     from cai_lite.distill.revisions import revise
     from cai_lite.distill.verdicts import judge
+    from cai_lite.evaluation.evaluate import evaluate
     from cai_lite.evaluation.modules import metric
-    from cai_lite.ledger import Run
-    from cai_lite.library import train
+    from cai_lite.inputs.constitution import Constitution, Principle, load_constitution
+    from cai_lite.inputs.pairs import from_dataset, load_pairs, save_pairs, to_dataset
+    from cai_lite.inputs.prompts import Prompts, load_prompts
     from cai_lite.linting import lint
-    from cai_lite.measure import evaluate
-    from cai_lite.pairfile import from_dataset, load_pairs, save_pairs, to_dataset
-    from cai_lite.pipeline import run_recipe
-    from cai_lite.planning import plan
-    from cai_lite.prompts import Prompts, load_prompts
-    from cai_lite.recipe import Recipe, load_recipe
+    from cai_lite.pipeline.recipe import Recipe, load_recipe
+    from cai_lite.pipeline.walk import run_recipe
+    from cai_lite.preflight.plan import plan
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
     from cai_lite.reporting import report
+    from cai_lite.run.ledger import Run
     from cai_lite.training import losses
+    from cai_lite.training.api import train
     from cai_lite.training.config import Lora, Loss, TrainingConfig
 
 _WHERE = {
     "cai_lite.chat": ["ChatModel", "open_model"],
-    "cai_lite.constitution": ["Constitution", "Principle", "load_constitution"],
+    "cai_lite.inputs.constitution": ["Constitution", "Principle", "load_constitution"],
     "cai_lite.distill.critiques": ["critique"],
     "cai_lite.distill.drafts": ["draft"],
     "cai_lite.distill.pairs": ["pair"],
     "cai_lite.distill.revisions": ["revise"],
     "cai_lite.distill.verdicts": ["judge"],
     "cai_lite.evaluation.modules": ["metric"],
-    "cai_lite.ledger": ["Run"],
+    "cai_lite.run.ledger": ["Run"],
     "cai_lite.linting": ["lint"],
-    "cai_lite.pairfile": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
-    "cai_lite.library": ["train"],
-    "cai_lite.measure": ["evaluate"],
-    "cai_lite.pipeline": ["run_recipe"],
-    "cai_lite.planning": ["plan"],
-    "cai_lite.prompts": ["Prompts", "load_prompts"],
-    "cai_lite.recipe": ["Recipe", "load_recipe"],
+    "cai_lite.inputs.pairs": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
+    "cai_lite.training.api": ["train"],
+    "cai_lite.evaluation.evaluate": ["evaluate"],
+    "cai_lite.pipeline.walk": ["run_recipe"],
+    "cai_lite.preflight.plan": ["plan"],
+    "cai_lite.inputs.prompts": ["Prompts", "load_prompts"],
+    "cai_lite.pipeline.recipe": ["Recipe", "load_recipe"],
     "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],
     "cai_lite.reporting": ["report"],
     "cai_lite.training": ["losses"],

@@ -140,7 +140,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cai_lite.pipeline.run_recipe", interrupted)
+    monkeypatch.setattr("cai_lite.pipeline.walk.run_recipe", interrupted)
     told = run("demo", "--out", str(tmp_path / "x"))
     assert told.exit_code == 130 and "goes on from here" in told.output
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cai_lite.chat.base import ChatModel
-from cai_lite.ledger import Budget, Run
 from cai_lite.records import Reply, Request
+from cai_lite.run.ledger import Budget, Run
+from cai_lite.run.progress import Tick
 
 LOOK = 128  # calls between two looks at the budget, which may be overspent by so many
-
-Tick = Callable[[int, int], None]
-"""Told (done, total) while a stage works."""
 
 
 def ask(

@@ -23,7 +23,7 @@ def doctor(
 
     Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """
-    from cai_lite.doctor import examine, show_examination
+    from cai_lite.preflight.doctor import examine, show_examination
 
     quiet_libraries()
     found = examine(url, model, api_key_env)
@@ -53,7 +53,7 @@ def chat(
 
     Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
     """
-    from cai_lite.talk import talk
+    from cai_lite.chat.terminal import talk
 
     quiet_libraries()
     talk(model, adapter=adapter, name=name, load=load, questions=say or [], max_tokens=max_tokens)

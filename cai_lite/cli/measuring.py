@@ -74,8 +74,8 @@ def evaluate(
         raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
     from rich.console import Console
 
-    from cai_lite.assessing import assess
     from cai_lite.evaluation.table import show
+    from cai_lite.pipeline.assess import assess
     from cai_lite.records import Sampling
 
     quiet_libraries()
@@ -112,9 +112,9 @@ def report(
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
-    from cai_lite.auditing import MANIFEST, write_manifest
     from cai_lite.reporting import report as write_report
     from cai_lite.reporting.page import write_figure
+    from cai_lite.run.files import MANIFEST, write_manifest
 
     path = write_report(run_directory, compare=compare or [])
     if (run_directory / MANIFEST).is_file():
@@ -138,9 +138,9 @@ def audit(
 
     Example: cai-lite audit runs/demo-medical --verify
     """
-    from cai_lite.auditing import chain, show_chain
-    from cai_lite.auditing import verify as check
-    from cai_lite.ledger import Run
+    from cai_lite.reporting.audit import chain, show_chain
+    from cai_lite.reporting.audit import verify as check
+    from cai_lite.run.ledger import Run
 
     if not (run_directory / "run.db").is_file():
         raise InputError(f"{run_directory}: no run is there")

@@ -104,13 +104,13 @@ def walk(
     recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any
 ) -> dict[str, Any]:
     """Walk a recipe; returns what `run_recipe` does, nothing for a dry run. Exits with 1 where a gate does not hold."""
-    from cai_lite.pipeline import run_recipe
-    from cai_lite.recipe import load_recipe
+    from cai_lite.pipeline.recipe import load_recipe
+    from cai_lite.pipeline.walk import run_recipe
 
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
     if more.pop("dry_run", False):
-        from cai_lite.pipeline import check_recipe
+        from cai_lite.pipeline.walk import check_recipe
 
         typer.echo(check_recipe(read))
         return {}

@@ -107,9 +107,9 @@ def preflight(
 
     Example: cai-lite preflight medical --profile embedded --out runs/preflight
     """
-    from cai_lite.preflight import preflight as look
-    from cai_lite.preflight import show_preflight
-    from cai_lite.recipe import load_recipe
+    from cai_lite.pipeline.recipe import load_recipe
+    from cai_lite.preflight.pilot import preflight as look
+    from cai_lite.preflight.pilot import show_preflight
 
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
@@ -142,8 +142,8 @@ def train(
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
-    from cai_lite.pipeline import train_pairs
-    from cai_lite.recipe import training_config
+    from cai_lite.pipeline.recipe import training_config
+    from cai_lite.pipeline.walk import train_pairs
 
     quiet_libraries()
     config = training_config(settings or [])
@@ -168,9 +168,9 @@ def plan(
 
     Example: cai-lite plan medical --gpu-memory 24 --tflops 71
     """
-    from cai_lite.planning import plan as predict
-    from cai_lite.planning import show_plan
-    from cai_lite.recipe import load_recipe
+    from cai_lite.pipeline.recipe import load_recipe
+    from cai_lite.preflight.plan import plan as predict
+    from cai_lite.preflight.plan import show_plan
 
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)

@@ -39,7 +39,7 @@ def lint(
     quiet_libraries()
     found, trials = lint_files(files, prompts), []
     if judge is not None:
-        from cai_lite.trials import show_trials, try_files
+        from cai_lite.preflight.examples import show_trials, try_files
 
         trials = try_files(files, judge, model, votes=votes, out=out)
         found += [row for trial in trials for row in trial["findings"]]
@@ -63,7 +63,7 @@ def import_(
 
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
-    from cai_lite.importing import import_constitution
+    from cai_lite.inputs.importing import import_constitution
 
     text = import_constitution(file)
     if out is None:
@@ -89,9 +89,9 @@ def diff(
     """
     from dataclasses import asdict
 
-    from cai_lite.constitution import load_constitution
-    from cai_lite.ledger import Run
-    from cai_lite.versions import changes, show_changes, touched
+    from cai_lite.inputs.constitution import load_constitution
+    from cai_lite.inputs.versions import changes, show_changes, touched
+    from cai_lite.run.ledger import Run
 
     found = changes(load_constitution(old), load_constitution(new))
     rows: dict[str, dict[str, int]] = {}
@@ -124,7 +124,7 @@ def grow(
 
     Example: cai-lite prompts grow seeds.jsonl --teacher http://localhost:8000/v1 --model big --out more.jsonl
     """
-    from cai_lite.growing import grow_file
+    from cai_lite.distill.growing import grow_file
 
     quiet_libraries()
     counts = grow_file(file, teacher, out, model=model, n=n, seed=seed, run_directory=run_directory)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Constitution, Principle, draw
 from cai_lite.distill.reading import PARSER, fault, first_word, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Constitution, Principle, draw
 from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sampling, Violated, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 _SAMPLING = Sampling(temperature=0.0, max_tokens=256)
 

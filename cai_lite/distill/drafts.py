@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Constitution
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill, wording_of
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Constitution
 from cai_lite.records import Candidate, Message, Prompt, Request, Sampling, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def draft(

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
+from cai_lite.run.ledger import Run
 
 _ROUNDING = 1e-9  # |0.7 - 0.5| is a little less than |0.3 - 0.5|
 AFTER_THOUGHT = 0.6  # the highest label of a verdict that came after a chain of thought

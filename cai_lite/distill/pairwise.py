@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Principle
 from cai_lite.distill.comparisons import Comparison
 from cai_lite.distill.critiques import told
-from cai_lite.distill.rationales import grounded
-from cai_lite.distill.reading import PARSER, spoken
-from cai_lite.distill.shares import Reason, choice_of, sampling_of, share
+from cai_lite.distill.reading import PARSER, Reason, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
 from cai_lite.errors import InputError
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Choice, Reply, Request, Verdict, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def decided(first: int, second: int, until: float) -> bool:

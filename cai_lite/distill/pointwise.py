@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Principle
 from cai_lite.distill.comparisons import Comparison
 from cai_lite.distill.critiques import told
-from cai_lite.distill.reading import PARSER, spoken
-from cai_lite.distill.shares import Fault, choice_of, logit, sampling_of, share, sigmoid
+from cai_lite.distill.reading import PARSER, Fault, choice_of, logit, sampling_of, share, sigmoid, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Candidate, Choice, Request, Score, Verdict, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def score(

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Constitution, Principle
 from cai_lite.distill.critiques import critique_each, told
 from cai_lite.distill.drafts import keep_candidates
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Critique, Request, Sampling, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def revise(

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from cai_lite.chat.asking import Tick
 from cai_lite.chat.base import ChatModel
-from cai_lite.constitution import Constitution, draw
 from cai_lite.distill.comparisons import compare
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
-from cai_lite.distill.shares import Reason
+from cai_lite.distill.reading import Reason
 from cai_lite.errors import InputError
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Constitution, draw
 from cai_lite.records import Candidate, Verdict
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def judge(

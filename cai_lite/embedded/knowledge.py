@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cai_lite.constitution import Constitution, load_constitution
 from cai_lite.embedded.grammar import DOMAINS
+from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.records import Prompt
 
 

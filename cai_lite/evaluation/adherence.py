@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from cai_lite.constitution import Constitution, Principle
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Score
 from cai_lite.stats import compare, holm, sign_flip_p
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cai_lite.chat.asking import Tick, ask
+from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.drafts import keep_candidates
 from cai_lite.distill.reading import spoken
-from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Prompt, Request, Sampling, digest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Tick
 
 
 def answer(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cai_lite.distill.guards import leaks, repeats
+from cai_lite.distill.filters import leaks, repeats
 from cai_lite.evaluation.refusals import refuses
 from cai_lite.records import Messages, PreferencePair
 from cai_lite.stats import mean_figure

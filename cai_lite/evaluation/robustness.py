@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cai_lite.constitution import Constitution
 from cai_lite.evaluation.adherence import Keeps, told_cells
-from cai_lite.prompts import key_of
+from cai_lite.inputs.constitution import Constitution
+from cai_lite.inputs.prompts import key_of
 from cai_lite.records import Candidate, Message, Prompt, digest
 from cai_lite.stats import compare
 

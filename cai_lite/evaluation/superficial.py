@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cai_lite.constitution import Constitution
 from cai_lite.evaluation.adherence import Keeps, told_cells
+from cai_lite.inputs.constitution import Constitution
 from cai_lite.records import Candidate
 from cai_lite.stats import Figure, difference, mean_figure
 

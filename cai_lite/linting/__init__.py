@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cai_lite.constitution import Constitution, Silence
+from cai_lite.inputs.constitution import Constitution, Silence
 from cai_lite.linting.between import contradiction, near_duplicate, no_tie_break
 from cai_lite.linting.findings import Finding, Level, Rule, Subject
 from cai_lite.linting.patterns import dead_check, slow_pattern

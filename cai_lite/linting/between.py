@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from cai_lite.constitution import Constitution, Principle
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 from cai_lite.linting.words import NEGATIONS, STOP, THEMES
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cai_lite.constitution import Constitution, Principle
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Prompt
 
 Level = Literal["error", "warning", "note"]

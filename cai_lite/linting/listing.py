@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cai_lite.constitution import load_constitution
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import all_prompts
+from cai_lite.inputs.yamlfile import packaged_files
 from cai_lite.linting import lint
-from cai_lite.prompts import all_prompts
-from cai_lite.yamlfile import packaged_files
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 

@@ -12,7 +12,7 @@ from re import _constants as sre  # type: ignore[attr-defined]  # the tree of a 
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-from cai_lite.constitution import Checks, Principle
+from cai_lite.inputs.constitution import Checks, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 
 NESTED = 4  # a repeat of more can hold several ways to cut the same text

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cai_lite.ledger import Run
 from cai_lite.records import PreferencePair
 from cai_lite.reporting.html import Html, Part, join, table, tag
+from cai_lite.run.ledger import Run
 
 SHOWN = 200
 MOST_BYTES = 1_200_000  # of all pairs shown, so that the page stays small whatever their length

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from cai_lite.errors import InputError
 from cai_lite.evaluation import read_evaluation
-from cai_lite.ledger import Run
-from cai_lite.pairfile import load_pairs
+from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import figures, running
 from cai_lite.reporting.beside import compared
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.explorer import SCRIPT, explorer
 from cai_lite.reporting.html import Html, Part, join, tag
 from cai_lite.reporting.style import STANDALONE, STYLE
+from cai_lite.run.files import write_text
+from cai_lite.run.ledger import Run
 
 _PLACES = {
     "gates": "Gates",
@@ -64,9 +65,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         parts.append(explorer(load_pairs(pairs), run))
     parts += [running.counts(run), running.calls(run), running.recipe(run.path("recipe.yaml"))]
     path = run.path("report.html")
-    partial = path.with_name("report.html.partial")
-    partial.write_text(_page(parts), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, _page(parts))
     return path
 
 

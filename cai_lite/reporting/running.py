@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from cai_lite.evaluation.conflicts import Preference, opposition
-from cai_lite.ledger import Run
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
+from cai_lite.run.ledger import Run
 
 _CURVES = {
     "loss": {"": "loss"},

@@ -24,20 +24,21 @@ from cai_lite.errors import InputError, TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import PreferencePair, digest
+from cai_lite.run.files import move_aside, write_text
+from cai_lite.run.progress import Tick
 from cai_lite.training import checkpoint
 from cai_lite.training.alarms import Alarms, warn_of_length
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.checks import check_first, check_head, check_rows, choose_layout
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.fit import fit
 from cai_lite.training.losses import LOSSES, PairLogps
+from cai_lite.training.memory import fit
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.tokens import TokenPair, TokenReport, tokenize
 
+OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
 ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
-
-Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def train(
         "last": line,
         "report": dataclasses.asdict(report),
     }
-    _write(out / "training.json", json.dumps(result, indent=1))
+    write_text(out / "training.json", json.dumps(result, indent=1))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return TrainingResult(adapter=out / "adapter", steps=total, resumed_from=start, report=report, last=line)
 
@@ -323,22 +324,11 @@ def _known(out: Path, identity: dict[str, str], log: Callable[[str], None]) -> T
                 f"{out}: the student changed in the middle of a training; take the old one, or another --out"
             )
         if begun:
-            log(f"{' and '.join(changed) or 'adapter'} changed: training anew; the old output is in {_aside(out)}")
+            aside = move_aside(out, OUTPUT, "training")
+            log(f"{' and '.join(changed) or 'adapter'} changed: training anew; the old output is in {aside}")
     out.mkdir(parents=True, exist_ok=True)
-    _write(held_file, json.dumps({"identity": identity, "finished": False}))
+    write_text(held_file, json.dumps({"identity": identity, "finished": False}))
     return None
-
-
-def _aside(out: Path) -> Path:
-    """Move what a training left into the first free `out/training.N`."""
-    number = 1
-    while (aside := out / f"training.{number}").exists():
-        number += 1
-    aside.mkdir()
-    for name in ("adapter", "checkpoints", "metrics.jsonl", "training.json"):
-        if (out / name).exists():
-            (out / name).rename(aside / name)
-    return aside
 
 
 class _Metrics:
@@ -347,7 +337,7 @@ class _Metrics:
     def __init__(self, path: Path, start: int) -> None:
         self._path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        _write(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
+        write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
     def add(self, line: dict[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as stream:
@@ -363,9 +353,3 @@ def _save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(str(partial))
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -5,18 +5,18 @@ Computed once, adapter off, dropout off, kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cai_lite.records import digest
+from cai_lite.run.progress import Tick
 from cai_lite.training.batch import Passes
 from cai_lite.training.losses import PairLogps
 from cai_lite.training.tokens import TokenPair
 
-Progress = Callable[[int, int], None]
 COLUMNS = ("chosen", "rejected", "chosen_len", "rejected_len")
 
 
@@ -27,7 +27,7 @@ def reference_logps(
     *,
     base: str,
     cache: Path | None,
-    progress: Progress | None = None,
+    progress: Tick | None = None,
 ) -> PairLogps:
     """Of every pair, in order, float32, shape [pairs]. `base`: digest of the weights and how they are loaded.
 
@@ -53,7 +53,7 @@ def reference_logps(
     return logps
 
 
-def scored(model: Any, pairs: Sequence[TokenPair], passes: Passes, *, progress: Progress | None = None) -> PairLogps:
+def scored(model: Any, pairs: Sequence[TokenPair], passes: Passes, *, progress: Tick | None = None) -> PairLogps:
     """The same for the model as it stands, adapter on if it is on; no gradient, dropout off."""
     columns = [torch.zeros(len(pairs)) for _ in range(2)] + [
         torch.zeros(len(pairs), dtype=torch.long) for _ in range(2)

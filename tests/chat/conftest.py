@@ -1,6 +1,6 @@
 import pytest
 
-from cai_lite.constitution import load_constitution
+from cai_lite.inputs.constitution import load_constitution
 
 
 @pytest.fixture

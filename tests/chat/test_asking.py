@@ -3,8 +3,8 @@ import pytest
 from cai_lite.chat.asking import ask
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.errors import Stopped
-from cai_lite.ledger import Budget, Run
 from cai_lite.records import Message, Reply, Request, Sampling
+from cai_lite.run.ledger import Budget, Run
 
 
 def request(text, index=0):

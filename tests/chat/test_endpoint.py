@@ -5,8 +5,8 @@ import pytest
 from cai_lite.chat import open_model
 from cai_lite.chat.asking import ask
 from cai_lite.errors import ChatError, ModelError
-from cai_lite.ledger import Run
 from cai_lite.records import Message, Request, Sampling
+from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
 

@@ -9,8 +9,8 @@ from cai_lite.chat import open_model
 from cai_lite.chat.asking import ask
 from cai_lite.chat.local import _draw, _option_log_probs
 from cai_lite.errors import ModelError
-from cai_lite.ledger import Run
 from cai_lite.records import Message, Request, Sampling, dicts_of
+from cai_lite.run.ledger import Run
 
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m['role'][0] }}{{ m['content'] }}{% endfor %}"

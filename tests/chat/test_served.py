@@ -16,8 +16,8 @@ import cai_lite
 from cai_lite.chat import open_model
 from cai_lite.chat.probe import probe
 from cai_lite.distill.verdicts import judge
-from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, Prompt, Request, Sampling
+from cai_lite.run.ledger import Run
 
 TEACHER = str(Path(cai_lite.__file__).parent / "embedded" / "teacher")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cai_lite.constitution import Constitution, Principle
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from cai_lite.chat import open_model
 from cai_lite.chat.scripted import ScriptedModel
-from cai_lite.constitution import load_constitution
 from cai_lite.distill.pairs import pair
 from cai_lite.distill.verdicts import judge
-from cai_lite.prompts import load_prompts
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import load_prompts
 from cai_lite.records import Candidate, Message, Prompt, digest
 
 CANARIES = [

@@ -9,11 +9,11 @@ from collections import Counter
 import pytest
 
 from cai_lite.chat.endpoint import EndpointModel
-from cai_lite.constitution import Constitution, Principle
 from cai_lite.distill.pairs import pair
 from cai_lite.distill.verdicts import judge
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt
+from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
 PASSING = ("429", "500", "hang", "half body", "html", "no choices", "wrong json")  # gone when asked again

@@ -3,8 +3,8 @@ import pytest
 from cai_lite.distill.comparisons import compare
 from cai_lite.distill.pairs import pair
 from cai_lite.errors import InputError
-from cai_lite.ledger import Run
 from cai_lite.records import Verdict
+from cai_lite.run.ledger import Run
 
 
 @pytest.fixture

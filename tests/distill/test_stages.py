@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
-from cai_lite.constitution import Conflict, Example
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.reading import first_word, spoken
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.wording import FULL, SHORT, fill, mark_of
-from cai_lite.ledger import Run
+from cai_lite.inputs.constitution import Conflict, Example
 from cai_lite.records import Reply
+from cai_lite.run.ledger import Run
 
 
 def test_drafts_that_are_none_are_counted_and_left_out(prompts):

@@ -10,8 +10,8 @@ from cai_lite.distill.pairwise import decided
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.agreement import between_judges
-from cai_lite.ledger import Run
 from cai_lite.records import Candidate, Message, Prompt, Reply
+from cai_lite.run.ledger import Run
 
 
 def both(candidate):

@@ -7,7 +7,6 @@ import random
 
 import pytest
 
-from cai_lite.constitution import load_constitution
 from cai_lite.embedded import prompts, tasks
 from cai_lite.embedded.grammar import (
     DOMAINS,
@@ -19,7 +18,8 @@ from cai_lite.embedded.grammar import (
     text_of,
 )
 from cai_lite.embedded.world import HELD_OUT_LINES, HELD_OUT_PROMPTS, side_of
-from cai_lite.prompts import load_prompts
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import load_prompts
 
 LEAST_TEMPLATES = 15
 LEAST_WORDINGS = 10

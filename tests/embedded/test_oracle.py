@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from cai_lite.constitution import load_constitution
 from cai_lite.embedded import oracle
 from cai_lite.embedded.grammar import DOMAINS, draw_ask, draw_poles, draw_reply, keeps, text_of
+from cai_lite.inputs.constitution import load_constitution
 
 SLICES = ("train", "held_out_words", "held_out_pairs", "unseen_phrasing")
 

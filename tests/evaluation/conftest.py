@@ -1,6 +1,6 @@
 import pytest
 
-from cai_lite.constitution import Checks, Constitution, Principle
+from cai_lite.inputs.constitution import Checks, Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt
 
 

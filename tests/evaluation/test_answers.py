@@ -1,7 +1,7 @@
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.evaluation.answers import answer
-from cai_lite.ledger import Run
 from cai_lite.records import Reply, Sampling
+from cai_lite.run.ledger import Run
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=8)
 

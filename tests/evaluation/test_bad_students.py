@@ -6,16 +6,16 @@ import pytest
 
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.scripted import ScriptedModel
-from cai_lite.constitution import load_constitution
 from cai_lite.distill.drafts import draft
 from cai_lite.embedded import oracle
-from cai_lite.ledger import Run
-from cai_lite.library import train
-from cai_lite.measure import evaluate
-from cai_lite.pairfile import save_pairs
-from cai_lite.prompts import load_prompts
+from cai_lite.evaluation.evaluate import evaluate
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.pairs import save_pairs
+from cai_lite.inputs.prompts import load_prompts
 from cai_lite.records import Message, PreferencePair, Sampling
 from cai_lite.reporting import report
+from cai_lite.run.ledger import Run
+from cai_lite.training.api import train
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 
 CONFIG = TrainingConfig(
@@ -67,7 +67,7 @@ def taught(student, pairs, prompts, out, metrics, seen=()):
         def __getattr__(self, name):
             return said.append if name == "warn" else getattr(self._screen, name)
 
-    from cai_lite.screen import Screen
+    from cai_lite.run.progress import Screen
 
     with Run(out) as run:
         adapter = train(student, pairs, config=CONFIG, run=run)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cai_lite.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
 from cai_lite.errors import ConstitutionError
+from cai_lite.inputs.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
 from cai_lite.linting import RULES, lint
 from cai_lite.records import Message, Prompt
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from cai_lite.ledger import Run
-from cai_lite.pairfile import save_pairs
+from cai_lite.inputs.pairs import save_pairs
 from cai_lite.records import Message, PreferencePair
+from cai_lite.run.ledger import Run
 
 
 def figure(value, n=40):

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from cai_lite.errors import InputError
-from cai_lite.ledger import Run
-from cai_lite.pairfile import load_pairs, save_pairs
+from cai_lite.inputs.pairs import load_pairs, save_pairs
 from cai_lite.reporting import report
 from cai_lite.reporting.page import write_figure
+from cai_lite.run.ledger import Run
 
 
 def figures(value):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cai_lite.chat.weights import open_weights
-from cai_lite.pairfile import load_pairs
+from cai_lite.inputs.pairs import load_pairs
 from cai_lite.training import train
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig

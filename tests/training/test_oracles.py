@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from cai_lite.pairfile import load_pairs
+from cai_lite.inputs.pairs import load_pairs
 from cai_lite.training import train
 from cai_lite.training.config import Loss, TrainingConfig
 from cai_lite.training.tokens import tokenize

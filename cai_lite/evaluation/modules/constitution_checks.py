@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from cai_lite.constitution import load_constitution
+from cai_lite.inputs.constitution import load_constitution
 from cai_lite.stats import wilson
 
 

@@ -1,0 +1,47 @@
+"""`cai-lite chat`: talk to a model in the terminal; with an adapter, before beside after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cai_lite.chat import ChatModel, open_model
+from cai_lite.chat.asking import ask
+from cai_lite.chat.local import LocalModel
+from cai_lite.records import Message, Request, Sampling
+from cai_lite.run.ledger import Run
+
+
+def talk(
+    model: str, *, adapter: Path | None, name: str | None, load: Any, questions: list[str], max_tokens: int
+) -> None:
+    """Ask each question, or what is typed until an empty line. Each side keeps its own conversation."""
+    after = open_model(model, model=name, load=load, adapter=adapter)
+    sides: dict[str, ChatModel] = {"reply": after}
+    if adapter is not None and isinstance(after, LocalModel):
+        sides = {"before": after.without_adapter(), "after": after}
+    console = Console()
+    heard: dict[str, list[Message]] = {side: [] for side in sides}
+    for question in questions or _typed(console):
+        for side, speaker in sides.items():
+            heard[side].append(Message("user", question))
+            request = Request(messages=tuple(heard[side]), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
+            reply = ask(speaker, [request], run=Run(), stage="chat")[0]
+            heard[side].append(Message("assistant", reply.text))
+            said = reply.text or f"({reply.outcome}: {reply.fault or 'no answer'})"
+            console.print(Text.assemble((f"{side}: ", "bold"), said))
+
+
+def _typed(console: Console) -> Iterator[str]:
+    while True:
+        try:
+            question = console.input("[bold]you:[/bold] ").strip()
+        except EOFError:
+            return
+        if not question:
+            return
+        yield question

@@ -1,0 +1,166 @@
+"""Policies that others wrote, as a constitution: every sentence stays as it is, with file and line it came from.
+
+Four forms are read: a list of plain sentences, one a line; JSON with critique and revision requests ("Constitutional
+AI", Bai et al. 2022); a JSON list of sentences or of questions that compare two replies; and a Markdown policy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cai_lite.errors import ConstitutionError
+from cai_lite.inputs.yamlfile import read_text
+
+_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_BULLET = re.compile(r"^(\s*)(?:[-*+]|\d+[.)])\s+(.*)$")
+_RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$")
+_UNDERLINE = re.compile(r"^\s*(?:=+|-+)\s*$")
+_ID_WORDS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """One principle of a foreign file: `text` as it stands there, `source` with file, line and heading."""
+
+    text: str
+    source: str
+    critique: str = ""
+    revise: str = ""
+    name: str = ""
+
+
+def import_constitution(path: str | Path) -> str:
+    """The YAML text of a constitution with every principle of the file, verbatim.
+
+    Raises:
+        ConstitutionError: the file cannot be read, or holds no principle.
+    """
+    path = Path(path)
+    text = read_text(path, ConstitutionError)
+    rows = _json(path, text) if path.suffix.lower() in (".json", ".jsonl") else _lines(path, text)
+    if not rows:
+        raise ConstitutionError(f"{path}: holds no principle: sentences, one a line, or Markdown, or JSON are read")
+    taken: set[str] = set()
+    principles = []
+    for row in rows:
+        id_ = _id(row.name or row.text, taken)
+        taken.add(id_)
+        principles.append(
+            {
+                "id": id_,
+                "text": row.text,
+                **({"critique": row.critique} if row.critique else {}),
+                **({"revise": row.revise} if row.revise else {}),
+                "source": row.source,
+            }
+        )
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "imported"
+    document = {
+        "name": name,
+        "version": "0.1.0",
+        "description": f"Imported from {path.name}, word for word: give every principle a priority and an example.",
+        "principles": principles,
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _json(path: Path, text: str) -> list[Imported]:
+    lines = text.splitlines() if path.suffix.lower() == ".jsonl" else [text]
+    read = []
+    for number, row in enumerate(lines):
+        try:
+            read += [json.loads(row)] if row.strip() else []
+        except json.JSONDecodeError as error:
+            where = f"{path}:{number + error.lineno}"
+            raise ConstitutionError(f"{where}: is no JSON: {error.msg} at column {error.colno}") from error
+    held: Any = read if path.suffix.lower() == ".jsonl" else read[0] if read else []
+    if not isinstance(held, (dict, list)):
+        raise ConstitutionError(f"{path}: should hold a list or an object of principles, got {type(held).__name__}")
+    if isinstance(held, dict) and isinstance(held.get("principles"), list):
+        held = held["principles"]
+    entries = list(held.items()) if isinstance(held, dict) else [("", entry) for entry in held]
+    rows = []
+    for number, (name, entry) in enumerate(entries, 1):
+        where = f"{path.name}, entry {name or number}"
+        line = _line_of(text, entry)
+        rows.append(_entry(f"{where}, line {line}" if line else where, str(name), entry, path))
+    return rows
+
+
+def _entry(source: str, name: str, entry: Any, path: Path) -> Imported:
+    if isinstance(entry, str) and entry.strip():
+        return Imported(text=entry, source=source, name=name)
+    if isinstance(entry, dict):
+        first = {key: value for key, value in entry.items() if isinstance(value, str) and value.strip()}
+        critique = first.get("prompt") or first.get("critique_request") or first.get("critic") or first.get("critique")
+        revise = first.get("edit_request") or first.get("revision_request") or first.get("revision") or ""
+        text = first.get("text") or first.get("principle") or critique
+        if text:
+            return Imported(
+                text=text, source=source, critique=critique or "", revise=revise, name=name or first.get("id", "")
+            )
+    found = json.dumps(entry, ensure_ascii=False)[:60]
+    raise ConstitutionError(
+        f"{path}: {source}: should be a sentence, or an object with 'text', or with 'prompt' "
+        f"and 'edit_request' ('critique' and 'revision'), got {found}"
+    )
+
+
+def _line_of(text: str, entry: Any) -> int:
+    """The line on which an entry's first text stands in the file, or 0."""
+    said = entry if isinstance(entry, str) else next(iter(entry.values()), "") if isinstance(entry, dict) else ""
+    place = text.find(json.dumps(said, ensure_ascii=False)[1:-1][:80]) if isinstance(said, str) and said else -1
+    if place < 0 and isinstance(said, str) and said:
+        place = text.find(json.dumps(said)[1:-1][:80])
+    return text.count("\n", 0, place) + 1 if place >= 0 else 0
+
+
+def _lines(path: Path, text: str) -> list[Imported]:
+    """Markdown or plain lines: a bullet with its continuation is a principle, and so is a paragraph."""
+    markdown = path.suffix.lower() in (".md", ".markdown") or any(_HEADING.match(line) for line in text.splitlines())
+    rows: list[Imported] = []
+    heading, begun, kept = "", 0, list[str]()
+
+    def close() -> None:
+        if kept:
+            under = f", under '{heading}'" if heading else ""
+            rows.append(Imported(text=" ".join(kept), source=f"{path.name}, line {begun}{under}"))
+            kept.clear()
+
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if markdown and line.lstrip().startswith("```"):
+            fenced = not fenced
+        if markdown and not fenced and len(kept) == 1 and begun == number - 1 and _UNDERLINE.match(line):
+            heading = kept.pop()  # the line above is a heading
+            continue
+        if not line.strip() or (markdown and not fenced and _RULE.match(line)):
+            close()
+            continue
+        if markdown and not fenced and (title := _HEADING.match(line)):
+            close()
+            heading = title[2]
+            continue
+        bullet = _BULLET.match(line) if not fenced else None
+        if bullet or not markdown:
+            close()
+        if not kept:
+            begun = number
+        kept.append((bullet[2] if bullet else line).strip())
+    close()
+    return rows
+
+
+def _id(text: str, taken: set[str]) -> str:
+    words = re.findall(r"[a-z0-9]+", text.lower())[:_ID_WORDS]
+    name = "-".join(words)[:48].strip("-") or "principle"
+    number, id_ = 2, name
+    while id_ in taken:
+        id_, number = f"{name}-{number}", number + 1
+    return id_

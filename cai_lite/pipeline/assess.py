@@ -1,0 +1,94 @@
+"""`cai-lite evaluate` without a recipe: any model under any constitution on any prompts, with gates for a release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from cai_lite.chat import ChatModel, open_model
+from cai_lite.chat.local import LocalModel
+from cai_lite.chat.weights import adapter_folder, checked_load
+from cai_lite.errors import InputError
+from cai_lite.evaluation import METRICS
+from cai_lite.evaluation.evaluate import evaluate
+from cai_lite.evaluation.gates import gates
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import all_prompts
+from cai_lite.records import Sampling
+from cai_lite.reporting import report
+from cai_lite.run.files import write_aside, write_manifest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Screen
+
+
+def assess(
+    model: str,
+    *,
+    constitution: str,
+    prompts: Path,
+    judge: Sequence[str],
+    out: Path,
+    adapter: Path | None = None,
+    against: str | None = None,
+    load: str | None = None,
+    must: Mapping[str, str] | None = None,
+    metrics: Sequence[str] = METRICS,
+    sampling: Sampling | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measure `model` (with `adapter`), beside `against` where that is given; an adapter stands beside its base anyway.
+
+    Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
+    split says. The same call on the same `out` goes on where it stopped.
+
+    Raises:
+        InputError: a file or a model that is not there, or options that do not go together.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise InputError(f"no metric '{unknown[0]}'; there are {', '.join(METRICS)}")
+    gates(must or {}, {})  # a condition that cannot be read is said before anything is asked
+    known = all_prompts(prompts)
+    policy = load_constitution(constitution)
+    judges = [opened(name) for name in judge]
+    mode: Literal["pairwise", "pointwise"] = "pointwise" if judges[0].wording == "short" else "pairwise"
+    if adapter is not None and (against is not None or "://" in model):
+        raise InputError("--adapter goes on top of a local --model, which is what it is measured against")
+    if adapter is not None:
+        adapter_folder(adapter)
+    base: ChatModel | None = opened(model, load) if adapter is not None else opened(against, load) if against else None
+    with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        evaluation = evaluate(
+            adapter if adapter is not None else opened(model, load),
+            against=base,
+            constitution=policy,
+            judge=judges,
+            prompts=known,
+            run=run,
+            metrics=metrics,
+            mode=mode,
+            sampling=sampling,
+            screen=screen,
+        )
+        evaluation |= gated(must or {}, evaluation["metrics"])
+        write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
+        page = report(run)
+        write_manifest(out)
+    return {"report": str(page), "evaluation": evaluation}
+
+
+def gated(must: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"gates": [...]}` for evaluation.json, or nothing where nothing must be."""
+    return {"gates": [gate._asdict() for gate in gates(must, metrics)]} if must else {}
+
+
+def opened(name: str, load: str | None = None) -> ChatModel:
+    """A model by its one-word name; `URL#NAME` is one at a server."""
+    url, _, at_server = name.partition("#")
+    if "://" in url:
+        return open_model(url, model=at_server or None)
+    model = open_model(name, load=checked_load(load))
+    assert isinstance(model, LocalModel), "no address: a local model"
+    return model

@@ -1,0 +1,150 @@
+"""The stages in order, as plain calls; one model in memory at a time. This file is the walk: read it top to bottom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from cai_lite.chat.weights import adapter_folder, checked_load, resolve
+from cai_lite.evaluation.evaluate import COMPARED, evaluate
+from cai_lite.evaluation.table import show
+from cai_lite.inputs.pairs import load_pairs, pairs_text
+from cai_lite.inputs.prompts import Prompts, load_prompts
+from cai_lite.pipeline.assess import gated
+from cai_lite.pipeline.make_pairs import held_out_pairs, make_pairs, sampling_of, spread
+from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.roles import open_roles
+from cai_lite.records import PreferencePair
+from cai_lite.reporting import report
+from cai_lite.reporting.card import write_card
+from cai_lite.reporting.dataset_card import dataset_card
+from cai_lite.run.files import recipe_text, write_aside, write_manifest
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Screen
+from cai_lite.training import train
+from cai_lite.training.config import TrainingConfig
+
+
+def run_recipe(
+    recipe: Recipe,
+    out: Path,
+    *,
+    until: Literal["pair", "report"] = "report",
+    adapter: Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
+
+    `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained.
+
+    Raises:
+        InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
+        ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
+    """
+    if adapter is not None:
+        adapter_folder(adapter)  # before anything is drafted
+    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    with Run(out, budget=recipe.budget) as run:
+        with Screen(quiet=quiet, log=out / "log.txt") as screen:
+            write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
+            for warning in roles.warnings([*prompts.train, *prompts.held_out]):
+                screen.warn(warning)
+            pairs: list[PreferencePair] = []
+            if adapter is None:
+                pairs = make_pairs(recipe, roles, prompts.train, run, screen, held_out=prompts.held_out)
+                write_aside(out / "pairs.jsonl", pairs_text(pairs))
+                card = dataset_card(
+                    pairs,
+                    name=recipe.name,
+                    digests=roles.digests(),
+                    counts=run.counts(),
+                    held_out=[prompt.messages for prompt in prompts.held_out],
+                )
+                (out / "dataset_card.md").write_text(card, encoding="utf-8")
+                roles.close()
+                if until == "pair":
+                    write_manifest(out)
+                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                with screen.stage("train") as tick:
+                    adapter = train(
+                        recipe.student.model,
+                        pairs,
+                        config=recipe.train,
+                        out=out,
+                        load=recipe.student.load,
+                        progress=tick,
+                        log=screen.say,
+                    ).adapter
+            held_out = held_out_pairs(recipe, roles, prompts.held_out, run, screen)
+            roles.close()
+            evaluation = evaluate(
+                adapter,
+                against=roles.student,
+                constitution=roles.constitution,
+                judge=[voice.model for voice in roles.judges],
+                prompts=prompts.held_out,
+                seen=spread(prompts.train, COMPARED),
+                mode=recipe.judge.mode,
+                run=run,
+                pairs=pairs,
+                held_out_pairs=held_out,
+                metrics=recipe.evaluate.metrics,
+                oracle=recipe.evaluate.oracle,
+                sampling=sampling_of(recipe, recipe.evaluate.temperature),
+                samples=recipe.evaluate.samples,
+                votes=recipe.judge.votes,
+                log_probs=recipe.judge.log_probs == "auto",
+                screen=screen,
+            )
+            roles.close()
+            evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
+            write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
+        page = report(run)
+        write_card(out)
+        write_manifest(out)
+    if not quiet:
+        console = Console()
+        show(evaluation, console)
+        console.print(f"report: {page}", highlight=False)
+    return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
+
+
+def prompts_of(recipe: Recipe) -> Prompts:
+    """The prompts of a recipe, read and split."""
+    settings = recipe.prompts
+    return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
+
+
+def train_pairs(
+    student: str,
+    pairs: Path,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    load: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    rows, how = load_pairs(pairs), checked_load(load)
+    resolve(student)
+    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
+        result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+    return {
+        "adapter": str(result.adapter),
+        "steps": result.steps,
+        "resumed_from": result.resumed_from,
+        "pairs": None if result.report is None else asdict(result.report),
+        "last": result.last,
+    }
+
+
+def check_recipe(recipe: Recipe) -> str:
+    """`--dry-run`: read all that a run would read, ask nobody; returns the resolved recipe under what was found."""
+    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    found = {**roles.digests(), "prompts": str(prompts.report)}
+    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings([*prompts.train, *prompts.held_out]))
+    return recipe_text(recipe.resolved(), found) + warnings

@@ -1,0 +1,146 @@
+"""`cai-lite audit`: from a pair back to its prompt and principle, with every text of a model on the way; and whether
+a run is still what it wrote.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from cai_lite.errors import InputError
+from cai_lite.inputs.pairs import load_pairs
+from cai_lite.records import dicts_of, digest, messages_of
+from cai_lite.run.files import MANIFEST, file_digests
+from cai_lite.run.ledger import Run
+
+
+def chain(run: Run, key: str) -> dict[str, Any]:
+    """The row of `key` (a beginning of it is enough) with its parents, down to the prompt, and the texts of the
+    principles that it names (several, where a principle was reworded in the course of the run).
+
+    Raises:
+        InputError: no row, or several, begin so.
+    """
+    matches = run.keys_beginning(key)
+    if len(matches) != 1:
+        found = "no row begins" if not matches else f"{len(matches)} rows begin"
+        raise InputError(f"{found} with '{key}' in {run.directory}; the keys of the pairs stand in pairs.jsonl")
+    node = _node(run, matches[0])
+    named = set(_principles(node))
+    node["principles"] = [payload for _, _, payload in run.rows("principle") if payload["id"] in named]
+    return node
+
+
+def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
+    """As a tree, the pair at its root; what stood before is named by its key alone."""
+    console = console or Console()
+    tree = _tree(node, set())
+    for principle in node["principles"]:
+        source = f" ({principle['source']})" if principle["source"] else ""
+        tree.add(Text.assemble(("principle ", "bold"), f"{principle['id']}: {principle['text']}{source}"))
+    console.print(tree)
+
+
+def verify(directory: Path) -> list[str]:
+    """What does not fit any more, a sentence each; empty where all does.
+
+    Recomputed: the files' SHA-256 against manifest.json; every prompt's key from its messages; every pair of
+    pairs.jsonl against its row, and both of its texts against the candidates that it names as parents; that every
+    parent of every row is there.
+    """
+    if not (directory / "run.db").is_file():
+        raise InputError(f"{directory}: no run is there")
+    wrong = list(_files(directory))
+    with Run(directory) as run:
+        wrong += _rows(run)
+        if (directory / "pairs.jsonl").is_file() and (directory / "pairs.jsonl").stat().st_size:
+            wrong += _pairs(run, directory / "pairs.jsonl")
+    return wrong
+
+
+def _files(directory: Path) -> Iterator[str]:
+    path = directory / MANIFEST
+    if not path.is_file():
+        yield f"{MANIFEST} is missing: the run did not end, or is older than it"
+        return
+    written, found = json.loads(path.read_text(encoding="utf-8")), file_digests(directory)
+    for name, sha in written.items():
+        if name not in found:
+            yield f"{name} is missing"
+        elif found[name] != sha:
+            yield f"{name} was changed after the run wrote it"
+
+
+def _rows(run: Run) -> Iterator[str]:
+    keys = set(run.keys_beginning(""))
+    for kind in ("candidate", "critique", "score", "verdict", "pair"):
+        for key, parents, _ in run.rows(kind):
+            # A revision names the critiques and drafts that it was made from; all of them are rows.
+            for parent in parents:
+                if parent not in keys:
+                    yield f"{kind} {key}: its parent {parent} is missing"
+    for key, _, payload in run.rows("prompt"):
+        messages = messages_of({"role": role, "content": content} for role, content in payload["messages"])
+        if digest("prompt", dicts_of(messages)) != key:
+            yield f"prompt {key}: its messages are not those that its key was made of"
+
+
+def _pairs(run: Run, path: Path) -> Iterator[str]:
+    for number, pair in enumerate(load_pairs(path), 1):
+        if pair.rule == "human" or not pair.key:
+            continue
+        row = run.row(pair.key)
+        if row is None:
+            yield f"pairs.jsonl:{number}: no row {pair.key} in the run"
+            continue
+        _, parents, payload = row
+        for name in ("principle", "p_chosen", "margin", "rule"):
+            if payload[name] != getattr(pair, name):
+                yield f"pairs.jsonl:{number}: '{name}' is {getattr(pair, name)!r}, the run made it {payload[name]!r}"
+        for side, messages, parent in (("chosen", pair.chosen, 0), ("rejected", pair.rejected, 1)):
+            candidate = run.row(parents[parent])
+            if candidate is None or candidate[2]["text"] != messages[-1].content:
+                yield f"pairs.jsonl:{number}: '{side}' is not the text of candidate {parents[parent]}"
+
+
+def _node(run: Run, key: str) -> dict[str, Any]:
+    row = run.row(key)
+    if row is None:
+        return {"key": key, "kind": "missing", "payload": {}, "parents": []}
+    kind, parents, payload = row
+    return {"key": key, "kind": kind, "payload": payload, "parents": [_node(run, parent) for parent in parents]}
+
+
+def _principles(node: dict[str, Any]) -> Iterator[str]:
+    if name := node["payload"].get("principle"):
+        yield name
+    for parent in node["parents"]:
+        yield from _principles(parent)
+
+
+def _tree(node: dict[str, Any], shown: set[str]) -> Tree:
+    payload = node["payload"]
+    label = Text.assemble((node["kind"], "bold"), f" {node['key']} ")
+    if node["key"] in shown:
+        return Tree(label.append("(above)", style="dim"))
+    shown.add(node["key"])
+    facts = [
+        f"{name} {round(value, 4) if isinstance(value, float) else value}"
+        for name, value in payload.items()
+        if name not in ("text", "messages", "quotes") and value not in (None, "", [])
+    ]
+    label.append(", ".join(facts), style="dim")
+    tree = Tree(label)
+    for role, content in payload.get("messages", []):
+        tree.add(Text(f"{role}: {content}"))
+    if payload.get("text"):
+        tree.add(Text(payload["text"]))
+    for parent in node["parents"]:
+        tree.add(_tree(parent, shown))
+    return tree

@@ -1,0 +1,1 @@
+"""The run directory: what is kept, written and shown while a run works."""

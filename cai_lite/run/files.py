@@ -1,0 +1,97 @@
+"""The files of a run directory: how they are written, moved aside and recorded in the manifest.
+
+Every text file is written by `write_text`, which replaces the old file in one step, so that a kill leaves either the
+old content or the new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
+MANIFEST = "manifest.json"
+RECORDED = ("recipe.yaml", "pairs.jsonl", "dataset_card.md", "evaluation.json", "report.html", "metrics.jsonl")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step: the old content stays until the new one is complete."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_aside(path: Path, text: str) -> Path | None:
+    """Write a text file; an existing file with other content is renamed to `name.1.suffix`, `name.2.suffix`, ... first.
+
+    Returns the new name of the old file, or None if nothing was renamed.
+    """
+    moved = None
+    if path.exists():
+        if path.read_text(encoding="utf-8") == text:
+            return None
+        moved = free_name(path)
+        path.replace(moved)
+    write_text(path, text)
+    return moved
+
+
+def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
+    """Move the named files and folders of `folder` into the first free of `into.1`, `into.2`, ...; return which."""
+    aside = free_name(folder / into)
+    aside.mkdir()
+    for name in names:
+        if (folder / name).exists():
+            (folder / name).rename(aside / name)
+    return aside
+
+
+def free_name(path: Path) -> Path:
+    """Return the first of `stem.1.suffix`, `stem.2.suffix`, ... beside `path` that does not exist."""
+    number = 1
+    while (free := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    return free
+
+
+def recipe_text(resolved: str, digests: Mapping[str, str]) -> str:
+    """Return recipe.yaml: the resolved recipe under a comment header of package versions and model digests."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    header = [
+        f"# Python {platform.python_version()}, {versions}",
+        *(f"# {what}: {digest}" for what, digest in digests.items()),
+    ]
+    return "\n".join(header) + "\n" + resolved
+
+
+def version(package: str) -> str:
+    """Return the installed version of a package, or "absent"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def write_manifest(directory: Path, *only: str) -> None:
+    """Write manifest.json, the SHA-256 of every result file; with `only`, refresh the entries of these files."""
+    path, found = directory / MANIFEST, file_digests(directory)
+    if only and path.is_file():
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        found = {**recorded, **{name: found[name] for name in only if name in found}}
+    write_text(path, json.dumps(found, indent=1) + "\n")
+
+
+def file_digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each result file of a run directory, by relative path."""
+    return dict(_digests(directory))
+
+
+def _digests(directory: Path) -> Iterator[tuple[str, str]]:
+    adapter = sorted(p for p in (directory / "adapter").glob("*") if p.is_file())
+    for path in [*(directory / name for name in RECORDED), *adapter]:
+        if path.is_file():
+            yield path.relative_to(directory).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()

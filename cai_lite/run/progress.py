@@ -1,0 +1,75 @@
+"""What a person sees while it works: a bar per stage with the time left, and notices that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+Tick = Callable[[int, int], None]
+"""Called with (done, total) while a stage works."""
+
+
+class Screen:
+    """Bars on the terminal, lines in `log`. Use it as a context; without a terminal each stage prints one line."""
+
+    def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self._log = log
+        self._bars = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Screen:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Tick]:
+        """A bar for one stage; the value is told (done, total)."""
+        task = self._bars.add_task(name, total=None)
+        reached = (0, 0)
+
+        def tick(done: int, total: int) -> None:
+            nonlocal reached
+            reached = (done, total)
+            self._bars.update(task, completed=done, total=total)
+
+        yield tick
+        done, total = reached
+        self._bars.update(task, completed=total or 1, total=total or 1)
+        self._write(f"{name}: {done} of {total}")
+        if self._bars.disable:
+            self.console.print(f"{name}: {done} of {total}", highlight=False)
+
+    def say(self, message: str) -> None:
+        """A notice that stays on the screen and in the log."""
+        self._bars.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self._write(message)
+
+    def warn(self, message: str) -> None:
+        """A notice in yellow."""
+        self._bars.console.print(Text.assemble(("! ", "yellow"), message), soft_wrap=True)
+        self._write(f"! {message}")
+
+    def _write(self, line: str) -> None:
+        if self._log is not None:
+            with self._log.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")

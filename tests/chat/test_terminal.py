@@ -1,0 +1,32 @@
+import pytest
+
+from cai_lite.chat.scripted import ScriptedModel
+from cai_lite.chat.terminal import talk
+from cai_lite.records import Reply
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """A scripted model in place of the one that would be opened."""
+    model = ScriptedModel(
+        lambda r: Reply(text="", outcome="failed", fault="HTTP 500") if r.messages[-1].content == "fail" else "[b]hm"
+    )
+    monkeypatch.setattr("cai_lite.chat.terminal.open_model", lambda *args, **more: model)
+    return model
+
+
+def test_a_conversation_remembers_what_was_said(said, capsys):
+    talk("x", adapter=None, name=None, load=None, questions=["one", "two"], max_tokens=8)
+    assert [m.content for m in said.asked[1].messages] == ["one", "[b]hm", "two"]
+    assert capsys.readouterr().out.count("[b]hm") == 2  # a reply is text, never markup
+
+
+def test_a_fault_is_shown_as_what_it_is(said, capsys):
+    talk("x", adapter=None, name=None, load=None, questions=["fail"], max_tokens=8)
+    assert "failed: HTTP 500" in capsys.readouterr().out
+
+
+def test_an_empty_line_ends_it(said, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *args: "")
+    talk("x", adapter=None, name=None, load=None, questions=[], max_tokens=8)
+    assert said.asked == []

@@ -1,0 +1,66 @@
+"""The teacher's half with several voices and with people's pairs, on the embedded models."""
+
+import json
+
+import pytest
+
+from cai_lite.errors import InputError
+from cai_lite.inputs.pairs import load_pairs
+from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.pipeline.walk import run_recipe
+from cai_lite.run.ledger import Run
+
+SMALL = ["prompts.limit=6", "draft.n=2", "pair.min_margin=0.01", "judge.principles=2"]
+
+
+def walked(out, *settings):
+    run_recipe(load_recipe("creative", [*SMALL, *settings], profile="embedded"), out, until="pair", quiet=True)
+    with Run(out) as run:
+        return load_pairs(out / "pairs.jsonl"), run.counts(), (out / "log.txt").read_text()
+
+
+def test_two_teachers_and_two_judges_leave_their_names_and_their_agreement(tmp_path):
+    several = "[{model: 'embedded:teacher', weight: 2.0}, {model: 'embedded:student'}]"
+    pairs, counts, log = walked(
+        tmp_path / "run",
+        "teacher=null",
+        f"teachers={several}",
+        f"judge.by={several}",
+        "pair.rules=[revision_over_draft,best_over_worst]",
+    )
+    assert {"critique (embedded:teacher)", "critique (embedded:student)"} <= counts.keys()
+    assert {"judge (embedded:teacher) best_over_worst", "judge (embedded:student) best_over_worst"} <= counts.keys()
+    judged = counts["judge (embedded:student) best_over_worst"]
+    assert judged["asked"] == counts["judge (embedded:teacher) best_over_worst"]["asked"] > 0
+    assert (
+        judged["unreadable"] > 0
+    )  # the student is no judge: where it was about to say something else, nothing is read
+    assert pairs and log
+
+
+def test_peoples_pairs_are_mixed_in_and_keep_their_label(tmp_path):
+    rows = [
+        {"prompt": "Tell me a story.", "chosen": "Once upon a time.", "rejected": "No.", "p_chosen": 0.9},
+        {"prompt": "And another.", "chosen": "There was a fox.", "rejected": "Never."},
+    ]
+    rows = [
+        {
+            **row,
+            "prompt": [{"role": "user", "content": row["prompt"]}],
+            "chosen": [{"role": "assistant", "content": row["chosen"]}],
+            "rejected": [{"role": "assistant", "content": row["rejected"]}],
+        }
+        for row in rows
+    ]
+    file = tmp_path / "people.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs, counts, _ = walked(tmp_path / "run", f"pair.human={file}")
+    human = [pair for pair in pairs if pair.rule == "human"]
+    assert [pair.p_chosen for pair in human] == [0.9, 1.0]
+    assert len(pairs) > len(human)
+    assert counts["human pairs"] == {"read": 2}
+
+
+def test_a_file_of_peoples_pairs_that_is_not_there_is_named_before_anything_is_asked():
+    with pytest.raises(InputError, match=r"'pair\.human': no such file: nowhere\.jsonl"):
+        load_recipe("creative", ["pair.human=nowhere.jsonl"], profile="embedded")

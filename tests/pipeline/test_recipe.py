@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import cai_lite
+from cai_lite.errors import RecipeError
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import load_prompts
+from cai_lite.pipeline.recipe import ModelSection, Recipe, load_recipe, training_config
+from cai_lite.training.config import LOSS_OPTIONS
+
+PACKAGED = ("medical", "customer-service", "creative")
+WHOLE = """\
+constitution: medical
+prompts: {file: prompts.jsonl}
+teacher:
+  url: "${TEACHER_URL}"
+  model: big
+student: {model: small, load: nf4}
+draft:
+  n: 3
+train:
+  learning_rate: 1.0e-5
+  loss: {beta: 0.1}
+profiles:
+  tiny:
+    teacher: {url: null, model: "embedded:teacher"}
+    student: {load: null}
+    train: {loss: {beta: 0.3}}
+    pair: {rules: [best_over_worst]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    path = tmp_path / "mine.yaml"
+    path.write_text(WHOLE)
+    return path
+
+
+def faults(*args: Any, **options: Any) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(*args, **options)
+    return str(caught.value).splitlines()
+
+
+def test_what_a_recipe_leaves_out_has_its_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    recipe = load_recipe(file)
+    assert recipe.teacher == ModelSection(model="big", url="http://localhost:8000/v1")
+    assert (recipe.draft.n, recipe.draft.from_, recipe.judge.mode, recipe.pair.rules) == (
+        3,
+        "student",
+        "pairwise",
+        ("revision_over_draft",),
+    )
+    assert (recipe.train.learning_rate, recipe.train.loss.beta) == (1e-5, 0.1)
+    assert (recipe.name, recipe.path, recipe.prompts.file) == ("mine", str(file), str(file.parent / "prompts.jsonl"))
+
+
+def test_a_profile_is_laid_over_the_sections_key_by_key(file: Path) -> None:
+    recipe = load_recipe(file, profile="tiny")
+    assert recipe.teacher == ModelSection(model="embedded:teacher")
+    assert recipe.student == ModelSection(model="small")
+    assert (recipe.train.loss.beta, recipe.train.learning_rate, recipe.draft.n) == (0.3, 1e-5, 3)
+    assert recipe.pair.rules == ("best_over_worst",)
+
+
+def test_an_override_stands_above_file_and_profile(file: Path) -> None:
+    options = ["train.loss.beta=0.7", "train.learning_rate=5e-6", "pair.rules=[revision_over_draft]", "judge.votes=3"]
+    recipe = load_recipe(file, options, profile="tiny")
+    assert (recipe.train.loss.beta, recipe.train.learning_rate) == (0.7, 5e-6)
+    assert (recipe.pair.rules, recipe.judge.votes) == (("revision_over_draft",), 3)
+    assert recipe.teacher.model == "embedded:teacher"
+
+
+def test_the_environment_is_asked_only_for_what_is_used(file: Path) -> None:
+    assert faults(file) == [
+        f"{file}:4: 'teacher.url' wants the environment variable TEACHER_URL, which is not set; "
+        "export TEACHER_URL=... or use --set teacher.url=..."
+    ]
+    assert load_recipe(file, profile="tiny").teacher.url is None
+    assert load_recipe(file, ["teacher.url=http://x/v1"]).teacher.url == "http://x/v1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("train:", "trian:", "mine.yaml:9: unknown key 'trian'; did you mean 'train'?"),
+        ("  n: 3", "  m: 3", "mine.yaml:8: unknown key 'm' in 'draft'"),
+        (
+            "1.0e-5",
+            "1e-5",
+            "mine.yaml:10: 'train.learning_rate' should be a number, got text '1e-5' "
+            "(YAML reads 1e-5 as text; write 1.0e-5)",
+        ),
+        ("n: 3", "n: 0", "mine.yaml:8: in 'draft': 'n' should be at least 1, got 0"),
+        ("n: 3", "temperature: 0", "mine.yaml:8: in 'draft': 'temperature' 0 gives 2 times the same draft"),
+        ("n: 3", "from: judge", "mine.yaml:8: 'draft.from' should be one of student, teacher, got text 'judge'"),
+        (
+            "load: nf4",
+            "load: nf5",
+            "mine.yaml:6: 'student.load' should be one of auto, float32, bfloat16, float16, nf4",
+        ),
+        ("model: small", "url: http://x, model: s", "mine.yaml:6: in 'student': 'load' is for local models"),
+        ("  model: big\n", "", "mine.yaml:3: 'teacher.model' is missing"),
+        ("beta: 0.1", "bta: 0.1", "mine.yaml:11: unknown key 'bta' in 'train.loss'; did you mean 'beta'?"),
+        ("prompts.jsonl", "none.jsonl", "mine.yaml:2: 'prompts.file': no such file"),
+    ],
+)
+def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new: str, message: str) -> None:
+    assert old in WHOLE
+    file.write_text(WHOLE.replace(old, new, 1))
+    assert any(message in fault for fault in faults(file, ["teacher.url=http://x"] if "big" not in old else []))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lerning_rate=1", "unknown key 'lerning_rate' in 'train'; did you mean 'learning_rate'?"),
+        ("train.loss.beta=high", "'train.loss.beta' should be a number, got text 'high'"),
+        ("beta", "an override is written key.key=value, such as train.loss.beta=0.2"),
+        ("pair.rules=[best]", "in 'pair': 'rules': unknown pairing rule 'best'"),
+        (
+            "evaluate.metrics=[adherance]",
+            "'evaluate.metrics[0]' should be one of adherence, preference_accuracy, win_rate,",
+        ),
+        ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
+        ("draft.n=[1", "'[1' is not YAML"),
+        ("profiles.tiny.seed=1", "unknown key 'profiles'"),
+    ],
+)
+def test_a_wrong_override_is_named_as_it_was_typed(file: Path, override: str, message: str) -> None:
+    (fault,) = faults(file, [override], profile="tiny")
+    assert fault.startswith(f"--set {override}: {message}")
+
+
+def test_an_unknown_profile_is_told_with_the_nearest(file: Path) -> None:
+    assert faults(file, profile="tinny") == [f"{file}:12: the recipe has no profile 'tinny'; did you mean 'tiny'?"]
+
+
+def test_a_fault_of_a_profile_is_told_with_the_line_in_the_profile(file: Path) -> None:
+    file.write_text(WHOLE.replace("[best_over_worst]", "best_over_worst"))
+    (fault,) = faults(file, profile="tiny")
+    assert fault.startswith(f"{file}:17: 'pair.rules' should be a list")
+
+
+def test_the_resolved_recipe_is_read_back_as_the_same(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(file, ["seed=7"], profile="tiny")
+    again = tmp_path / "run" / "recipe.yaml"
+    again.parent.mkdir()
+    again.write_text(recipe.resolved())
+    assert dataclasses.replace(load_recipe(again), path=recipe.path) == recipe
+
+
+def test_the_resolved_recipe_holds_no_secret(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://me:hidden@localhost/v1")
+    recipe = load_recipe(file)
+    assert recipe.teacher.url == "http://me:hidden@localhost/v1"
+    assert "url: ${TEACHER_URL}" in recipe.resolved()
+    direct = load_recipe(file, ["teacher.url=http://me:hidden@localhost/v1"])
+    assert "hidden" not in direct.resolved() + recipe.resolved()
+
+
+def test_paths_of_an_override_are_relative_to_where_we_are(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "other.jsonl").write_text('{"prompt": "Hi"}\n')
+    monkeypatch.chdir(tmp_path / "here")
+    assert load_recipe(file, ["prompts.file=other.jsonl"], profile="tiny").prompts.file == "other.jsonl"
+
+
+def test_a_constitution_by_path_is_relative_to_the_recipe(file: Path) -> None:
+    file.write_text(WHOLE.replace("constitution: medical", "constitution: rules/own.yaml"))
+    assert load_recipe(file, profile="tiny").constitution == str(file.parent / "rules" / "own.yaml")
+
+
+def test_the_training_takes_the_seed_of_the_recipe_unless_it_has_its_own(file: Path) -> None:
+    assert load_recipe(file, ["seed=7"], profile="tiny").train.seed == 7
+    assert load_recipe(file, ["seed=7", "train.seed=3"], profile="tiny").train.seed == 3
+    assert faults(file, ["seed=many"], profile="tiny")[0].startswith("--set seed=many: 'train.seed' should be a whole")
+
+
+def test_a_check_of_the_training_is_told_with_its_line(file: Path) -> None:
+    file.write_text(WHOLE.replace("  loss:", "  lora:\n    rank: 0\n  loss:"))
+    assert faults(file, profile="tiny") == [f"{file}:12: in 'train.lora': 'lora.rank' should be at least 1, got 0"]
+
+
+def test_the_training_alone_takes_overrides() -> None:
+    assert training_config(["train.loss.beta=0.5"]).loss.beta == 0.5
+    with pytest.raises(RecipeError, match=r"--set draft\.n=2: unknown key 'draft'; known: train"):
+        training_config(["draft.n=2"])
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded = load_recipe(name, profile="embedded")
+    assert embedded.teacher.model == "embedded:teacher"
+    assert embedded.judge.mode == "pointwise"
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    real = load_recipe(name)
+    assert (real.student.load, real.judge.mode) == ("nf4", "pairwise")
+    tags = {tag for principle in load_constitution(real.constitution).principles for tag in principle.applies_to}
+    for recipe in (real, embedded):
+        prompts = load_prompts(recipe.prompts.file, held_out=recipe.prompts.held_out)
+        # A tag that no prompt bears would leave its principle without a single case. The embedded prompts meet only
+        # the principles that the embedded teacher knows.
+        borne = {tag for prompt in prompts.train for tag in prompt.tags}
+        assert tags <= borne if recipe is real else tags & borne
+
+
+def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
+    """An option that nothing reads is a promise that nothing keeps."""
+    package = Path(cai_lite.__file__).parent
+    read = {
+        node.attr
+        for path in package.rglob("*.py")
+        if path != package / "recipe.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    # The losses take theirs by name, and a test of them holds that each is taken.
+    read |= {option for options in LOSS_OPTIONS.values() for option in options}
+    read |= {"teacher", "by"}  # by `all_teachers` and `models`, which others ask
+    assert not {name for name in _options(Recipe) if name.split(".")[-1] not in read}
+
+
+def _options(cls: type, above: str = "") -> Iterator[str]:
+    """The dotted names of all options, those of sections inside sections too."""
+    hints = _hints(cls)
+    for field in dataclasses.fields(cls):
+        if "filled_with" in field.metadata:
+            continue
+        inner = [hint for hint in hints[field.name] if dataclasses.is_dataclass(hint)]
+        if inner:
+            yield from _options(inner[0], f"{above}{field.name}.")
+        yield f"{above}{field.name}"
+
+
+def _hints(cls: type) -> dict[str, tuple[Any, ...]]:
+    return {name: (hint, *get_args(hint)) for name, hint in get_type_hints(cls).items()}

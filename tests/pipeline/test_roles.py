@@ -1,0 +1,64 @@
+import pytest
+
+from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.local import LocalModel
+from cai_lite.errors import InputError
+from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.pipeline.roles import open_roles
+from cai_lite.records import Message, Prompt
+
+
+def test_the_teacher_judges_unless_a_judge_is_named():
+    roles = open_roles(load_recipe("medical", profile="embedded"))
+    assert roles.judge is roles.teachers[0].model
+    named = open_roles(load_recipe("medical", ["judge.by={model: 'embedded:student'}"], profile="embedded"))
+    assert named.judge.name == "embedded:student"
+
+
+def test_a_teacher_with_a_url_is_an_endpoint_and_nothing_is_connected(monkeypatch):
+    monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:9/v1")
+    roles = open_roles(load_recipe("medical", ["student.model=embedded:student", "student.load=null"]))
+    assert isinstance(roles.teachers[0].model, EndpointModel) and isinstance(roles.student, LocalModel)
+    assert list(roles.warnings([])) == []
+
+
+def test_everybody_has_a_digest_of_their_own():
+    digests = open_roles(load_recipe("medical", profile="embedded")).digests()
+    assert len(set(digests.values())) == 3  # constitution, student, and the teacher who is also the judge
+
+
+def test_several_teachers_share_the_prompts_by_weight_and_by_the_prompt_alone():
+    several = "teachers=[{model: 'embedded:teacher', weight: 3.0}, {model: 'embedded:student'}]"
+    roles = open_roles(load_recipe("medical", ["teacher=null", several], profile="embedded"))
+    assert len(roles.judges) == 2  # nobody else was named
+    prompts = [Prompt(key=f"p{i}", messages=(Message("user", str(i)),), family=str(i)) for i in range(400)]
+    shared = {model.name: [p.key for p in given] for model, given in roles.shared_out(prompts)}
+    assert sorted(key for keys in shared.values() for key in keys) == sorted(p.key for p in prompts)
+    assert 0.68 < len(shared["embedded:teacher"]) / 400 < 0.82  # 3 of 4, within three standard errors
+    half = {model.name: [p.key for p in given] for model, given in roles.shared_out(prompts[::2])}
+    assert all(set(keys) <= set(shared[name]) for name, keys in half.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["teacher=null"], "'teacher' is missing"),
+        (["teachers=[{model: 'embedded:student'}]"], "'teacher' and 'teachers' are both given"),
+        (["judge.by=[]"], "'by' should be a model, or a list of at least one"),
+        (["judge.by=[{model: 'embedded:student', weight: 0.0}]"], "'weight' should be above 0"),
+    ],
+)
+def test_a_role_that_nobody_plays_is_an_error(settings, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("medical", settings, profile="embedded")
+
+
+def test_only_principles_that_the_prompts_meet_are_warned_of():
+    roles = open_roles(load_recipe("medical", profile="embedded"))
+
+    def warnings(*tags):
+        return list(roles.warnings([Prompt(key="p", messages=(Message("user", "q"),), family="f", tags=tags)]))
+
+    assert warnings("symptoms", "red-flag") == []
+    (teacher, judge) = warnings("results")
+    assert "embedded teacher was not trained for explain-results" in teacher and "embedded judge" in judge

@@ -1,0 +1,162 @@
+"""The whole walk on the embedded models, small; then the same directory again."""
+
+import json
+import shutil
+
+import pytest
+
+from cai_lite.chat.local import LocalModel
+from cai_lite.errors import RunBusyError
+from cai_lite.inputs.pairs import load_pairs
+from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.pipeline.walk import check_recipe, run_recipe
+from cai_lite.run.ledger import Run
+
+SMALL = [
+    "prompts.limit=8",
+    "prompts.eval_limit=8",
+    "draft.n=2",
+    "train.epochs=2",
+    "train.batch_size=4",
+    "pair.min_margin=0.02",
+]
+
+
+def recipe(*more):
+    return load_recipe("creative", [*SMALL, *more], profile="embedded")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "first"
+    return out, run_recipe(recipe(), out, quiet=True)
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+    """A copy of the finished run."""
+    shutil.copytree(finished[0], tmp_path / "again")
+    return tmp_path / "again"
+
+
+def no_model(monkeypatch):
+    def refuse(self):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(LocalModel, "opened", refuse)
+
+
+def test_a_run_leaves_what_the_contract_names(finished):
+    out, _ = finished
+    for name in ("run.db", "recipe.yaml", "pairs.jsonl", "metrics.jsonl", "evaluation.json", "report.html", "log.txt"):
+        assert (out / name).is_file(), name
+    for name in (
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "README.md",
+    ):
+        assert (out / "adapter" / name).is_file(), name
+
+
+def test_the_resolved_recipe_reads_back_the_same(finished):
+    again = load_recipe(finished[0] / "recipe.yaml")
+    assert again.resolved() == recipe().resolved()
+
+
+def test_every_pair_walks_back_to_its_prompt(finished):
+    out, _ = finished
+    pairs = load_pairs(out / "pairs.jsonl")
+    assert pairs
+    with Run(out) as run:
+        for pair in pairs:
+            todo, kinds = list(pair.parents), set()
+            while todo:
+                kind, parents, _ = run.row(todo.pop())
+                kinds.add(kind)
+                todo += parents
+            assert {"prompt", "candidate", "verdict"} <= kinds
+
+
+def test_the_evaluation_has_the_contract_shape(finished):
+    held = json.loads((finished[0] / "evaluation.json").read_text())
+    assert held["format"] == 1 and held["constitution"] == "creative"
+    for comparison in [held["metrics"]["adherence"]["overall"], *held["metrics"]["adherence"]["principles"].values()]:
+        for figure in comparison.values():
+            assert set(figure) == {"value", "n", "low", "high"} and figure["low"] <= figure["value"] <= figure["high"]
+    assert {"well_formed", "perplexity", "words"} <= set(held["metrics"])
+
+
+def test_a_finished_run_asks_no_model_again(again, finished, monkeypatch):
+    no_model(monkeypatch)
+    before = (again / "adapter" / "adapter_model.safetensors").read_bytes()
+    result = run_recipe(recipe(), again, quiet=True)
+    assert result["evaluation"] == finished[1]["evaluation"]
+    assert (again / "adapter" / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
+    run_recipe(recipe(), tmp_path / "other", quiet=True)
+    for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
+        assert (tmp_path / "other" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5])
+def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, tmp_path, monkeypatch, batch):
+    keep, kept = Run.keep_replies, []
+
+    def cut_off(self, *args):
+        if len(kept) == batch:
+            raise KeyboardInterrupt
+        kept.append(args)
+        keep(self, *args)
+
+    monkeypatch.setattr(Run, "keep_replies", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(), tmp_path / "cut", quiet=True)
+    asked = {key for _, _, replies in kept for key in replies}
+    monkeypatch.setattr(Run, "keep_replies", keep)
+    again = []
+    monkeypatch.setattr(Run, "keep_replies", lambda self, *args: (again.extend(args[2]), keep(self, *args))[1])
+    run_recipe(recipe(), tmp_path / "cut", quiet=True)
+    assert not asked & set(again)  # nothing is asked twice
+    for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+def test_another_loss_asks_the_teacher_for_no_pair_again(again, monkeypatch):
+    with Run(again) as run:
+        before = {call["stage"]: call["calls"] for call in run.calls()}
+    run_recipe(recipe("train.loss.beta=0.5"), again, quiet=True)
+    with Run(again) as run:
+        after = {call["stage"]: call["calls"] for call in run.calls()}
+    changed = {stage for stage in after if after[stage] != before.get(stage)}
+    assert not {stage for stage in changed if "draft" in stage or stage.endswith("judge")}
+    assert changed
+    assert (again / "recipe.1.yaml").exists() and (again / "evaluation.1.json").exists()
+
+
+def test_pairs_stops_at_the_pairs(tmp_path):
+    result = run_recipe(recipe(), tmp_path / "p", until="pair", quiet=True)
+    assert result["pairs"] == len(load_pairs(tmp_path / "p" / "pairs.jsonl"))
+    assert not (tmp_path / "p" / "adapter").exists()
+
+
+def test_a_second_run_in_the_same_directory_is_told_so(again):
+    with Run(again), pytest.raises(RunBusyError):
+        run_recipe(recipe(), again, quiet=True)
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path, monkeypatch):
+    no_model(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    text = check_recipe(recipe())
+    assert "# constitution creative" in text and "embedded:teacher" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_principle_under_the_embedded_teacher_gets_a_plain_warning(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nprinciples:\n  - {id: new-one, text: Speak of cats only.}\n")
+    assert "was not trained for new-one" in check_recipe(recipe(f"constitution={path}"))

@@ -1,0 +1,120 @@
+"""What preflight says of judges whose faults are known."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from cai_lite.chat.scripted import ScriptedModel
+from cai_lite.inputs.constitution import Conflict, Constitution, Principle
+from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.preflight.pilot import preflight, show_preflight
+
+GOOD = Principle(id="good", text="Prefer what says good.")
+LONG = Principle(id="long", text="Prefer what says long.")
+
+
+@pytest.fixture
+def look(tmp_path, monkeypatch):
+    """Runs preflight with a scripted judge; drafts say 'good' and 'long' in turn, never both."""
+    rows = [{"prompt": f"question {i}", "family": str(i), "split": "train"} for i in range(30)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("TEACHER_URL", "http://localhost/v1")
+
+    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None):
+        recipe = load_recipe(
+            "medical",
+            overrides=[f"prompts.file={tmp_path / 'prompts.jsonl'}", "judge.log_probs=never", *overrides],
+        )
+        student = ScriptedModel(lambda r: f"{r.messages[-1].content} {'good' if r.index else 'long'}")
+        model = ScriptedModel(
+            lambda r: unsure(r) if unsure and r.sampling.temperature > 0 else judge(r.messages[-1].content)
+        )
+        constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
+        roles = SimpleNamespace(student=student, judges=[], judge=model, constitution=constitution, close=lambda: None)
+        monkeypatch.setattr("cai_lite.preflight.pilot.open_roles", lambda _: roles)
+        found = preflight(recipe, tmp_path / "run", prompts=prompts, quiet=True)
+        console = Console(record=True, width=160)
+        show_preflight(found, console)
+        return found, {row["id"]: row for row in found["principles"]}, console.export_text()
+
+    return run
+
+
+def honest(text):
+    """Prefers the reply that says the principle's word."""
+    word = re.search(r"Prefer what says (\w+)", text)[1]
+    other = {"good": "long", "long": "good"}[word]
+    replies = text.replace(f"says {word}", "")
+    return "A" if re.search(rf"\d {word}", replies).start() < re.search(rf"\d {other}", replies).start() else "B"
+
+
+def test_a_judge_that_knows_is_ready(look):
+    found, rows, shown = look(honest, [GOOD])
+    assert found["ready"]
+    assert rows["good"]["verdict"] == "ready"
+    assert rows["good"]["order_consistency"]["value"] == 1
+    assert rows["good"]["same_in_other_words"]["value"] == 1
+    assert rows["good"]["judged"] == 20
+    assert "ready" in shown
+
+
+def test_a_judge_that_always_takes_the_first_is_found_out(look):
+    found, rows, shown = look(lambda _: "A", [GOOD])
+    assert not found["ready"]
+    assert (rows["good"]["verdict"], rows["good"]["order_consistency"]["value"]) == ("vague", 0)
+    assert "turns with the order" in shown
+
+
+def test_a_judge_that_turns_with_the_wording_is_found_out(look):
+    turned = {"A": "B", "B": "A"}
+    _, rows, _ = look(lambda text: turned[honest(text)] if "whatever else" in text else honest(text), [GOOD])
+    assert rows["good"]["verdict"] == "vague"
+    assert "wording" in rows["good"]["why"]
+
+
+def test_principles_that_pull_apart_are_named_unless_the_constitution_decides(look):
+    found, rows, shown = look(honest, [GOOD, LONG])
+    (row,) = found["conflicts"]
+    assert (row["opposed"], row["pull_apart"], row["decided"]) == (1.0, True, False)
+    assert rows["good"]["verdict"] == rows["long"]["verdict"] == "conflicting"
+    assert "prefer opposite sides in 100% of 20" in shown
+
+
+def test_a_decided_conflict_is_no_fault(look):
+    decided = Conflict(between=("good", "long"), prefer="good", when="always")
+    found, _, shown = look(honest, [GOOD, LONG], conflicts=[decided])
+    assert found["ready"]
+    assert "decided in the constitution" in shown
+
+
+def test_unreadable_answers_are_counted_as_such_and_little_is_said_to_be_unknown(look):
+    _, rows, _ = look(lambda _: "Hard to say.", [GOOD])
+    assert (rows["good"]["unreadable"], rows["good"]["verdict"]) == (1.0, "unknown")
+
+
+def test_the_forecast_counts_the_calls_of_the_recipe(look):
+    found, _, _ = look(honest, [GOOD], "pair.rules=[best_over_worst]", "draft.n=4", "judge.principles=1")
+    # 30 prompts: 4 drafts each, and 6 comparisons of them in two orders.
+    assert found["forecast"]["calls"] == 30 * 4 + 30 * 6 * 2
+
+
+def test_a_judge_that_says_something_else_when_asked_again_has_no_kappa(look):
+    """It prefers good after even questions and long after odd ones; asked again, it turns round for half of them."""
+
+    def picky(text):
+        number = int(re.search(r"question (\d+)", text)[1])
+        return honest(text.replace("says good", "says long") if number % 2 else text)
+
+    def dice(request):
+        said, number = picky(text := request.messages[-1].content), int(re.search(r"question (\d+)", text)[1])
+        return {"A": "B", "B": "A"}[said] if number % 4 > 1 else said
+
+    _, rows, shown = look(picky, [GOOD], unsure=dice)
+    assert rows["good"]["paraphrase_kappa"]["value"] == 1
+    assert abs(rows["good"]["repeat_kappa"]["value"]) < 0.25
+    assert "again" in shown
