@@ -1,7 +1,12 @@
-"""Whom we ask: `open_model` gives a ChatModel for an endpoint, a local model or an embedded one."""
+"""Chat models: `open_model` opens a server's model, a local one or an embedded one.
+
+To add a backend, write a class with the methods of `ChatModel` in a file of this folder, and name a function that opens
+it in `BACKENDS`, under the prefix that its addresses begin with.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cai_lite.chat.base import ChatModel
@@ -10,7 +15,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import Load
 from cai_lite.errors import ModelError
 
-__all__ = ["ChatModel", "open_model"]
+__all__ = ["BACKENDS", "ChatModel", "open_model"]
 
 
 def open_model(
@@ -22,24 +27,42 @@ def open_model(
     api_key_env: str = "OPENAI_API_KEY",
     concurrency: int = 64,
     prices: tuple[float, float] = (0.0, 0.0),
-) -> EndpointModel | LocalModel:
+) -> ChatModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
     `where`: the URL of an OpenAI-compatible server (then `model` is its name there), a model folder, a hub id, or
-    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models, `concurrency` (most calls
-    under way at once) and `prices` (of a million tokens read and written) for servers.
+    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models, `concurrency` (the highest
+    number of calls under way at once) and `prices` (of a million tokens read and written) for servers.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
     """
-    if where.startswith(("http://", "https://")):
-        if model is None:
-            raise ModelError(f"{where}: which model? open_model(url, model='Qwen/Qwen3-32B')")
-        if load is not None or adapter is not None:
-            raise ModelError(
-                f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own"
-            )
-        return EndpointModel(where, model=model, api_key_env=api_key_env, concurrency=concurrency, prices=prices)
+    prefix = where.partition(":")[0]
+    given = {"model": model, "load": load, "adapter": adapter}
+    if prefix in BACKENDS:
+        server = {"api_key_env": api_key_env, "concurrency": concurrency, "prices": prices}
+        return BACKENDS[prefix](where, **{name: value for name, value in given.items() if value is not None}, **server)
     if model is not None:
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
     return LocalModel(where, load=load, adapter=adapter, wording="short" if where == "embedded:teacher" else "full")
+
+
+def _endpoint(
+    where: str,
+    *,
+    model: str | None = None,
+    load: Load | None = None,
+    adapter: str | Path | None = None,
+    api_key_env: str,
+    concurrency: int,
+    prices: tuple[float, float],
+) -> EndpointModel:
+    if model is None:
+        raise ModelError(f"{where}: which model? open_model(url, model='Qwen/Qwen3-32B')")
+    if load is not None or adapter is not None:
+        raise ModelError(f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own")
+    return EndpointModel(where, model=model, api_key_env=api_key_env, concurrency=concurrency, prices=prices)
+
+
+BACKENDS: dict[str, Callable[..., ChatModel]] = {"http": _endpoint, "https": _endpoint}
+"""Who opens an address, by what stands before its colon; any other address is a local model."""

@@ -1,8 +1,10 @@
-"""Ask a model, but only for what the run does not know yet."""
+"""Ask a model, but only for what the run does not know yet; and `Stage`, which a step of the walk works through."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.records import Reply, Request
@@ -12,13 +14,39 @@ from cai_lite.run.progress import Tick
 LOOK = 128  # calls between two looks at the budget, which may be overspent by so many
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of the walk: the run it writes to, its name in the ledger, and who is told how far it is."""
+
+    run: Run = field(default_factory=Run)
+    name: str
+    tick: Tick | None = None
+
+    def ask(self, model: ChatModel, requests: Sequence[Request]) -> list[Reply]:
+        """Return one reply per request; see `ask`."""
+        return ask(model, requests, run=self.run, stage=self.name, progress=self.tick)
+
+    def keep(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
+        """Write (key, parents, payload) rows to the run; a row that is there already stays as it is."""
+        self.run.keep_rows(kind, rows)
+
+    def count(self, counts: Mapping[str, int], *, of: str = "") -> None:
+        """Replace the counts of this stage, or those of its part `of`."""
+        self.run.count(f"{self.name} {of}".strip(), counts)
+
+
+def stage_of(stage: str | Stage, run: Run | None, progress: Tick | None) -> Stage:
+    """Return the stage as it is, or one of this name in `run` (in memory where that is None)."""
+    return stage if isinstance(stage, Stage) else Stage(run=run or Run(), name=stage, tick=progress)
+
+
 def ask(
     model: ChatModel, requests: Sequence[Request], *, run: Run, stage: str, progress: Tick | None = None
 ) -> list[Reply]:
-    """One reply per request, in the order asked. Each is in the run's ledger the moment it arrives.
+    """Return one reply per request, in the order asked. Each is in the run's ledger the moment it arrives.
 
     The same request (equal key) is asked once. Calls that failed before are asked again. Where the run has a budget,
-    it is looked at before every `LOOK` calls.
+    it is checked before every `LOOK` calls.
 
     Raises:
         Stopped: the run's budget is spent; what was answered is kept.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cai_lite.chat.asking import ask
+from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.reading import PARSER, fault, first_word, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
@@ -26,7 +26,7 @@ def critique(
     sampling: Sampling = _SAMPLING,
     run: Run | None = None,
     progress: Tick | None = None,
-    stage: str = "critique",
+    stage: str | Stage = "critique",
 ) -> list[Critique]:
     """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the
     same).
@@ -36,27 +36,25 @@ def critique(
         for candidate in candidates
         for principle in draw(constitution, candidate.prompt, principles)
     ]
-    run = run or Run()
-    found = critique_each(teacher, asked, sampling=sampling, run=run, progress=progress, stage=stage)
-    run.count(stage, Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
+    work = stage_of(stage, run, progress)
+    found = critique_each(teacher, asked, work, sampling=sampling)
+    work.count(Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
     return found
 
 
 def critique_each(
     teacher: ChatModel,
     asked: Sequence[tuple[Candidate, Principle]],
+    stage: Stage,
     *,
     sampling: Sampling = _SAMPLING,
-    run: Run,
-    progress: Tick | None = None,
-    stage: str,
 ) -> list[Critique]:
     """One critique per (candidate, principle), in order."""
     wording = wording_of(teacher.wording)
     requests = [
         Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked
     ]
-    replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
+    replies = stage.ask(teacher, requests)
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
         # A critique that was cut by the token limit has said its verdict first: that much can be read.
@@ -71,7 +69,7 @@ def critique_each(
                 violated=violated,
             )
         )
-    run.keep_rows(
+    stage.keep(
         "critique",
         (
             (row.key, row.parents, {"principle": row.principle, "violated": row.violated, "text": row.text})

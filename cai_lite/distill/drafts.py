@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from cai_lite.chat.asking import ask
+from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill, wording_of
@@ -24,20 +24,20 @@ def draft(
     constitution: Constitution | None = None,
     run: Run | None = None,
     progress: Tick | None = None,
-    stage: str = "draft",
+    stage: str | Stage = "draft",
 ) -> list[Candidate]:
     """`n` answers to each prompt, in order. Empty, cut, refused and failed ones are counted and left out.
 
     `constitution`: where given, the model is told to follow it (a teacher's own answers); a student is asked bare.
     """
-    run = run or Run()
+    work = stage_of(stage, run, progress)
     sampling = sampling or Sampling()
     requests = [
         Request(messages=_told(model, prompt, constitution), sampling=sampling, index=index)
         for prompt in prompts
         for index in range(n)
     ]
-    replies = ask(model, requests, run=run, stage=stage, progress=progress)
+    replies = work.ask(model, requests)
     drafts, counts = [], Counter[str]({"asked": len(requests)})
     for place, (request, reply) in enumerate(zip(requests, replies, strict=True)):
         prompt = prompts[place // n]
@@ -55,8 +55,8 @@ def draft(
             )
         )
     counts["kept"] = len(drafts)
-    run.count(stage, counts)
-    keep_candidates(run, drafts)
+    work.count(counts)
+    keep_candidates(work.run, drafts)
     return drafts
 
 

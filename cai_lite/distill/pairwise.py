@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cai_lite.chat.asking import ask
+from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.comparisons import Comparison
 from cai_lite.distill.critiques import told
-from cai_lite.distill.reading import PARSER, Reason, choice_of, grounded, sampling_of, share, spoken
+from cai_lite.distill.judging import Judging, Reason
+from cai_lite.distill.reading import PARSER, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Choice, Reply, Request, Verdict, digest
-from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Tick
 
 
 def decided(first: int, second: int, until: float) -> bool:
@@ -32,38 +31,24 @@ def decided(first: int, second: int, until: float) -> bool:
 def pairwise(
     model: ChatModel,
     asked: Sequence[tuple[Comparison, Principle]],
+    judging: Judging,
+    stage: Stage,
     *,
     rule: str,
     weight: float,
-    votes: int,
-    until: float | None,
-    drawn: bool | None,
-    log_probs: bool,
-    reason: Reason,
-    max_tokens: int | None,
-    first_index: int,
-    run: Run,
-    stage: str,
-    progress: Tick | None,
 ) -> list[Verdict]:
-    """A verdict for each comparison. Raises InputError where the model's wording knows no reasons."""
+    """Return a verdict for each comparison. Raises InputError where the model's wording knows no reasons."""
+    reason, until = judging.reason, judging.until
     wording = wording_of(model.wording)
     if reason not in wording.verdict:
         raise InputError(f"judge.reason: '{model.name}' is asked in the wording '{wording.name}', which has no reasons")
     options = (wording.first, wording.second)
-    log_probs = log_probs and reason != "before"
-    sampling = sampling_of(
-        model,
-        drawn=votes > 1 if drawn is None else drawn,
-        log_probs=log_probs,
-        reason=reason,
-        max_tokens=max_tokens,
-    )
+    sampling = sampling_of(model, judging)
     open_ = [
         _Open(comparison, principle, _texts(model, comparison, principle, reason)) for comparison, principle in asked
     ]
     # All votes at once, or one of each order at a time while there is doubt.
-    for indices in [[i] for i in range(votes)] if until is not None else [list(range(votes))]:
+    for indices in [[i] for i in range(judging.votes)] if until is not None else [list(range(judging.votes))]:
         doubtful = [
             one for one in open_ if until is None or not decided(*one.votes(options, wording.tie, reason), until)
         ]
@@ -71,14 +56,14 @@ def pairwise(
             Request(
                 messages=told(model, text),
                 sampling=sampling,
-                index=first_index + index,
-                options=options if log_probs else (),
+                index=judging.first_index + index,
+                options=options if judging.reads_log_probs else (),
             )
             for one in doubtful
             for text in one.texts
             for index in indices
         ]
-        arrived = iter(ask(model, requests, run=run, stage=stage, progress=progress))
+        arrived = iter(stage.ask(model, requests))
         made = iter(requests)
         for one in doubtful:
             for order in one.replies:

@@ -5,51 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from cai_lite.chat.asking import ask
+from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.comparisons import Comparison
 from cai_lite.distill.critiques import told
+from cai_lite.distill.judging import Judging
 from cai_lite.distill.reading import PARSER, Fault, choice_of, logit, sampling_of, share, sigmoid, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
 from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Candidate, Choice, Request, Score, Verdict, digest
-from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Tick
 
 
 def score(
     model: ChatModel,
     candidates: Sequence[tuple[Candidate, Principle]],
-    *,
-    run: Run,
-    stage: str = "judge",
-    log_probs: bool = True,
-    votes: int = 1,
-    drawn: bool | None = None,
-    max_tokens: int | None = None,
-    first_index: int = 0,
-    progress: Tick | None = None,
+    judging: Judging,
+    stage: Stage,
 ) -> list[Score]:
-    """The log-odds that a candidate keeps a principle, in nats, each alone; in the order given.
-
-    `first_index`: of the samples, where others of the same requests are known already.
-    """
+    """Return the log-odds that each candidate keeps its principle, in nats, asked one by one; in the order given."""
+    votes = judging.votes
     wording = wording_of(model.wording)
     options = (wording.keeps, wording.breaks)
-    sampling = sampling_of(
-        model, drawn=votes > 1 if drawn is None else drawn, log_probs=log_probs, max_tokens=max_tokens
-    )
+    sampling = sampling_of(model, judging)
     requests = [
         Request(
             messages=told(model, fill_reply(wording.pointwise, candidate, principle=principle.text)),
-            index=first_index + index,
+            index=judging.first_index + index,
             sampling=sampling,
-            options=options if log_probs else (),
+            options=options if judging.reads_log_probs else (),
         )
         for candidate, principle in candidates
         for index in range(votes)
     ]
-    replies = ask(model, requests, run=run, stage=stage, progress=progress)
+    replies = stage.ask(model, requests)
     scores = []
     for place, (candidate, principle) in enumerate(candidates):
         mine = slice(place * votes, (place + 1) * votes)
@@ -65,7 +53,7 @@ def score(
                 text=spoken(replies[mine][0].text),
             )
         )
-    run.keep_rows(
+    stage.keep(
         "score",
         ((s.key, s.parents, {"principle": s.principle, "log_odds": s.log_odds, "outcome": s.outcome}) for s in scores),
     )
@@ -75,36 +63,19 @@ def score(
 def pointwise(
     model: ChatModel,
     asked: Sequence[tuple[Comparison, Principle]],
+    judging: Judging,
+    stage: Stage,
     *,
     rule: str,
     weight: float,
-    votes: int,
-    drawn: bool | None,
-    log_probs: bool,
-    max_tokens: int | None,
-    first_index: int,
-    run: Run,
-    stage: str,
-    progress: Tick | None,
 ) -> list[Verdict]:
-    """A verdict for each comparison out of the two scores."""
+    """Return a verdict for each comparison, made of the scores of its two candidates."""
     alone = {
         (candidate.key, principle.id): (candidate, principle)
         for comparison, principle in asked
         for candidate in (comparison.first, comparison.second)
     }
-    scored = score(
-        model,
-        list(alone.values()),
-        run=run,
-        stage=stage,
-        log_probs=log_probs,
-        votes=votes,
-        drawn=drawn,
-        max_tokens=max_tokens,
-        first_index=first_index,
-        progress=progress,
-    )
+    scored = score(model, list(alone.values()), judging, stage)
     scores = dict(zip(alone, scored, strict=True))
     verdicts = []
     for comparison, principle in asked:

@@ -10,6 +10,7 @@ import re
 from typing import Literal, cast
 
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.judging import Judging, Reason
 from cai_lite.records import Choice, Reply, Sampling
 
 PARSER = "2"
@@ -45,7 +46,6 @@ def fault(reply: Reply) -> str | None:
 
 
 Fault = Literal["unreadable", "refused", "failed"]
-Reason = Literal["none", "after", "before"]
 _TIE = 0.01  # a share this near to one half says nothing
 _MASS = 0.5  # of the options together, below which the judge was about to say something else
 _ROOM = {"none": 64, "after": 256, "before": 768}  # tokens for a verdict with its reason
@@ -75,15 +75,13 @@ def share(reply: Reply, options: tuple[str, ...], tie: str = "", reason: Reason 
     return float(said == options[0])
 
 
-def sampling_of(
-    model: ChatModel, *, drawn: bool, log_probs: bool, reason: Reason = "none", max_tokens: int | None = None
-) -> Sampling:
-    """Room for one word where its log-probability is read (servers that tell none still say the word), else for a
-    reason too. `drawn`: at temperature 1; else greedily.
+def sampling_of(model: ChatModel, judging: Judging) -> Sampling:
+    """Return how a verdict is sampled: room for one word where its log-probability is read (servers that give none
+    still say the word), else for a reason too; at temperature 1 where verdicts are drawn, else greedily.
     """
-    brief = log_probs and reason == "none"
-    room = max_tokens or ((1 if model.wording == "short" else 8) if brief else _ROOM[reason])
-    return Sampling(temperature=1.0 if drawn else 0.0, max_tokens=room)
+    brief = judging.reads_log_probs and judging.reason == "none"
+    room = judging.max_tokens or ((1 if model.wording == "short" else 8) if brief else _ROOM[judging.reason])
+    return Sampling(temperature=1.0 if judging.samples else 0.0, max_tokens=room)
 
 
 def choice_of(p_first: float) -> Choice:

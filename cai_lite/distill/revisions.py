@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cai_lite.chat.asking import ask
+from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.critiques import critique_each, told
 from cai_lite.distill.drafts import keep_candidates
@@ -30,7 +30,7 @@ def revise(
     sampling: Sampling | None = None,
     run: Run | None = None,
     progress: Tick | None = None,
-    stage: str = "revise",
+    stage: str | Stage = "revise",
 ) -> list[Candidate]:
     """The last good revision of each draft that was found to break a principle.
 
@@ -38,7 +38,7 @@ def revise(
     counted, and its draft goes no further. `until="satisfied"` stops at the critique's word; "rounds" goes on
     polishing.
     """
-    run = run or Run()
+    working = stage_of(stage, run, progress)
     sampling = sampling or Sampling(temperature=0.0)
     of_draft: dict[str, list[Critique]] = {}
     for row in critiques:
@@ -54,7 +54,7 @@ def revise(
     for number in range(1, rounds + 1):
         if not open_:
             break
-        revised, fell = _round(teacher, open_, constitution, number, sampling, run, stage, progress)
+        revised, fell = _round(teacher, open_, constitution, number, sampling, working)
         counts.update(fell)
         begun = {work.draft.key for work in revised}
         done = [work for work in done if work.draft.key not in begun] + revised
@@ -62,7 +62,7 @@ def revise(
     revisions = [work.candidate for work in done]
     counts["kept"] = len(revisions)
     counts["satisfied"] = sum(not work.violated() for work in done)
-    run.count(stage, counts)
+    working.count(counts)
     return revisions
 
 
@@ -87,9 +87,7 @@ def _round(
     constitution: Constitution,
     number: int,
     sampling: Sampling,
-    run: Run,
-    stage: str,
-    progress: Tick | None,
+    stage: Stage,
 ) -> tuple[list[_Work], Counter[str]]:
     fell = Counter[str]()
     targets = [_target(work, constitution) for work in open_]
@@ -97,7 +95,7 @@ def _round(
         Request(messages=told(teacher, _text(teacher, work, principle, constitution)), sampling=sampling)
         for work, principle in zip(open_, targets, strict=True)
     ]
-    replies = ask(teacher, requests, run=run, stage=stage, progress=progress)
+    replies = stage.ask(teacher, requests)
     new: list[tuple[_Work, Candidate]] = []
     for work, principle, request, reply in zip(open_, targets, requests, replies, strict=True):
         text = spoken(reply.text)
@@ -119,10 +117,10 @@ def _round(
                     ),
                 )
             )
-    keep_candidates(run, [candidate for _, candidate in new])
+    keep_candidates(stage.run, [candidate for _, candidate in new])
     # The new text is held against every principle that was drawn, not only the one that it was to mend.
     asked = [(candidate, constitution.principle(row.principle)) for work, candidate in new for row in work.critiques]
-    rows = critique_each(teacher, asked, run=run, stage=stage, progress=progress)
+    rows = critique_each(teacher, asked, stage)
     of_candidate: dict[str, list[Critique]] = {}
     for row in rows:
         of_candidate.setdefault(row.candidate.key, []).append(row)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
+from cai_lite.distill.judging import Judging
 from cai_lite.distill.pointwise import score
 from cai_lite.distill.verdicts import judge as compare_answers
 from cai_lite.embedded import oracle as grammar
@@ -53,11 +55,12 @@ def evaluate(
     held_out_pairs: Sequence[PreferencePair] = (),
     metrics: Sequence[str] = METRICS,
     oracle: Literal["embedded"] | None = None,
-    mode: Literal["pairwise", "pointwise"] = "pairwise",
+    judging: Judging | None = None,
+    mode: Literal["pairwise", "pointwise"] | None = None,
     sampling: Sampling | None = None,
     samples: int = 1,
-    votes: int = 1,
-    log_probs: bool = True,
+    votes: int | None = None,
+    log_probs: bool | None = None,
     screen: Screen | None = None,
 ) -> dict[str, Any]:
     """Everything of `metrics` that can be measured with what is given, as evaluation.json has it.
@@ -83,6 +86,8 @@ def evaluate(
     else:
         after, before = adapter, against
     judges = [judge] if isinstance(judge, ChatModel) else list(judge)
+    asked = {"mode": mode, "votes": votes, "log_probs": {None: None, True: "auto", False: "never"}[log_probs]}
+    judging = (judging or Judging()).but(**{name: value for name, value in asked.items() if value is not None})
     measuring = _Measuring(
         before=before,
         after=after,
@@ -93,9 +98,7 @@ def evaluate(
         screen=screen or Screen(quiet=True),
         sampling=sampling,
         samples=samples,
-        votes=votes,
-        log_probs=log_probs,
-        mode=mode,
+        judging=judging,
         oracle=oracle,
     )
     found = measuring.all(metrics, seen, pairs, held_out_pairs)
@@ -129,9 +132,7 @@ class _Measuring:
     screen: Screen
     sampling: Sampling
     samples: int
-    votes: int
-    log_probs: bool
-    mode: Literal["pairwise", "pointwise"]
+    judging: Judging
     oracle: Literal["embedded"] | None
     scores: dict[tuple[str, str], Score] = field(default_factory=dict)
     compared: dict[str, list[Verdict]] = field(default_factory=dict)  # by mode
@@ -187,7 +188,7 @@ class _Measuring:
         if self.before is not None and "win_rate" in metrics:
             most = COMPARED * self.samples
             same = [b for a, b in zip(one[:most], two[:most], strict=True) if a.text == b.text]
-            found |= win_rate(self.verdicts(one, two, self.mode), one[0].author, equal=same, seed=self.seed)
+            found |= win_rate(self.verdicts(one, two, self.judging.mode), one[0].author, equal=same, seed=self.seed)
         if "reliability" in metrics:
             found["reliability"] = self.reliability(one, two)
         return found
@@ -240,8 +241,9 @@ class _Measuring:
     def scored(
         self, judge: ChatModel, cells: Sequence[tuple[Candidate, Principle]], stage: str, tick: Any, **otherwise: Any
     ) -> list[Score]:
-        settings = {"log_probs": self.log_probs, "votes": self.votes, **otherwise}
-        return score(judge, cells, run=self.run, stage=stage, progress=tick, **settings)
+        # A score has no reason beside it, and all of its votes are wanted.
+        alone = self.judging.but(mode="pointwise", reason="none", until=None, **otherwise)
+        return score(judge, cells, alone, Stage(run=self.run, name=stage, tick=tick))
 
     def keeps(self) -> Keeps:
         """Who decides the headline: the grammar where there is one, else the judge."""
@@ -297,13 +299,13 @@ class _Measuring:
                 [*one[: COMPARED * self.samples], *two[: COMPARED * self.samples]],
                 self.constitution,
                 rule="teacher_over_student",  # answers of two authors
-                mode=mode,
-                principles=len(self.constitution.principles) if mode == "pointwise" else 1,
-                votes=self.votes,
-                log_probs="auto" if self.log_probs else "never",
-                run=self.run,
-                progress=tick,
-                stage=stage,
+                judging=self.judging.but(
+                    mode=mode,
+                    principles=len(self.constitution.principles) if mode == "pointwise" else 1,
+                    reason="none",
+                    until=None,
+                ),
+                stage=Stage(run=self.run, name=stage, tick=tick),
             )
         return self.compared[mode]
 
@@ -313,7 +315,14 @@ class _Measuring:
         some = cells[:: max(1, len(cells) // AGAIN)][:AGAIN]
         with self.screen.stage(stage := "judge once more") as tick:
             again = self.scored(
-                self.judges[0], some, stage, tick, votes=1, drawn=True, log_probs=False, first_index=self.votes
+                self.judges[0],
+                some,
+                stage,
+                tick,
+                votes=1,
+                drawn=True,
+                log_probs="never",
+                first_index=self.judging.votes,
             )
         others = []
         for other in self.judges[1:]:

@@ -21,7 +21,7 @@ import yaml
 
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
-from cai_lite.distill.reading import Reason
+from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, RecipeError, did_you_mean
 from cai_lite.evaluation import METRICS, Metric
 from cai_lite.evaluation.gates import check_names, condition
@@ -162,31 +162,13 @@ class ReviseSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeSection:
-    """Who compares, and how. `by`: a model of its own or several, else the teachers. `principles`: drawn for each
-    comparison.
+class JudgeSection(Judging):
+    """Who judges, and how. `by`: a model of its own or several of them, else the teachers."""
 
-    `votes`: at most so many of each order; `until`: fewer, once the better side is known with this probability.
-    `reason`: what the judge says beside its letter: nothing, why "after" it, or a chain of thought "before" it; a
-    reason has to quote a reply. `max_tokens`: room for that; thinking models need some thousands.
-    """
-
-    mode: Literal["pairwise", "pointwise"] = "pairwise"
-    principles: int = 2
-    votes: int = 1
-    until: float | None = None
-    log_probs: Literal["auto", "never"] = "auto"
-    reason: Reason = "none"
-    max_tokens: int | None = None
     by: ModelSection | tuple[ModelSection, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check(self.principles >= 1, "principles", "at least 1", self.principles)
-        _check(self.votes >= 1, "votes", "at least 1", self.votes)
-        _check(self.until is None or 0.5 < self.until < 1, "until", "above 0.5 and below 1", self.until)
-        _check(self.max_tokens is None or self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
-        if self.mode == "pointwise" and (self.reason != "none" or self.until is not None):
-            raise ValueError("'reason' and 'until' belong to mode pairwise; leave them out")
+        Judging.__post_init__(self)
         _check(self.by != (), "by", "a model, or a list of at least one", "an empty list")
 
     @property

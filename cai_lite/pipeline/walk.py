@@ -15,7 +15,7 @@ from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.pipeline.assess import gated
-from cai_lite.pipeline.make_pairs import held_out_pairs, make_pairs, sampling_of, spread
+from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import PreferencePair
@@ -54,8 +54,9 @@ def run_recipe(
             for warning in roles.warnings([*prompts.train, *prompts.held_out]):
                 screen.warn(warning)
             pairs: list[PreferencePair] = []
+            work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
             if adapter is None:
-                pairs = make_pairs(recipe, roles, prompts.train, run, screen, held_out=prompts.held_out)
+                pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
                 write_aside(out / "pairs.jsonl", pairs_text(pairs))
                 card = dataset_card(
                     pairs,
@@ -79,7 +80,7 @@ def run_recipe(
                         progress=tick,
                         log=screen.say,
                     ).adapter
-            held_out = held_out_pairs(recipe, roles, prompts.held_out, run, screen)
+            held_out = held_out_pairs(work, prompts.held_out)
             roles.close()
             evaluation = evaluate(
                 adapter,
@@ -88,7 +89,6 @@ def run_recipe(
                 judge=[voice.model for voice in roles.judges],
                 prompts=prompts.held_out,
                 seen=spread(prompts.train, COMPARED),
-                mode=recipe.judge.mode,
                 run=run,
                 pairs=pairs,
                 held_out_pairs=held_out,
@@ -96,8 +96,7 @@ def run_recipe(
                 oracle=recipe.evaluate.oracle,
                 sampling=sampling_of(recipe, recipe.evaluate.temperature),
                 samples=recipe.evaluate.samples,
-                votes=recipe.judge.votes,
-                log_probs=recipe.judge.log_probs == "auto",
+                judging=recipe.judge,
                 screen=screen,
             )
             roles.close()

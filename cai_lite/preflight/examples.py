@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.chat import open_model
+from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.judging import Judging
 from cai_lite.distill.verdicts import judge
 from cai_lite.embedded.knowledge import untrained
 from cai_lite.inputs.constitution import Constitution, Principle, load_constitution
@@ -45,38 +47,28 @@ def try_out(
     be read. `matrix`: per principle whose examples they are, per principle that judges: the mean probability that the
     good reply is preferred; below one half, the two pull apart. `findings`: the linter's, of all this.
     """
-    run = run or Run()
     tried = [p for p in constitution.principles if any(example.bad for example in p.examples)]
     tags = tuple({tag for p in constitution.principles for tag in p.applies_to})  # every principle speaks here
     cases = {p.id: _cases(p, tags) for p in tried}
     all_cases = [candidate for candidates in cases.values() for candidate in candidates]
-    settings: dict[str, Any] = {
-        "rule": "best_over_worst",
-        "mode": "pointwise" if model.wording == "short" else "pairwise",
-        "run": run,
-        "progress": progress,
-    }
+    work = run or Run()
+    judging = Judging(mode="pointwise" if model.wording == "short" else "pairwise", principles=1)
+
+    def judged(rows: Sequence[Candidate], rules: Constitution, how: Judging, stage: str) -> list[Verdict]:
+        return judge(
+            model, rows, rules, rule="best_over_worst", judging=how, stage=Stage(run=work, name=stage, tick=progress)
+        )
+
     reworded = in_other_words(constitution)
-    everyone = len(constitution.principles)
-    plain = judge(model, all_cases, constitution, principles=everyone, stage="trial", **settings)
+    plain = judged(all_cases, constitution, judging.but(principles=len(constitution.principles)), "trial")
     other: list[Verdict] = []
     drawn: list[Verdict] = []
     for principle in tried:
         alone = dataclasses.replace(constitution, principles=(principle,), conflicts=())
         turned = dataclasses.replace(alone, principles=(reworded.principle(principle.id),))
         mine = cases[principle.id]
-        other += judge(model, mine, turned, principles=1, stage="trial in other words", **settings)
-        drawn += judge(
-            model,
-            mine,
-            alone,
-            principles=1,
-            votes=votes,
-            drawn=True,
-            log_probs="never",
-            stage="trial again",
-            **settings,
-        )
+        other += judged(mine, turned, judging, "trial in other words")
+        drawn += judged(mine, alone, judging.but(votes=votes, drawn=True, log_probs="never"), "trial again")
     examples = {
         p.id: {
             "right": _mean(_of(plain, p.id, p.id)),

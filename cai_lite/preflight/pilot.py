@@ -20,7 +20,7 @@ from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.inputs.constitution import Constitution, Principle
-from cai_lite.pipeline.make_pairs import judging_of, sampling_of, spread
+from cai_lite.pipeline.make_pairs import sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.walk import prompts_of
@@ -62,8 +62,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
                     drafts,
                     rules,
                     rule="best_over_worst",
-                    principles=len(rules.principles),
-                    **{**judging_of(recipe), **otherwise},
+                    judging=recipe.judge.but(principles=len(rules.principles), **otherwise),
                     run=run,
                     progress=tick,
                     stage=stage,
