@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.reading import PARSER, fault, first_word, spoken
+from cai_lite.distill.deciding import verdict_of
+from cai_lite.distill.reading import PARSER, fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
 from cai_lite.inputs.constitution import Constitution, Principle, draw
 from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sampling, Violated, digest
@@ -58,7 +59,11 @@ def critique_each(
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
         # A critique that was cut by the token limit has said its verdict first: that much can be read.
-        said = None if fault(reply) not in (None, "cut") else first_word(reply.text, (wording.keeps, wording.breaks))
+        said = (
+            None
+            if fault(reply) not in (None, "cut")
+            else verdict_of(spoken(reply.text), (wording.keeps, wording.breaks))
+        )
         violated: Violated = "unreadable" if said is None else "no" if said == wording.keeps else "yes"
         rows.append(
             Critique(
