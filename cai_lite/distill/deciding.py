@@ -87,12 +87,12 @@ def verdict_of(text: str, options: Options, tie: str = "") -> str | None:
     """
     said = _plain(text)
     known = (*options, tie) if tie else options
-    structured = {_option(value, known) for value in _structured(said, options)}
+    structured: set[str | None] = {_option(value, known) for value in _structured(said, options)}
     if structured:
         return structured.pop() if len(structured) == 1 else None
     begun = _beginning(said, options, tie)
     labels = [(bool(match["final"]), _option(match["value"], known)) for match in _LABEL.finditer(said)]
-    labelled = {option for _, option in labels if option}
+    labelled: set[str | None] = {option for _, option in labels if option}
     if begun is None and not labelled and "\n" in said:
         labelled = {_option(said.rsplit("\n", 1)[1], known, alone=True)} - {None}
     read = {begun, *labelled} - {None}

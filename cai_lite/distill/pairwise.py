@@ -10,6 +10,7 @@ from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.comparisons import Comparison
 from cai_lite.distill.critiques import told
+from cai_lite.distill.deciding import Options
 from cai_lite.distill.judging import Judging, Reason
 from cai_lite.distill.reading import PARSER, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
@@ -106,7 +107,7 @@ class _Open:
     calls: list[str] = field(default_factory=list)
 
     def shares(
-        self, options: tuple[str, ...], tie: str, reason: Reason
+        self, options: Options, tie: str, reason: Reason
     ) -> tuple[list[float | Choice], list[float | Choice]]:
         """What each reply says for its own first side. A reason that quotes nothing of the replies is no verdict."""
 
@@ -120,13 +121,13 @@ class _Open:
         one, two = ([read(reply) for reply in order] for order in self.replies)
         return one, two
 
-    def votes(self, options: tuple[str, ...], tie: str, reason: Reason) -> tuple[int, int]:
+    def votes(self, options: Options, tie: str, reason: Reason) -> tuple[int, int]:
         """How many replies of both orders are for the first candidate, and for the second."""
         one, two = self.shares(options, tie, reason)
         said = [s for s in one if isinstance(s, float)] + [1 - s for s in two if isinstance(s, float)]
         return sum(s > 0.5 for s in said), sum(s < 0.5 for s in said)
 
-    def weighed(self, options: tuple[str, ...], tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
+    def weighed(self, options: Options, tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
         """(choice, p_first, flipped)."""
         one, two = self.shares(options, tie, reason)
         read_one, read_two = ([s for s in shares if isinstance(s, float)] for shares in (one, two))

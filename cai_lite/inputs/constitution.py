@@ -39,7 +39,9 @@ def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle,
     """
     apply = [principle for principle in constitution.principles if principle.applies(prompt)]
     by_key = sorted(apply, key=lambda p: (-drawn_key(p.weight, "draw", prompt.key, p.id), p.id))
-    return tuple(by_key[:n])
+    # The sort is stable: in each half the order of the draw stays.
+    by_need = sorted(by_key, key=lambda p: not p.mandatory)
+    return tuple(by_need[: max(n, sum(p.mandatory for p in apply))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Principle:
     weight: float = 1.0
     priority: int = 5
     applies_to: tuple[str, ...] = ()
+    always: bool = False
     critique: str = ""
     revise: str = ""
     checks: Checks | None = None
@@ -108,6 +111,11 @@ class Principle:
     def applies(self, prompt: Prompt) -> bool:
         """Whether the prompt bears one of the tags of `applies_to`."""
         return not self.applies_to or not set(self.applies_to).isdisjoint(prompt.tags)
+
+    @property
+    def mandatory(self) -> bool:
+        """Whether the principle is drawn for every prompt that it applies to: `always`, or of priority 1."""
+        return self.always or self.priority == 1
 
     @property
     def digest(self) -> str:
@@ -190,6 +198,7 @@ class Constitution:
                 p.applies_to,
                 p.source,
                 p.checks and (p.checks.forbid, p.checks.require_any, p.checks.max_words),
+                *(("always",) if p.always else ()),  # absent where unset: the digests of older files stay
             )
             for p in self.principles
         ]

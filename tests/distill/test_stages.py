@@ -6,8 +6,8 @@ import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.distill.critiques import critique
-from cai_lite.distill.drafts import draft
 from cai_lite.distill.deciding import verdict_of
+from cai_lite.distill.drafts import draft
 from cai_lite.distill.reading import spoken
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.wording import FULL, SHORT, fill, mark_of
