@@ -1,4 +1,4 @@
-"""pair: preference pairs out of verdicts, and only out of verdicts that could be read."""
+"""pair: make preference pairs from verdicts. Verdicts that could not be read make no pair."""
 
 from __future__ import annotations
 
@@ -23,51 +23,55 @@ def pair(
     run: Run | None = None,
     stage: str = "pair",
 ) -> list[PreferencePair]:
-    """One pair per comparison whose verdicts, weighed together, favour one side by at least `min_margin`.
+    """Return one pair for each comparison whose verdicts favour one side by at least `min_margin`.
 
-    Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and
-    the principle that moved it most gives its name. `min_margin` holds before clamping; `clamp` bounds the label alone;
-    None bounds it at 0.6 where the judge thought aloud first (its share is then nearly 0 or 1; Bai et al. 2022, section
-    4.1).
-    `per_prompt`: at most so many pairs of a prompt and rule, the widest margins first. `soft_labels=False` makes every
-    label 1.
+    The verdicts of one comparison, from several principles and judges, are joined: their weighted mean is the pair's
+    probability, and the principle that contributed most to the choice is the pair's principle.
+
+    `min_margin`: least |p - 0.5| of a pair, 0 to 0.5, before clamping.
+    `soft_labels`: label the pair with its probability; if False, every label is 1.
+    `clamp`: upper limit of the soft label, 0.5 to 1. None means 0.6 for verdicts after a chain of thought, whose
+    probability is nearly 0 or 1, and no limit otherwise.
+    `per_prompt`: at most N pairs per prompt and rule, those with the widest margins; None keeps all.
+
+    Source: Bai et al. 2022, arXiv:2212.08073, section 4.1 (clamping after a chain of thought).
     """
     run = run or Run()
     counts = Counter[str]()
     joined: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.p_first is None:
-            counts[verdict.choice] += 1  # a fault is never a verdict
+            counts[verdict.choice] += 1  # refused, failed or unreadable: not a verdict
             continue
         joined.setdefault((verdict.rule, verdict.first.key, verdict.second.key), []).append(verdict)
-    standing = _standing([group for (rule, _, _), group in joined.items() if rule == "ranked"])
+    borda = _borda_scores([group for (rule, _, _), group in joined.items() if rule == "ranked"])
     found: dict[tuple[str, str], list[PreferencePair]] = {}
     for group in joined.values():
-        p_first = _joined(group)
+        p_first = _joint_probability(group)
         margin = abs(p_first - 0.5)
         if margin <= 0 or margin < min_margin - _ROUNDING:
             counts["flipped with the order" if all(v.flipped for v in group) else "margin too small"] += 1
             continue
         if (
             group[0].rule == "ranked"
-            and (p_first - 0.5) * (standing[group[0].first.key] - standing[group[0].second.key]) <= 0
+            and (p_first - 0.5) * (borda[group[0].first.key] - borda[group[0].second.key]) <= 0
         ):
             counts["against the ranking"] += 1
             continue
         made = _pair(group, p_first, margin, soft_labels, clamp)
         found.setdefault((group[0].rule, group[0].first.prompt.key), []).append(made)
     pairs: dict[str, PreferencePair] = {}
-    for of_prompt in found.values():
-        widest = sorted(of_prompt, key=lambda row: (-row.margin, row.key))
+    for prompt_pairs in found.values():
+        widest = sorted(prompt_pairs, key=lambda row: (-row.margin, row.key))
         kept = widest[:per_prompt]
         counts["more than wanted of a prompt"] += len(widest) - len(kept)
         for row in kept:
-            same = digest(row.prompt, row.chosen, row.rejected)
-            if same in pairs:
+            content = digest(row.prompt, row.chosen, row.rejected)
+            if content in pairs:
                 counts["duplicate"] += 1
-            pairs.setdefault(same, row)
+            pairs.setdefault(content, row)
     rows = list(pairs.values())
-    run.count(stage, {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
+    run.count(stage, {"pairs": len(rows), **{label: n for label, n in counts.items() if n}})
     run.keep_rows(
         "pair",
         (
@@ -87,15 +91,15 @@ def _pair(
 ) -> PreferencePair:
     first, second = group[0].first, group[0].second
     chosen, rejected = (first, second) if p_first > 0.5 else (second, first)
-    towards = 1.0 if p_first > 0.5 else -1.0
+    sign = 1.0 if p_first > 0.5 else -1.0
     highest = clamp if clamp is not None else AFTER_THOUGHT if any(v.reasoned for v in group) else 1.0
-    most = max(group, key=lambda v: (towards * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
+    decisive = max(group, key=lambda v: (sign * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
     return PreferencePair(
         key=digest("pair", [v.key for v in group], soft_labels, highest),
         prompt=first.prompt.messages,
-        chosen=_said(chosen),
-        rejected=_said(rejected),
-        principle=most.principle,
+        chosen=_completion(chosen),
+        rejected=_completion(rejected),
+        principle=decisive.principle,
         p_chosen=min(0.5 + margin, highest) if soft_labels else 1.0,
         margin=margin,
         rule=group[0].rule,
@@ -109,29 +113,27 @@ def _pair(
     )
 
 
-def _joined(group: Sequence[Verdict]) -> float:
-    """The weighted mean probability that the first of a comparison is better, over principles and judges."""
+def _joint_probability(group: Sequence[Verdict]) -> float:
+    """Return the probability that the first candidate is better: the weighted mean over principles and judges."""
     return sum(v.weight * (v.p_first or 0.0) for v in group) / sum(v.weight for v in group)
 
 
-def _standing(groups: Sequence[Sequence[Verdict]]) -> dict[str, float]:
-    """Of each candidate the mean probability of being better, over all its comparisons (its Borda score): the ranking
-    of the candidates of a prompt.
-    """
+def _borda_scores(groups: Sequence[Sequence[Verdict]]) -> dict[str, float]:
+    """Return each candidate's Borda score, 0 to 1: its mean probability of being better, over all its comparisons."""
     shares: dict[str, list[float]] = {}
     for group in groups:
-        p_first = _joined(group)
+        p_first = _joint_probability(group)
         shares.setdefault(group[0].first.key, []).append(p_first)
         shares.setdefault(group[0].second.key, []).append(1 - p_first)
     return {key: sum(values) / len(values) for key, values in shares.items()}
 
 
-def _said(candidate: Candidate) -> tuple[Message, ...]:
+def _completion(candidate: Candidate) -> tuple[Message, ...]:
     return (Message("assistant", candidate.text),)
 
 
 def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
-    """One verdict, seen from the chosen side."""
+    """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
     p = verdict.p_first if verdict.p_first is not None else 0.5
     return {
         "principle": verdict.principle,

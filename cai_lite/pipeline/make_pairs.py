@@ -11,7 +11,7 @@ from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
-from cai_lite.distill.filters import balanced, guarded
+from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pair
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
@@ -161,7 +161,7 @@ def _verdicts(work: Work, candidates: Sequence[Candidate]) -> list[Verdict]:
 
 def _kept(work: Work, pairs: list[PreferencePair], held_out: Sequence[Prompt]) -> list[PreferencePair]:
     settings = work.recipe.pair
-    kept, dropped = guarded(
+    kept, dropped = filter_pairs(
         pairs,
         near=settings.near,
         held_out=[prompt.messages for prompt in held_out],
@@ -169,7 +169,7 @@ def _kept(work: Work, pairs: list[PreferencePair], held_out: Sequence[Prompt]) -
     )
     if settings.balance is not None:
         before = len(kept)
-        kept = balanced(kept, settings.balance)
+        kept = balance(kept, settings.balance)
         if len(kept) < before:
             dropped["too many of one principle"] = before - len(kept)
     if dropped:
