@@ -11,7 +11,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.pipeline.recipe import ModelSection, Recipe
-from cai_lite.records import Prompt, drawn_key
+from cai_lite.records import Prompt, sampling_key
 
 
 class Voice(NamedTuple):
@@ -47,7 +47,7 @@ class Roles:
     def shared_out(self, prompts: Sequence[Prompt]) -> Iterator[tuple[ChatModel, list[Prompt]]]:
         """Each teacher with its prompts, drawn by weight and by the prompt alone: a new prompt moves no other."""
         of_prompt = [
-            max(self.teachers, key=lambda v: drawn_key(v.weight, "teacher", prompt.key, v.model.digest))
+            max(self.teachers, key=lambda v: sampling_key(v.weight, "teacher", prompt.key, v.model.digest))
             for prompt in prompts
         ]
         for voice in self.teachers:
