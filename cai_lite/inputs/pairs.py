@@ -28,9 +28,8 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
     ...) are kept.
 
     Raises:
-        PairError: a line is not valid JSON, lacks a field, has a value of the wrong type, or `chosen` equals
-        `rejected`;
-            the message names file and line.
+        PairError: a line is not valid JSON, lacks a field, has a value of the wrong type, or prefers nothing because
+            `chosen` equals `rejected`; the message names file and line.
     """
     path = Path(path)
     try:
