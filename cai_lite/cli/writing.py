@@ -139,6 +139,6 @@ def grow(
     if not counts["kept"]:
         if not json_:
             typer.echo(
-                "nothing was written: no answer contained prompts on lines of their own that start with a number and a full stop"
+                "nothing was written: no answer had new prompts, each on its own line after a number and a full stop"
             )
         raise typer.Exit(1)

@@ -94,7 +94,8 @@ def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
     longest, assumed = found["longest_pair"], found["assumed"]
     table = Table(
         title=f"{found['model']}, load {found['load']}, on {found['gpu_memory_gb']:g} GB (predicted)",
-        caption=f"Peak memory: for the longest pairs, {longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens. "
+        caption="Peak memory: for the longest pairs, "
+        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens. "
         f"Time: {assumed['pairs']} pairs of {assumed['prompt_tokens']} + 2 x {assumed['completion_tokens']} tokens at "
         f"{assumed['share_of_tflops']:.0%} of {assumed['tflops']:g} TFLOP/s",
     )
