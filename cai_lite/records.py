@@ -162,6 +162,7 @@ class Critique:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the key of the candidate."""
         return (self.candidate.key,)
 
 
@@ -181,6 +182,7 @@ class Score:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the key of the candidate."""
         return (self.candidate.key,)
 
 
@@ -214,6 +216,7 @@ class Verdict:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the keys of both candidates."""
         return (self.first.key, self.second.key)
 
 

@@ -41,7 +41,7 @@ class Comparison:
     change: Figure
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figure in the form of evaluation.json."""
+        """Return the comparison in the form of evaluation.json."""
         return {"before": self.before.as_dict(), "after": self.after.as_dict(), "change": self.change.as_dict()}
 
 
@@ -168,7 +168,7 @@ def resampled_weights(families: Sequence[Hashable], seed: int) -> NDArray[np.flo
 
 
 def interval(resamples: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of resampled values."""
+    """Return the 2.5th and 97.5th percentiles of resampled values."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return float(low), float(high)
 

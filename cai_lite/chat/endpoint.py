@@ -94,7 +94,7 @@ class EndpointModel:
                 if error.status_code in _FATAL:
                     raise ChatError(
                         f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
-                        f"{mend(error.status_code, self.api_key_env)}"
+                        f"{remedy(error.status_code, self.api_key_env)}"
                     ) from error
                 if error.status_code not in _RETRIED:
                     return Reply(
@@ -198,7 +198,7 @@ def _retry_after(headers: Any) -> float | None:
         return None
 
 
-def mend(status: int, api_key_env: str) -> str:
+def remedy(status: int, api_key_env: str) -> str:
     """Return what the user can do about an HTTP status."""
     if status in (401, 403):
         return f"check the key in ${api_key_env}"

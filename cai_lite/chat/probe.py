@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cai_lite.chat.endpoint import EndpointModel, mend, option_log_probs
+from cai_lite.chat.endpoint import EndpointModel, option_log_probs, remedy
 from cai_lite.errors import ChatError
 
 _QUESTION = [{"role": "user", "content": "Is the sky blue on a clear day? Answer with one word, yes or no."}]
@@ -67,7 +67,7 @@ def probe(endpoint: EndpointModel) -> Capabilities:
     except openai.APIStatusError as error:
         client.close()
         what = f"{endpoint.url} answers HTTP {error.status_code} for model '{endpoint.model}'"
-        raise ChatError(f"{what}: {mend(error.status_code, endpoint.api_key_env)}") from error
+        raise ChatError(f"{what}: {remedy(error.status_code, endpoint.api_key_env)}") from error
     except openai.OpenAIError as error:
         client.close()
         raise ChatError(f"{endpoint.url} does not answer as '{endpoint.model}': {type(error).__name__}") from error

@@ -43,7 +43,7 @@ Settings = Annotated[
 RecipeName = Annotated[str, typer.Argument(help="A recipe file or packaged name.")]
 Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -82,6 +82,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:
+    """Print the result as JSON with --json, else the text."""
     typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
 
 

@@ -7,7 +7,7 @@ tasks.py      the training examples of teacher and student, as conversations
 muon.py       the optimiser for weight matrices
 make.py       trains tokenizer, teacher and student (`python -m cai_lite.embedded.make`)
 prompts.py    writes the prompts of the demos
-knowledge.py  tells which principles the teacher was trained on
+knowledge.py  tells which principles the teacher was not trained on
 oracle.py     judges any text by the grammar; used for evaluation and tests only, never for training
 """
 

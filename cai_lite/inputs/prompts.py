@@ -92,14 +92,19 @@ def load_prompts(
         if i not in contaminated
     ]
     train = _limited([prompt for prompt in prompts if prompt.split == "train"], limit)
-    held = _limited([prompt for prompt in prompts if prompt.split == "held_out"], eval_limit)
-    report |= {"beyond_limit": len(prompts) - len(train) - len(held), "train": len(train), "held_out": len(held)}
+    held_out_prompts = _limited([prompt for prompt in prompts if prompt.split == "held_out"], eval_limit)
+    report |= {
+        "beyond_limit": len(prompts) - len(train) - len(held_out_prompts),
+        "train": len(train),
+        "held_out": len(held_out_prompts),
+    }
     if not train:
         raise PromptError(
-            f"{where}: no prompts to train on: all {len(held)} prompts of {len(sides)} families are held out; "
+            f"{where}: no prompts to train on: of {len(kept)} prompts in {len(sides)} families, "
+            f"{splits.count('held_out')} are held out and {len(contaminated)} are too similar to these; "
             "add prompts or lower 'held_out'"
         )
-    return Prompts(train=train, held_out=held, report=report)
+    return Prompts(train=train, held_out=held_out_prompts, report=report)
 
 
 def all_prompts(source: str | Path) -> list[Prompt]:
@@ -288,10 +293,10 @@ def _contaminated(rows: Sequence[_Row], words: Sequence[Features], splits: Seque
     (for example a held-out word in a known template).
     """
     index = NearIndex[int](bucket=BUCKET)
-    held = [i for i, split in enumerate(splits) if split == "held_out"]
-    for i in held:
+    held_out_rows = [i for i, split in enumerate(splits) if split == "held_out"]
+    for i in held_out_rows:
         index.add(i, words[i])
-    copies = {words[i] for i in held}
+    copies = {words[i] for i in held_out_rows}
 
     def too_near(i: int, j: int) -> bool:
         return not (rows[i].split and rows[j].split) and jaccard(words[i], words[j]) >= NEAR_IDENTICAL

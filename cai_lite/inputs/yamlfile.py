@@ -248,8 +248,8 @@ def _plain_mapping(
 def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[str]) -> Any:
     """Return `value` converted to the type `hint`; if it does not fit, append to `faults` and return anything."""
 
-    def wrong(expected: str, mend: str = "") -> None:
-        got = f"'{dotted(keys)}' should be {expected}, got {_described(value)}{f' ({mend})' if mend else ''}"
+    def wrong(expected: str, remedy: str = "") -> None:
+        got = f"'{dotted(keys)}' should be {expected}, got {_described(value)}{f' ({remedy})' if remedy else ''}"
         faults.append(document.fault(keys, got))
 
     origin, args = get_origin(hint), get_args(hint)

@@ -103,6 +103,7 @@ class _Tree:
         self.probes = frozenset(_PROBES) | {c for char in pattern for c in (char, char.lower(), char.upper())}
 
     def danger(self) -> str:
+        """Return why the pattern can need exponential time, or "" if it cannot."""
         return self._danger(self.items)
 
     def _danger(self, items: Sequence[Any]) -> str:

@@ -124,6 +124,7 @@ class _Rows:
         self.groups: list[tuple[int, list[int]]] = []
 
     def begin(self, prompt: Ids) -> None:
+        """Add a prompt, to which the next completions belong."""
         self._extend(prompt, 0)
         self.groups.append((len(prompt), []))
 
@@ -140,6 +141,7 @@ class _Rows:
             self.sequence += [place] * len(completion)
 
     def pad(self, length: int, token: int) -> None:
+        """Add padding up to a total of `length` tokens."""
         missing = length - len(self.ids)
         self.ids += [token] * missing
         self.positions += [0] * missing
