@@ -11,7 +11,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.pipeline.recipe import ModelSection, Recipe
-from cai_lite.records import Prompt, drawn_key
+from cai_lite.records import Prompt, sampling_key
 
 
 class WeightedModel(NamedTuple):
@@ -54,7 +54,7 @@ class Roles:
         The assignment of a prompt depends on no other prompt, so adding prompts does not change it.
         """
         assigned = [
-            max(self.teachers, key=lambda v: drawn_key(v.weight, "teacher", prompt.key, v.model.digest))
+            max(self.teachers, key=lambda v: sampling_key(v.weight, "teacher", prompt.key, v.model.digest))
             for prompt in prompts
         ]
         for teacher in self.teachers:

@@ -82,8 +82,12 @@ def test_the_packaged_constitutions_are_sound(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("id: be-brief", "id: be-kind", "desk.yaml:20: the id 'be-kind' stands twice, first in line 5; ids are unique"),
-        ("id: be-brief", "id: Be Brief", "desk.yaml:20: in 'principles[1]': 'id' should be of a-z, 0-9 and '-'"),
+        (
+            "id: be-brief",
+            "id: be-kind",
+            "desk.yaml:20: the id 'be-kind' appears twice, first on line 5; give each principle its own",
+        ),
+        ("id: be-brief", "id: Be Brief", "desk.yaml:20: in 'principles[1]': 'id' should consist of a-z, 0-9 and '-'"),
         ("text: Be brief.", "text: ' '", "desk.yaml:21: in 'principles[1]': 'text' of principle 'be-brief' is empty"),
         (
             "text: Be brief.",
@@ -98,10 +102,10 @@ def test_the_packaged_constitutions_are_sound(name: str) -> None:
         (
             '"sorry"',
             '"(sorry"',
-            "desk.yaml:15: 'require_any' of principle 'be-kind': '(sorry' is no regular expression",
+            "desk.yaml:15: 'require_any' of principle 'be-kind': '(sorry' is not a regular expression",
         ),
-        ('"sorry"', '"[[a]"', "desk.yaml:15: 'require_any' of principle 'be-kind': '[[a]' is no regular expression"),
-        ('"sorry"', '"s*"', "desk.yaml:15: 'require_any' of principle 'be-kind': 's*' is found in every text"),
+        ('"sorry"', '"[[a]"', "desk.yaml:15: 'require_any' of principle 'be-kind': '[[a]' is not a regular expression"),
+        ('"sorry"', '"s*"', "desk.yaml:15: 'require_any' of principle 'be-kind': 's*' matches every text"),
         ("max_words: 5", "max_words: 0", "desk.yaml:16: in 'principles[0].checks': 'max_words' should be at least 1"),
         ("between: [be-kind, be-brief]", "between: [be-kind, be-brif]", "desk.yaml:23: the conflict names the unknown"),
         ("between: [be-kind, be-brief]", "between: [be-kind]", "desk.yaml:23: 'between' should name two principles"),

@@ -153,7 +153,7 @@ def test_a_silenced_rule_does_not_speak_and_an_idle_silence_does():
         for f in lint(Constitution(principles=(vague,), silence=(Silence(rule="nope", **reason),)))
         if f.rule == "silence"
     ]
-    assert finding.level == "error" and "no rule" in finding.message
+    assert finding.level == "error" and "not a rule" in finding.message
 
 
 def test_a_silence_wants_a_reason_and_a_principle_that_is_there(tmp_path):
