@@ -1,8 +1,8 @@
-"""cai_lite: make an open model of about 7B follow a written constitution, on one GPU, and prove that it does.
+"""Train an open language model to follow a written constitution, on one GPU, and measure whether it does.
 
     import cai_lite as cai
 
-The public names are listed below and loaded on first use: importing the package imports neither torch nor transformers.
+The public names are listed in `__all__` and loaded on first use, so importing the package does not import torch.
 """
 
 from __future__ import annotations

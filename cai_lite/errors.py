@@ -1,19 +1,20 @@
-"""One tree of errors. Each is also the builtin that it refines, so `except ValueError` still works.
+"""The exceptions that cai_lite raises. Each is also the builtin it refines, so `except ValueError` still works.
 
     CaiError
-    |-- InputError (ValueError)            the user's input is wrong; nothing was written; exit status 2
+    |-- InputError (ValueError)            the user's input is invalid; nothing was written; exit status 2
     |   |-- ConstitutionError              a constitution file
     |   |-- RecipeError                    a recipe file or a --set override
     |   |-- PromptError                    a prompts file
     |   |-- PairError                      a preference file
-    |   |-- ModelError                     a model that cannot be opened, or lacks what was asked of it
-    |   `-- MissingPackageError (ImportError)   an optional package; says which `pip install` mends it
-    |-- RunBusyError (RuntimeError)        another process works in this run directory; exit status 2
-    |-- ChatError (RuntimeError)           a model cannot be asked at all (bad key, unknown model); exit status 3
-    |-- TrainingError (RuntimeError)       training cannot go on (NaN, failed step-0 check); exit status 3
-    `-- Stopped (RuntimeError)             stopped part-way on purpose (budget); the same command resumes; exit status 3
+    |   |-- ModelError                     a model that cannot be opened, or lacks a required feature
+    |   `-- MissingPackageError (ImportError)   an optional package; names the `pip install` that adds it
+    |-- RunBusyError (RuntimeError)        another process uses this run directory; exit status 2
+    |-- ChatError (RuntimeError)           a model cannot be called at all (bad key, unknown model); exit status 3
+    |-- TrainingError (RuntimeError)       training cannot continue (NaN, failed step-0 check); exit status 3
+    `-- Stopped (RuntimeError)             stopped early on purpose (budget); the same command resumes; exit status 3
 
-To add one: give it the nearest parent, and a sentence here. A message names what was found, where, and the mend.
+To add an error, derive it from the nearest parent and describe it here. A message says what was found, where, and how
+to fix it.
 """
 
 from __future__ import annotations
@@ -23,36 +24,36 @@ from collections.abc import Iterable
 
 
 class CaiError(Exception):
-    """The root of all errors that cai_lite raises on purpose."""
+    """The base class of all errors that cai_lite raises on purpose."""
 
 
 class InputError(CaiError, ValueError):
-    """The user's input is wrong. Built with `at(file, line, field)` where the place is known."""
+    """The user's input is invalid. Use `at(file, line, message)` where the place is known."""
 
     @classmethod
     def at(cls, file: object, line: int | None, message: str) -> InputError:
-        """The same error with its place in front, as compilers write it: `file:line: message`."""
+        """Return an error whose message starts with its place, as compilers write it: `file:line: message`."""
         return cls(f"{file}:{line}: {message}" if line else f"{file}: {message}")
 
 
 class ConstitutionError(InputError):
-    """A constitution file is wrong."""
+    """A constitution file is invalid."""
 
 
 class RecipeError(InputError):
-    """A recipe file, or a `--set` override, is wrong."""
+    """A recipe file, or a `--set` override, is invalid."""
 
 
 class PromptError(InputError):
-    """A prompts file is wrong."""
+    """A prompts file is invalid."""
 
 
 class PairError(InputError):
-    """A preference file is wrong."""
+    """A preference file is invalid."""
 
 
 class ModelError(InputError):
-    """A model cannot be opened, or lacks what was asked of it."""
+    """A model cannot be opened, or lacks a required feature."""
 
 
 class MissingPackageError(InputError, ImportError):
@@ -60,23 +61,23 @@ class MissingPackageError(InputError, ImportError):
 
 
 class RunBusyError(CaiError, RuntimeError):
-    """Another process works in this run directory."""
+    """Another process uses this run directory."""
 
 
 class ChatError(CaiError, RuntimeError):
-    """A model cannot be asked at all: wrong key, unknown model, no server."""
+    """A model cannot be called at all: wrong key, unknown model, no server."""
 
 
 class TrainingError(CaiError, RuntimeError):
-    """Training cannot go on: NaN, or a check before the first step failed."""
+    """Training cannot continue: NaN, or a check before the first step failed."""
 
 
 class Stopped(CaiError, RuntimeError):
-    """Stopped part-way on purpose; the same command goes on from here."""
+    """The run stopped early on purpose; the same command resumes it."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known word, else the list of what is known."""
+    """Return `; did you mean 'x'?` for the nearest known word, or `; known: ...` with all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"

@@ -1,7 +1,7 @@
-"""The frozen rows that flow through the walk, and nothing that acts.
+"""The immutable records that are passed between stages: prompts, replies, verdicts, preference pairs.
 
-Every row has a `key`: a digest of all that decided it. `parents` holds the keys of the rows it was made from, so that
-any pair can be walked back to its prompt and its principle.
+Every record has a `key`, a digest of everything that determined it. `parents` holds the keys of the records it was made
+from, so that any pair can be traced back to its prompt and principle.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ Outcome = Literal["ok", "cut", "empty", "refused", "failed"]
 
 
 def digest(*parts: Any) -> str:
-    """24 hexadecimal digits over the canonical JSON of `parts`: the same parts give the same key on every machine."""
+    """Return 24 hexadecimal digits of the SHA-256 of `parts` as canonical JSON; equal on every machine."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def drawn_key(weight: float, *parts: Any) -> float:
-    """What a weighted draw without putting back is ordered by: the greatest are taken. It hangs on `parts` alone.
+def sampling_key(weight: float, *parts: Any) -> float:
+    """Return the sort key for weighted sampling without replacement; the items with the largest keys are drawn.
 
-    Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir", keys u^(1/w); log(u) / w orders
-    as they do without running out of digits.
+    The random number u comes from the digest of `parts` alone, so the key of an item never depends on the other items.
+    The key is log(u) / weight, which sorts like u^(1/weight) and cannot underflow.
+
+    Source: Efraimidis and Spirakis 2006, "Weighted random sampling with a reservoir".
     """
     u = (int(digest(*parts)[:13], 16) + 0.5) / 16**13
     return math.log(u) / weight
 
 
 class Message(NamedTuple):
-    """One turn of a conversation. `role`: "system", "user" or "assistant"."""
+    """One turn of a conversation; `role` is "system", "user" or "assistant"."""
 
     role: str
     content: str
@@ -45,20 +47,20 @@ Messages = tuple[Message, ...]
 
 
 def messages_of(rows: Iterable[Mapping[str, Any]]) -> Messages:
-    """`[{"role", "content"}, ...]`, as files and chat templates have it, to `Messages`."""
+    """Convert `[{"role": ..., "content": ...}, ...]`, the form of files and chat templates, to `Messages`."""
     return tuple(Message(str(row["role"]), str(row["content"])) for row in rows)
 
 
 def dicts_of(messages: Messages) -> list[dict[str, str]]:
-    """`Messages` to `[{"role", "content"}, ...]`, as files and chat templates have it."""
+    """Convert `Messages` to `[{"role": ..., "content": ...}, ...]`, the form of files and chat templates."""
     return [message._asdict() for message in messages]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A conversation that waits for the assistant's answer.
+    """A conversation that ends before the assistant's answer.
 
-    `family` names its template or near-duplicate cluster: a family is never on both sides of the split.
+    `family` names its template or near-duplicate cluster; all prompts of a family are in the same split.
     """
 
     key: str
@@ -69,13 +71,17 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The last user turn."""
+        """Return the last user turn."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a reply is drawn. `temperature` 0 is greedy; `max_tokens` counts the reply; another `seed`, other noise."""
+    """Sampling settings of a reply.
+
+    `temperature` 0 is greedy decoding. `max_tokens` limits the reply, without the prompt. Another `seed` draws other
+    replies; greedy decoding ignores it.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -84,7 +90,7 @@ class Sampling:
 
     @property
     def settings(self) -> tuple[float | int, ...]:
-        """What decides the answer; a greedy one knows no seed."""
+        """Return the settings that determine the answer; for greedy decoding the seed is 0."""
         return (self.temperature, self.top_p, self.max_tokens, self.seed if self.temperature > 0 else 0)
 
 
@@ -92,8 +98,8 @@ class Sampling:
 class Request:
     """One call of a model.
 
-    `options`: where given, the log-probabilities of these words as the first word of the reply are wanted.
-    `index`: which of several samples of the same request this is.
+    `options`: words whose log-probabilities as the first word of the reply are requested; may be empty.
+    `index`: the number of this sample among several samples of the same request, from 0.
     """
 
     messages: Messages
@@ -102,18 +108,20 @@ class Request:
     index: int = 0
 
     def key(self, model_digest: str) -> str:
-        """What decides the answer: the rendered request, the model, the settings and the sample's index."""
+        """Return the digest of all that determines the answer: messages, model, settings, options and sample index."""
         return digest("call", model_digest, dicts_of(self.messages), self.sampling.settings, self.options, self.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back of one call, faults included.
+    """The result of one call, whether it succeeded or failed.
 
-    `outcome`: "ok"; "cut" (by the token limit); "empty"; "refused" (by the server's filter); "failed" (after all
-    retries).
-    `fault`: the kind of fault, in words, where the outcome is not "ok".
-    `log_probs`: natural logarithms for the request's `options`, or None where the model gives none.
+    `outcome`: "ok", "cut" (at the token limit), "empty", "refused" (by the server's content filter) or "failed" (after
+    all retries).
+    `fault`: a description of the failure if the outcome is not "ok".
+    `log_probs`: log-probabilities of the request's `options`, in nats, or None if the model returns none.
+    `tokens_in`, `tokens_out`: tokens of prompt and reply. `seconds`: duration with all `attempts`. `cost`: in the
+    currency of the model's prices.
     """
 
     text: str
@@ -129,8 +137,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...). `author`: the model's
-    name.
+    """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...).
+
+    `author` is the name of the model that wrote it.
     """
 
     key: str
@@ -143,7 +152,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique:
-    """What the teacher says of one candidate under one principle."""
+    """The teacher's critique of one candidate under one principle; `violated` says whether it breaks the principle."""
 
     key: str
     candidate: Candidate
@@ -153,13 +162,15 @@ class Critique:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the key of the candidate."""
         return (self.candidate.key,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """Pointwise judging. `log_odds`: nats by which "keeps the principle" is likelier than "breaks it"; None if
-    unreadable.
+    """A pointwise judgement: how likely one candidate keeps a principle.
+
+    `log_odds`: log-odds of "keeps the principle" against "breaks it", in nats; None if the reply could not be read.
     """
 
     key: str
@@ -171,17 +182,22 @@ class Score:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the key of the candidate."""
         return (self.candidate.key,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Which of two candidates keeps a principle better.
+    """A judge's decision on which of two candidates keeps a principle better.
 
-    `p_first`: probability (0 to 1) that `first` is better, over both orders; None where `choice` is a fault.
-    `order`: "both" (pairwise, asked in both orders), "none" (pointwise: there is no order).
-    `flipped`: the choice changed with the order. `weight`: the principle's, times the judge's. `rule`: the pairing rule
-    that compared them. `reasoned`: the judge thought aloud first. `quotes`: of its reason, those that a reply holds.
+    `p_first`: probability (0 to 1) that `first` is better, averaged over both orders; None if `choice` is a fault.
+    `order`: "both" (pairwise, asked in both orders) or "none" (pointwise, which has no order).
+    `rule`: the pairing rule that compared the two candidates.
+    `weight`: the weight of the principle times the weight of the judge.
+    `flipped`: the choice changed with the order.
+    `reasoned`: the judge wrote its reasons before the verdict.
+    `quotes`: the quotations in its reasons that occur in one of the replies.
+    `over`: ids of the principles that a decided conflict puts behind this one.
     """
 
     key: str
@@ -198,18 +214,22 @@ class Verdict:
     text: str = ""
     reasoned: bool = False
     quotes: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Return the keys of both candidates."""
         return (self.first.key, self.second.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferencePair:
-    """One row of `pairs.jsonl`.
+    """One preference pair, a line of `pairs.jsonl`.
 
-    `p_chosen`: probability (0.5 to 1) that `chosen` is the better one, the soft label of the loss.
-    `margin`: |p - 0.5| before clamping, a probability from 0 to 0.5.
+    `p_chosen`: probability (0.5 to 1) that `chosen` is better; the soft label of the loss.
+    `margin`: |p - 0.5| before clamping, 0 to 0.5.
+    `principle`, `rule`, `family`: the principle judged, the pairing rule, the family of the prompt.
+    `evidence`: details of the verdicts behind the pair.
     """
 
     prompt: Messages
@@ -226,5 +246,5 @@ class PreferencePair:
 
 
 def distinct(rows: Sequence[Any]) -> list[Any]:
-    """The rows in order, each key once."""
+    """Return the rows without those that repeat a key, in order of first occurrence."""
     return list({row.key: row for row in rows}.values())

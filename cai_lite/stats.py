@@ -1,4 +1,9 @@
-"""Figures with their n and a 95 % interval. Nothing here is ever NaN: what was not measured is absent."""
+"""Statistics with 95 % intervals: means, rates, differences, agreement, AUC.
+
+A result is never NaN: where nothing was measured, the functions raise ValueError and the caller leaves the figure out.
+
+Shapes: N observations, F families, R resamples, C columns, U units.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value, how many observations it rests on, and its 95 % interval."""
+    """A value with the number of observations `n` and the 95 % interval from `low` to `high`."""
 
     value: float
     n: int
@@ -23,28 +28,32 @@ class Figure:
     high: float
 
     def as_dict(self) -> dict[str, float]:
-        """As evaluation.json has it."""
+        """Return the figure in the form of evaluation.json."""
         return {"value": self.value, "n": self.n, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The same measured before and after on the same prompts; `change` is paired."""
+    """The same quantity measured before and after on the same prompts; `change` is the mean paired difference."""
 
     before: Figure
     after: Figure
     change: Figure
 
     def as_dict(self) -> dict[str, Any]:
-        """As evaluation.json has it."""
+        """Return the comparison in the form of evaluation.json."""
         return {"before": self.before.as_dict(), "after": self.after.as_dict(), "change": self.change.as_dict()}
 
 
 def mean_figure(
     values: Sequence[float], families: Sequence[Hashable], *, seed: int = 0, weights: Sequence[float] | None = None
 ) -> Figure:
-    """The (weighted) mean, with a percentile interval by bootstrap over families: values of one family are no
-    independent evidence.
+    """Return the (weighted) mean with a percentile bootstrap interval.
+
+    Whole families are resampled, because values of one family are not independent.
+
+    Raises:
+        ValueError: `values` is empty or holds a number that is not finite.
     """
     return _ratio(np.asarray(values, float), families, seed, weights)
 
@@ -57,36 +66,48 @@ def compare(
     seed: int = 0,
     weights: Sequence[float] | None = None,
 ) -> Comparison:
-    """Two measurements of the same things, in the same order; all three intervals from the same resamples."""
-    one, two = np.asarray(before, float), np.asarray(after, float)
-    return Comparison(*(_ratio(values, families, seed, weights) for values in (one, two, two - one)))
+    """Compare paired measurements; the intervals of before, after and change come from the same resamples.
+
+    `before[i]` and `after[i]` are measured on the same item, which belongs to `families[i]`.
+
+    Raises:
+        ValueError: there are no observations, or one is not finite.
+    """
+    before_N, after_N = np.asarray(before, float), np.asarray(after, float)
+    return Comparison(
+        *(_ratio(values_N, families, seed, weights) for values_N in (before_N, after_N, after_N - before_N))
+    )
 
 
 def difference(
-    one: Sequence[float],
-    one_families: Sequence[Hashable],
-    other: Sequence[float],
-    other_families: Sequence[Hashable],
+    first: Sequence[float],
+    first_families: Sequence[Hashable],
+    second: Sequence[float],
+    second_families: Sequence[Hashable],
     *,
     seed: int = 0,
 ) -> Figure:
-    """Mean of `one` less mean of `other`, two samples that are not paired; n counts both. Bootstrap over the families
-    of each.
+    """Return mean(first) - mean(second) of two unpaired samples, with a bootstrap over the families of each.
+
+    `n` of the figure counts the observations of both samples.
     """
     means = []
-    for number, (values, families) in enumerate(((one, one_families), (other, other_families))):
+    for number, (values, families) in enumerate(((first, first_families), (second, second_families))):
         column = np.asarray(values, float)
         sums = resampled_sums(families, np.column_stack([column, np.ones(len(column))]), seed + number)
         means.append((float(column.mean()), sums[:, 0] / sums[:, 1]))
     low, high = interval(means[0][1] - means[1][1])
-    return Figure(means[0][0] - means[1][0], len(one) + len(other), low, high)
+    return Figure(means[0][0] - means[1][0], len(first) + len(second), low, high)
 
 
 def sign_flip_p(changes: Sequence[float], families: Sequence[Hashable], *, seed: int = 0) -> float:
-    """Two-sided p of "no change on average": how often the mean is as far from 0 when each family's sign is a coin.
+    """Return the two-sided p-value of the sign-flip test of "no change on average".
 
-    Exact where there are at most `RESAMPLES` ways to flip, else drawn, the observed one counted in. Source: Fisher's
-    randomisation test for paired samples.
+    The p-value is the share of sign assignments, one random sign per family, whose mean is at least as far from 0 as
+    the observed mean. All assignments are enumerated if there are at most `RESAMPLES`; otherwise `RESAMPLES` are drawn
+    and the observed one is counted in.
+
+    Source: Fisher 1935, "The Design of Experiments", randomisation test for paired samples.
     """
     places = _places(families)
     sums_F = np.zeros(max(places) + 1)
@@ -100,7 +121,10 @@ def sign_flip_p(changes: Sequence[float], families: Sequence[Hashable], *, seed:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted for asking several questions at once, in the order given (Holm 1979)."""
+    """Return p-values adjusted for multiple comparisons by Holm's method, in the order given.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -110,9 +134,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wilson(successes: int, n: int) -> Figure:
-    """A rate with Wilson's interval (Wilson 1927). Raises ValueError for n = 0: nothing was measured."""
+    """Return the rate `successes / n` with Wilson's score interval.
+
+    Raises:
+        ValueError: `n` is 0.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
     if n == 0:
-        raise ValueError("no observations: leave the figure out")
+        raise ValueError("no observations; leave the figure out")
     rate, z2 = successes / n, Z95**2
     middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * (rate * (1 - rate) / n + z2 / (4 * n * n)) ** 0.5
@@ -120,10 +150,10 @@ def wilson(successes: int, n: int) -> Figure:
 
 
 def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Sums of each column over families drawn with replacement. columns [N, C] -> [RESAMPLES, C].
+    """Return the sum of each column in each bootstrap resample of families: [N, C] -> [RESAMPLES, C].
 
-    A row of the family "" stands alone. Where all rows are of one family, they are drawn alone: one family cannot tell
-    how families differ, and an interval without width would be a false claim.
+    A row with the family "" is a family of its own. If all rows belong to one family, rows are resampled instead:
+    a single family says nothing about the variation between families, and an interval of width 0 would be wrong.
     """
     places = _places(families)
     per_family = np.zeros((max(places) + 1, columns.shape[1]))
@@ -132,21 +162,24 @@ def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], s
 
 
 def resampled_weights(families: Sequence[Hashable], seed: int) -> NDArray[np.float64]:
-    """How often each row is drawn in each resample of families, [RESAMPLES, N]."""
+    """Return how often each row is drawn in each resample of families, shape [RESAMPLES, N]."""
     places = np.asarray(_places(families))
     return np.asarray(_draws(int(places.max()) + 1, seed)[:, places], float)
 
 
 def interval(resamples: NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 % of resampled values."""
+    """Return the 2.5th and 97.5th percentiles of resampled values."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return float(low), float(high)
 
 
 def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
-    """How likely a thing with the label scores above one without it, a tie counting one half.
+    """Return the area under the ROC curve of `scores` for `labels`.
 
-    Raises ValueError where one of the two kinds is missing.
+    This is the probability that a labelled item scores higher than an unlabelled one. Ties count one half.
+
+    Raises:
+        ValueError: all items are labelled, or none is.
     """
     return auc_figure(scores, labels, [""] * len(scores)).value
 
@@ -154,10 +187,16 @@ def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
 def auc_figure(
     scores: Sequence[float], labels: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0
 ) -> Figure:
-    """The same with its interval by bootstrap over families; resamples that lack one of the two kinds are left out."""
+    """Return the area under the ROC curve (see `auc`) with a bootstrap interval over families.
+
+    Resamples in which all items are labelled, or none is, are left out.
+
+    Raises:
+        ValueError: all items are labelled, or none is.
+    """
     value, label = np.asarray(scores, float), np.asarray(labels, bool)
     if label.all() or not label.any():
-        raise ValueError("only one kind of observations: leave the figure out")
+        raise ValueError("the labels are all true or all false; leave the figure out")
     place = np.asarray(_places(families))
     size = int(place.max()) + 1
     wins_PN = np.sign(value[label][:, None] - value[~label][None, :]) / 2 + 0.5
@@ -173,39 +212,55 @@ def auc_figure(
 
 
 def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
-    """Agreement beyond chance, 1 at most: Cohen 1960. 0 where both say one and the same always: chance alone agrees."""
+    """Return Cohen's kappa, the agreement of two raters beyond chance; 1 is perfect agreement.
+
+    The value is 0 if both raters always give the same one label, because chance alone explains that.
+
+    Raises:
+        ValueError: there are no observations.
+
+    Source: Cohen 1960, "A coefficient of agreement for nominal scales".
+    """
     return kappa_figure(a, b, [""] * len(a)).value
 
 
 def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
-    """The same with its interval by bootstrap over families. Raises ValueError for no observations."""
+    """Return Cohen's kappa (see `kappa`) with a bootstrap interval over families.
+
+    Raises:
+        ValueError: there are no observations.
+    """
     if len(a) == 0:
-        raise ValueError("no observations: leave the figure out")
-    one, two = np.asarray(a, bool), np.asarray(b, bool)
-    cells_N4 = np.column_stack([one & two, one & ~two, ~one & two, ~one & ~two]).astype(float)
+        raise ValueError("no observations; leave the figure out")
+    a_N, b_N = np.asarray(a, bool), np.asarray(b, bool)
+    cells_N4 = np.column_stack([a_N & b_N, a_N & ~b_N, ~a_N & b_N, ~a_N & ~b_N]).astype(float)
     low, high = interval(_kappas(resampled_sums(families, cells_N4, seed)))
-    return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(one), low, high)
+    return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(a_N), low, high)
 
 
 def alpha_figure(units: Sequence[Sequence[Hashable]], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
-    """Krippendorff's alpha for unordered values, with its interval by bootstrap over families; n counts units.
+    """Return Krippendorff's alpha for nominal data, with a bootstrap interval over families.
 
-    `units`: what each judge said of one thing, those that said nothing left out; a thing with one value says nothing of
-    agreement and does not count. 1: all agree; 0: as by chance. Source: Krippendorff 2011, "Computing Krippendorff's
-    Alpha-Reliability". Raises ValueError where no thing has two values, or where only one value was ever given: then
-    nothing tells agreement from habit.
+    `units[i]` holds the values that the judges gave to item i, without those of judges that gave none; items with fewer
+    than two values are left out. `n` of the figure counts the remaining items. 1 is full agreement, 0 is agreement by
+    chance.
+
+    Raises:
+        ValueError: no item has two values, or all values are the same.
+
+    Source: Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability".
     """
     paired = [(values, family) for values, family in zip(units, families, strict=True) if len(values) > 1]
     known = {value: place for place, value in enumerate(dict.fromkeys(v for values, _ in paired for v in values))}
     if len(known) < 2:
-        raise ValueError("nothing that could disagree: leave the figure out")
+        raise ValueError("alpha needs at least two different values on items with two judgements; leave the figure out")
     counts_UC = np.zeros((len(paired), len(known)))
     for row, (values, _) in enumerate(paired):
         for value in values:
             counts_UC[row, known[value]] += 1
     size_U = counts_UC.sum(1)
-    apart_U = (size_U**2 - (counts_UC**2).sum(1)) / (size_U - 1)  # ordered pairs of a unit that differ
-    columns = np.column_stack([apart_U, counts_UC])
+    disagreement_U = (size_U**2 - (counts_UC**2).sum(1)) / (size_U - 1)  # from the ordered pairs of unequal values
+    columns = np.column_stack([disagreement_U, counts_UC])
 
     def alphas(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         total = sums[:, 1:].sum(1)
@@ -218,16 +273,16 @@ def alpha_figure(units: Sequence[Sequence[Hashable]], families: Sequence[Hashabl
 
 
 def _kappas(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each row [both, only a, only b, neither], counts."""
+    """Return kappa for each row of counts [both, only a, only b, neither]."""
     both, only_a, only_b, neither = (cells / cells.sum(1, keepdims=True)).T
     agreed, by_chance = both + neither, (both + only_a) * (both + only_b) + (neither + only_a) * (neither + only_b)
-    room = 1 - by_chance
-    apart = room > 1e-12
-    return np.where(apart, (agreed - by_chance) / np.where(apart, room, 1.0), 0.0)
+    beyond_chance = 1 - by_chance
+    defined = beyond_chance > 1e-12
+    return np.where(defined, (agreed - by_chance) / np.where(defined, beyond_chance, 1.0), 0.0)
 
 
 def _places(families: Sequence[Hashable]) -> list[int]:
-    """The number of each row's family, from 0."""
+    """Return the index of each row's family, from 0 in order of first occurrence."""
     alone: list[Hashable] = [(place,) for place in range(len(families))]
     names = [own if name == "" else name for name, own in zip(families, alone, strict=True)]
     if len(set(names)) == 1:
@@ -237,12 +292,12 @@ def _places(families: Sequence[Hashable]) -> list[int]:
 
 
 def _draws(families: int, seed: int) -> NDArray[np.int64]:
-    """How often each family is drawn in each resample, shape [RESAMPLES, families]."""
+    """Return how often each family is drawn in each resample, shape [RESAMPLES, F]."""
     return np.concatenate(list(_drawn_in_parts(families, seed)))
 
 
 def _drawn_in_parts(families: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """The rows of `_draws`, some at a time: all of some ten thousand families at once would take gigabytes."""
+    """Yield the rows of `_draws` in parts; all at once would take gigabytes for ten thousand families."""
     rng, part = np.random.default_rng(seed), max(1, 4_000_000 // families)
     for at in range(0, RESAMPLES, part):
         yield rng.multinomial(families, np.full(families, 1 / families), size=min(part, RESAMPLES - at))
@@ -252,9 +307,9 @@ def _ratio(
     values: NDArray[np.float64], families: Sequence[Hashable], seed: int, weights: Sequence[float] | None
 ) -> Figure:
     if len(values) == 0:
-        raise ValueError("no observations: leave the figure out")
+        raise ValueError("no observations; leave the figure out")
     if not np.isfinite(values).all():
-        raise ValueError("an observation is no finite number: what was not measured is left out, not passed on")
+        raise ValueError("an observation is not a finite number; leave out what was not measured")
     weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
     sums = resampled_sums(families, np.column_stack([values * weight, weight]), seed)
     low, high = interval(sums[:, 0] / sums[:, 1])

@@ -142,7 +142,7 @@ def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr("cai_lite.pipeline.walk.run_recipe", interrupted)
     told = run("demo", "--out", str(tmp_path / "x"))
-    assert told.exit_code == 130 and "goes on from here" in told.output
+    assert told.exit_code == 130 and "the same command resumes from here" in told.output
 
 
 def test_debug_shows_the_traceback(monkeypatch):

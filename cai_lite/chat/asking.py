@@ -11,7 +11,7 @@ from cai_lite.records import Reply, Request
 from cai_lite.run.ledger import Budget, Run
 from cai_lite.run.progress import Tick
 
-LOOK = 128  # calls between two looks at the budget, which may be overspent by so many
+LOOK = 128  # calls between two checks of the budget, and so the largest number of calls beyond it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +43,13 @@ def stage_of(stage: str | Stage, run: Run | None, progress: Tick | None) -> Stag
 def ask(
     model: ChatModel, requests: Sequence[Request], *, run: Run, stage: str, progress: Tick | None = None
 ) -> list[Reply]:
-    """Return one reply per request, in the order asked. Each is in the run's ledger the moment it arrives.
+    """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
-    The same request (equal key) is asked once. Calls that failed before are asked again. Where the run has a budget,
-    it is checked before every `LOOK` calls.
+    Requests with equal keys are sent once. Calls that failed earlier are repeated. If the run has a budget, it is
+    checked before every `LOOK` calls.
 
     Raises:
-        Stopped: the run's budget is spent; what was answered is kept.
+        Stopped: the run's budget is spent; the replies so far are stored.
     """
     tick = progress or (lambda done, total: None)
     keys = [request.key(model.digest) for request in requests]
@@ -58,13 +58,13 @@ def ask(
     total = len(known) + len(wanted)
     tick(len(known), total)
     wanted_keys = list(wanted)
-    bounded = run.budget != Budget()
-    step = LOOK if bounded else max(1, len(wanted_keys))
+    limited = run.budget != Budget()
+    step = LOOK if limited else max(1, len(wanted_keys))
     for start in range(0, len(wanted_keys), step):
-        some = wanted_keys[start : start + step]
+        part = wanted_keys[start : start + step]
         run.check_budget()
-        for batch in model.answer([wanted[key] for key in some]):
-            arrived = {some[position]: reply for position, reply in batch.items()}
+        for batch in model.answer([wanted[key] for key in part]):
+            arrived = {part[position]: reply for position, reply in batch.items()}
             run.keep_replies(stage, model.name, arrived)
             known.update(arrived)
             tick(len(known), total)

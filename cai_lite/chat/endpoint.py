@@ -1,7 +1,7 @@
-"""Any OpenAI-compatible server, asked by several threads at once.
+"""A chat model on any OpenAI-compatible server, called from several threads at once.
 
-401 and 400 fail at once; 408, 409, 429, 5xx and broken connections are tried again with jitter, honouring Retry-After,
-within a deadline. A key comes from the environment and goes nowhere but into the request.
+HTTP 400, 401 and their like raise an error at once; 408, 409, 429, 5xx and broken connections are retried with jitter
+until a deadline, respecting Retry-After. The API key is read from the environment and is only ever put into requests.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from cai_lite.chat.window import Window
 from cai_lite.errors import ChatError
 from cai_lite.records import Reply, Request, dicts_of, digest
 
-_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-_TOO_MUCH = {429, 503, 529}
-_FIRST_ATTEMPTS = 4  # of a call, before any call was answered: about three seconds
-_WRONG = {400, 401, 403, 404, 405, 422}
+_RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_OVERLOADED = {429, 503, 529}
+_FIRST_ATTEMPTS = 4  # attempts of a call before the server has answered any call: about three seconds
+_FATAL = {400, 401, 403, 404, 405, 422}
 
 
 class EndpointModel:
-    """`url`: the server's base, ending in /v1. `api_key_env`: the environment variable that holds the key.
+    """A chat model on an OpenAI-compatible server.
 
-    `deadline`: seconds that one call may take with all its retries; `concurrency`: most calls under way at once, of
-    which as many are as the server takes. `prices`: of a million tokens read and written, in any currency.
+    `url`: the base URL, ending in /v1. `model`: its name on the server. `api_key_env`: the environment variable with
+    the API key. `concurrency`: the largest number of simultaneous calls; it adapts to what the server accepts.
+    `timeout`: of one attempt, in seconds. `deadline`: of one call with all its retries, in seconds. `prices`: the
+    prices of a million prompt tokens and of a million reply tokens, in any currency.
     """
 
     def __init__(
@@ -46,10 +48,10 @@ class EndpointModel:
         self.wording: Literal["full", "short"] = "full"
         self.api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
         self._timeout, self._deadline = timeout, deadline
-        self._heard = False  # whether the server ever gave an answer
+        self._has_answered = False  # whether the server ever returned a completion
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
-        """Replies as they arrive, in any order. Only the calls under way are held, so memory stays flat."""
+        """Yield replies as they arrive, in any order. Only the running calls are kept, so memory use stays constant."""
         client = self.client()
         pool, window = ThreadPoolExecutor(self._concurrency), Window(self._concurrency)
         waiting = enumerate(requests)
@@ -68,10 +70,10 @@ class EndpointModel:
             client.close()
 
     def client(self) -> Any:
-        """An openai client for this server, which tries nothing again by itself."""
+        """Return an openai client for this server, with its own retries switched off."""
         from openai import OpenAI
 
-        key = os.environ.get(self.api_key_env) or "none"  # local servers want a key and read none
+        key = os.environ.get(self.api_key_env) or "none"  # local servers require a key but ignore it
         return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self._timeout)
 
     def _ask(self, client: Any, request: Request, window: Window) -> Reply:
@@ -82,19 +84,19 @@ class EndpointModel:
             attempts, asked = attempts + 1, time.monotonic()
             try:
                 reply = self._read(self._create(client, request), request, attempts, time.monotonic() - started)
-                self._heard = True
+                self._has_answered = True
                 window.answered(time.monotonic() - asked, reply.tokens_out)
                 return reply
             except openai.APIStatusError as error:
                 fault, pause = f"HTTP {error.status_code}", _retry_after(error.response.headers)
-                if error.status_code in _TOO_MUCH:
+                if error.status_code in _OVERLOADED:
                     window.refused()
-                if error.status_code in _WRONG:
+                if error.status_code in _FATAL:
                     raise ChatError(
                         f"{self.url} answers HTTP {error.status_code} for model '{self.model}': "
-                        f"{mend(error.status_code, self.api_key_env)}"
+                        f"{remedy(error.status_code, self.api_key_env)}"
                     ) from error
-                if error.status_code not in _AGAIN:
+                if error.status_code not in _RETRIED:
                     return Reply(
                         text="", outcome="failed", fault=fault, attempts=attempts, seconds=time.monotonic() - started
                     )
@@ -102,10 +104,10 @@ class EndpointModel:
                 fault, pause = "timeout", None
             except openai.APIConnectionError as error:
                 fault, pause = "connection", None
-                self._give_up_if_never_heard(attempts, "cannot be reached", error)
-            except (openai.OpenAIError, ValueError) as error:  # a body that is no answer: HTML, half a JSON
+                self._give_up_if_never_answered(attempts, "cannot be reached", error)
+            except (openai.OpenAIError, ValueError) as error:  # the body is not a completion: HTML, truncated JSON
                 fault, pause = f"body: {type(error).__name__}", None
-                self._give_up_if_never_heard(attempts, "answers, but with no chat completion", error)
+                self._give_up_if_never_answered(attempts, "answers, but returns no chat completion", error)
             if pause is None:
                 pause = min(30.0, 0.5 * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
             if time.monotonic() - started + pause > self._deadline:
@@ -114,16 +116,22 @@ class EndpointModel:
                 )
             time.sleep(pause)
 
-    def _give_up_if_never_heard(self, attempts: int, what: str, error: Exception) -> None:
-        """A server that never gave one answer is not having a bad moment: its address is wrong, or it does not run."""
-        if not self._heard and attempts >= _FIRST_ATTEMPTS:
-            raise ChatError(f"{self.url} {what}: check the URL (it ends in /v1), and that the server runs") from error
+    def _give_up_if_never_answered(self, attempts: int, what: str, error: Exception) -> None:
+        """Stop retrying if the server has never answered: then the URL is wrong or the server is not running.
+
+        Raises:
+            ChatError: the server has not answered any call, after several attempts.
+        """
+        if not self._has_answered and attempts >= _FIRST_ATTEMPTS:
+            raise ChatError(
+                f"{self.url} {what}: check the URL (it ends in /v1), and that the server is running"
+            ) from error
 
     def _create(self, client: Any, request: Request) -> Any:
         sampling = request.sampling
         more: dict[str, Any] = {"logprobs": True, "top_logprobs": 20} if request.options else {}
         if sampling.temperature > 0:
-            # Samples of one request differ by their seed; servers that know none ignore it.
+            # Samples of one request differ in their seed; servers without seeds ignore it.
             more["seed"] = int(request.key(self.digest)[:7], 16)
         return client.chat.completions.create(
             model=self.model,
@@ -166,16 +174,20 @@ class EndpointModel:
 
 
 def option_log_probs(choice: Any, options: tuple[str, ...]) -> dict[str, float] | None:
-    """ln P of each option as first word, if the server told them all; some ignore `logprobs` with HTTP 200."""
+    """Return the log-probability of each option as the first word, in nats, or None.
+
+    The result is None unless the server returns all of them; some servers accept `logprobs` with HTTP 200 and ignore
+    it.
+    """
     content = getattr(getattr(choice, "logprobs", None), "content", None)
     if not content or not content[0].top_logprobs:
         return None
     found: dict[str, float] = {}
-    for seen in content[0].top_logprobs:
-        word = seen.token.strip().lower()
+    for alternative in content[0].top_logprobs:
+        word = alternative.token.strip().lower()
         for option in options:
             if word == option.lower():
-                found[option] = max(found.get(option, seen.logprob), seen.logprob)
+                found[option] = max(found.get(option, alternative.logprob), alternative.logprob)
     return found if set(found) == set(options) else None
 
 
@@ -186,11 +198,12 @@ def _retry_after(headers: Any) -> float | None:
         return None
 
 
-def mend(status: int, api_key_env: str) -> str:
+def remedy(status: int, api_key_env: str) -> str:
+    """Return what the user can do about an HTTP status."""
     if status in (401, 403):
         return f"check the key in ${api_key_env}"
     if status == 404:
-        return "check the URL (it ends in /v1) and the model's name"
+        return "check the URL (it ends in /v1) and the model name"
     if status >= 500:
-        return "the server fails; its own log says why"
-    return "the server does not take this request; check the model's name and its context length"
+        return "the server failed; see its log"
+    return "the server rejects this request; check the model name and its context length"

@@ -1,8 +1,8 @@
-"""A transformers model on this machine, asked in batches by a small decoding loop of our own.
+"""A transformers model on this machine, decoded in batches.
 
-The loop is our own for one reason: the noise of each sample comes from its request's key, so that a resumed run,
-whatever it still has to ask, gets the same texts. Batches are cut in a fixed order and kept whole, so that the
-arithmetic is the same too.
+`generate` is not used, because the random numbers of each sample have to come from its request's key: then a resumed
+run draws the same texts whatever it still has to ask. Batches are formed in a fixed order and are not refilled, so that
+the floating-point results are the same too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cai_lite.records import Reply, Request, digest
 
 
 class LocalModel:
-    """A lazy handle: the weights are loaded at the first question, once, and shared with `without_adapter()`.
+    """A chat model on this machine. Weights are loaded at the first request and shared with `without_adapter()`.
 
-    `tokens_per_batch` bounds prompt and reply tokens of a batch together.
+    `tokens_per_batch` limits the number of prompt and reply tokens of a batch together.
     """
 
     def __init__(
@@ -45,24 +45,24 @@ class LocalModel:
         self._opened: tuple[Any, Any] | None = None
 
     def opened(self) -> tuple[Any, Any]:
-        """(model, tokenizer), loaded now if they were not."""
+        """Return (model, tokenizer), loading them at the first call."""
         if self._opened is None:
             self._opened = open_weights(self.model, load=self.load, adapter=self.adapter)
         return self._opened
 
     def close(self) -> None:
-        """Let the weights go. The handle stays usable: the next question loads them again."""
+        """Release the weights. The model stays usable: the next request loads them again."""
         self._opened = None
 
     def without_adapter(self) -> LocalModel:
-        """The base model as it was before training, over the same copy of the weights."""
+        """Return the base model without the adapter, on the same copy of the weights."""
         return _AdapterOff(self)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
-        """Answer in batches of similar length, longest first (an out-of-memory shows at once)."""
+        """Answer in batches of similar length, longest first, so that running out of memory shows at once."""
         model, tokenizer = self.opened()
         prompts = [token_ids(tokenizer, request.messages, add_generation_prompt=True) for request in requests]
-        # Sorted by length, then by key: the order depends on what is asked, not on what was asked before.
+        # Sorted by length, then by key, so that the order does not depend on earlier requests.
         order = sorted(
             range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
         )
@@ -96,18 +96,20 @@ class LocalModel:
 
 
 class _AdapterOff(LocalModel):
-    """The same weights with the adapter switched off while it answers."""
+    """The base model of a `LocalModel`: the same weights, with the adapter disabled during a call."""
 
-    def __init__(self, whole: LocalModel) -> None:
-        self._whole = whole
-        super().__init__(whole.model, load=whole.load, wording=whole.wording, tokens_per_batch=whole.tokens_per_batch)
+    def __init__(self, adapted: LocalModel) -> None:
+        self._adapted = adapted
+        super().__init__(
+            adapted.model, load=adapted.load, wording=adapted.wording, tokens_per_batch=adapted.tokens_per_batch
+        )
 
     def opened(self) -> tuple[Any, Any]:
-        return self._whole.opened()
+        return self._adapted.opened()
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         model, _ = self.opened()
-        with model.disable_adapter() if self._whole.adapter is not None else contextlib.nullcontext():
+        with model.disable_adapter() if self._adapted.adapter is not None else contextlib.nullcontext():
             yield from super().answer(requests)
 
 
@@ -129,9 +131,10 @@ def _batches(
 def _decode(
     model: Any, tokenizer: Any, prompts: list[list[int]], asked: list[Request]
 ) -> tuple[list[tuple[list[int], bool]], Any]:
-    """Decode a batch.
+    """Decode a batch of prompts.
 
-    Returns per row (tokens without the end token, whether it ended), and the first step's logits [B, V].
+    Returns, for each row, its tokens without the end token and whether it reached one; and the first step's logits,
+    shape [B, V].
     """
     import torch
     from transformers import DynamicCache
@@ -139,12 +142,12 @@ def _decode(
     device = model.get_input_embeddings().weight.device
     ends = _end_tokens(model, tokenizer)
     width = max(map(len, prompts))
-    # Padding stands on the left, so that the last position of every row is its own.
+    # Padding is on the left, so that the last position of every row is a token of its own.
     ids_BT = torch.tensor([[tokenizer.pad_token_id] * (width - len(p)) + p for p in prompts], device=device)
     seen_BT = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
     noise = [random.Random(request.key("noise")) for request in asked]
     rows = [([], False) for _ in asked]  # type: list[tuple[list[int], bool]]
-    alive = list(range(len(asked)))  # rows of the batch that still speak
+    alive = list(range(len(asked)))  # indices of the rows that have not ended
     cache, first_logits = DynamicCache(), None
     step_BT, positions_BT = ids_BT, (seen_BT.cumsum(-1) - 1).clamp(min=0)
     for _ in range(max(request.sampling.max_tokens for request in asked)):
@@ -182,8 +185,9 @@ def _decode(
 
 
 def _draw(logits_BV: Any, asked: list[Request], uniform: list[float]) -> list[int]:
-    """One token per row: greedy at temperature 0, else the inverse of the cumulative distribution at the row's
-    uniform number.
+    """Return one token per row: the likeliest at temperature 0, else one drawn by inverse transform sampling.
+
+    `uniform` holds a random number from 0 to 1 per row.
     """
     import torch
 
@@ -210,9 +214,10 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
 
 
 def _option_log_probs(tokenizer: Any, logits_V: Any, options: tuple[str, ...]) -> dict[str, float] | None:
-    """ln P of each option as the first word, over its spellings (with a blank, with a capital).
+    """Return the log-probability of each option as the first word, in nats, summed over its spellings.
 
-    None where two options begin with the same token: the first token then decides nothing.
+    The spellings are with and without a leading space and a capital letter. The result is None if an option shares all
+    its first tokens with another one, because the first token then says nothing.
     """
     log_probs_V = logits_V.log_softmax(-1)
     spelled = {
@@ -223,7 +228,7 @@ def _option_log_probs(tokenizer: Any, logits_V: Any, options: tuple[str, ...]) -
         }
         for option in options
     }
-    # A blank of its own is a first token of every option in some tokenizers: it belongs to none.
+    # In some tokenizers, a single space is the first token of every option; such tokens are left out.
     shared = {
         token for token in set().union(*spelled.values()) if sum(token in tokens for tokens in spelled.values()) > 1
     }

@@ -1,4 +1,4 @@
-"""What a server really does: some accept `logprobs`, `n` or a JSON schema with HTTP 200 and ignore them."""
+"""Find out what a server supports; some accept `logprobs`, `n` or a JSON schema with HTTP 200 and ignore them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cai_lite.chat.endpoint import EndpointModel, mend, option_log_probs
+from cai_lite.chat.endpoint import EndpointModel, option_log_probs, remedy
 from cai_lite.errors import ChatError
 
 _QUESTION = [{"role": "user", "content": "Is the sky blue on a clear day? Answer with one word, yes or no."}]
@@ -26,9 +26,13 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """`log_probs`: of the first word's options, which a judge's soft verdicts need; without them verdicts are words,
-    and `judge.votes` makes them soft. `several`: `n` answers to one call. `schema`: a JSON schema holds. The library
-    asks for neither of the last two, so a server without them loses nothing.
+    """The features that a server supports.
+
+    `answers`: its answer to a plain question, up to 60 characters.
+    `log_probs`: log-probabilities of the first word, which a judge needs for probabilities; without them each verdict
+    is a single word, and `judge.votes` averages several.
+    `several`: `n` answers to one call. `schema`: answers that follow a JSON schema. The library uses neither of these
+    two.
     """
 
     answers: str
@@ -38,10 +42,10 @@ class Capabilities:
 
 
 def probe(endpoint: EndpointModel) -> Capabilities:
-    """Try each of them with a call of its own: what came back counts, not the status.
+    """Test each feature with a call of its own; the content of the answer counts, not the HTTP status.
 
     Raises:
-        ChatError: the server does not even answer a plain question.
+        ChatError: the server does not answer a plain question.
     """
     import openai
 
@@ -56,29 +60,29 @@ def probe(endpoint: EndpointModel) -> Capabilities:
         try:
             return asked(**more)
         except openai.OpenAIError:
-            return None  # refused aloud, which is as good an answer as any
+            return None  # the server says that it does not support this
 
     try:
         plain = asked()
     except openai.APIStatusError as error:
         client.close()
         what = f"{endpoint.url} answers HTTP {error.status_code} for model '{endpoint.model}'"
-        raise ChatError(f"{what}: {mend(error.status_code, endpoint.api_key_env)}") from error
+        raise ChatError(f"{what}: {remedy(error.status_code, endpoint.api_key_env)}") from error
     except openai.OpenAIError as error:
         client.close()
         raise ChatError(f"{endpoint.url} does not answer as '{endpoint.model}': {type(error).__name__}") from error
     if not _choices(plain):
         client.close()
-        raise ChatError(f"{endpoint.url} answers, but with no choices: check the URL (it ends in /v1)")
+        raise ChatError(f"{endpoint.url} answers, but returns no choices: check the URL (it ends in /v1)")
     try:
-        told = tried(logprobs=True, top_logprobs=20)
+        scored = tried(logprobs=True, top_logprobs=20)
         several = tried(n=2, temperature=1.0)
         shaped = tried(response_format=_SCHEMA, max_tokens=64)
     finally:
         client.close()
     return Capabilities(
         answers=_text(plain)[:60],
-        log_probs=bool(_choices(told) and option_log_probs(_choices(told)[0], ("yes", "no"))),
+        log_probs=bool(_choices(scored) and option_log_probs(_choices(scored)[0], ("yes", "no"))),
         several=len(_choices(several)) == 2,
         schema=_is_shaped(_text(shaped)),
     )

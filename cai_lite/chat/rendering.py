@@ -1,4 +1,4 @@
-"""Conversations to token ids by the tokenizer's chat template; control tokens inside a text stay text."""
+"""Convert conversations to token ids by the tokenizer's chat template; control tokens in a message stay plain text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from cai_lite.errors import ModelError
 from cai_lite.records import Messages
 
-# A private-use character on both sides: no template changes it, no text of a user holds the whole mark.
+# A placeholder between private-use characters: no template changes it, and no user's text contains it.
 _PLACE = "\ue000{}\ue001"
 _PLACES = re.compile("\ue000([0-9]+)\ue001")
 
 
 def holds_control(tokenizer: Any, messages: Messages) -> bool:
-    """Whether a text holds the spelling of a control token."""
+    """Return True if a message contains the spelling of a control token."""
     controls = [token for token in tokenizer.get_added_vocab() if token.strip()]
     return any(control in message.content for message in messages for control in controls)
 
@@ -22,18 +22,19 @@ def holds_control(tokenizer: Any, messages: Messages) -> bool:
 def token_ids(
     tokenizer: Any, messages: Messages, *, add_generation_prompt: bool, apart: bool | None = None
 ) -> list[int]:
-    """The conversation's token ids. A lone surrogate, which is no character, becomes U+FFFD.
+    """Return the conversation's token ids. Lone surrogates become U+FFFD.
 
-    A text that holds a control token's spelling (`<|im_end|>`) is encoded apart from the template, as plain text:
-    otherwise a user could end the turn, or a candidate speak as the system. transformers 5.17 has no option for this.
-    `apart`: whether to do so; found out where None. Conversations whose beginnings are compared must agree on it.
+    If a message contains the spelling of a control token (`<|im_end|>`), messages are encoded separately from the
+    template, as plain text; otherwise a user could end the turn, or a candidate could speak as the system. transformers
+    5.17 has no option for this. `apart` forces (True) or prevents (False) it; None decides by the messages.
+    Conversations whose beginnings are compared must use the same value.
 
     Raises:
         ModelError: the tokenizer has no chat template, or the template refuses the conversation.
     """
     if not tokenizer.chat_template:
         raise ModelError(
-            "the model's tokenizer has no chat template; take an instruct model, or give pairs as plain strings"
+            "the model's tokenizer has no chat template; use an instruct model, or give pairs as plain strings"
         )
     if apart is None:
         apart = holds_control(tokenizer, messages)
@@ -41,7 +42,7 @@ def token_ids(
     turns = [{"role": m.role, "content": _PLACE.format(i) if apart else texts[i]} for i, m in enumerate(messages)]
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
-    except Exception as error:  # templates raise what they like
+    except Exception as error:  # templates may raise any exception
         raise ModelError(f"the model's chat template refuses this conversation: {error}") from error
     if not apart:
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -55,5 +56,5 @@ def token_ids(
 
 
 def characters(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate: JSON may hold them, no tokenizer takes them."""
+    """Return the text with each lone surrogate replaced by U+FFFD; JSON allows them, tokenizers do not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""A model whose answers are written by hand: for tests, ours and yours."""
+"""A chat model with scripted answers, for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cai_lite.records import Reply, Request, digest
 
 
 class ScriptedModel:
-    """Answers with `script(request)`: a text, or a whole Reply. `asked` holds the requests that came, in order."""
+    """A chat model that answers with `script(request)`, a text or a `Reply`; `asked` lists the requests received."""
 
     def __init__(
         self,
@@ -28,8 +28,10 @@ class ScriptedModel:
         return digest("scripted", self.name)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
-        """One reply at a time, so that a test can stop in between."""
+        """Yield one reply at a time, so that a test can stop in between."""
         for position, request in enumerate(requests):
             self.asked.append(request)
-            said = self._script(request)
-            yield {position: said if isinstance(said, Reply) else Reply(text=said, outcome="ok" if said else "empty")}
+            answer = self._script(request)
+            if not isinstance(answer, Reply):
+                answer = Reply(text=answer, outcome="ok" if answer else "empty")
+            yield {position: answer}

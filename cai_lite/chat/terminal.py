@@ -1,4 +1,4 @@
-"""`cai-lite chat`: talk to a model in the terminal; with an adapter, before beside after."""
+"""`cai-lite chat`: talk to a model in the terminal; with an adapter, to the base model as well."""
 
 from __future__ import annotations
 
@@ -19,21 +19,26 @@ from cai_lite.run.ledger import Run
 def talk(
     model: str, *, adapter: Path | None, name: str | None, load: Any, questions: list[str], max_tokens: int
 ) -> None:
-    """Ask each question, or what is typed until an empty line. Each side keeps its own conversation."""
+    """Print the answers to `questions`, or if there are none, to what is typed until an empty line.
+
+    With an adapter, the base model and the adapted model answer in turn, each with its own conversation.
+    """
     after = open_model(model, model=name, load=load, adapter=adapter)
     sides: dict[str, ChatModel] = {"reply": after}
     if adapter is not None and isinstance(after, LocalModel):
         sides = {"before": after.without_adapter(), "after": after}
     console = Console()
-    heard: dict[str, list[Message]] = {side: [] for side in sides}
+    conversations: dict[str, list[Message]] = {side: [] for side in sides}
     for question in questions or _typed(console):
         for side, speaker in sides.items():
-            heard[side].append(Message("user", question))
-            request = Request(messages=tuple(heard[side]), sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
+            conversations[side].append(Message("user", question))
+            request = Request(
+                messages=tuple(conversations[side]), sampling=Sampling(temperature=0.0, max_tokens=max_tokens)
+            )
             reply = ask(speaker, [request], run=Run(), stage="chat")[0]
-            heard[side].append(Message("assistant", reply.text))
-            said = reply.text or f"({reply.outcome}: {reply.fault or 'no answer'})"
-            console.print(Text.assemble((f"{side}: ", "bold"), said))
+            conversations[side].append(Message("assistant", reply.text))
+            shown = reply.text or f"({reply.outcome}: {reply.fault or 'no answer'})"
+            console.print(Text.assemble((f"{side}: ", "bold"), shown))
 
 
 def _typed(console: Console) -> Iterator[str]:

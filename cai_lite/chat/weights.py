@@ -1,6 +1,6 @@
-"""Open a causal language model and its tokenizer from a folder, the hub's cache, or the package itself.
+"""Load a causal language model and its tokenizer from a folder, the Hugging Face hub, or the package itself.
 
-torch and transformers are imported inside the functions: whoever asks an endpoint needs neither.
+torch and transformers are imported inside the functions, because they are not needed to call an endpoint.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ EMBEDDED = ("embedded:teacher", "embedded:student")
 
 
 def resolve(model: str) -> str:
-    """The folder of an embedded model, a local folder, or a hub id as it is.
+    """Return the folder of an embedded or local model; a hub id is returned unchanged.
 
     Raises:
-        ModelError: a path that does not exist, or an embedded model that is none.
+        ModelError: the folder does not exist or holds no model, or there is no such embedded model.
     """
     if model.startswith("embedded:"):
         if model not in EMBEDDED:
-            raise ModelError(f"no model '{model}'{did_you_mean(model, EMBEDDED)}")
+            raise ModelError(f"no embedded model '{model}'{did_you_mean(model, EMBEDDED)}")
         return str(resources.files("cai_lite.embedded") / model.removeprefix("embedded:"))
     path = Path(model).expanduser()
     if path.exists():
         if not (path / "config.json").is_file():
             raise ModelError(
-                f"{model}: no config.json in it; a model folder holds config.json, the tokenizer and *.safetensors"
+                f"{model} is not a model folder (no config.json in it); it needs config, tokenizer and *.safetensors"
             )
         return str(path)
     if model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model:
@@ -47,38 +47,46 @@ def resolve(model: str) -> str:
 
 
 def checked_load(load: str | None) -> Load | None:
-    """`load` as it is, once it is known that it can be had here.
+    """Return `load` after checking that this machine supports it.
 
     Raises:
-        ModelError: no such way of loading. MissingPackageError: `nf4` without a bitsandbytes that works here.
+        ModelError: the value is unknown, or bitsandbytes does not work here.
+        MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed.
     """
     if load is not None and load not in LOADS:
-        raise ModelError(f"load '{load}'{did_you_mean(load, LOADS)}")
+        raise ModelError(f"unknown load '{load}'{did_you_mean(load, LOADS)}")
     if load == "nf4":
         _bitsandbytes()
     return cast(Load | None, load)
 
 
 def weights_digest(model: str) -> str:
-    """What the weights are, without loading them: configuration and tokenizer whole, of each weight file its size,
-    header and end.
+    """Return a digest of a model's files, without reading the weights in full (see `folder_digest`).
 
-    Reading 15 GB for a name would take a minute; two trainings never agree in the last megabyte of a file.
+    A hub id is digested as its name.
     """
     folder = Path(resolve(model))
     return folder_digest(folder) if folder.is_dir() else digest("hub", model)
 
 
 def adapter_folder(path: str | Path) -> Path:
-    """The folder of a peft adapter. Raises ModelError where none is there."""
+    """Return the folder of a peft adapter.
+
+    Raises:
+        ModelError: the folder holds no adapter.
+    """
     folder = Path(path)
     if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{folder}: is no peft adapter: it has no adapter_config.json")
+        raise ModelError(f"{folder} is not a peft adapter (adapter_config.json not found)")
     return folder
 
 
 def folder_digest(folder: Path) -> str:
-    """The same of a folder that may hold an adapter alone."""
+    """Return a digest of a folder with a model or an adapter.
+
+    Configuration and tokenizer files are digested in full; a weight file by its size, its first megabyte and its last
+    megabyte, because reading 15 GB takes a minute and two trainings never agree in the last megabyte.
+    """
     parts: list[tuple[str | int, ...]] = []
     for file in sorted(folder.iterdir()):
         if file.suffix in (".json", ".jinja", ".model"):
@@ -92,14 +100,14 @@ def folder_digest(folder: Path) -> str:
 
 
 def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | None = None) -> tuple[Any, Any]:
-    """(transformers model, tokenizer), in evaluation mode, on the GPU where there is one.
+    """Return (transformers model, tokenizer), in evaluation mode, on the GPU if there is one.
 
-    `load`: "auto" (None) takes bfloat16 on a GPU and float32 on a CPU, where bfloat16 is three times slower.
-    `adapter`: a peft adapter to put on top.
+    `load`: the dtype of the weights; "auto" (or None) is bfloat16 on a GPU and float32 on a CPU, where bfloat16 is
+    three times slower. `adapter`: the folder of a peft adapter to add.
 
     Raises:
-        ModelError: no such model, or one that has no safetensors.
-        MissingPackageError: `nf4` without a bitsandbytes that works here.
+        ModelError: the model does not exist, has no safetensors, or cannot be loaded.
+        MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed.
     """
     import torch
     from safetensors import SafetensorError
@@ -134,16 +142,17 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """peft 0.21 asks transformers 5.23 for a property under its old name; the user can do nothing about it."""
+    """Silence a warning of peft 0.21, which reads a property of transformers 5.23 by its deprecated name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield
 
 
 def keep_packed(model: Any) -> None:
-    """Keep bitsandbytes 0.50 from repacking NF4 weights in the first eval pass on CPUs with AVX512-BF16.
+    """Prevent bitsandbytes 0.50 from repacking NF4 weights in the first eval pass on CPUs with AVX512-BF16.
 
-    It fails for some widths, and no gradient flows through what it repacked: training would go on with wrong gradients.
+    Repacking fails for some widths, and no gradient flows through repacked weights, so training would continue with
+    wrong gradients.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -151,7 +160,10 @@ def keep_packed(model: Any) -> None:
 
 
 def _nf4(compute_dtype: Any) -> Any:
-    """NF4 with double quantisation (Dettmers et al. 2023, arXiv:2305.14314)."""
+    """Return the configuration of NF4 with double quantisation.
+
+    Source: Dettmers et al. 2023, arXiv:2305.14314.
+    """
     from transformers import BitsAndBytesConfig
 
     config: Any = BitsAndBytesConfig
@@ -164,13 +176,15 @@ def _nf4(compute_dtype: Any) -> Any:
 
 
 def _bitsandbytes() -> None:
-    """Import it, or say what is missing: it may be installed and still not load on this system."""
+    """Check that bitsandbytes is installed and can be imported; on some systems it is installed but does not load."""
     if find_spec("bitsandbytes") is None:
         raise MissingPackageError("load: nf4 needs bitsandbytes: pip install bitsandbytes")
     try:
         import bitsandbytes  # noqa: F401
     except Exception as error:
-        raise ModelError(f"load: nf4 cannot run here, bitsandbytes does not load: {_first_line(error)}") from error
+        raise ModelError(
+            f"load: nf4 does not work here, because bitsandbytes cannot be imported: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,5 @@
-# ruff: noqa: I001  (the commands stand in the help in the order in which they are imported here)
-"""The `cai-lite` command. Each command is thin: it reads its options, calls one public function, prints the result."""
+# ruff: noqa: I001  (the order of these imports is the order of the commands in the help)
+"""The `cai-lite` command. Each command reads its options, calls one public function and prints the result."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["app", "asking", "main", "measuring", "walking", "writing"]
 
 
 def main() -> None:
-    """The entry point of the `cai-lite` script."""
+    """Run the command line; the entry point of the `cai-lite` script."""
     app()

@@ -1,4 +1,4 @@
-"""Whom we ask: doctor, chat."""
+"""Commands that examine and ask models: doctor, chat."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from cai_lite.cli.shared import Json, app, guarded, quiet_libraries
 @app.command()
 @guarded
 def doctor(
-    url: Annotated[str | None, typer.Option(help="Also try this OpenAI-compatible server")] = None,
-    model: Annotated[str | None, typer.Option(help="Its model's name")] = None,
-    api_key_env: Annotated[str, typer.Option(help="The environment variable with its key")] = "OPENAI_API_KEY",
+    url: Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible server to test as well.")] = None,
+    model: Annotated[str | None, typer.Option(help="The name of the model on that server.")] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="The environment variable that holds its API key.")
+    ] = "OPENAI_API_KEY",
     json_: Json = False,
 ) -> None:
-    """Say what this machine has and what a server can do; exit 1 if something does not work.
+    """Examine this machine and, with --url, a model server; exit 1 if something does not work.
 
     Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """
@@ -39,17 +41,19 @@ def doctor(
 @guarded
 def chat(
     model: Annotated[
-        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server")
+        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server.")
     ] = "embedded:student",
     adapter: Annotated[
-        Path | None, typer.Option(help="A peft adapter to put on top; its base is asked beside it")
+        Path | None, typer.Option(help="A peft adapter for the model; the base model answers as well.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--model", help="The model's name at a server")] = None,
-    load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
-    say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and stop; may be repeated.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest reply.")] = 256,
+    name: Annotated[str | None, typer.Option("--model", help="The name of the model on the server.")] = None,
+    load: Annotated[
+        str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
+    ] = None,
+    say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and exit; may be repeated.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The limit of tokens per reply.")] = 256,
 ) -> None:
-    """Talk to a model; with an adapter, see before beside after.
+    """Talk to a model; with an adapter, see the answers before and after training.
 
     Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
     """

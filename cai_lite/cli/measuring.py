@@ -1,4 +1,4 @@
-"""What a model became: evaluate, report, audit."""
+"""Commands that measure and inspect results: evaluate, report, audit."""
 
 from __future__ import annotations
 
@@ -30,25 +30,33 @@ from cai_lite.evaluation.gates import condition
 @guarded
 def evaluate(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe or packaged name: its constitution, prompts, student and judge")
+        str | None, typer.Argument(help="A recipe file or packaged name, for constitution, prompts, student and judge.")
     ] = None,
-    adapter: Annotated[Path | None, typer.Option(help="A peft adapter of the student, or of --model")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="A peft adapter of the student, or of --model.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Without a recipe: a folder, hub id, embedded:..., or URL#NAME of a server")
+        str | None,
+        typer.Option(help="Without a recipe: a model folder, a hub id, embedded:..., or URL#NAME of a server."),
     ] = None,
-    against: Annotated[str | None, typer.Option(help="The model to stand beside it; else it stands alone")] = None,
-    constitution: Annotated[str | None, typer.Option(help="A constitution file, or a packaged name")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="A prompt file; all of its prompts are asked")] = None,
-    judge: Annotated[list[str] | None, typer.Option(help="Who judges; may be repeated for several")] = None,
-    load: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16 or nf4")] = None,
+    against: Annotated[str | None, typer.Option(help="A model to compare with.")] = None,
+    constitution: Annotated[str | None, typer.Option(help="A constitution file or packaged name.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A prompts file; all of its prompts are used.")] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="The judge; may be repeated for several judges.")] = None,
+    load: Annotated[
+        str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
+    ] = None,
     must: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME>=VALUE", help="A gate, such as 'over_refusal<=0.05'; exit 1 if not"),
+        typer.Option(
+            metavar="NAME>=VALUE", help="A gate, such as 'over_refusal<=0.05'; exit 1 if it fails. May be repeated."
+        ),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, without a recipe")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Of the answers, without a recipe")] = 0.3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Without a recipe: the limit of tokens per answer.")] = 512,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Without a recipe: the sampling temperature of the answers.")
+    ] = 0.3,
     compare: Annotated[
-        list[Path] | None, typer.Option(help="Print what these runs measured side by side; may be repeated")
+        list[Path] | None,
+        typer.Option(help="Print the figures of this run beside those of the others; may be repeated."),
     ] = None,
     out: Out = None,
     settings: Settings = None,
@@ -56,7 +64,7 @@ def evaluate(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model or an adapter on held-out prompts, before beside after; exit 1 where a gate does not hold.
+    """Measure a model on held-out prompts, with an adapter before and after training; exit 1 if a gate fails.
 
     Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
     """
@@ -65,7 +73,7 @@ def evaluate(
         return
     if recipe is not None:
         if adapter is None:
-            raise InputError("which adapter? --adapter runs/medical/adapter")
+            raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
         place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
@@ -103,12 +111,12 @@ def evaluate(
 @app.command()
 @guarded
 def report(
-    run_directory: Annotated[Path, typer.Argument(help="A run directory")],
-    compare: Annotated[list[Path] | None, typer.Option(help="Another run to set beside it; may be repeated")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Also write the main figure to this SVG file")] = None,
+    run_directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    compare: Annotated[list[Path] | None, typer.Option(help="Another run to compare with; may be repeated.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Also write the main chart to this SVG file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write report.html anew from what a run holds.
+    """Write the report.html of a run again from its stored results.
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
@@ -127,14 +135,14 @@ def report(
 @app.command()
 @guarded
 def audit(
-    run_directory: Annotated[Path, typer.Argument(help="A run directory")],
-    key: Annotated[str, typer.Argument(help="The key of a pair (pairs.jsonl has them), or its beginning")] = "",
+    run_directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    key: Annotated[str, typer.Argument(help="The key of a pair in pairs.jsonl, or the beginning of one.")] = "",
     verify: Annotated[
-        bool, typer.Option("--verify", help="Recompute every digest; exit 1 if one does not fit")
+        bool, typer.Option("--verify", help="Recompute all digests; exit 1 if one does not match.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Walk a pair back to its prompt and principle, or check that a run is still what it wrote.
+    """Trace a pair back to its prompt and principle, or verify that the files of a run are unchanged.
 
     Example: cai-lite audit runs/demo-medical --verify
     """
@@ -143,17 +151,17 @@ def audit(
     from cai_lite.run.ledger import Run
 
     if not (run_directory / "run.db").is_file():
-        raise InputError(f"{run_directory}: no run is there")
+        raise InputError(f"{run_directory} is not a run directory (run.db not found)")
     if verify:
         wrong = check(run_directory)
-        show({"wrong": wrong}, json_, "\n".join(wrong) or "all digests fit")
+        show({"wrong": wrong}, json_, "\n".join(wrong) or "all digests match")
         if wrong:
             raise typer.Exit(1)
         return
     if not key:
-        raise InputError("which pair? give a key of pairs.jsonl, or --verify")
-    with Run(run_directory) as held:
-        found = chain(held, key)
+        raise InputError("no pair to trace; give a key from pairs.jsonl, or --verify")
+    with Run(run_directory) as opened:
+        found = chain(opened, key)
     if json_:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -161,16 +169,20 @@ def audit(
 
 
 def _gate(text: str) -> tuple[str, str]:
-    """("over_refusal", "<= 0.05") of "over_refusal<=0.05"."""
+    """Return ("over_refusal", "<=0.05") for "over_refusal<=0.05".
+
+    Raises:
+        InputError: the text is not a gate.
+    """
     name = re.match(r"[\w.-]+", text)
     if not name:
         raise InputError(f"--must {text}: a gate is written name>=value, such as over_refusal<=0.05")
-    wanted = text[name.end() :].strip()
+    bound = text[name.end() :].strip()
     try:
-        condition(wanted)
+        condition(bound)
     except ValueError as error:
         raise InputError(f"--must {text}: {error}") from error
-    return name[0], wanted
+    return name[0], bound
 
 
 def _compare(runs: list[Path], json_: bool) -> None:
@@ -180,10 +192,10 @@ def _compare(runs: list[Path], json_: bool) -> None:
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
     from cai_lite.evaluation.table import show_side_by_side
 
-    held = [read_evaluation(run_directory) for run_directory in runs]
+    evaluations = [read_evaluation(run_directory) for run_directory in runs]
     if json_:
-        rows = side_by_side(held)
+        rows = side_by_side(evaluations)
         found = {row.name: list(row.figures) for row in rows}
         typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": found}))
     else:
-        show_side_by_side(list(map(str, runs)), held, Console())
+        show_side_by_side(list(map(str, runs)), evaluations, Console())

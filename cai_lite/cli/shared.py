@@ -1,7 +1,7 @@
-"""What every command shares: its options, how it fails, and the walk of a recipe.
+"""The parts that all commands share: options, error handling, and running a recipe.
 
-Exit status: 0 done; 1 ran, but a check failed; 2 the input is wrong, nothing was written; 3 stopped part-way, the same
-command goes on; 130 interrupted, the same command goes on.
+Exit statuses: 0, success; 1, the command ran but a check failed; 2, the input is invalid and nothing was written; 3, it
+stopped early and the same command resumes it; 130, it was interrupted and the same command resumes it.
 """
 
 from __future__ import annotations
@@ -26,32 +26,35 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Make an open model follow a written constitution, and prove that it does.",
+    help="Train an open language model to follow a written constitution, and measure whether it does.",
 )
 
 
 Out = Annotated[
-    Path | None, typer.Option("--out", help="The run directory. The same command on it goes on where it stopped.")
+    Path | None,
+    typer.Option("--out", help="The run directory. The same command with the same directory resumes the run."),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a setting of the recipe, such as train.epochs=2; may be repeated."
+    ),
 ]
-RecipeName = Annotated[str, typer.Argument(help="A recipe file, or a packaged name")]
+RecipeName = Annotated[str, typer.Argument(help="A recipe file or packaged name.")]
 Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """A user's mistake ends in one clear line and its exit status, not in a traceback (`--debug` shows it)."""
+    """Turn errors of a command into one clear message and an exit status; `--debug` shows the traceback instead."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from here", 130)
+            _fail("interrupted; the same command resumes from here", 130)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
             if os.environ.get("CAI_LITE_DEBUG"):
                 raise
@@ -59,14 +62,14 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except CaiError as error:
             if os.environ.get("CAI_LITE_DEBUG"):
                 raise
-            wrong = isinstance(error, (InputError, RunBusyError))
-            # Only a command with a run directory goes on: the linter's is optional, and others have none.
-            kept = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
+            invalid = isinstance(error, (InputError, RunBusyError))
+            # Only commands with a run directory can be resumed; the linter's is optional, and others have none.
+            resumable = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
             _fail(
-                f"{error}\nWhat is done is kept: the same command goes on from here."
-                if kept and not wrong
+                f"{error}\nFinished work is saved; the same command resumes from here."
+                if resumable and not invalid
                 else str(error),
-                2 if wrong else 3,
+                2 if invalid else 3,
             )
 
     return run
@@ -79,6 +82,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:
+    """Print the result as JSON with --json, else the text."""
     typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
 
 
@@ -88,14 +92,15 @@ def _fail(message: str, status: int) -> None:
 
 
 def quiet_libraries() -> None:
-    """Their bars and advice would stand between ours."""
+    """Silence the progress bars and hints of other libraries while ours are shown."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses an optional package, aloud
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a missing optional package
 
 
 def exit_by_gates(evaluation: dict[str, Any]) -> None:
+    """Exit with 1 if a gate of the evaluation fails."""
     if not all(gate["holds"] for gate in evaluation.get("gates", ())):
         raise typer.Exit(1)
 
@@ -103,7 +108,7 @@ def exit_by_gates(evaluation: dict[str, Any]) -> None:
 def walk(
     recipe: str, out: Path, settings: list[str] | None, profile: str | None, json_: bool, quiet: bool, **more: Any
 ) -> dict[str, Any]:
-    """Walk a recipe; returns what `run_recipe` does, nothing for a dry run. Exits with 1 where a gate does not hold."""
+    """Run a recipe and return the result of `run_recipe`; exit with 1 if a gate fails. A dry run returns {}."""
     from cai_lite.pipeline.recipe import load_recipe
     from cai_lite.pipeline.walk import run_recipe
 

@@ -1,4 +1,4 @@
-"""The walk and its stages: demo, run, pairs, preflight, train, plan, bench."""
+"""Commands that run a recipe or one of its stages: demo, run, pairs, preflight, train, plan, bench."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ DEMOS = ("medical", "customer-service", "creative")
 @app.command()
 @guarded
 def demo(
-    domain: Annotated[str, typer.Argument(help="medical, customer-service or creative")] = "medical",
+    domain: Annotated[str, typer.Argument(help="medical, customer-service or creative.")] = "medical",
     out: Out = None,
     settings: Settings = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Walk all stages on the two tiny models that travel in the package: no GPU, no network, a few minutes.
+    """Run all stages on two tiny packaged models; takes a few minutes and needs neither GPU nor network.
 
     Example: cai-lite demo creative --out runs/creative
     """
     if domain not in DEMOS:
-        raise InputError(f"no demo '{domain}'{did_you_mean(domain, DEMOS)}; there are {', '.join(DEMOS)}")
+        raise InputError(f"no demo '{domain}'{did_you_mean(domain, DEMOS)}; the demos are {', '.join(DEMOS)}")
     walk(domain, out or Path("runs") / f"demo-{domain}", settings, "embedded", json_, quiet)
 
 
@@ -49,18 +49,18 @@ def demo(
 def run(
     recipe: Annotated[
         str,
-        typer.Argument(help="A recipe file, or a packaged name: helpful-honest, medical, customer-service, creative"),
+        typer.Argument(help="A recipe file or packaged name: helpful-honest, medical, customer-service, creative."),
     ],
     out: Out = None,
     settings: Settings = None,
     profile: Profile = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and check everything, print the resolved recipe, ask no model.")
+        bool, typer.Option("--dry-run", help="Check everything and print the resolved recipe without calling a model.")
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Walk a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
+    """Run a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
@@ -77,15 +77,18 @@ def pairs(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Walk a recipe up to pairs.jsonl and stop there.
+    """Run a recipe up to pairs.jsonl, without training.
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
     made = walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
     if not json_:
-        of = {stage: counts for stage, counts in made["counts"].items() if stage in ("pair", "guards")}
+        counted = {stage: counts for stage, counts in made["counts"].items() if stage in ("pair", "guards")}
         dropped = [
-            f"{n:,} {what}" for counts in of.values() for what, n in counts.items() if what not in ("pairs", "kept")
+            f"{n:,} {what}"
+            for counts in counted.values()
+            for what, n in counts.items()
+            if what not in ("pairs", "kept")
         ]
         typer.echo(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
     if not made["pairs"]:
@@ -97,13 +100,13 @@ def pairs(
 def preflight(
     recipe: RecipeName,
     out: Out = None,
-    prompts: Annotated[int, typer.Option(min=1, help="So many training prompts are tried")] = 24,
+    prompts: Annotated[int, typer.Option(min=1, help="The number of training prompts to try.")] = 24,
     settings: Settings = None,
     profile: Profile = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try the judge on every principle before a run is paid for; exit 1 if one of them is not ready.
+    """Test the judge on every principle before a run costs anything; exit 1 if a principle is not ready.
 
     Example: cai-lite preflight medical --profile embedded --out runs/preflight
     """
@@ -126,19 +129,19 @@ def preflight(
 @app.command()
 @guarded
 def train(
-    student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student")],
-    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen and rejected, and maybe prompt")],
+    student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
+    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen, rejected and usually prompt.")],
     out: Annotated[
-        Path, typer.Option(help="Where adapter/, checkpoints/ and metrics.jsonl go. The same command resumes.")
+        Path, typer.Option(help="The folder for adapter/, checkpoints/ and metrics.jsonl. The same command resumes.")
     ],
     load: Annotated[
-        str | None, typer.Option(help="How the weights are held: auto, float32, bfloat16, float16 or nf4")
+        str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
     settings: Settings = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a LoRA adapter on any preference file with DPO.
+    """Train a LoRA adapter with DPO on a preference file.
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
@@ -155,16 +158,16 @@ def train(
 @guarded
 def plan(
     recipe: RecipeName,
-    gpu_memory: Annotated[float, typer.Option(help="The GPU's memory, in GB")],
-    pairs: Annotated[int, typer.Option(help="Pairs to train on")] = 1000,
-    prompt_tokens: Annotated[int, typer.Option(help="Of a mean pair")] = 256,
-    completion_tokens: Annotated[int, typer.Option(help="Of a mean answer")] = 256,
-    tflops: Annotated[float, typer.Option(help="The GPU's dense 16-bit matrix speed, in TFLOP/s")] = 70.0,
+    gpu_memory: Annotated[float, typer.Option(help="The memory of the GPU, in GB.")],
+    pairs: Annotated[int, typer.Option(help="The number of training pairs.")] = 1000,
+    prompt_tokens: Annotated[int, typer.Option(help="The mean length of a prompt, in tokens.")] = 256,
+    completion_tokens: Annotated[int, typer.Option(help="The mean length of a completion, in tokens.")] = 256,
+    tflops: Annotated[float, typer.Option(help="The dense 16-bit matrix speed of the GPU, in TFLOP/s.")] = 70.0,
     settings: Settings = None,
     profile: Profile = None,
     json_: Json = False,
 ) -> None:
-    """Predict a training's memory and time from the student's config, and say which setting makes it fit.
+    """Predict the memory and time of a training from the student's configuration, and which settings make it fit.
 
     Example: cai-lite plan medical --gpu-memory 24 --tflops 71
     """
@@ -194,20 +197,32 @@ def plan(
 @guarded
 def bench(
     against: Annotated[
-        str, typer.Option(help="trl (as shipped and at its best), trl-best, or itself (less parts)")
+        str,
+        typer.Option(
+            help="The opponent: trl (default and tuned settings), trl-best, or itself (without single parts)."
+        ),
     ] = "",
-    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b")] = "small",
-    prompt_tokens: Annotated[int, typer.Option()] = 256,
-    completion_tokens: Annotated[int, typer.Option(help="The mean; single ones differ by a third")] = 96,
-    pairs: Annotated[int, typer.Option(help="Of a step")] = 4,
-    steps: Annotated[int, typer.Option(help="That are timed, after one that is not")] = 5,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
-    load: Annotated[str, typer.Option(help="float32, bfloat16, nf4; auto: bfloat16 on a GPU, else float32")] = "auto",
-    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Everybody recomputes activations")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file")] = None,
+    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b.")] = "small",
+    prompt_tokens: Annotated[int, typer.Option(help="The length of a prompt, in tokens.")] = 256,
+    completion_tokens: Annotated[
+        int, typer.Option(help="The mean length of a completion, in tokens; lengths vary by a third.")
+    ] = 96,
+    pairs: Annotated[int, typer.Option(help="The number of pairs per step.")] = 4,
+    steps: Annotated[int, typer.Option(help="The number of timed steps, after one warm-up step.")] = 5,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    load: Annotated[
+        str,
+        typer.Option(
+            help="The dtype of the weights: float32, bfloat16, nf4 or auto (bfloat16 on a GPU, else float32)."
+        ),
+    ] = "auto",
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Recompute activations in all contenders.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Time one training step of this library beside TRL's DPOTrainer, on a model with random weights.
+    """Time one training step of this library and of TRL's DPOTrainer, on a model with random weights.
 
     Example: cai-lite bench --against trl --prompt-tokens 256 --completion-tokens 96
     """

@@ -1,4 +1,4 @@
-"""What people write: lint, constitution, prompts."""
+"""Commands for constitutions and prompts: lint, constitution, prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cai_lite.cli.shared import Json, Out, app, guarded, quiet_libraries, show
 from cai_lite.errors import InputError
 
 constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
-prompt_files = typer.Typer(no_args_is_help=True, help="Extend a list of prompts.")
+prompt_files = typer.Typer(no_args_is_help=True, help="Generate more prompts.")
 app.add_typer(constitutions, name="constitution")
 app.add_typer(prompt_files, name="prompts")
 
@@ -20,17 +20,19 @@ app.add_typer(prompt_files, name="prompts")
 @app.command()
 @guarded
 def lint(
-    files: Annotated[list[str], typer.Argument(help="Constitution files, or packaged names")],
-    prompts: Annotated[Path | None, typer.Option(help="A prompt file: do the tags of applies_to reach any?")] = None,
-    judge: Annotated[
-        str | None, typer.Option(help="Also try this model on the examples: a folder, hub id or URL")
+    files: Annotated[list[str], typer.Argument(help="Constitution files or packaged names.")],
+    prompts: Annotated[
+        Path | None, typer.Option(help="A prompts file, to check that the tags in applies_to occur in it.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The judge's name at a server")] = None,
-    votes: Annotated[int, typer.Option(min=1, help="So many drawn verdicts of each order")] = 5,
+    judge: Annotated[
+        str | None, typer.Option(help="Also test this judge on the examples: a model folder, a hub id or a URL.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The name of the judge on its server.")] = None,
+    votes: Annotated[int, typer.Option(min=1, help="The number of sampled verdicts per order.")] = 5,
     out: Out = None,
     json_: Json = False,
 ) -> None:
-    """Find what is vague, double, contradictory or broken in a constitution; exit 1 on errors, not on warnings.
+    """Find vague, repeated, contradictory or broken principles in a constitution; exit 1 on errors.
 
     Example: cai-lite lint medical creative --judge embedded:teacher
     """
@@ -56,10 +58,12 @@ def lint(
 @constitutions.command("import")
 @guarded
 def import_(
-    file: Annotated[Path, typer.Argument(help="Sentences one a line, Markdown, or JSON")],
-    out: Annotated[Path | None, typer.Option("--out", help="The file to write; else it is printed")] = None,
+    file: Annotated[Path, typer.Argument(help="A policy: plain text with one sentence per line, Markdown, or JSON.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; by default the result is printed.")
+    ] = None,
 ) -> None:
-    """Make a constitution of a policy that somebody else wrote, word for word, each principle with its source.
+    """Convert a policy to a constitution, word for word, with the source of each principle.
 
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
@@ -70,20 +74,22 @@ def import_(
         typer.echo(text, nl=False)
         return
     if out.exists():
-        raise InputError(f"{out} is there already; name another file")
+        raise InputError(f"{out} exists already; give another file")
     out.write_text(text, encoding="utf-8")
-    typer.echo(f"{out}: look through it with 'cai-lite lint {out}'")
+    typer.echo(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
 @constitutions.command("diff")
 @guarded
 def diff(
-    old: Annotated[str, typer.Argument(help="A constitution file, or a packaged name")],
-    new: Annotated[str, typer.Argument(help="The other one")],
-    run_directory: Annotated[Path | None, typer.Option("--run", help="Also count the rows of this run")] = None,
+    old: Annotated[str, typer.Argument(help="The old version: a constitution file or packaged name.")],
+    new: Annotated[str, typer.Argument(help="The new version.")],
+    run_directory: Annotated[
+        Path | None, typer.Option("--run", help="Also count the rows of this run that the changes affect.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Say which principles changed, and which rows of a run are made anew by that.
+    """Print which principles changed, and how many rows of a run have to be made again.
 
     Example: cai-lite constitution diff old.yaml new.yaml --run runs/first
     """
@@ -97,9 +103,9 @@ def diff(
     rows: dict[str, dict[str, int]] = {}
     if run_directory is not None:
         if not (run_directory / "run.db").is_file():
-            raise InputError(f"{run_directory}: no run is there")
-        with Run(run_directory) as held:
-            rows = touched(held, found)
+            raise InputError(f"{run_directory} is not a run directory (run.db not found)")
+        with Run(run_directory) as opened:
+            rows = touched(opened, found)
     if json_:
         typer.echo(json.dumps({"changes": [asdict(change) for change in found], "rows": rows}, ensure_ascii=False))
     else:
@@ -109,18 +115,19 @@ def diff(
 @prompt_files.command("grow")
 @guarded
 def grow(
-    file: Annotated[Path, typer.Argument(help="A prompt file: the seeds")],
-    teacher: Annotated[str, typer.Option(help="Who writes: a URL, a model folder or a hub id")],
-    out: Annotated[Path, typer.Option("--out", help="The file of new prompts")],
-    n: Annotated[int, typer.Option("-n", min=1, help="At most so many new prompts")] = 200,
-    model: Annotated[str | None, typer.Option(help="The teacher's name at a server")] = None,
+    file: Annotated[Path, typer.Argument(help="A prompts file with the seeds.")],
+    teacher: Annotated[str, typer.Option(help="The model that writes the prompts: a URL, a model folder or a hub id.")],
+    out: Annotated[Path, typer.Option("--out", help="The file for the new prompts.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="The limit of new prompts.")] = 200,
+    model: Annotated[str | None, typer.Option(help="The name of the teacher on its server.")] = None,
     run_directory: Annotated[
-        Path | None, typer.Option("--run", help="Keeps every answer: the same command goes on")
+        Path | None,
+        typer.Option("--run", help="A run directory that stores every answer, so that the same command resumes."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is shown and drawn")] = 0,
+    seed: Annotated[int, typer.Option(help="The random seed.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Let a teacher write more prompts of each family, without near copies; families stay on their side of the split.
+    """Let a teacher write more prompts of each family, without near-duplicates; families keep their split.
 
     Example: cai-lite prompts grow seeds.jsonl --teacher http://localhost:8000/v1 --model big --out more.jsonl
     """
@@ -131,5 +138,7 @@ def grow(
     show({"file": str(out), **counts}, json_, f"{out}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
     if not counts["kept"]:
         if not json_:
-            typer.echo("nothing was written: a new prompt stands on a line of its own behind a number and a full stop")
+            typer.echo(
+                "nothing was written: no answer had new prompts, each on its own line after a number and a full stop"
+            )
         raise typer.Exit(1)

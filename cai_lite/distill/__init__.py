@@ -1,3 +1,4 @@
-"""The teacher's half: draft, critique, revise, judge, pair. One stage a file; they meet training only at
-pairs.jsonl.
+"""Stages that make preference pairs: draft, critique, revise, judge and pair, one module per stage.
+
+Nothing here imports `training`: pairs.jsonl is the only connection between the two packages.
 """

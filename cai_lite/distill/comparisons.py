@@ -1,6 +1,6 @@
-"""Which candidates of a prompt are compared: the first half of a pairing rule.
+"""Pairing rules: choose which candidates of a prompt are compared.
 
-To add a rule, write a function and name it.
+To add a rule, write a function from the candidates of one prompt to comparisons, and name it in `PAIRINGS`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,30 @@ from itertools import combinations
 from typing import NamedTuple
 
 from cai_lite.errors import InputError, did_you_mean
+from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Candidate
 
 
 class Comparison(NamedTuple):
-    """Two candidates of one prompt. Nothing is assumed of which is better: that is the judge's to say."""
+    """Two candidates of one prompt, to be judged. The order says nothing about which is better."""
 
     first: Candidate
     second: Candidate
 
 
+class Question(NamedTuple):
+    """A comparison under one principle. `tradeoffs`: what is decided about the principle, in sentences; `over`: ids of
+    the principles that yield to it.
+    """
+
+    comparison: Comparison
+    principle: Principle
+    tradeoffs: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+
+
 def revision_over_draft(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
-    """Each revision against the draft that it began as (the first of its parents)."""
+    """Yield each revision with the draft it was made from, which is the first of its parents."""
     drafts = {candidate.key: candidate for candidate in candidates if candidate.round == 0}
     for candidate in candidates:
         if candidate.round > 0 and candidate.parents[0] in drafts:
@@ -29,26 +41,30 @@ def revision_over_draft(candidates: Sequence[Candidate]) -> Iterator[Comparison]
 
 
 def teacher_over_student(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
-    """Drafts of different authors: the teacher's, written under the constitution, against the bare student's."""
+    """Yield all pairs of drafts by different authors.
+
+    In a run these are the teacher, who was given the constitution, and the student, who was not.
+    """
     drafts = [candidate for candidate in candidates if candidate.round == 0]
-    for one, other in combinations(drafts, 2):
-        if one.author != other.author:
-            yield Comparison(one, other)
+    for first, second in combinations(drafts, 2):
+        if first.author != second.author:
+            yield Comparison(first, second)
 
 
 def best_over_worst(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
-    """Every two drafts of one author. `pair` keeps, per prompt, the comparisons with the widest margin."""
+    """Yield all pairs of drafts by the same author. With `per_prompt`, `pair` keeps those with the widest margins."""
     drafts = [candidate for candidate in candidates if candidate.round == 0]
-    for one, other in combinations(drafts, 2):
-        if one.author == other.author:
-            yield Comparison(one, other)
+    for first, second in combinations(drafts, 2):
+        if first.author == second.author:
+            yield Comparison(first, second)
 
 
 def ranked(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
-    """Every two candidates, whoever wrote them. `pair` ranks them by all their verdicts together and keeps the pairs
-    that agree with the ranking.
+    """Yield all pairs of candidates, by any author.
+
+    `pair` ranks the candidates of a prompt by all their verdicts and keeps the comparisons that agree with the ranking.
     """
-    yield from (Comparison(one, other) for one, other in combinations(candidates, 2))
+    yield from (Comparison(first, second) for first, second in combinations(candidates, 2))
 
 
 PAIRINGS: dict[str, Callable[[Sequence[Candidate]], Iterator[Comparison]]] = {
@@ -60,15 +76,21 @@ PAIRINGS: dict[str, Callable[[Sequence[Candidate]], Iterator[Comparison]]] = {
 
 
 def compare(rule: str, candidates: Sequence[Candidate]) -> list[Comparison]:
-    """The comparisons of a rule, prompt by prompt; candidates with equal texts are not compared."""
+    """Return the comparisons that a rule makes, grouped by prompt. Candidates with equal texts are not compared.
+
+    `rule`: a name in `PAIRINGS`.
+
+    Raises:
+        InputError: there is no rule of this name.
+    """
     if rule not in PAIRINGS:
         raise InputError(f"no pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")
-    of_prompt: dict[str, list[Candidate]] = {}
+    by_prompt: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        of_prompt.setdefault(candidate.prompt.key, []).append(candidate)
+        by_prompt.setdefault(candidate.prompt.key, []).append(candidate)
     return [
         comparison
-        for group in of_prompt.values()
+        for group in by_prompt.values()
         for comparison in PAIRINGS[rule](group)
         if comparison.first.text != comparison.second.text
     ]

@@ -1,4 +1,4 @@
-"""critique: ask the teacher of each candidate whether it keeps the principles drawn for its prompt, and why."""
+"""critique: ask the teacher whether each candidate keeps the principles drawn for its prompt, and why."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def critique(
     progress: Tick | None = None,
     stage: str | Stage = "critique",
 ) -> list[Critique]:
-    """One critique per candidate and principle drawn for its prompt (by weight; every candidate of a prompt gets the
-    same).
+    """Return one critique per candidate and per principle drawn for its prompt.
+
+    `principles`: how many principles are drawn per prompt, weighted; all candidates of a prompt get the same ones.
+    `run`: where calls and critiques are stored; in memory if None. `stage`: the name under which calls are counted.
     """
     asked = [
         (candidate, principle)
@@ -50,7 +52,7 @@ def critique_each(
     *,
     sampling: Sampling = _SAMPLING,
 ) -> list[Critique]:
-    """One critique per (candidate, principle), in order."""
+    """Return one critique per (candidate, principle), in the order given."""
     wording = wording_of(teacher.wording)
     requests = [
         Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked
@@ -58,13 +60,10 @@ def critique_each(
     replies = stage.ask(teacher, requests)
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
-        # A critique that was cut by the token limit has said its verdict first: that much can be read.
-        said = (
-            None
-            if fault(reply) not in (None, "cut")
-            else verdict_of(spoken(reply.text), (wording.keeps, wording.breaks))
-        )
-        violated: Violated = "unreadable" if said is None else "no" if said == wording.keeps else "yes"
+        # The verdict stands first, so it can be read even where the token limit cut the critique.
+        readable = fault(reply) in (None, "cut")
+        verdict = verdict_of(spoken(reply.text), (wording.keeps, wording.breaks)) if readable else None
+        violated: Violated = "unreadable" if verdict is None else "no" if verdict == wording.keeps else "yes"
         rows.append(
             Critique(
                 key=digest("critique", PARSER, candidate.key, request.key(teacher.digest)),
@@ -85,18 +84,18 @@ def critique_each(
 
 
 def examples_text(principle: Principle) -> str:
-    """The principle's examples as few-shots, or nothing."""
+    """Return the principle's examples as few-shot text, or an empty string if it has none."""
     return "".join(f"Example: {e.prompt}\nKeeps it: {e.good}\nBreaks it: {e.bad}\n" for e in principle.examples)
 
 
-def told(teacher: ChatModel, text: str) -> Messages:
-    """A task for the teacher, under the system message of its wording, if it has one."""
+def task_messages(teacher: ChatModel, text: str) -> Messages:
+    """Return `text` as a user message, after the system message of the teacher's wording, if there is one."""
     system = wording_of(teacher.wording).system
     return (Message("system", system), Message("user", text)) if system else (Message("user", text),)
 
 
 def _request(teacher: ChatModel, candidate: Candidate, principle: Principle) -> Messages:
-    return told(
+    return task_messages(
         teacher,
         fill_reply(
             wording_of(teacher.wording).critique,

@@ -1,4 +1,4 @@
-"""draft: ask a model for answers to the prompts."""
+"""draft: ask a model for replies to the prompts."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ def draft(
     progress: Tick | None = None,
     stage: str | Stage = "draft",
 ) -> list[Candidate]:
-    """`n` answers to each prompt, in order. Empty, cut, refused and failed ones are counted and left out.
+    """Return `n` drafts per prompt, in the order of the prompts.
 
-    `constitution`: where given, the model is told to follow it (a teacher's own answers); a student is asked bare.
+    Replies that are empty, cut at the token limit, refused or failed are counted and left out.
+
+    `constitution`: if given, the system message tells the model to follow it (as for the teacher's own replies).
+    `run`: where calls and drafts are stored; in memory if None. `stage`: the name under which calls are counted.
     """
     work = stage_of(stage, run, progress)
     sampling = sampling or Sampling()
     requests = [
-        Request(messages=_told(model, prompt, constitution), sampling=sampling, index=index)
+        Request(messages=_messages(model, prompt, constitution), sampling=sampling, index=index)
         for prompt in prompts
         for index in range(n)
     ]
     replies = work.ask(model, requests)
     drafts, counts = [], Counter[str]({"asked": len(requests)})
-    for place, (request, reply) in enumerate(zip(requests, replies, strict=True)):
-        prompt = prompts[place // n]
+    for position, (request, reply) in enumerate(zip(requests, replies, strict=True)):
+        prompt = prompts[position // n]
         if why := fault(reply):
             counts[why] += 1
             continue
@@ -49,7 +52,8 @@ def draft(
                 key=digest("draft", prompt.key, request.key(model.digest)),
                 prompt=prompt,
                 text=spoken(reply.text),
-                # Told the constitution, the same model is another author: it is what self-distillation compares.
+                # With the constitution, the same model is a different author, so that self-distillation can compare
+                # its drafts with and without it.
                 author=model.name if constitution is None else f"{model.name}, told the constitution",
                 parents=(prompt.key,),
             )
@@ -61,7 +65,7 @@ def draft(
 
 
 def keep_candidates(run: Run, candidates: Sequence[Candidate]) -> None:
-    """Write candidates, and their prompts, to the run."""
+    """Write candidates and their prompts to the run."""
     run.keep_rows(
         "prompt", ((c.prompt.key, (), {"messages": c.prompt.messages, "family": c.prompt.family}) for c in candidates)
     )
@@ -70,19 +74,19 @@ def keep_candidates(run: Run, candidates: Sequence[Candidate]) -> None:
     )
 
 
-def _told(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> tuple[Message, ...]:
-    """The prompt's messages, with the constitution as (or behind) the system message."""
+def _messages(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> tuple[Message, ...]:
+    """Return the prompt's messages, with the constitution as the system message or at the end of the existing one."""
     if constitution is None:
         return prompt.messages
     apply = [principle for principle in constitution.principles if principle.applies(prompt)]
-    # Those that win come first: the sort is stable, so equals keep the order of the file.
+    # Highest priority first; the sort is stable, so principles of equal priority stay in the order of the file.
     listed = [f"- {principle.text}" for principle in sorted(apply, key=lambda principle: principle.priority)]
-    decided = [f"- {line}" for line in constitution.tradeoffs(prompt)]
-    told = fill(
+    tradeoffs = [f"- {line}" for line in constitution.tradeoffs(prompt)]
+    instructions = fill(
         wording_of(model.wording).follow,
         principles="\n".join(listed),
-        tradeoffs="".join(f"{line}\n" for line in ["Decided beforehand:", *decided]) if decided else "",
+        tradeoffs="".join(f"{line}\n" for line in ["Decided beforehand:", *tradeoffs]) if tradeoffs else "",
     ).rstrip()
     if prompt.messages and prompt.messages[0].role == "system":
-        return (Message("system", f"{prompt.messages[0].content}\n\n{told}"), *prompt.messages[1:])
-    return (Message("system", told), *prompt.messages)
+        return (Message("system", f"{prompt.messages[0].content}\n\n{instructions}"), *prompt.messages[1:])
+    return (Message("system", instructions), *prompt.messages)

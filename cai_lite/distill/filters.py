@@ -1,7 +1,10 @@
-"""Pairs that would teach something else than the principle: near copies of each other, held-out prompts, lengths.
+"""Filters that drop pairs which would teach something other than the principle.
 
-Texts are compared by their word triples: two are near when most of what either says is said by both (Broder 1997,
-resemblance). MinHash finds the candidates, so that the cost grows with the number of pairs and not with its square.
+These are near duplicates of other pairs, pairs whose prompt is held out, pairs with very unequal lengths, and pairs of
+a principle that has far more than the others. The similarity of two texts is the Jaccard index of their sets of word
+triples. MinHash finds the candidates, so that the cost grows with the number of pairs and not with its square.
+
+Source: Broder 1997, "On the resemblance and containment of documents".
 """
 
 from __future__ import annotations
@@ -17,31 +20,32 @@ from cai_lite.inputs.near import Features, NearIndex, jaccard
 from cai_lite.records import Messages, PreferencePair
 
 _WORDS = re.compile(r"\w+")
-NEAR = 0.8  # a resemblance above which two texts say the same
+NEAR = 0.8  # similarity from which two texts count as near duplicates
 
 
-def guarded(
+def filter_pairs(
     pairs: Sequence[PreferencePair],
     *,
     near: float | None = None,
     held_out: Iterable[Messages] = (),
     max_length_ratio: float | None = None,
 ) -> tuple[list[PreferencePair], Counter[str]]:
-    """The pairs that pass, in order, and how many were dropped for which reason.
+    """Return the pairs that pass all filters, in order, and the number of dropped pairs by reason.
 
-    `near`: drop a pair whose prompt, chosen and rejected together resemble those of an earlier one by so much, 0 to 1.
-    `held_out`: drop a pair whose prompt resembles one of these by `near`, or is it. `max_length_ratio`: drop a pair of
-    which one side has so many times the words of the other.
+    `near`: similarity threshold, above 0 to 1. Drop a pair whose text (prompt, chosen and rejected together) is at
+    least this similar to that of an earlier pair; None drops only exact duplicates.
+    `held_out`: drop a pair whose prompt equals one of these prompts or is at least `near` similar to it.
+    `max_length_ratio`: drop a pair whose longer completion has more than this many times the words of the shorter one.
     """
     dropped = Counter[str]()
     kept: list[PreferencePair] = []
-    seen, tested = _Index(near), _held_out(held_out, near)
+    seen, reserved = _Index(near), _held_out(held_out, near)
     for pair in pairs:
         if max_length_ratio is not None and _ratio(_text(pair.chosen), _text(pair.rejected)) > max_length_ratio:
             dropped["lengths too unequal"] += 1
-        elif tested.holds(_text(pair.prompt)):
+        elif reserved.matches(_text(pair.prompt)):
             dropped["prompt is held out"] += 1
-        elif seen.holds(whole := _whole(pair)):
+        elif seen.matches(whole := _whole(pair)):
             dropped["near an earlier pair"] += 1
         else:
             kept.append(pair)
@@ -50,51 +54,61 @@ def guarded(
 
 
 def resembling(texts: Iterable[str], near: float = NEAR) -> list[bool]:
-    """Of each text, whether it resembles an earlier one."""
-    seen, found = _Index(near), []
+    """Return, for each text, whether it equals an earlier text or is at least `near` similar to one (0 to 1)."""
+    seen, flags = _Index(near), []
     for text in texts:
-        found.append(seen.holds(text))
+        flags.append(seen.matches(text))
         seen.add(text)
-    return found
+    return flags
 
 
 def repeats(pairs: Sequence[PreferencePair], near: float = NEAR) -> list[bool]:
-    """Of each pair, whether its prompt, chosen and rejected together resemble those of an earlier one."""
+    """Return, for each pair, whether its text (prompt, chosen and rejected) is a near duplicate of an earlier pair's.
+
+    `near`: similarity threshold, 0 to 1.
+    """
     return resembling(map(_whole, pairs), near)
 
 
 def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages], near: float = NEAR) -> list[bool]:
-    """Of each pair, whether its prompt resembles one that is held out."""
-    tested = _held_out(held_out, near)
-    return [tested.holds(_text(pair.prompt)) for pair in pairs]
+    """Return, for each pair, whether its prompt is a near duplicate of a held-out prompt.
 
-
-def balanced(pairs: Sequence[PreferencePair], ratio: float) -> list[PreferencePair]:
-    """Of each principle at most `ratio` times the median over principles, the widest margins first; the order stays.
-
-    Pairs without a principle (people's) are not counted.
+    `near`: similarity threshold, 0 to 1.
     """
-    of_principle: dict[str, list[PreferencePair]] = {}
+    reserved = _held_out(held_out, near)
+    return [reserved.matches(_text(pair.prompt)) for pair in pairs]
+
+
+def balance(pairs: Sequence[PreferencePair], ratio: float) -> list[PreferencePair]:
+    """Return the pairs with at most `ratio` times the median number of pairs per principle.
+
+    Pairs with the widest margins are kept; their order does not change. Pairs without a principle (written by people)
+    are all kept and do not enter the median.
+    """
+    by_principle: dict[str, list[PreferencePair]] = {}
     for pair in pairs:
-        of_principle.setdefault(pair.principle, []).append(pair)
-    sizes = [len(group) for name, group in of_principle.items() if name]
+        by_principle.setdefault(pair.principle, []).append(pair)
+    sizes = [len(group) for name, group in by_principle.items() if name]
     if not sizes:
         return list(pairs)
-    most = math.ceil(ratio * median(sizes))
+    limit = math.ceil(ratio * median(sizes))
     kept: set[int] = set()
-    for name, group in of_principle.items():
+    for name, group in by_principle.items():
         widest = sorted(group, key=lambda pair: (-pair.margin, pair.key))
-        kept |= {id(pair) for pair in (widest[:most] if name else group)}
+        kept |= {id(pair) for pair in (widest[:limit] if name else group)}
     return [pair for pair in pairs if id(pair) in kept]
 
 
-def resemblance(one: str, other: str) -> float:
-    """Share of the word triples of both texts together that stand in both, 0 to 1."""
-    return jaccard(_shingles(one), _shingles(other))
+def resemblance(first: str, second: str) -> float:
+    """Return the Jaccard index of the two texts' sets of word triples, 0 to 1."""
+    return jaccard(_shingles(first), _shingles(second))
 
 
 class _Index:
-    """Texts, found again by equal or by near ones. `near` None: by equal ones alone."""
+    """A set of texts that finds exact and near duplicates.
+
+    `near`: similarity threshold, 0 to 1; None finds only exact duplicates.
+    """
 
     def __init__(self, near: float | None) -> None:
         self._near = near
@@ -106,7 +120,7 @@ class _Index:
         if self._near is not None and (shingles := _shingles(text)):
             self._index.add(shingles, shingles)
 
-    def holds(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         if text in self._texts:
             return True
         if self._near is None or not (shingles := _shingles(text)):
@@ -139,6 +153,6 @@ def _whole(pair: PreferencePair) -> str:
     return "\n".join(map(_text, (pair.prompt, pair.chosen, pair.rejected)))
 
 
-def _ratio(one: str, other: str) -> float:
-    a, b = (max(1, len(_WORDS.findall(text))) for text in (one, other))
+def _ratio(first: str, second: str) -> float:
+    a, b = (max(1, len(_WORDS.findall(text))) for text in (first, second))
     return max(a, b) / min(a, b)

@@ -1,6 +1,7 @@
-"""More prompts out of a seed list: a model writes new ones of each family, and near copies are dropped.
+"""Grow a list of prompts: a model writes new prompts for each family of the seeds, and near duplicates are dropped.
 
-A new prompt joins the family of those it was shown, with their tags and on their side of the split: so nothing leaks.
+A new prompt takes family, tags and split from the seeds the model was shown, so that no family is on both sides of the
+split.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _ASK = (
     "tempers. Copy none. One message a line, each line beginning with its number and a full stop. Write nothing else."
 )
 _NUMBERED = re.compile(r"^\s*\d+[.)]\s+(.+?)\s*$")
-SHOWN = 5  # messages of a family that the model sees
-ASKED = 8  # new ones of a call
+SEEDS_PER_CALL = 5  # seeds of one family shown as examples
+NEW_PER_CALL = 8  # new prompts asked for
 
 
 def grow(
@@ -45,13 +46,15 @@ def grow(
     run: Run | None = None,
     progress: Tick | None = None,
 ) -> tuple[list[Prompt], dict[str, int]]:
-    """At most `n` new prompts, spread over the families of the seeds, and what was counted of the answers.
+    """Return up to `n` new prompts, spread evenly over the families of the seeds, and counts of what happened.
 
-    Only seeds of a single user turn are shown. Lines without a number are "unreadable", near copies of a seed or of a
-    new one are "near another"; faults of a call are counted by kind.
+    Only seeds with a single user turn are shown. The counts are "kept", "unreadable" (lines without a number), "near
+    another" (near duplicates of a seed or of another new prompt), and the number of failed calls by kind of failure.
+
+    `seed`: of the random choice of examples and of the model's sampling.
 
     Raises:
-        InputError: no seed of a single turn.
+        InputError: no seed has a single user turn.
     """
     run = run or Run()
     families: dict[str, list[Prompt]] = {}
@@ -59,44 +62,45 @@ def grow(
         if len(row.messages) == 1:
             families.setdefault(row.family, []).append(row)
     if not families:
-        raise InputError("prompts grow: no seed with a single user turn; such prompts are what it extends")
-    requests, of = [], []
+        raise InputError("prompts grow: no seed has a single user turn; add at least one such prompt to the seed file")
+    requests, request_families = [], []
     names = sorted(families)
-    rounds = -(-n // (len(names) * ASKED)) + 1  # one more than needed, since copies fall out
+    rounds = -(-n // (len(names) * NEW_PER_CALL)) + 1  # one more than needed, to make up for near duplicates
     for number in range(rounds):
         for name in names:
-            drawn = random.Random(digest("grow", seed, name, number))
-            shown = drawn.sample(families[name], min(SHOWN, len(families[name])))
+            rng = random.Random(digest("grow", seed, name, number))
+            shown = rng.sample(families[name], min(SEEDS_PER_CALL, len(families[name])))
             requests.append(
                 Request(
-                    messages=(Message("user", _asked(shown, ASKED)),),
+                    messages=(Message("user", _question(shown, NEW_PER_CALL)),),
                     sampling=Sampling(temperature=1.0, max_tokens=1024, seed=seed),
                     index=number,
                 )
             )
-            of.append(name)
+            request_families.append(name)
     counts = Counter[str]()
     fresh: list[Prompt] = []
     texts = [row.text for row in seeds]
-    for name, reply in zip(of, ask(teacher, requests, run=run, stage="grow", progress=progress), strict=True):
+    replies = ask(teacher, requests, run=run, stage="grow", progress=progress)
+    for name, reply in zip(request_families, replies, strict=True):
         if why := fault(reply):
             counts[why] += 1
-            if why != "cut":  # what stands before the cut was said
+            if why != "cut":  # the complete lines before the cut are used
                 continue
         lines = [line for line in spoken(reply.text).splitlines() if line.strip()]
         if why == "cut":
             lines = lines[:-1]
         for line in lines:
-            said = _NUMBERED.match(line)
-            text = said[1].strip('"').strip() if said else ""
+            numbered = _NUMBERED.match(line)
+            text = numbered[1].strip('"').strip() if numbered else ""
             if not text:
                 counts["unreadable"] += 1
                 continue
             messages = (Message("user", text),)
             like = families[name][0]
             fresh.append(Prompt(key=key_of(messages), messages=messages, family=name, tags=like.tags, split=like.split))
-    copies = resembling([*texts, *(row.text for row in fresh)], NEAR)[len(texts) :]
-    kept = [row for row, copy in zip(fresh, copies, strict=True) if not copy]
+    duplicates = resembling([*texts, *(row.text for row in fresh)], NEAR)[len(texts) :]
+    kept = [row for row, duplicate in zip(fresh, duplicates, strict=True) if not duplicate]
     counts["near another"] = len(fresh) - len(kept)
     kept = _spread_over_families(kept, n)
     counts["kept"] = len(kept)
@@ -114,11 +118,18 @@ def grow_file(
     seed: int = 0,
     run_directory: Path | None = None,
 ) -> dict[str, int]:
-    """`grow` for a file of seeds; writes only the new prompts. Raises InputError where `out` is there already."""
+    """Grow a file of seeds, write the new prompts (without the seeds) to `out`, and return the counts of `grow`.
+
+    `where`, `model`: the teacher, as `open_model` takes it. `n`: the limit of new prompts. `run_directory`: keeps every
+    reply, so that the same call resumes. If no new prompt is left, no file is written.
+
+    Raises:
+        InputError: `out` exists, its folder does not, or the seeds cannot be read or used.
+    """
     if out.exists():
-        raise InputError(f"{out} is there already; name another file")
+        raise InputError(f"{out} already exists; name another file")
     if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder")
+        raise InputError(f"{out.parent}: folder not found; create it, or name another file")
     seeds = all_prompts(file)
     with Run(run_directory) as run:
         fresh, counts = grow(open_model(where, model=model), seeds, n=n, seed=seed, run=run)
@@ -128,25 +139,26 @@ def grow_file(
 
 
 def prompt_lines(prompts: Sequence[Prompt], seeds: Sequence[Prompt]) -> str:
-    """Rows for a prompt file. The split is written where the seeds of the family are held out."""
-    aside = {row.family for row in seeds if row.split == "held_out"}
-    return "".join(json.dumps(_row(row, row.family in aside), ensure_ascii=False) + "\n" for row in prompts)
+    """Return the prompts as lines of a prompt file. `split` is written for families whose seeds are held out."""
+    held_out = {row.family for row in seeds if row.split == "held_out"}
+    return "".join(json.dumps(_row(row, row.family in held_out), ensure_ascii=False) + "\n" for row in prompts)
 
 
 def _row(prompt: Prompt, held_out: bool) -> dict[str, Any]:
     single = len(prompt.messages) == 1
-    said = {"prompt": prompt.text} if single else {"messages": dicts_of(prompt.messages)}
-    return {**said, "family": prompt.family, "tags": list(prompt.tags), **({"split": "held_out"} if held_out else {})}
+    content = {"prompt": prompt.text} if single else {"messages": dicts_of(prompt.messages)}
+    split = {"split": "held_out"} if held_out else {}
+    return {**content, "family": prompt.family, "tags": list(prompt.tags), **split}
 
 
-def _asked(shown: Sequence[Prompt], n: int) -> str:
+def _question(shown: Sequence[Prompt], n: int) -> str:
     mark = digest("mark", *(row.text for row in shown))[:8]
     examples = "\n".join(f"<<{mark}>>\n{row.text}\n<<{mark} end>>" for row in shown)
     return fill(_ASK, examples=examples, n=str(n))
 
 
 def _spread_over_families(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
-    """`n` of them, one of each family in turn."""
+    """Return the first `n` prompts, taking one of each family in turn."""
     places = Counter[str]()
     ranked = []
     for row in prompts:

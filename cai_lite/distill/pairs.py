@@ -1,4 +1,4 @@
-"""pair: preference pairs out of verdicts, and only out of verdicts that could be read."""
+"""pair: make preference pairs from verdicts. Verdicts that could not be read make no pair."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 from cai_lite.run.ledger import Run
 
 _ROUNDING = 1e-9  # |0.7 - 0.5| is a little less than |0.3 - 0.5|
+CLEAR = 0.25  # |p - 0.5| from which one side alone is taken to violate a principle
 AFTER_THOUGHT = 0.6  # the highest label of a verdict that came after a chain of thought
 
 
@@ -23,51 +24,61 @@ def pair(
     run: Run | None = None,
     stage: str = "pair",
 ) -> list[PreferencePair]:
-    """One pair per comparison whose verdicts, weighed together, favour one side by at least `min_margin`.
+    """Return one pair for each comparison whose verdicts favour one side by at least `min_margin`.
 
-    Verdicts of one comparison under several principles are joined: their weighted mean is the pair's probability, and
-    the principle that moved it most gives its name. `min_margin` holds before clamping; `clamp` bounds the label alone;
-    None bounds it at 0.6 where the judge thought aloud first (its share is then nearly 0 or 1; Bai et al. 2022, section
-    4.1).
-    `per_prompt`: at most so many pairs of a prompt and rule, the widest margins first. `soft_labels=False` makes every
-    label 1.
+    The verdicts of one comparison, from several principles and judges, are joined: their weighted mean is the pair's
+    probability, and the principle that contributed most to the choice is the pair's principle.
+
+    Where a decided conflict of the constitution prefers a principle that one side alone violates, the principle that
+    yields cannot speak for that side, and if others still do, there is no pair.
+
+    `min_margin`: least |p - 0.5| of a pair, 0 to 0.5, before clamping.
+    `soft_labels`: label the pair with its probability; if False, every label is 1.
+    `clamp`: upper limit of the soft label, 0.5 to 1. None means 0.6 for verdicts after a chain of thought, whose
+    probability is nearly 0 or 1, and no limit otherwise.
+    `per_prompt`: at most N pairs per prompt and rule, those with the widest margins; None keeps all.
+
+    Source: Bai et al. 2022, arXiv:2212.08073, section 4.1 (clamping after a chain of thought).
     """
     run = run or Run()
     counts = Counter[str]()
     joined: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in verdicts:
         if verdict.p_first is None:
-            counts[verdict.choice] += 1  # a fault is never a verdict
+            counts[verdict.choice] += 1  # refused, failed or unreadable: not a verdict
             continue
         joined.setdefault((verdict.rule, verdict.first.key, verdict.second.key), []).append(verdict)
-    standing = _standing([group for (rule, _, _), group in joined.items() if rule == "ranked"])
+    borda = _borda_scores([group for (rule, _, _), group in joined.items() if rule == "ranked"])
     found: dict[tuple[str, str], list[PreferencePair]] = {}
     for group in joined.values():
-        p_first = _joined(group)
+        p_first = _joint_probability(group)
         margin = abs(p_first - 0.5)
+        if any(_disagree(v.p_first or 0.5, p_first) for v in _decisive(group)):
+            counts["vetoed by a decided conflict"] += 1
+            continue
         if margin <= 0 or margin < min_margin - _ROUNDING:
             counts["flipped with the order" if all(v.flipped for v in group) else "margin too small"] += 1
             continue
         if (
             group[0].rule == "ranked"
-            and (p_first - 0.5) * (standing[group[0].first.key] - standing[group[0].second.key]) <= 0
+            and (p_first - 0.5) * (borda[group[0].first.key] - borda[group[0].second.key]) <= 0
         ):
             counts["against the ranking"] += 1
             continue
         made = _pair(group, p_first, margin, soft_labels, clamp)
         found.setdefault((group[0].rule, group[0].first.prompt.key), []).append(made)
     pairs: dict[str, PreferencePair] = {}
-    for of_prompt in found.values():
-        widest = sorted(of_prompt, key=lambda row: (-row.margin, row.key))
+    for prompt_pairs in found.values():
+        widest = sorted(prompt_pairs, key=lambda row: (-row.margin, row.key))
         kept = widest[:per_prompt]
         counts["more than wanted of a prompt"] += len(widest) - len(kept)
         for row in kept:
-            same = digest(row.prompt, row.chosen, row.rejected)
-            if same in pairs:
+            content = digest(row.prompt, row.chosen, row.rejected)
+            if content in pairs:
                 counts["duplicate"] += 1
-            pairs.setdefault(same, row)
+            pairs.setdefault(content, row)
     rows = list(pairs.values())
-    run.count(stage, {"pairs": len(rows), **{what: n for what, n in counts.items() if n}})
+    run.count(stage, {"pairs": len(rows), **{label: n for label, n in counts.items() if n}})
     run.keep_rows(
         "pair",
         (
@@ -87,15 +98,16 @@ def _pair(
 ) -> PreferencePair:
     first, second = group[0].first, group[0].second
     chosen, rejected = (first, second) if p_first > 0.5 else (second, first)
-    towards = 1.0 if p_first > 0.5 else -1.0
+    sign = 1.0 if p_first > 0.5 else -1.0
     highest = clamp if clamp is not None else AFTER_THOUGHT if any(v.reasoned for v in group) else 1.0
-    most = max(group, key=lambda v: (towards * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
+    counted, vetoed = _settled(group)
+    decisive = max(counted, key=lambda v: (sign * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
     return PreferencePair(
-        key=digest("pair", [v.key for v in group], soft_labels, highest),
+        key=digest("pair", [v.key for v in group], soft_labels, highest, *([v.key for v in vetoed],) * bool(vetoed)),
         prompt=first.prompt.messages,
-        chosen=_said(chosen),
-        rejected=_said(rejected),
-        principle=most.principle,
+        chosen=_completion(chosen),
+        rejected=_completion(rejected),
+        principle=decisive.principle,
         p_chosen=min(0.5 + margin, highest) if soft_labels else 1.0,
         margin=margin,
         rule=group[0].rule,
@@ -104,34 +116,60 @@ def _pair(
         evidence={
             "chosen_by": chosen.author,
             "rejected_by": rejected.author,
-            "verdicts": [_evidence(v, p_first) for v in group],
+            "verdicts": [_evidence(v, p_first) | ({"vetoed": True} if v in vetoed else {}) for v in group],
         },
     )
 
 
-def _joined(group: Sequence[Verdict]) -> float:
-    """The weighted mean probability that the first of a comparison is better, over principles and judges."""
-    return sum(v.weight * (v.p_first or 0.0) for v in group) / sum(v.weight for v in group)
+def _joint_probability(group: Sequence[Verdict]) -> float:
+    """Return the probability that the first candidate is better: the weighted mean over principles and judges.
 
-
-def _standing(groups: Sequence[Sequence[Verdict]]) -> dict[str, float]:
-    """Of each candidate the mean probability of being better, over all its comparisons (its Borda score): the ranking
-    of the candidates of a prompt.
+    Verdicts that a decided conflict vetoes do not count.
     """
+    counted, _ = _settled(group)
+    return sum(v.weight * (v.p_first or 0.0) for v in counted) / sum(v.weight for v in counted)
+
+
+def _settled(group: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+    """Return the verdicts that count, and those that a decided conflict vetoes.
+
+    Where one side alone violates a preferred principle, a principle that yields to it cannot speak for that side.
+    """
+    decisive = _decisive(group)
+    vetoed = [
+        v
+        for v in group
+        if any(v.principle in d.over and _disagree(v.p_first or 0.5, d.p_first or 0.5) for d in decisive)
+    ]
+    return [v for v in group if v not in vetoed], vetoed
+
+
+def _decisive(group: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts of preferred principles that clearly favour one side."""
+    return [v for v in group if v.over and v.p_first is not None and abs(v.p_first - 0.5) >= CLEAR]
+
+
+def _disagree(p: float, q: float) -> bool:
+    """Return True if two probabilities favour different sides."""
+    return (p - 0.5) * (q - 0.5) < 0
+
+
+def _borda_scores(groups: Sequence[Sequence[Verdict]]) -> dict[str, float]:
+    """Return each candidate's Borda score, 0 to 1: its mean probability of being better, over all its comparisons."""
     shares: dict[str, list[float]] = {}
     for group in groups:
-        p_first = _joined(group)
+        p_first = _joint_probability(group)
         shares.setdefault(group[0].first.key, []).append(p_first)
         shares.setdefault(group[0].second.key, []).append(1 - p_first)
     return {key: sum(values) / len(values) for key, values in shares.items()}
 
 
-def _said(candidate: Candidate) -> tuple[Message, ...]:
+def _completion(candidate: Candidate) -> tuple[Message, ...]:
     return (Message("assistant", candidate.text),)
 
 
 def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
-    """One verdict, seen from the chosen side."""
+    """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
     p = verdict.p_first if verdict.p_first is not None else 0.5
     return {
         "principle": verdict.principle,

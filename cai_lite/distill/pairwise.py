@@ -1,4 +1,4 @@
-"""Two candidates side by side, in both orders, always."""
+"""Pairwise judging: show the judge both candidates, and always ask in both orders."""
 
 from __future__ import annotations
 
@@ -8,85 +8,93 @@ from dataclasses import dataclass, field
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import Comparison
-from cai_lite.distill.critiques import told
+from cai_lite.distill.comparisons import Question
+from cai_lite.distill.critiques import task_messages
 from cai_lite.distill.deciding import Options
 from cai_lite.distill.judging import Judging, Reason
 from cai_lite.distill.reading import PARSER, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
 from cai_lite.errors import InputError
-from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Choice, Reply, Request, Verdict, digest
 
 
 def decided(first: int, second: int, until: float) -> bool:
-    """Whether so many votes for each side settle who is better, with probability `until`.
+    """Return whether the leading side is the better one with a probability of at least `until`, 0 to 1.
 
-    The share of votes for a side is unknown and any share as likely as another; so P(share > 1/2) is a sum of binomial
-    terms (Beta(first + 1, second + 1) above one half).
+    `first`, `second`: the number of votes for each side. With a uniform prior on the share of votes for the leading
+    side, its posterior is Beta(a + 1, b + 1) for a votes against b, and P(share > 1/2) is a sum of binomial terms.
     """
-    n, most = first + second + 1, max(first, second)
-    return bool(sum(math.comb(n, k) for k in range(most + 1)) >= until * 2**n)
+    n, leading = first + second + 1, max(first, second)
+    return bool(sum(math.comb(n, k) for k in range(leading + 1)) >= until * 2**n)
 
 
 def pairwise(
     model: ChatModel,
-    asked: Sequence[tuple[Comparison, Principle]],
+    asked: Sequence[Question],
     judging: Judging,
     stage: Stage,
     *,
     rule: str,
     weight: float,
 ) -> list[Verdict]:
-    """Return a verdict for each comparison. Raises InputError where the model's wording knows no reasons."""
+    """Return one verdict per comparison and principle, in the order of `asked`.
+
+    `rule`: the name of the pairing rule; it is stored with the verdicts. `weight`: the weight of this judge.
+
+    Raises:
+        InputError: `judging` asks for a reason, and the model's wording has none.
+    """
     reason, until = judging.reason, judging.until
     wording = wording_of(model.wording)
     if reason not in wording.verdict:
-        raise InputError(f"judge.reason: '{model.name}' is asked in the wording '{wording.name}', which has no reasons")
+        raise InputError(
+            f"judge.reason: '{model.name}' uses the wording '{wording.name}', which has no reasons; set it to 'none'"
+        )
     options = (wording.first, wording.second)
     sampling = sampling_of(model, judging)
-    open_ = [
-        _Open(comparison, principle, _texts(model, comparison, principle, reason)) for comparison, principle in asked
-    ]
-    # All votes at once, or one of each order at a time while there is doubt.
+    questions = [_Open(question, _texts(model, question, reason)) for question in asked]
+    # Ask for all votes at once or, with `until`, for one vote per order at a time, as long as a question is undecided.
     for indices in [[i] for i in range(judging.votes)] if until is not None else [list(range(judging.votes))]:
-        doubtful = [
-            one for one in open_ if until is None or not decided(*one.votes(options, wording.tie, reason), until)
+        undecided = [
+            question
+            for question in questions
+            if until is None or not decided(*question.votes(options, wording.tie, reason), until)
         ]
         requests = [
             Request(
-                messages=told(model, text),
+                messages=task_messages(model, text),
                 sampling=sampling,
                 index=judging.first_index + index,
                 options=options if judging.reads_log_probs else (),
             )
-            for one in doubtful
-            for text in one.texts
+            for question in undecided
+            for text in question.texts
             for index in indices
         ]
-        arrived = iter(stage.ask(model, requests))
-        made = iter(requests)
-        for one in doubtful:
-            for order in one.replies:
-                order.extend(next(arrived) for _ in indices)
-            one.calls.extend(next(made).key(model.digest) for _ in range(2 * len(indices)))
+        replies = iter(stage.ask(model, requests))
+        keys = (request.key(model.digest) for request in requests)
+        for question in undecided:
+            for order in question.replies:
+                order.extend(next(replies) for _ in indices)
+            question.calls.extend(next(keys) for _ in range(2 * len(indices)))
     verdicts = []
-    for one in open_:
-        choice, p_first, flipped = one.weighed(options, wording.tie, reason)
-        first, second = one.comparison
-        text = spoken(one.replies[0][0].text)
+    for question in questions:
+        choice, p_first, flipped = question.result(options, wording.tie, reason)
+        first, second = question.asked.comparison
+        text = spoken(question.replies[0][0].text)
         verdicts.append(
             Verdict(
-                key=digest("verdict", PARSER, rule, first.key, second.key, one.calls, weight),
+                key=digest("verdict", PARSER, rule, first.key, second.key, question.calls, weight),
                 first=first,
                 second=second,
-                principle=one.principle.id,
+                principle=question.asked.principle.id,
                 choice=choice,
                 p_first=p_first,
                 order="both",
                 judge=model.name,
                 rule=rule,
-                weight=one.principle.weight * weight,
+                weight=question.asked.principle.weight * weight,
+                over=question.asked.over,
                 flipped=flipped,
                 text=text,
                 reasoned=reason == "before",
@@ -98,55 +106,60 @@ def pairwise(
 
 @dataclass
 class _Open:
-    """A comparison under one principle, the texts that ask for it, and what came back: as asked, and swapped."""
+    """A question with its request texts and replies in both orders.
 
-    comparison: Comparison
-    principle: Principle
+    `texts`, `replies`: first for the order of `comparison`, then for the swapped order. `calls`: the keys of all calls.
+    """
+
+    asked: Question
     texts: tuple[str, str]
     replies: tuple[list[Reply], list[Reply]] = field(default_factory=lambda: ([], []))
     calls: list[str] = field(default_factory=list)
 
-    def shares(
-        self, options: Options, tie: str, reason: Reason
-    ) -> tuple[list[float | Choice], list[float | Choice]]:
-        """What each reply says for its own first side. A reason that quotes nothing of the replies is no verdict."""
+    def shares(self, options: Options, tie: str, reason: Reason) -> tuple[list[float | Choice], list[float | Choice]]:
+        """Return the probability, 0 to 1, that each reply gives to the side it was shown first, for both orders.
+
+        A reply without a verdict is the name of its fault. If a reason is asked for and it quotes neither candidate,
+        that is "abstain".
+        """
 
         def read(reply: Reply) -> float | Choice:
-            said = share(reply, options, tie, reason)
-            sides = (self.comparison.first.text, self.comparison.second.text)
-            if isinstance(said, float) and reason != "none" and not grounded(spoken(reply.text), *sides):
+            result = share(reply, options, tie, reason)
+            sides = (self.asked.comparison.first.text, self.asked.comparison.second.text)
+            if isinstance(result, float) and reason != "none" and not grounded(spoken(reply.text), *sides):
                 return "abstain"
-            return said
+            return result
 
-        one, two = ([read(reply) for reply in order] for order in self.replies)
-        return one, two
+        as_given, swapped = ([read(reply) for reply in order] for order in self.replies)
+        return as_given, swapped
 
     def votes(self, options: Options, tie: str, reason: Reason) -> tuple[int, int]:
-        """How many replies of both orders are for the first candidate, and for the second."""
-        one, two = self.shares(options, tie, reason)
-        said = [s for s in one if isinstance(s, float)] + [1 - s for s in two if isinstance(s, float)]
-        return sum(s > 0.5 for s in said), sum(s < 0.5 for s in said)
+        """Return the number of votes for the first and for the second candidate, over both orders."""
+        as_given, swapped = self.shares(options, tie, reason)
+        p_first = [s for s in as_given if isinstance(s, float)] + [1 - s for s in swapped if isinstance(s, float)]
+        return sum(p > 0.5 for p in p_first), sum(p < 0.5 for p in p_first)
 
-    def weighed(self, options: Options, tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
-        """(choice, p_first, flipped)."""
-        one, two = self.shares(options, tie, reason)
-        read_one, read_two = ([s for s in shares if isinstance(s, float)] for shares in (one, two))
-        if not read_one or not read_two:
-            return next(s for s in (*one, *two) if not isinstance(s, float)), None, False
-        first, second = sum(read_one) / len(read_one), 1 - sum(read_two) / len(read_two)
-        flipped = (first - 0.5) * (second - 0.5) < 0
+    def result(self, options: Options, tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
+        """Return (choice, p_first, flipped), the fields of `Verdict`. `p_first` is None if one order has no verdict."""
+        as_given, swapped = self.shares(options, tie, reason)
+        read_given, read_swapped = ([s for s in shares if isinstance(s, float)] for shares in (as_given, swapped))
+        if not read_given or not read_swapped:
+            return next(s for s in (*as_given, *swapped) if not isinstance(s, float)), None, False
+        p_given, p_swapped = sum(read_given) / len(read_given), 1 - sum(read_swapped) / len(read_swapped)
+        flipped = (p_given - 0.5) * (p_swapped - 0.5) < 0
         if flipped and not all(reply.log_probs for order in self.replies for reply in order):
-            return "tie", 0.5, True  # without log-probabilities a flip leaves nothing to weigh
-        p_first = (first + second) / 2
+            return "tie", 0.5, True  # one word against the other: without log-probabilities there is nothing to average
+        p_first = (p_given + p_swapped) / 2
         return choice_of(p_first), p_first, flipped
 
 
-def _texts(model: ChatModel, comparison: Comparison, principle: Principle, reason: Reason) -> tuple[str, str]:
-    """The question as asked, and with the sides changed."""
+def _texts(model: ChatModel, question: Question, reason: Reason) -> tuple[str, str]:
+    """Return the request text in the order of the comparison, and with the candidates swapped."""
     wording = wording_of(model.wording)
+    comparison, principle = question.comparison, question.principle
     prompt = conversation(comparison.first.prompt.messages)
 
-    def asked(a: str, b: str) -> str:
+    def text(a: str, b: str) -> str:
         return fill(
             wording.pairwise,
             prompt=prompt,
@@ -155,8 +168,9 @@ def _texts(model: ChatModel, comparison: Comparison, principle: Principle, reaso
             principle=principle.text,
             id=principle.id,
             verdict=wording.verdict[reason],
+            tradeoffs="".join(f"Decided beforehand: {line}\n" for line in question.tradeoffs),
             mark=mark_of(prompt, a, b),
         )
 
-    one, other = comparison.first.text, comparison.second.text
-    return asked(one, other), asked(other, one)
+    first, second = comparison.first.text, comparison.second.text
+    return text(first, second), text(second, first)

@@ -1,4 +1,4 @@
-"""revise: rewrite the candidates that break a principle, in rounds, until every drawn principle is kept."""
+"""revise: rewrite the drafts that break a principle, in rounds, until every drawn principle is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.critiques import critique_each, told
+from cai_lite.distill.critiques import critique_each, task_messages
 from cai_lite.distill.drafts import keep_candidates
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
@@ -32,116 +32,123 @@ def revise(
     progress: Tick | None = None,
     stage: str | Stage = "revise",
 ) -> list[Candidate]:
-    """The last good revision of each draft that was found to break a principle.
+    """Return the last accepted revision of each draft that was found to break a principle.
 
-    A round mends one principle, the one of highest priority. A round that breaks a principle that held is discarded and
-    counted, and its draft goes no further. `until="satisfied"` stops at the critique's word; "rounds" goes on
-    polishing.
+    Each round rewrites the text for one principle, the broken one with the highest priority, and has the new text
+    critiqued under all principles drawn for the prompt. A revision that breaks a principle which was kept before is
+    discarded and counted; its draft is not revised further.
+
+    `critiques`: the critiques of the drafts; drafts without a violation are not revised. `rounds`: the limit of rounds
+    per draft. `until`: "satisfied" stops when no principle is broken any more, "rounds" always uses all rounds.
+    `run`: where calls and revisions are stored; in memory if None. `stage`: the name under which calls are counted.
     """
-    working = stage_of(stage, run, progress)
+    work = stage_of(stage, run, progress)
     sampling = sampling or Sampling(temperature=0.0)
-    of_draft: dict[str, list[Critique]] = {}
+    by_draft: dict[str, list[Critique]] = {}
     for row in critiques:
-        of_draft.setdefault(row.candidate.key, []).append(row)
-    open_: list[_Work] = []
-    done: list[_Work] = []
+        by_draft.setdefault(row.candidate.key, []).append(row)
+    pending: list[_State] = []
+    accepted: list[_State] = []
     counts = Counter[str]()
     for candidate in drafts:
-        work = _Work(candidate, candidate, of_draft.get(candidate.key, []))
-        if work.violated():
-            open_.append(work)
-    counts["drafts with a violation"] = len(open_)
+        state = _State(candidate, candidate, by_draft.get(candidate.key, []))
+        if state.violated():
+            pending.append(state)
+    counts["drafts with a violation"] = len(pending)
     for number in range(1, rounds + 1):
-        if not open_:
+        if not pending:
             break
-        revised, fell = _round(teacher, open_, constitution, number, sampling, working)
-        counts.update(fell)
-        begun = {work.draft.key for work in revised}
-        done = [work for work in done if work.draft.key not in begun] + revised
-        open_ = [work for work in revised if work.violated() or until == "rounds"]
-    revisions = [work.candidate for work in done]
+        revised, discarded = _round(teacher, pending, constitution, number, sampling, work)
+        counts.update(discarded)
+        replaced = {state.draft.key for state in revised}
+        accepted = [state for state in accepted if state.draft.key not in replaced] + revised
+        pending = [state for state in revised if state.violated() or until == "rounds"]
+    revisions = [state.candidate for state in accepted]
     counts["kept"] = len(revisions)
-    counts["satisfied"] = sum(not work.violated() for work in done)
-    working.count(counts)
+    counts["satisfied"] = sum(not state.violated() for state in accepted)
+    work.count(counts)
     return revisions
 
 
 @dataclass
-class _Work:
-    """A draft, the text that stands for it now, and what is known of that text."""
+class _State:
+    """A draft, its current text (`candidate`), and the critiques of that text."""
 
     draft: Candidate
     candidate: Candidate
     critiques: list[Critique]
 
     def violated(self) -> set[str]:
+        """Return the ids of the principles that the current text breaks."""
         return {row.principle for row in self.critiques if row.violated == "yes"}
 
     def kept(self) -> set[str]:
+        """Return the ids of the principles that the current text keeps; unreadable critiques count as neither."""
         return {row.principle for row in self.critiques if row.violated == "no"}
 
 
 def _round(
     teacher: ChatModel,
-    open_: list[_Work],
+    pending: list[_State],
     constitution: Constitution,
     number: int,
     sampling: Sampling,
     stage: Stage,
-) -> tuple[list[_Work], Counter[str]]:
-    fell = Counter[str]()
-    targets = [_target(work, constitution) for work in open_]
+) -> tuple[list[_State], Counter[str]]:
+    """Return the accepted revisions of one round, and the number of discarded ones by reason."""
+    discarded = Counter[str]()
+    targets = [_target(state, constitution) for state in pending]
     requests = [
-        Request(messages=told(teacher, _text(teacher, work, principle, constitution)), sampling=sampling)
-        for work, principle in zip(open_, targets, strict=True)
+        Request(messages=task_messages(teacher, _text(teacher, state, principle, constitution)), sampling=sampling)
+        for state, principle in zip(pending, targets, strict=True)
     ]
     replies = stage.ask(teacher, requests)
-    new: list[tuple[_Work, Candidate]] = []
-    for work, principle, request, reply in zip(open_, targets, requests, replies, strict=True):
+    new: list[tuple[_State, Candidate]] = []
+    for state, principle, request, reply in zip(pending, targets, requests, replies, strict=True):
         text = spoken(reply.text)
         if why := fault(reply):
-            fell[why] += 1
-        elif text == work.candidate.text:
-            fell["unchanged"] += 1
+            discarded[why] += 1
+        elif text == state.candidate.text:
+            discarded["unchanged"] += 1
         else:
             new.append(
                 (
-                    work,
+                    state,
                     Candidate(
-                        key=digest("revision", work.candidate.key, principle.id, request.key(teacher.digest)),
-                        prompt=work.candidate.prompt,
+                        key=digest("revision", state.candidate.key, principle.id, request.key(teacher.digest)),
+                        prompt=state.candidate.prompt,
                         text=text,
                         author=teacher.name,
                         round=number,
-                        parents=(work.draft.key, work.candidate.key, *(c.key for c in work.critiques)),
+                        parents=(state.draft.key, state.candidate.key, *(c.key for c in state.critiques)),
                     ),
                 )
             )
     keep_candidates(stage.run, [candidate for _, candidate in new])
-    # The new text is held against every principle that was drawn, not only the one that it was to mend.
-    asked = [(candidate, constitution.principle(row.principle)) for work, candidate in new for row in work.critiques]
+    # Critique the new text under every principle drawn, not only under the one it was rewritten for.
+    asked = [(candidate, constitution.principle(row.principle)) for state, candidate in new for row in state.critiques]
     rows = critique_each(teacher, asked, stage)
-    of_candidate: dict[str, list[Critique]] = {}
+    by_candidate: dict[str, list[Critique]] = {}
     for row in rows:
-        of_candidate.setdefault(row.candidate.key, []).append(row)
+        by_candidate.setdefault(row.candidate.key, []).append(row)
     revised = []
-    for work, candidate in new:
-        after = _Work(work.draft, candidate, of_candidate[candidate.key])
-        if after.violated() & work.kept():
-            fell["broke what held"] += 1
+    for state, candidate in new:
+        after = _State(state.draft, candidate, by_candidate[candidate.key])
+        if after.violated() & state.kept():
+            discarded["broke what held"] += 1
         else:
             revised.append(after)
-    return revised, fell
+    return revised, discarded
 
 
-def _target(work: _Work, constitution: Constitution) -> Principle:
-    """What to mend now: of the broken principles (of all, once none is broken) the one of highest priority."""
-    wanted = work.violated() or {row.principle for row in work.critiques}
-    return min((constitution.principle(id_) for id_ in wanted), key=lambda p: (p.priority, -p.weight, p.id))
+def _target(state: _State, constitution: Constitution) -> Principle:
+    """Return the broken principle of highest priority; if none is broken, the one of highest priority overall."""
+    ids = state.violated() or {row.principle for row in state.critiques}
+    return min((constitution.principle(id_) for id_ in ids), key=lambda p: (p.priority, -p.weight, p.id))
 
 
 def rewrites_text(principle: Principle) -> str:
-    """The principle's examples as few-shots of a rewrite, the last of them of a reply that was good already."""
+    """Return the principle's examples as few-shot rewrites; the last one leaves a good reply unchanged."""
     shots = [(example.bad, example.good) for example in principle.examples if example.bad]
     if not shots:
         return ""
@@ -149,15 +156,15 @@ def rewrites_text(principle: Principle) -> str:
     return "".join(f"Example reply: {before}\nIts rewrite: {after}\n" for before, after in shots)
 
 
-def _text(teacher: ChatModel, work: _Work, principle: Principle, constitution: Constitution) -> str:
-    said = next(row.text for row in work.critiques if row.principle == principle.id)
+def _text(teacher: ChatModel, state: _State, principle: Principle, constitution: Constitution) -> str:
+    critique = next(row.text for row in state.critiques if row.principle == principle.id)
     return fill_reply(
         wording_of(teacher.wording).revise,
-        work.candidate,
+        state.candidate,
         principle=principle.text,
-        critique=said,
+        critique=critique,
         examples=rewrites_text(principle),
-        others="".join(f"Keep as well: {constitution.principle(id_).text}\n" for id_ in sorted(work.kept())),
-        tradeoffs="".join(f"{line}\n" for line in constitution.tradeoffs(work.draft.prompt, principle.id)),
+        others="".join(f"Keep as well: {constitution.principle(id_).text}\n" for id_ in sorted(state.kept())),
+        tradeoffs="".join(f"{line}\n" for line in constitution.tradeoffs(state.draft.prompt, principle.id)),
         guide=f"{principle.revise}\n" if principle.revise else "",
     )

@@ -1,8 +1,10 @@
-"""judge: which of two candidates keeps a principle better.
+"""judge: ask which of two candidates keeps a principle better.
 
-`pairwise` asks in both orders, always, and reads the log-probability share of the option tokens where the model tells
-it (Lee et al. 2023, arXiv:2309.00267), else the word. `pointwise` scores each candidate alone, for judges too small to
-compare.
+`pairwise` always asks in both orders. It reads the verdict from the log-probabilities of the two option tokens where
+the model gives them, else from the word it wrote. `pointwise` scores each candidate on its own, for judges too small to
+compare two replies.
+
+Source: Lee et al. 2023, arXiv:2309.00267 (both orders, log-probabilities of the option tokens).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import compare
+from cai_lite.distill.comparisons import Question, compare
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
@@ -38,22 +40,28 @@ def judge(
 ) -> list[Verdict]:
     """Return one verdict per comparison of the pairing rule and per principle drawn for the prompt.
 
-    `judging`: how the judge is asked; `settings` replace single fields of it, such as `mode="pointwise"` or `votes=5`.
-    `weight`: the weight of this judge among several; `pair` joins their verdicts. `rule`: a name in `PAIRINGS`.
+    Unreadable, refused and failed replies become verdicts with that `choice` and no `p_first`; `pair` leaves them out.
 
-    Unreadable, refused and failed answers are verdicts of that name with no `p_first`: no pair is ever made of them.
+    `rule`: a name in `PAIRINGS`. `judging`: how the judge is asked; `settings` replace single fields of it, such as
+    `mode="pointwise"` or `votes=5`. `weight`: the weight of this judge among several; `pair` joins their verdicts.
+    `run`: where calls and verdicts are stored; in memory if None. `stage`: the name under which calls are counted.
 
     Raises:
-        InputError: an unknown rule or setting, or a reason asked of a model or in a mode that gives none.
+        InputError: a rule or setting is unknown, or a reason is asked for and the mode or the model gives none.
     """
     judging, work = (judging or Judging()).but(**settings), stage_of(stage, run, progress)
     asked = [
-        (comparison, principle)
+        Question(
+            comparison,
+            principle,
+            tradeoffs=tuple(constitution.tradeoffs(comparison.first.prompt, principle.id)),
+            over=constitution.yields_to(principle.id, comparison.first.prompt),
+        )
         for comparison in compare(rule, candidates)
         for principle in draw(constitution, comparison.first.prompt, judging.principles)
     ]
-    compared = pointwise if judging.mode == "pointwise" else pairwise
-    verdicts = compared(model, asked, judging, work, rule=rule, weight=weight)
+    method = pointwise if judging.mode == "pointwise" else pairwise
+    verdicts = method(model, asked, judging, work, rule=rule, weight=weight)
     counts = Counter[str](row.choice for row in verdicts)
     flipped = sum(v.flipped for v in verdicts)
     work.count({"asked": len(verdicts), **counts, "flipped with the order": flipped}, of=rule)

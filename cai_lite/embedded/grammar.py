@@ -1,6 +1,7 @@
-"""Draws prompts and replies from a domain. A reply is a list of sentences, each with the rule and pole it speaks for.
+"""Draw prompts and replies from a domain of the toy world.
 
-Held out of all training: slot words, pairs of words, phrasings of prompts and of sentences, wordings of rules.
+A reply is a list of sentences, each labelled with the rule it is about and whether it keeps (good) or breaks (bad) it.
+Some slot words, word pairs, phrasings of prompts and sentences, and wordings of rules are held out of all training.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ DOMAINS: Mapping[str, Domain] = {domain.name: domain for domain in (MEDICAL, CUS
 
 Slice = Literal["train", "held_out_words", "held_out_pairs", "unseen_phrasing"]
 
-# One pair of words in so many is held out.
+# One of this many word pairs is held out.
 PAIRS_PER_HELD_OUT = 5
-# How often a rule that silence keeps (breaks) is kept (broken) by silence: good and bad replies get about one length.
+# Probability that a rule which silence keeps (breaks) is kept (broken) by silence, chosen so that good and bad replies
+# have about the same length.
 SILENT_GOOD = 0.4
 SILENT_BAD = 0.25
 
-# Of the invented words, the share that are mere syllables; of the words of a prompt that slips, the share lost.
+# Share of the invented words that are random syllables; share of the words that a prompt with slips loses.
 SYLLABLES = 0.15
 LOST = 0.25
 BEFORE = ("", "", "", "Hi.", "Hello there!", "Excuse me,", "Well,", "A quick question:", "Good morning.", "Dear team,")
@@ -36,7 +38,7 @@ AFTER = ("", "", "", "Thanks.", "Thank you!", "Please.", "I hope you can help.",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A prompt. `words`: what stands in its slots."""
+    """A prompt of the toy world; `words` are the words in its slots."""
 
     domain: Domain
     kind: Kind
@@ -45,18 +47,18 @@ class Ask:
 
     @property
     def family(self) -> str:
-        """Prompts about the same two things are one family: it lies on one side of every split."""
+        """Return the family, which all prompts about the same two slot words share."""
         return "/".join((self.domain.name, self.kind.name, *(self.words[slot] for slot in self.kind.pair)))
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The rules that apply to this prompt."""
+        """Return the rules that apply to this prompt."""
         return tuple(rule for rule in self.domain.rules if rule.applies(self.kind.tags))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """A sentence and what it speaks for: a rule's good or bad pole, or no rule (`rule` is None)."""
+    """A sentence that keeps (`good` is True) or breaks a rule, or that concerns no rule (`rule` is None)."""
 
     text: str
     rule: str | None = None
@@ -69,10 +71,10 @@ Reply = tuple[Sentence, ...]
 def draw_ask(
     domain: Domain, rng: random.Random, *, slice: Slice = "train", invented: float = 0.0, slips: float = 0.0
 ) -> Ask:
-    """A prompt of the given slice.
+    """Draw a prompt of the given slice.
 
-    `invented`: probability that one of its words is made up, which teaches copying. `slips`: probability that words
-    around them are lost, which teaches other phrasings.
+    `invented`: probability that one of its slot words is made up, which teaches copying. `slips`: probability that the
+    template loses words, which teaches other phrasings.
     """
     kind = rng.choices(domain.kinds, [kind.share for kind in domain.kinds])[0]
     side: Side = "held_out" if slice == "unseen_phrasing" else "train"
@@ -87,12 +89,12 @@ def draw_ask(
 
 
 def draw_poles(ask: Ask, rng: random.Random, *, good: float) -> dict[str, bool]:
-    """For each rule that applies: is it kept? Each with probability `good`, independently."""
+    """Draw for each rule that applies whether it is kept, independently with probability `good`."""
     return {rule.id: rng.random() < good for rule in ask.rules}
 
 
 def draw_reply(ask: Ask, poles: Mapping[str, bool], rng: random.Random, *, side: Side = "train") -> Reply:
-    """A reply that keeps and breaks the rules as `poles` says. Rules without a pole are not spoken of."""
+    """Draw a reply that keeps and breaks rules as `poles` says; rules that are not in `poles` are not mentioned."""
     sentences = [draw_sentence(ask, rule, poles[rule.id], rng, side=side) for rule in ask.rules if rule.id in poles]
     sentences.insert(min(1, len(sentences)), draw_neutral(ask, rng, side=side))
     return tuple(sentence for sentence in sentences if sentence is not None)
@@ -101,7 +103,7 @@ def draw_reply(ask: Ask, poles: Mapping[str, bool], rng: random.Random, *, side:
 def draw_sentence(
     ask: Ask, rule: Rule, good: bool, rng: random.Random, *, side: Side = "train", silence: bool = True
 ) -> Sentence | None:
-    """A sentence for one pole of a rule; None for silence, where silence stands for that pole."""
+    """Draw a sentence that keeps or breaks a rule, or None where silence does so."""
     if silence and good != rule.demands and rng.random() < (SILENT_GOOD if good else SILENT_BAD):
         return None
     template = rng.choice(side_of(rule.good if good else rule.bad, side))
@@ -109,27 +111,28 @@ def draw_sentence(
 
 
 def draw_neutral(ask: Ask, rng: random.Random, *, side: Side = "train") -> Sentence:
-    """A sentence about the prompt's words that speaks for no rule."""
+    """Draw a sentence about the prompt's words that concerns no rule."""
     return Sentence(text=_spell(rng.choice(side_of(ask.kind.neutral, side)), ask.domain, ask.words, rng))
 
 
 def text_of(reply: Reply) -> str:
+    """Return the text of a reply."""
     return " ".join(sentence.text for sentence in reply)
 
 
 def keeps(rule: Rule, reply: Reply) -> bool:
-    """The truth about a drawn reply: its sentences say what they are."""
-    said = [sentence.good for sentence in reply if sentence.rule == rule.id]
-    return all(said) if said else not rule.demands
+    """Return True if a drawn reply keeps the rule, by the labels of its sentences."""
+    labels = [sentence.good for sentence in reply if sentence.rule == rule.id]
+    return all(labels) if labels else not rule.demands
 
 
 def pair_is_held_out(first: str, second: str) -> bool:
-    """By a hash: new words move no pair to the other side."""
+    """Return True if a word pair is held out; this depends on a hash of the pair alone."""
     return int(digest("pair", first, second), 16) % PAIRS_PER_HELD_OUT == 0
 
 
 def _draw_pair(domain: Domain, kind: Kind, rng: random.Random, slice: Slice) -> dict[str, str]:
-    """Two words. Held-out words, or trained words in a pair of the side that the slice asks for."""
+    """Draw the two slot words of a prompt: held-out words, or training words whose pair fits the slice."""
     slots = [domain.slots[name] for name in kind.pair]
     if slice == "held_out_words":
         return {name: rng.choice(slot.held_out) for name, slot in zip(kind.pair, slots, strict=True)}
@@ -140,14 +143,14 @@ def _draw_pair(domain: Domain, kind: Kind, rng: random.Random, slice: Slice) -> 
 
 
 def _spell(template: str, domain: Domain, words: Mapping[str, str], rng: random.Random) -> str:
-    """Fill the slots and choose the alternatives; a capital letter begins each text."""
+    """Return the template with slots filled, alternatives chosen, and a capital letter at the start."""
     text = re.sub(r"\[([^\]]*)\]", lambda match: rng.choice(match[1].split("|")), template)
     text = re.sub(r"\{(\w+)\}", lambda match: words.get(match[1]) or rng.choice(domain.slots[match[1]].train), text)
     return text[0].upper() + text[1:]
 
 
 def _invented(slot: Slot, rng: random.Random) -> str:
-    """A new word for a slot: mostly the beginning of one and the end of another, now and then mere syllables."""
+    """Return a made-up word for a slot: parts of two of its words, or sometimes random syllables."""
     if rng.random() < SYLLABLES:
         return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
     begin, end = (rng.choice(slot.train).split(" ") for _ in range(2))
@@ -156,6 +159,6 @@ def _invented(slot: Slot, rng: random.Random) -> str:
 
 
 def _with_slips(template: str, rng: random.Random) -> str:
-    """The template with some words lost, its slots kept, and sometimes a greeting or thanks around it."""
+    """Return the template without some of its words (never its slots), sometimes with a greeting or thanks."""
     kept = [word for word in template.split(" ") if "{" in word or rng.random() > LOST]
     return " ".join([*rng.choice(BEFORE).split(), *kept, *rng.choice(AFTER).split()]) or template

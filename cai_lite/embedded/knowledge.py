@@ -1,4 +1,4 @@
-"""What the embedded teacher was trained for, and what not."""
+"""Tell which principles the embedded teacher was not trained on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cai_lite.records import Prompt
 
 
 def untrained(constitution: Constitution) -> list[str]:
-    """Ids of the principles that the teacher was not trained for: its verdicts on them mean nothing. Another wording of
-    a known principle is unknown, too.
+    """Return the ids of the principles that the embedded teacher was not trained on.
+
+    Its verdicts on them are meaningless. A known principle in other words counts as unknown too.
     """
     known = {
         load_constitution(name).principle(rule.id).text for name, domain in DOMAINS.items() for rule in domain.rules
@@ -20,6 +21,6 @@ def untrained(constitution: Constitution) -> list[str]:
 
 
 def unknown_principles(constitution: Constitution, prompts: Sequence[Prompt]) -> list[str]:
-    """Those of `untrained` that these prompts meet."""
+    """Return the ids of the `untrained` principles that apply to at least one of the prompts."""
     names = untrained(constitution)
     return [id_ for id_ in names if any(constitution.principle(id_).applies(prompt) for prompt in prompts)]

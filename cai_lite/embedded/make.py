@@ -1,9 +1,10 @@
-"""Trains the embedded models from the toy world.
+"""Train the embedded models on the toy world.
 
     python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR]
 
-Both learn by next-token loss on the conversations of `tasks.py`, on the CPU, in float32. The same seed gives the same
-models on the same machine. Teacher: about half an hour on two cores; student: about five minutes.
+Both are trained with next-token loss on the conversations of `tasks.py`, on the CPU, in float32. The same seed gives
+the same models on the same machine. On two cores, the teacher takes about half an hour and the student about five
+minutes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from cai_lite.errors import ModelError
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
-# The prompt of a conversation is always a prefix of its tokens: the assistant's reply stands behind a token of its own.
+# A role token precedes each reply, so that the prompt of a conversation is always a prefix of its tokens.
 CHAT_TEMPLATE = (
     "{{ '<s>' }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}"
@@ -42,24 +43,24 @@ VOCABULARY = 2560
 CONTEXT = 512
 TOKENIZER_EXAMPLES = 12_000
 
-# Weights in the loss: the decision token, the rest of a reply, and what the model is given to read. Of the last, only a
-# share is drawn: the head of the model is a good part of the cost.
+# Weights in the loss: of the decision token, the other tokens of a reply, and the tokens of the input. Only a share of
+# the input tokens is used, because the output head takes much of the time.
 DECISION_WEIGHT, REPLY_WEIGHT, GIVEN_WEIGHT = 16.0, 1.0, 0.4
 GIVEN_SHARE = 0.25
-# While the teacher learns, a linear layer that is thrown away afterwards reads from its inner layers what a sentence or
-# a rule in words is about, and whether it is good. After 300 steps decisions were right in 82 % instead of 61 %; more
-# questions per reply, the decision weight and a larger vocabulary came in at the same time, so it has no sole credit.
+# During training, an auxiliary linear layer, which is discarded afterwards, predicts from inner layers which rule a
+# sentence or a wording is about, and whether it is good. After 300 steps, 82 % of the decisions were right instead of
+# 61 %; more questions per reply, the decision weight and a larger vocabulary were introduced at the same time.
 RULES = [rule.id for domain in DOMAINS.values() for rule in domain.rules]
 SAID_LAYER, ASKED_LAYER = 2, 3
 INNER_WEIGHT = 0.5
 UNKNOWN = -100
-# Examples are drawn in pools and sorted by length within one, so that little is padded.
+# Examples are drawn in pools of this many batches and sorted by length within a pool, which reduces padding.
 POOL_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How one model is made. `tokens`: of a batch, padding included."""
+    """The size and training settings of one model. `tokens`: the limit of tokens per batch, padding included."""
 
     width: int
     layers: int
@@ -72,8 +73,10 @@ class Plan:
 
 
 class Token(NamedTuple):
-    """`weight`: in the loss. `rule`: number of the rule that the token's piece is about; `said`, `kept`: 1 where its
-    sentence is good, or its asked rule is kept; else 0. UNKNOWN where nothing of that kind is known.
+    """A training token with its weight in the loss and its labels for the auxiliary loss.
+
+    `rule`: index of the rule that the token's sentence or wording is about. `said`: 1 if the sentence keeps the rule,
+    else 0. `kept`: 1 if the reply keeps the rule of the wording, else 0. A label that does not apply is UNKNOWN.
     """
 
     id: int
@@ -84,7 +87,7 @@ class Token(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The columns of several rows of tokens, shape [B, T], padded on the right with weight 0 and UNKNOWN."""
+    """The fields of several rows of tokens, each of shape [B, T], padded on the right with weight 0 and UNKNOWN."""
 
     ids_BT: Tensor
     weights_BT: Tensor
@@ -100,13 +103,13 @@ PLANS = {
 
 
 def make(name: str, out: Path, *, seed: int = 0, plan: Plan | None = None, tokenizer: Tokenizer | None = None) -> None:
-    """Train one model and write it, with its tokenizer, to `out/name`."""
+    """Train one model and write it with its tokenizer to the folder `out/name`."""
     plan = plan or PLANS[name]
     tokenizer = tokenizer or make_tokenizer(seed)
     chat = chat_tokenizer(tokenizer)
     model = train(plan, tokenizer, seed=seed, label=name)
     folder = out / name
-    # Half precision on disk; the configuration asks for float32, so that the model opens as it was trained.
+    # The weights are stored in float16; the configuration says float32, the dtype of the training.
     model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     config = LlamaConfig.from_pretrained(folder)
     config.dtype = torch.float32
@@ -115,7 +118,7 @@ def make(name: str, out: Path, *, seed: int = 0, plan: Plan | None = None, token
 
 
 def make_tokenizer(seed: int, vocabulary: int = VOCABULARY, examples: int = TOKENIZER_EXAMPLES) -> Tokenizer:
-    """A byte-level BPE over the texts of both models. It holds every byte, so no character is ever lost."""
+    """Train a byte-level BPE tokenizer on the texts of both models; it has every byte, so it can encode any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -130,7 +133,7 @@ def make_tokenizer(seed: int, vocabulary: int = VOCABULARY, examples: int = TOKE
 
 
 def chat_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """The tokenizer as transformers has it, with the chat template."""
+    """Return the tokenizer in the form of transformers, with the chat template."""
     chat = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
@@ -145,6 +148,7 @@ def chat_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> LlamaForCausalLM:
+    """Train a model as planned and return it; `label` is its name in the progress lines."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(plan, tokenizer))
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
@@ -174,7 +178,7 @@ def train(plan: Plan, tokenizer: Tokenizer, *, seed: int, label: str = "") -> Ll
 
 
 def encode(tokenizer: Tokenizer, example: Example) -> list[Token]:
-    """The tokens of an example, as the chat template renders it."""
+    """Return the tokens of an example, as the chat template renders it."""
 
     def special(text: str, weight: float = GIVEN_WEIGHT) -> Token:
         return Token(int(tokenizer.token_to_id(text) or 0), weight)
@@ -197,9 +201,9 @@ def encode(tokenizer: Tokenizer, example: Example) -> list[Token]:
 
 
 def _given(tokenizer: Tokenizer, text: str, pieces: tuple[Known, ...]) -> list[Token]:
-    """The tokens of a text that the model is given, with what is known of its pieces.
+    """Return the tokens of an input text, labelled with what is known about its pieces.
 
-    Only the second half of a piece is marked: its first words do not tell yet.
+    Only the second half of a piece is labelled, because its first words do not identify it yet.
     """
     encoded = tokenizer.encode(text, add_special_tokens=False)
     row = [Token(id, GIVEN_WEIGHT) for id in encoded.ids]
@@ -234,33 +238,33 @@ def _config(plan: Plan, tokenizer: Tokenizer) -> LlamaConfig:
 
 
 def _share(progress: float) -> float:
-    """The share of the learning rate: a short rise, then a straight fall to zero."""
+    """Return the factor of the learning rate at `progress` (0 to 1): a short warm-up, then linear decay to zero."""
     return min(1.0, progress / 0.02 + 0.02, (1 - progress) / 0.75)
 
 
 class Step(NamedTuple):
-    """`loss`: mean over the weighted tokens, nats. `right`: share of the decisions that are right, if there are any."""
+    """The result of a forward pass: the weighted mean loss in nats, and the share of right decisions, if any."""
 
     loss: Tensor
     right: float | None
 
 
 def _forward(model: LlamaForCausalLM, inner: torch.nn.Module, batch: Batch) -> Step:
-    # No attention mask: the padding stands on the right, where a causal model cannot look.
-    said = model.model(input_ids=batch.ids_BT[:, :-1], use_cache=False, output_hidden_states=True)
-    hidden_BTD = said.last_hidden_state
+    # No attention mask is needed: the padding is on the right, which a causal model does not see.
+    out = model.model(input_ids=batch.ids_BT[:, :-1], use_cache=False, output_hidden_states=True)
+    hidden_BTD = out.last_hidden_state
     counts = batch.weights_BT[:, 1:] > 0
     nats = F.cross_entropy(model.lm_head(hidden_BTD[counts]), batch.ids_BT[:, 1:][counts], reduction="none")
     weights = batch.weights_BT[:, 1:][counts]
     decisions = weights == DECISION_WEIGHT
-    # Decided right: the decision is likelier than everything else together.
+    # A decision counts as right if its probability is above one half.
     right = (nats[decisions] < math.log(2)).float().mean().item() if decisions.any() else None
     loss = (nats * weights).sum() / weights.sum()
-    return Step(loss + INNER_WEIGHT * _inner_loss(inner, said.hidden_states, batch), right)
+    return Step(loss + INNER_WEIGHT * _inner_loss(inner, out.hidden_states, batch), right)
 
 
 def _inner_loss(inner: torch.nn.Module, hidden: tuple[Tensor, ...], batch: Batch) -> Tensor:
-    """What the inner layers should know, in nats: zero where nothing is known."""
+    """Return the auxiliary loss of the inner layers, in nats; zero if the batch has no labels."""
     loss = torch.zeros(())
     for layer, labels_BT, outputs in (
         (SAID_LAYER, batch.rules_BT, slice(0, len(RULES))),
@@ -275,7 +279,7 @@ def _inner_loss(inner: torch.nn.Module, hidden: tuple[Tensor, ...], batch: Batch
 
 
 def _batches(plan: Plan, tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
-    """Batches of examples of nearly one length, at most `plan.tokens` tokens each, in random order, for ever."""
+    """Yield batches of examples of similar length, up to `plan.tokens` tokens each, in random order, without end."""
     done = 0
     while True:
         rows: list[list[Token]] = []
@@ -310,7 +314,7 @@ def _padded(rows: list[list[Token]]) -> Batch:
 
 
 def _texts(rng: random.Random, examples: int) -> Iterator[str]:
-    """What the tokenizer learns from: both models' texts, and each decision word as a text of its own."""
+    """Yield the training texts of the tokenizer: those of both models, and each decision word by itself."""
     for number in range(examples):
         example = teacher_example(rng, number / examples) if number % 2 else student_example(rng)
         yield from (example.system, example.user, example.reply)

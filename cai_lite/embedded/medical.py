@@ -1,7 +1,8 @@
 """The toy world of a health information assistant, as data: see `grammar.py` for how it is read.
 
-A line is a template: `{slot}` is a word of the slot, `[a|b]` one of the alternatives. The last two lines of each pole,
-of each list of wordings, and the last four of each list of prompts are held out of all training.
+A line is a template: `{slot}` stands for a word of the slot, `[a|b]` for one of the alternatives. The last two lines of
+each list of good or bad sentences and of each list of wordings, and the last four of each list of prompts, are held out
+of all training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrix updates are made orthogonal.
+"""Muon, an optimiser for weight matrices: momentum whose updates are orthogonalised.
 
 Source: Keller Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 """
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 MOMENTUM = 0.95
-# Coefficients of the quintic iteration, from the same source: fast, and near enough to orthogonal.
+# Coefficients of the quintic Newton-Schulz iteration, from the same source.
 A, B, C = 3.4445, -4.7750, 2.0315
 
 
 class Muon:
-    """For matrices only. `lr` is the size of an update, relative to an orthogonal matrix."""
+    """The Muon optimiser, for matrices only. `lr` is the size of an update relative to an orthogonal matrix."""
 
     def __init__(self, matrices: Iterable[Tensor], lr: float) -> None:
         self.matrices = list(matrices)
@@ -25,7 +25,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, share: float) -> None:
-        """One update with `share` of the learning rate (the schedule's, 0 to 1)."""
+        """Update all matrices with `share` (0 to 1) of the learning rate, as the schedule gives it."""
         for matrix, momentum in zip(self.matrices, self.momenta, strict=True):
             assert matrix.grad is not None
             momentum.lerp_(matrix.grad, 1 - MOMENTUM)
@@ -35,7 +35,7 @@ class Muon:
 
 
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The matrix with all its singular values drawn near 1, by Newton-Schulz steps."""
+    """Return the matrix with all singular values close to 1, by `steps` Newton-Schulz iterations."""
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)

@@ -1,6 +1,6 @@
-"""Writes the prompts of the demo: `python -m cai_lite.embedded.prompts [--seed 0] [--out recipes/prompts]`.
+"""Write the prompts of the demos: `python -m cai_lite.embedded.prompts [--seed 0] [--out recipes/prompts]`.
 
-Training prompts use trained words, pairs and phrasings; the held-out ones come in three slices, named by a tag.
+Training prompts use training words, pairs and phrasings; held-out prompts come in three slices, each marked by a tag.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from cai_lite.embedded.grammar import DOMAINS, Slice, draw_ask
 from cai_lite.embedded.world import Domain
 
 TRAIN = 160
-# Of each slice. Three slices give a figure with n of at least 100 for a principle that applies to most prompts.
+# Prompts per slice. With three slices, a principle that applies to most prompts is measured on at least 100.
 HELD_OUT = 50
 SLICES: tuple[Slice, ...] = ("held_out_words", "held_out_pairs", "unseen_phrasing")
 
 
-# Nothing in the toy world is unsafe to answer. These prompts sound as if: the ones that an over-careful model refuses.
+# No prompt of the toy world is unsafe to answer, but these sound unsafe, and an over-cautious model refuses them.
 SOUNDS_UNSAFE = {
     "medical": re.compile(
         r"seizure|fainting|blue lips|weakness|chest|blood|speech|swelling|vision|breath", re.IGNORECASE
@@ -32,7 +32,10 @@ SOUNDS_UNSAFE = {
 
 
 def rows(domain: Domain, *, seed: int = 0, train: int = TRAIN, held_out: int = HELD_OUT) -> Iterator[dict[str, object]]:
-    """Rows of a prompts file: `messages`, `family`, `tags`, `split`. No text occurs twice."""
+    """Yield distinct rows of a prompts file, with `messages`, `family`, `tags` and `split`.
+
+    `train`: the number of training prompts. `held_out`: the number of held-out prompts per slice.
+    """
     rng = random.Random(f"prompts {domain.name} {seed}")
     seen: set[str] = set()
     for slice, count in (("train", train), *((name, held_out) for name in SLICES)):
@@ -56,7 +59,7 @@ def rows(domain: Domain, *, seed: int = 0, train: int = TRAIN, held_out: int = H
 
 
 def write(out: Path, *, seed: int = 0) -> None:
-    """`DOMAIN-embedded.jsonl` for each domain."""
+    """Write `DOMAIN-embedded.jsonl` for each domain to the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for domain in DOMAINS.values():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(domain, seed=seed))

@@ -1,4 +1,4 @@
-"""What the two models learn, as conversations. The teacher's are worded as `distill/wording.py` SHORT words them."""
+"""Draw training examples of the two models, as conversations; the teacher's use the wording `SHORT` of `distill`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from cai_lite.embedded.grammar import (
 )
 from cai_lite.embedded.world import Rule, side_of
 
-# Shares of the prompts with an invented word, and with words lost: see `grammar.draw_ask`.
+# Shares of the prompts with an invented word, and with words missing; see `grammar.draw_ask`.
 INVENTED = 0.15
 PROMPT_SLIPS = 0.5
-# The student's habits: each rule is kept with this probability.
+# Probability that a training reply of the student keeps a rule.
 STUDENT_GOOD = 0.46
-# Share of the teacher's input texts in which a word is lost, as in the slips of a small model.
+# Share of the teacher's input texts in which a word is missing or repeated, as in replies of a small model.
 SLIPS = 0.12
-# The constitution's own text is the wording that counts: it is drawn this often.
+# Share of the requests with the constitution's own wording of a rule.
 OWN_WORDING = 0.35
+# Probability that the rule of a revision is kept already, so that nothing is to be changed.
 UNCHANGED = 0.12
-# The last line of a request for a verdict, and how many more are asked about the same reply.
+# Words of the sentences of all rules, for `copying`.
 WORDS = sorted(
     {
         word
@@ -44,15 +45,15 @@ WORDS = sorted(
         for word in re.findall(r"\b[A-Za-z]+\b", re.sub(r"\{\w+\}", "", line))
     }
 )
+# The last line of a request for a verdict, and how many further rules are asked about the same reply.
 QUESTION = SHORT.pointwise.rsplit("\n", 1)[-1]
 FURTHER = 4
 
 
 class Known(NamedTuple):
-    """What a piece of a request is about.
+    """A labelled piece of a request: a sentence about a rule, or (`asked`) a wording of a rule.
 
-    `good`: whether a sentence speaks for the good pole of the rule. Where the piece is `asked`, it words the rule,
-    and `good` says whether the reply keeps it.
+    `good` says whether the sentence keeps the rule or, if `asked`, whether the reply does.
     """
 
     piece: str
@@ -63,12 +64,12 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A conversation that ends with the reply to learn. Without `user` it is plain text.
+    """A conversation that ends with the reply to learn; without `user` it is plain text.
 
-    `decides`: the reply's first token is a decision, and weighs more than the rest.
-    `known`: what is known of pieces of `user`, in their order.
-    `then`: further rules that are asked about the same reply, each answered by a decision alone. They are there for the
-    training: one reading of a reply teaches several verdicts.
+    `decides`: the first token of the reply is a decision, which has a higher weight in the loss.
+    `known`: labelled pieces of `user`, in order.
+    `then`: further rules that are asked about the same reply, each answered by a decision alone, so that one reading of
+    a reply trains several verdicts.
     """
 
     reply: str
@@ -80,7 +81,7 @@ class Example:
 
 
 def teacher_example(rng: random.Random, progress: float) -> Example:
-    """One task of the teacher. `progress`: 0 to 1, how far the training is: short verdicts come first."""
+    """Draw an example of a task of the teacher; at low `progress` (0 to 1) of the training, tasks are simpler."""
     tasks = EARLY if progress < CURRICULUM_ENDS else LATE
     task = rng.choices(list(tasks), list(tasks.values()))[0]
     domain = DOMAINS[rng.choice(list(DOMAINS))]
@@ -88,7 +89,7 @@ def teacher_example(rng: random.Random, progress: float) -> Example:
 
 
 def student_example(rng: random.Random) -> Example:
-    """A prompt with a reply of mixed habits, or now and then plain neutral text of the domain."""
+    """Draw a prompt with a reply that keeps some rules and breaks others, or sometimes plain neutral text."""
     domain = DOMAINS[rng.choice(list(DOMAINS))]
     ask = draw_ask(domain, rng, invented=INVENTED, slips=PROMPT_SLIPS)
     if rng.random() < PLAIN_TEXT:
@@ -97,7 +98,7 @@ def student_example(rng: random.Random) -> Example:
 
 
 def neutral_text(ask: Ask, rng: random.Random) -> str:
-    """Three different neutral sentences about one prompt's words."""
+    """Return three different neutral sentences about the words of a prompt."""
     sentences: dict[str, None] = {}
     while len(sentences) < 3:
         sentences[draw_neutral(ask, rng).text] = None
@@ -105,24 +106,24 @@ def neutral_text(ask: Ask, rng: random.Random) -> str:
 
 
 def short_verdict(ask: Ask, rng: random.Random) -> Example:
-    """Is the rule kept by a reply of one or two sentences?"""
+    """Draw a request for a verdict on a reply of one or two sentences."""
     rule, good = rng.choice(ask.rules), rng.random() < 0.5
     other = rng.choice(ask.rules)
     poles = {rule.id: good} | ({other.id: rng.random() < 0.5} if other != rule else {})
-    said = [draw_sentence(ask, each, poles[each.id], rng) for each in ask.rules if each.id in poles]
-    reply = tuple(sentence for sentence in said if sentence)
+    sentences = [draw_sentence(ask, each, poles[each.id], rng) for each in ask.rules if each.id in poles]
+    reply = tuple(sentence for sentence in sentences if sentence)
     return _verdict(ask, rule, reply or (draw_neutral(ask, rng),), rng)
 
 
 def verdict(ask: Ask, rng: random.Random) -> Example:
-    """Is the rule kept by a whole reply?"""
+    """Draw a request for a verdict on a whole reply."""
     rule = rng.choice(ask.rules)
     poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < 0.5}
     return _verdict(ask, rule, draw_reply(ask, poles, rng), rng, further=FURTHER)
 
 
 def revision(ask: Ask, rng: random.Random) -> Example:
-    """The same reply with one rule mended; unchanged where it was kept."""
+    """Draw a request to revise a whole reply by one rule; a reply that keeps the rule is left unchanged."""
     rule = rng.choice(ask.rules)
     poles = draw_poles(ask, rng, good=rng.choice((0.3, 0.5, 0.8))) | {rule.id: rng.random() < UNCHANGED}
     reply = draw_reply(ask, poles, rng)
@@ -130,14 +131,14 @@ def revision(ask: Ask, rng: random.Random) -> Example:
 
 
 def short_revision(ask: Ask, rng: random.Random) -> Example:
-    """A revision of a reply that speaks of two rules only."""
+    """Draw a request to revise a reply that is about two rules only."""
     rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
     reply = draw_reply(ask, {other.id: rng.random() < 0.5} | {rule.id: rng.random() < UNCHANGED}, rng)
     return _revision(ask, rule, reply, rng)
 
 
 def mended(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Reply:
-    """The reply with the rule's bad sentence replaced, or the missing one put in its place in the order."""
+    """Return the reply with the bad sentence of the rule replaced, or the missing one inserted in order."""
     if keeps(rule, reply):
         return reply
     good = draw_sentence(ask, rule, True, rng, silence=False)
@@ -150,7 +151,7 @@ def mended(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Reply:
 
 
 def answer(ask: Ask, rng: random.Random) -> Example:
-    """A good answer, with the rules in the system message or without."""
+    """Draw a prompt with a reply that keeps all rules, with or without rules in a system message."""
     reply = text_of(draw_reply(ask, draw_poles(ask, rng, good=1.0), rng))
     if rng.random() < 0.5:
         return Example(user=ask.text, reply=reply)
@@ -161,8 +162,10 @@ def answer(ask: Ask, rng: random.Random) -> Example:
 
 
 def copying(ask: Ask, rng: random.Random) -> Example:
-    """A reply of words in no order, to be said again. Nothing but the copy helps here, so that copying is learnt early:
-    in replies of the grammar a guess is nearly as good, and rewrites would keep nothing of what they should keep.
+    """Draw a request to revise a reply of random words, whose answer is an exact copy.
+
+    Only copying helps here, so the model learns it early. In replies of the grammar, guessing is nearly as good, and
+    revisions would not preserve what they should.
     """
     text = " ".join(rng.choices(WORDS, k=rng.randint(5, 20))) + "."
     user = fill(SHORT.revise, prompt=ask.text, reply=text, principle=_wording(rng.choice(ask.rules), rng))
@@ -170,7 +173,7 @@ def copying(ask: Ask, rng: random.Random) -> Example:
 
 
 def comparison(ask: Ask, rng: random.Random) -> Example:
-    """Which of two short replies keeps the rule?"""
+    """Draw a request to choose which of two short replies keeps the rule."""
     rule, other = rng.choice(ask.rules), rng.choice(ask.rules)
     first_is_better = rng.random() < 0.5
     replies = []
@@ -202,14 +205,14 @@ def _revision(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Example
 
 
 def _known(rule: Rule, reply: Reply, wording: str) -> tuple[Known, ...]:
-    said = (Known(sentence.text, sentence.rule, bool(sentence.good)) for sentence in reply if sentence.rule)
-    return (*said, Known(wording, rule.id, keeps(rule, reply), asked=True))
+    sentences = (Known(sentence.text, sentence.rule, bool(sentence.good)) for sentence in reply if sentence.rule)
+    return (*sentences, Known(wording, rule.id, keeps(rule, reply), asked=True))
 
 
 def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random, *, further: int = 0) -> Example:
     good = keeps(rule, reply)
-    said = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
-    reason = f'it says "{said}"' if said else ("nothing against it." if good else "it is missing.")
+    evidence = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
+    reason = f'it says "{evidence}"' if evidence else ("nothing against it." if good else "it is missing.")
     text = _with_slips(text_of(reply), rng)
     wording = _wording(rule, rng)
     user = fill(SHORT.pointwise, prompt=ask.text, reply=text, principle=wording)
@@ -224,6 +227,7 @@ def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random, *, further:
 
 
 def decision(kept: bool) -> str:
+    """Return the decision word of a verdict."""
     return SHORT.keeps if kept else SHORT.breaks
 
 
@@ -234,7 +238,7 @@ def _wording(rule: Rule, rng: random.Random) -> str:
 
 
 def _with_slips(text: str, rng: random.Random) -> str:
-    """Now and then a word goes missing or stands twice."""
+    """Return the text, sometimes with one word missing or repeated."""
     if rng.random() > SLIPS:
         return text
     words = text.split(" ")
@@ -243,5 +247,5 @@ def _with_slips(text: str, rng: random.Random) -> str:
 
 
 def _rank(sentence: Sentence, order: list[str]) -> float:
-    """Where a sentence stands in a reply; a neutral one stands behind the first rule."""
+    """Return the position of a sentence in a reply; a neutral one comes after the first rule."""
     return order.index(sentence.rule) if sentence.rule in order else 0.5

@@ -1,4 +1,4 @@
-"""The nouns of the toy world. A domain is data: prompts, neutral sentences, and a good and a bad pole for each rule."""
+"""The data structures of the toy world: a domain with its kinds of prompts, its rules and its slots."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Side = Literal["train", "held_out"]
 
 
 def lines(block: str) -> tuple[str, ...]:
-    """The lines of an indented block, stripped, in order."""
+    """Return the lines of an indented block, stripped."""
     return tuple(line.strip() for line in block.strip().splitlines())
 
 
 def side_of(templates: tuple[str, ...], side: Side, held_out: int = HELD_OUT_LINES) -> tuple[str, ...]:
-    """The templates that training may see, or the last few that it may not."""
+    """Return the templates for training, or the last `held_out` ones, which are held out."""
     return templates[:-held_out] if side == "train" else templates[-held_out:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """The words that may stand in a `{slot}`. `held_out` words occur in no training text."""
+    """The words that can fill a `{slot}`; `held_out` words occur in no training text."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...] = ()
@@ -31,11 +31,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A principle of the constitution with the same id, as the toy world speaks of it.
+    """The toy world's version of the constitution's principle with the same id.
 
-    `demands`: the rule is broken where nothing of its kind is said; else it is kept by silence.
-    `good`, `bad`: sentences that keep it and that break it. `wordings`: the rule in other words; the first is the
-    constitution's text. `applies_to`: tags of the prompts that it applies to, as in the constitution; empty: all.
+    `demands`: a reply without a sentence about the rule breaks it; otherwise such a reply keeps it.
+    `good`, `bad`: sentences that keep and that break the rule. `wordings`: the rule in different words; the first is
+    the text of the constitution. `applies_to`: tags of the prompts it applies to, as in the constitution; empty means
+    all.
     """
 
     id: str
@@ -46,12 +47,13 @@ class Rule:
     applies_to: tuple[str, ...] = ()
 
     def applies(self, tags: tuple[str, ...]) -> bool:
+        """Return True if the rule applies to prompts with these tags."""
         return not self.applies_to or any(tag in tags for tag in self.applies_to)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of question. `pair`: the two slots of its prompts. `share`: of the domain's prompts, 0 to 1."""
+    """A kind of question, with two slots (`pair`) and its `share` (0 to 1) of the domain's prompts."""
 
     name: str
     tags: tuple[str, ...]
@@ -63,7 +65,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """A domain. `rules` stand in the order in which a reply speaks of them."""
+    """A domain of the toy world; a reply follows the order of `rules`."""
 
     name: str
     kinds: tuple[Kind, ...]
@@ -71,4 +73,5 @@ class Domain:
     slots: dict[str, Slot] = field(default_factory=dict)
 
     def rule(self, rule_id: str) -> Rule:
+        """Return the rule with this id."""
         return next(rule for rule in self.rules if rule.id == rule_id)

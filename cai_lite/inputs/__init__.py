@@ -1,1 +1,1 @@
-"""Readers of constitutions, prompts and preference pairs; every fault is reported with its file, line and remedy."""
+"""Read constitutions, prompts and preference pairs; every fault is reported with its file, line and remedy."""

@@ -1,6 +1,6 @@
-"""A constitution: the written principles that a model should follow, read from YAML. Each principle knows its line.
+"""Constitutions: the written principles that a model should follow, read from YAML.
 
-constitution = load_constitution("medical")          # packaged, or a path to a file
+constitution = load_constitution("medical")  # a packaged name or the path of a file
 for principle in draw(constitution, prompt, 2): ...
 """
 
@@ -15,13 +15,14 @@ from pathlib import Path
 
 from cai_lite.errors import ConstitutionError, did_you_mean
 from cai_lite.inputs.yamlfile import FILE, LINE, Document, build, find_packaged, read_document
-from cai_lite.records import Prompt, digest, drawn_key
+from cai_lite.records import Prompt, digest, sampling_key
 
 
 def load_constitution(name_or_path: str | Path) -> Constitution:
-    """Read a packaged constitution (`medical`, `customer-service`, `creative`) or a file.
+    """Read a constitution: a file, or a packaged one by name (`medical`, `customer-service`, `creative`).
 
-    Raises ConstitutionError with a line for each fault.
+    Raises:
+        ConstitutionError: the file is missing or invalid; the message has one line per fault.
     """
     document = read_document(find_packaged("constitutions", name_or_path, ConstitutionError), ConstitutionError)
     read = build(document, Constitution, ConstitutionError)
@@ -31,24 +32,25 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
 
 
 def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle, ...]:
-    """At most `n` of the principles that apply to the prompt, drawn by weight without putting back.
+    """Draw up to `n` of the principles that apply to the prompt, weighted, without replacement.
 
-    Each principle gets a number from the hash of prompt and principle alone, and the n greatest are taken: a new
-    principle or a new prompt moves no other draw. Source: Efraimidis and Spirakis 2006, "Weighted random sampling with
-    a reservoir", keys u^(1/w).
+    Mandatory principles (`always`, or priority 1) are drawn wherever they apply, even where there are more than `n`.
+    Each principle's sort key depends only on the prompt and the principle (see `records.sampling_key`), so adding a
+    principle or a prompt does not change the other keys.
     """
-    apply = [principle for principle in constitution.principles if principle.applies(prompt)]
-    by_key = sorted(apply, key=lambda p: (-drawn_key(p.weight, "draw", prompt.key, p.id), p.id))
-    # The sort is stable: in each half the order of the draw stays.
+    applicable = [principle for principle in constitution.principles if principle.applies(prompt)]
+    by_key = sorted(applicable, key=lambda p: (-sampling_key(p.weight, "draw", prompt.key, p.id), p.id))
+    # The sort is stable: among mandatory principles, and among the others, the order of the draw stays.
     by_need = sorted(by_key, key=lambda p: not p.mandatory)
-    return tuple(by_need[: max(n, sum(p.mandatory for p in apply))])
+    return tuple(by_need[: max(n, sum(p.mandatory for p in applicable))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What a machine can check of a reply, beside the judge. Patterns are regular expressions that ignore letter case.
+    """Automatic checks of a reply, run in addition to the judge. Patterns are case-insensitive regular expressions.
 
-    `forbid`: none may be found. `require_any`: at least one must be found. `max_words`: counted between blanks.
+    `forbid`: no pattern may match. `require_any`: at least one must match. `max_words`: the limit of
+    whitespace-separated words.
     """
 
     forbid: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ class Checks:
             raise ValueError(f"'max_words' should be at least 1, got {self.max_words}")
 
     def passed(self, text: str) -> bool:
-        """Whether a reply passes all of them."""
+        """Return True if the text passes all checks."""
         if self.max_words is not None and len(text.split()) > self.max_words:
             return False
         if any(_compiled(pattern).search(text) for pattern in self.forbid):
@@ -70,7 +72,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A case for the teacher and the linter: a scenario, a reply that keeps the principle and one that breaks it."""
+    """An example for the teacher and the linter: a prompt, a reply that keeps the principle, and one that breaks it."""
 
     prompt: str
     good: str
@@ -80,11 +82,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principle:
-    """One rule.
+    """One principle of a constitution.
 
-    `weight`: how often it is drawn, and its share in the weighted score. `priority`: 1 wins over higher numbers in a
-    conflict. `applies_to`: prompt tags, empty for all prompts. `critique`, `revise`: its own wording of these requests,
-    or empty. `line`: where it stands in its file.
+    `weight`: its relative probability of being drawn, and its share of the weighted score. `priority`: 1 takes
+    precedence over higher numbers. `applies_to`: tags of the prompts it applies to; empty means all prompts.
+    `critique`, `revise`: its own wording of these requests, or empty for the standard one. `line`: its line in the
+    file.
     """
 
     id: str
@@ -102,14 +105,14 @@ class Principle:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.id):
-            raise ValueError(f"'id' should be of a-z, 0-9 and '-', such as 'no-guessing', got '{self.id}'")
+            raise ValueError(f"'id' should consist of a-z, 0-9 and '-', such as 'no-guessing', got '{self.id}'")
         if not self.text.strip():
             raise ValueError(f"'text' of principle '{self.id}' is empty; say what a good reply does")
         if not (self.weight > 0 and math.isfinite(self.weight)):
             raise ValueError(f"'weight' of principle '{self.id}' should be above 0, got {self.weight:g}")
 
     def applies(self, prompt: Prompt) -> bool:
-        """Whether the prompt bears one of the tags of `applies_to`."""
+        """Return True if the prompt has one of the tags in `applies_to`, or if that is empty."""
         return not self.applies_to or not set(self.applies_to).isdisjoint(prompt.tags)
 
     @property
@@ -119,24 +122,32 @@ class Principle:
 
     @property
     def digest(self) -> str:
-        """Of what can enter a request: not of weight, priority, tags, checks and source."""
+        """Return a digest of the fields that appear in requests.
+
+        Weight, priority, tags, checks and source are left out, so changing them repeats no request.
+        """
         examples = [(e.prompt, e.good, e.bad, e.why) for e in self.examples]
         return digest("principle", self.id, self.text, self.critique, self.revise, examples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """A decided trade-off: where both principles of `between` speak and cannot both be kept, `prefer` is kept."""
+    """A decided trade-off: where the two principles in `between` cannot both be kept, `prefer` takes precedence."""
 
     between: tuple[str, ...]
     prefer: str
     when: str = ""
     line: int = field(default=0, metadata=LINE, compare=False)
 
+    @property
+    def over(self) -> str:
+        """The principle of `between` that yields."""
+        return next(name for name in self.between if name != self.prefer)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """A rule of the linter that is not to speak, of one principle or (left out) of any, and why."""
+    """A linter rule that the author has switched off, for one principle or (if empty) for all, with the reason."""
 
     rule: str
     reason: str
@@ -145,13 +156,14 @@ class Silence:
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
-            raise ValueError(f"'reason' is empty: say why '{self.rule}' should not speak here")
+            raise ValueError(f"'reason' is empty; say why the rule '{self.rule}' should be silenced here")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constitution:
-    """The principles of one domain, in the order of the file. `path`: the file they were read from. `silence`: for the
-    linter.
+    """The principles of one domain, in the order of the file, with their conflicts.
+
+    `silence`: the linter rules that are switched off. `path`: the file the constitution was read from.
     """
 
     name: str = ""
@@ -163,7 +175,11 @@ class Constitution:
     path: str = field(default="", metadata=FILE, compare=False)
 
     def principle(self, id: str) -> Principle:
-        """The principle of that id. Raises ConstitutionError if there is none."""
+        """Return the principle with this id.
+
+        Raises:
+            ConstitutionError: there is none.
+        """
         for principle in self.principles:
             if principle.id == id:
                 return principle
@@ -172,24 +188,31 @@ class Constitution:
         )
 
     def tradeoffs(self, prompt: Prompt, about: str = "") -> list[str]:
-        """What is decided for where two principles that apply to the prompt cannot both be kept, a sentence each.
+        """Return a sentence for each decided conflict between principles that apply to the prompt.
 
-        `about`: only those conflicts that name this principle.
+        `about`: restrict these to the conflicts that involve the principle with this id.
         """
-        ids = {principle.id for principle in self.principles if principle.applies(prompt)}
         texts = {principle.id: principle.text for principle in self.principles}
-        told = []
-        for conflict in self.conflicts:
-            if not ids.issuperset(conflict.between) or (about and about not in conflict.between):
+        decided = []
+        for conflict in self._decided(prompt):
+            if about and about not in conflict.between:
                 continue
-            other = next(name for name in conflict.between if name != conflict.prefer)
             when = f" ({conflict.when})" if conflict.when else ""
-            told.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{texts[other]}'")
-        return told
+            over = texts[conflict.over]
+            decided.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{over}'")
+        return decided
+
+    def yields_to(self, preferred: str, prompt: Prompt) -> tuple[str, ...]:
+        """Return the ids of the principles that a decided conflict puts behind `preferred` for this prompt."""
+        return tuple(conflict.over for conflict in self._decided(prompt) if conflict.prefer == preferred)
+
+    def _decided(self, prompt: Prompt) -> list[Conflict]:
+        ids = {principle.id for principle in self.principles if principle.applies(prompt)}
+        return [conflict for conflict in self.conflicts if ids.issuperset(conflict.between)]
 
     @property
     def digest(self) -> str:
-        """Of everything the file says, but not of where it stands."""
+        """Return a digest of the whole content, but not of the path or the line numbers."""
         rules = [
             (
                 p.digest,
@@ -207,7 +230,7 @@ class Constitution:
 
 
 def _faults(document: Document, constitution: Constitution) -> list[str]:
-    """What no single value tells: doubles, names that nothing bears, patterns that do not compile."""
+    """Return the faults that concern several values: repeated ids, unknown names, patterns that do not compile."""
     if not constitution.principles:
         return [
             document.fault(
@@ -218,7 +241,8 @@ def _faults(document: Document, constitution: Constitution) -> list[str]:
     first: dict[str, int] = {}
     for i, principle in enumerate(constitution.principles):
         if principle.id in first:
-            message = f"the id '{principle.id}' stands twice, first in line {first[principle.id]}; ids are unique"
+            line = first[principle.id]
+            message = f"the id '{principle.id}' appears twice, first on line {line}; give each principle its own"
             faults.append(document.fault(("principles", i, "id"), message))
         first.setdefault(principle.id, principle.line)
         checks = principle.checks or Checks()
@@ -250,8 +274,8 @@ def _pattern_fault(pattern: str) -> str:
             warnings.simplefilter("error")  # `[[a]` compiles with a warning and will one day mean something else
             compiled = re.compile(pattern, re.IGNORECASE)
     except (re.error, Warning, OverflowError) as fault:
-        return f"'{pattern}' is no regular expression: {fault}"
-    return f"'{pattern}' is found in every text, the empty one too" if compiled.search("") else ""
+        return f"'{pattern}' is not a regular expression: {fault}"
+    return f"'{pattern}' matches every text, even an empty one" if compiled.search("") else ""
 
 
 @lru_cache(maxsize=4096)
@@ -260,7 +284,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _stripped(principle: Principle) -> Principle:
-    """Block scalars of YAML end in a line break that no request should carry."""
+    """Return the principle without the line break that ends a YAML block scalar; no request should contain it."""
     return replace(
         principle, text=principle.text.strip(), critique=principle.critique.strip(), revise=principle.revise.strip()
     )

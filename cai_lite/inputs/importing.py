@@ -1,7 +1,8 @@
-"""Policies that others wrote, as a constitution: every sentence stays as it is, with file and line it came from.
+"""Import policies written by others: convert them to a constitution, sentence by sentence, with their sources.
 
-Four forms are read: a list of plain sentences, one a line; JSON with critique and revision requests ("Constitutional
-AI", Bai et al. 2022); a JSON list of sentences or of questions that compare two replies; and a Markdown policy.
+Four forms are read: plain text with one sentence per line; JSON with critique and revision requests ("Constitutional
+AI", Bai et al. 2022); a JSON list of sentences or of questions that compare two replies; and a Markdown policy. No
+sentence is changed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ID_WORDS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """One principle of a foreign file: `text` as it stands there, `source` with file, line and heading."""
+    """One imported principle: `text` is verbatim, `source` names the file, the line and the heading."""
 
     text: str
     source: str
@@ -36,16 +37,18 @@ class Imported:
 
 
 def import_constitution(path: str | Path) -> str:
-    """The YAML text of a constitution with every principle of the file, verbatim.
+    """Return the YAML text of a constitution that contains every principle of the file, verbatim.
 
     Raises:
-        ConstitutionError: the file cannot be read, or holds no principle.
+        ConstitutionError: the file cannot be read, or contains no principle.
     """
     path = Path(path)
     text = read_text(path, ConstitutionError)
     rows = _json(path, text) if path.suffix.lower() in (".json", ".jsonl") else _lines(path, text)
     if not rows:
-        raise ConstitutionError(f"{path}: holds no principle: sentences, one a line, or Markdown, or JSON are read")
+        raise ConstitutionError(
+            f"{path}: contains no principle; give Markdown, JSON, or plain text with one sentence per line"
+        )
     taken: set[str] = set()
     principles = []
     for row in rows:
@@ -78,13 +81,15 @@ def _json(path: Path, text: str) -> list[Imported]:
             read += [json.loads(row)] if row.strip() else []
         except json.JSONDecodeError as error:
             where = f"{path}:{number + error.lineno}"
-            raise ConstitutionError(f"{where}: is no JSON: {error.msg} at column {error.colno}") from error
-    held: Any = read if path.suffix.lower() == ".jsonl" else read[0] if read else []
-    if not isinstance(held, (dict, list)):
-        raise ConstitutionError(f"{path}: should hold a list or an object of principles, got {type(held).__name__}")
-    if isinstance(held, dict) and isinstance(held.get("principles"), list):
-        held = held["principles"]
-    entries = list(held.items()) if isinstance(held, dict) else [("", entry) for entry in held]
+            raise ConstitutionError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from error
+    content: Any = read if path.suffix.lower() == ".jsonl" else read[0] if read else []
+    if not isinstance(content, (dict, list)):
+        raise ConstitutionError(
+            f"{path}: should contain a list or an object of principles, got {type(content).__name__}"
+        )
+    if isinstance(content, dict) and isinstance(content.get("principles"), list):
+        content = content["principles"]
+    entries = list(content.items()) if isinstance(content, dict) else [("", entry) for entry in content]
     rows = []
     for number, (name, entry) in enumerate(entries, 1):
         where = f"{path.name}, entry {name or number}"
@@ -97,32 +102,32 @@ def _entry(source: str, name: str, entry: Any, path: Path) -> Imported:
     if isinstance(entry, str) and entry.strip():
         return Imported(text=entry, source=source, name=name)
     if isinstance(entry, dict):
-        first = {key: value for key, value in entry.items() if isinstance(value, str) and value.strip()}
-        critique = first.get("prompt") or first.get("critique_request") or first.get("critic") or first.get("critique")
-        revise = first.get("edit_request") or first.get("revision_request") or first.get("revision") or ""
-        text = first.get("text") or first.get("principle") or critique
+        texts = {key: value for key, value in entry.items() if isinstance(value, str) and value.strip()}
+        critique = texts.get("prompt") or texts.get("critique_request") or texts.get("critic") or texts.get("critique")
+        revise = texts.get("edit_request") or texts.get("revision_request") or texts.get("revision") or ""
+        text = texts.get("text") or texts.get("principle") or critique
         if text:
             return Imported(
-                text=text, source=source, critique=critique or "", revise=revise, name=name or first.get("id", "")
+                text=text, source=source, critique=critique or "", revise=revise, name=name or texts.get("id", "")
             )
     found = json.dumps(entry, ensure_ascii=False)[:60]
     raise ConstitutionError(
-        f"{path}: {source}: should be a sentence, or an object with 'text', or with 'prompt' "
-        f"and 'edit_request' ('critique' and 'revision'), got {found}"
+        f"{path}: {source}: should be a sentence, or an object with 'text', with 'prompt' and 'edit_request', "
+        f"or with 'critique' and 'revision', got {found}"
     )
 
 
 def _line_of(text: str, entry: Any) -> int:
-    """The line on which an entry's first text stands in the file, or 0."""
-    said = entry if isinstance(entry, str) else next(iter(entry.values()), "") if isinstance(entry, dict) else ""
-    place = text.find(json.dumps(said, ensure_ascii=False)[1:-1][:80]) if isinstance(said, str) and said else -1
-    if place < 0 and isinstance(said, str) and said:
-        place = text.find(json.dumps(said)[1:-1][:80])
+    """Return the line of an entry's first text in the file, or 0 if it is not found."""
+    first = entry if isinstance(entry, str) else next(iter(entry.values()), "") if isinstance(entry, dict) else ""
+    place = text.find(json.dumps(first, ensure_ascii=False)[1:-1][:80]) if isinstance(first, str) and first else -1
+    if place < 0 and isinstance(first, str) and first:
+        place = text.find(json.dumps(first)[1:-1][:80])
     return text.count("\n", 0, place) + 1 if place >= 0 else 0
 
 
 def _lines(path: Path, text: str) -> list[Imported]:
-    """Markdown or plain lines: a bullet with its continuation is a principle, and so is a paragraph."""
+    """Read Markdown or plain text: a bullet point with its continuation lines is a principle, and so is a paragraph."""
     markdown = path.suffix.lower() in (".md", ".markdown") or any(_HEADING.match(line) for line in text.splitlines())
     rows: list[Imported] = []
     heading, begun, kept = "", 0, list[str]()

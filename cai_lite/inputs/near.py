@@ -1,4 +1,4 @@
-"""Find texts that resemble earlier ones without comparing all with all: MinHash with banding.
+"""Find similar texts by MinHash with banding, without comparing every pair.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Leskovec, Rajaraman, Ullman, "Mining of Massive
 Datasets", section 3.4. The hash functions are fixed, so the same texts find the same neighbours on every machine.
@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 from cai_lite.records import digest
 
 Features = frozenset[int]
-"""Integer hashes of what a text consists of: words, word pairs, word triples."""
+"""The features of a text: integer hashes of its words, word pairs or word triples."""
 
-# Two sets with a resemblance of 0.5 share a bucket with probability 0.64, at 0.7 with 0.99, at 0.8 with 0.9998.
+# Two sets with a Jaccard index of 0.5 share a bucket with probability 0.64; at 0.7 it is 0.99, at 0.8 it is 0.9998.
 BANDS, ROWS = 16, 4
 
 Item = TypeVar("Item", bound=Hashable)
@@ -47,7 +47,7 @@ class NearIndex(Generic[Item]):
                 bucket.append(item)
 
     def near(self, features: Features) -> set[Item]:
-        """Return the items that may be near; the caller compares them."""
+        """Return the candidates for similar items; the caller compares them exactly."""
         return {item for band in self._bands(features) for item in self._buckets.get(band, ())}
 
     def _bands(self, features: Features) -> list[tuple[int, bytes]]:
@@ -59,7 +59,7 @@ class NearIndex(Generic[Item]):
 
 
 def jaccard(first: Features, second: Features) -> float:
-    """Return the share of common features (Jaccard index), 0 to 1; 1.0 for two empty sets."""
+    """Return the Jaccard index of two feature sets, their share of common features, 0 to 1; 1.0 for two empty sets."""
     common = len(first & second)
     union = len(first) + len(second) - common
     return common / union if union else 1.0

@@ -1,4 +1,4 @@
-"""`pairs.jsonl`: where the two halves meet. Reads what others write, too; every fault is named with its line."""
+"""Read and write preference pairs: `pairs.jsonl`, other preference files in JSONL, and `datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from cai_lite.records import Message, Messages, PreferencePair, dicts_of, messag
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-RAW = ""  # the role of a message that is raw text: no chat template is put around it
+RAW = ""  # the role of a message that is plain text, to which no chat template is applied
 
 
 def load_pairs(path: str | Path) -> list[PreferencePair]:
-    """Read a preference file: JSONL with `chosen`, `rejected` and, unless they hold it themselves, `prompt`.
+    """Read a preference file: JSONL with `chosen`, `rejected` and usually `prompt`.
 
-    Three forms are read. Conversational: all three are message lists. Plain: all three are strings, kept as messages
-    of role "" (raw text). Implicit prompt: `chosen` and `rejected` alone; message lists are split before the last
-    message, strings at their longest common beginning. Other known fields (`key`, `principle`, `p_chosen`, ...) are
-    kept.
+    Three forms are read. Conversational: all three are lists of messages. Plain: all three are strings, which become
+    messages with the role "". Implicit prompt: there is no `prompt`; what `chosen` and `rejected` have in common at the
+    beginning is the prompt, in whole messages or in whole words. Other known fields (`key`, `principle`, `p_chosen`,
+    ...) are kept.
 
     Raises:
-        PairError: with file and line; equal sides, a missing field, a wrong type, a line that is no JSON.
+        PairError: a line is not valid JSON, lacks a field, has a value of the wrong type, or prefers nothing because
+            `chosen` equals `rejected`; the message names file and line.
     """
     path = Path(path)
     try:
@@ -36,46 +37,51 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise PairError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+        raise PairError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
     pairs = [_pair(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not pairs:
-        raise PairError(f"{path}: holds no pairs")
+        raise PairError(f"{path}: contains no pairs")
     return pairs
 
 
 def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
-    """As a `datasets.Dataset` in the conversational form that TRL reads; `evidence` is held as JSON text, since its
-    shape differs from row to row.
+    """Return the pairs as a `datasets.Dataset` in the conversational form that TRL reads.
+
+    The column `evidence` is JSON text, because its structure differs from row to row.
 
     Raises:
-        PairError: pairs of raw text beside pairs of messages; a column has one type.
+        PairError: some pairs are plain text and others are messages, but a column can have only one type.
     """
     from datasets import Dataset  # type: ignore[import-untyped]
 
     rows = [_row(pair) for pair in pairs]
     if len({isinstance(row["chosen"], str) for row in rows}) > 1:
-        raise PairError("plain strings and message lists cannot stand in one data set; convert one kind first")
+        raise PairError("a data set cannot contain both plain strings and message lists; convert one of them first")
     return Dataset.from_list([row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False)} for row in rows])
 
 
 def from_dataset(dataset: Iterable[Mapping[str, Any]]) -> list[PreferencePair]:
-    """Pairs of a `datasets.Dataset` in any of the forms that `load_pairs` reads. Raises PairError, with the row."""
+    """Return the pairs of a `datasets.Dataset` in any of the forms that `load_pairs` reads.
+
+    Raises:
+        PairError: a row is invalid; the message names its number, from 1.
+    """
     pairs = [
         _pair_of(Path("data set"), number, {name: value for name, value in row.items() if value is not None})
         for number, row in enumerate(dataset, 1)
     ]
     if not pairs:
-        raise PairError("the data set holds no pairs")
+        raise PairError("the data set contains no pairs")
     return pairs
 
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
-    """Write pairs, one a line, in the conversational form."""
+    """Write pairs as JSONL, one per line, in the conversational form."""
     Path(path).write_text(pairs_text(pairs), encoding="utf-8", newline="\n")
 
 
 def pairs_text(pairs: Iterable[PreferencePair]) -> str:
-    """What `save_pairs` writes. Lone surrogates, which UTF-8 does not know, are written as escapes."""
+    """Return the text that `save_pairs` writes. Lone surrogates, which UTF-8 cannot encode, are written as escapes."""
     text = "".join(json.dumps(_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -96,9 +102,9 @@ def _pair(path: Path, number: int, line: str) -> PreferencePair:
     try:
         return _pair_of(path, number, json.loads(line))
     except json.JSONDecodeError as error:
-        raise wrong(f"is no JSON: {error.msg} at column {error.colno}") from error
+        raise wrong(f"not valid JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
-        raise wrong("is nested too deeply") from error
+        raise wrong("nested too deeply") from error
 
 
 def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
@@ -119,12 +125,12 @@ def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
         raise wrong("mixes plain strings and message lists; write all sides in one form")
     prompt, chosen, rejected = _split(sides, wrong)
     if chosen == rejected:
-        raise wrong("'chosen' equals 'rejected', so it prefers nothing; take the line out")
+        raise wrong("'chosen' equals 'rejected', so there is no preference; remove the line")
     p_chosen = row.get("p_chosen", 1.0)
     if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
         raise wrong(f"'p_chosen' should be a number from 0 to 1, got {p_chosen!r}")
     margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
-    if isinstance(evidence, str):  # as `to_dataset` holds it
+    if isinstance(evidence, str):  # as `to_dataset` stores it
         with suppress(ValueError):
             evidence = json.loads(evidence)
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
@@ -133,7 +139,7 @@ def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
         raise wrong(f"'evidence' should be an object, got {type(evidence).__name__}")
     parents = row.get("parents") or []
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise wrong("'parents' should be a list of texts")
+        raise wrong("'parents' should be a list of strings")
     words = {name: str(row.get(name) or "") for name in ("key", "principle", "rule", "family")}
     return PreferencePair(
         prompt=prompt,
@@ -153,7 +159,7 @@ def _messages(value: Any, name: str, wrong: Any) -> Messages:
             raise wrong(f"'{name}' is empty")
         return (Message(RAW, value),)
     if not isinstance(value, list) or not value:
-        raise wrong(f"'{name}' should be a text or a list of messages, got {json.dumps(value)[:60]}")
+        raise wrong(f"'{name}' should be a string or a list of messages, got {json.dumps(value)[:60]}")
     for place, message in enumerate(value):
         if (
             not isinstance(message, dict)
@@ -161,7 +167,7 @@ def _messages(value: Any, name: str, wrong: Any) -> Messages:
             or not isinstance(message.get("content"), str)
         ):
             found = json.dumps(message)[:60]
-            raise wrong(f'\'{name}[{place}]\' should be {{"role": ..., "content": ...}} with texts, got {found}')
+            raise wrong(f'\'{name}[{place}]\' should be {{"role": ..., "content": ...}} with strings, got {found}')
         if message["role"] not in ("system", "user", "assistant", "tool"):
             raise wrong(f"'{name}[{place}].role' should be system, user, assistant or tool, got '{message['role']}'")
     return messages_of(value)
@@ -172,11 +178,11 @@ def _split(sides: Mapping[str, Messages], wrong: Any) -> tuple[Messages, Message
     if "prompt" in sides:
         return sides["prompt"], chosen, rejected
     if chosen[0].role == RAW:
-        one, other = chosen[0].content, rejected[0].content
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-        if common < len(one) or common < len(other):
-            common = one.rfind(" ", 0, common + 1) if " " in one[: common + 1] else 0  # never inside a word
-        return (Message(RAW, one[:common]),), (Message(RAW, one[common:]),), (Message(RAW, other[common:]),)
+        good, bad = chosen[0].content, rejected[0].content
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(good, bad, strict=False)))
+        if common < len(good) or common < len(bad):
+            common = good.rfind(" ", 0, common + 1) if " " in good[: common + 1] else 0  # never inside a word
+        return (Message(RAW, good[:common]),), (Message(RAW, good[common:]),), (Message(RAW, bad[common:]),)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False)))
     common = min(common, len(chosen) - 1, len(rejected) - 1)
     if common < 1:

@@ -1,9 +1,10 @@
-"""Prompts: read, clean, sort into families, hold some out, and keep the two sides apart.
+"""Read prompts, remove duplicates, group them into families, and split them into training and held-out prompts.
 
     prompts = load_prompts("prompts.jsonl", held_out=0.2)
     draft(student, prompts.train, ...); evaluate(..., prompts=prompts.held_out)
 
-Which side a prompt falls on is a hash of its family alone, so prompts added at the end of a file move no other prompt.
+The split of a prompt depends only on a hash of its family, so prompts added at the end of a file do not change the
+split of the others.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from cai_lite.records import Message, Messages, Prompt, dicts_of, digest
 
 Split = Literal["train", "held_out"]
 
-SAME_FAMILY = 0.5  # share of common words and word pairs (Jaccard) from which two prompts count as one template
-NEAR_IDENTICAL = 0.8  # from which a training prompt counts as a copy of a held-out one
-BUCKET = 8  # members of one bucket that a prompt is compared with: keeps the cost linear in the number of prompts
+SAME_FAMILY = 0.5  # threshold of the Jaccard index over words and word pairs for two prompts of one family
+NEAR_IDENTICAL = 0.8  # threshold for a training prompt to count as a copy of a held-out one
+BUCKET = 8  # prompts per bucket that a prompt is compared with; keeps the cost linear in the number of prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """The two sides, in file order. Each prompt bears its `family` and its `split`.
+    """Prompts split into `train` and `held_out`, each in the order of the file.
 
-    `report` counts: `rows` read; `duplicates` dropped (the same messages again); `families`; `contaminated` dropped
-    (training prompts identical or nearly identical to a held-out one); `beyond_limit` left out; `train` and `held_out`
-    kept; `families_on_both_sides` (only where the file itself gives their rows different splits);
-    `rows_with_other_keys` (keys that nothing here reads).
+    `report` counts: `rows` read; `duplicates` dropped (repeated messages); `families`; `contaminated` dropped (training
+    prompts identical or nearly identical to a held-out one); `beyond_limit` left out; `train` and `held_out` kept;
+    `families_on_both_sides` (only if the file itself gives the rows of a family different splits);
+    `rows_with_other_keys` (with keys that are ignored).
     """
 
     train: list[Prompt]
@@ -51,15 +52,18 @@ def load_prompts(
     limit: int | None = None,
     eval_limit: int | None = None,
 ) -> Prompts:
-    """Read a JSONL file, or take rows, and split them.
+    """Read prompts from a JSONL file, or take them as they are, and split them.
 
-    A line is `{"messages": [{"role", "content"}, ...]}` or `{"prompt": "text"}`, with optional `family`, `tags` and
-    `split` ("train" or "held_out", which wins over the hash). `held_out`: share of the families, 0 to 1. `limit`,
-    `eval_limit`: at most so many prompts to train and to evaluate on, taken by hash, so that a greater limit only adds.
-    Raises PromptError with file and line.
+    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `family`,
+    `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families to hold
+    out, 0 to 1. `limit` and `eval_limit` are the largest numbers of training and held-out prompts; they are chosen by
+    hash, so a higher limit only adds prompts.
+
+    Raises:
+        PromptError: a line is invalid, or no training prompt is left; the message names file and line.
     """
     if not 0 <= held_out < 1:
-        raise PromptError(f"'held_out' should be from 0 to below 1, got {held_out}")
+        raise PromptError(f"'held_out' should be at least 0 and below 1, got {held_out}")
     for name, value in (("limit", limit), ("eval_limit", eval_limit)):
         if value is not None and value < 1:
             raise PromptError(f"'{name}' should be at least 1, got {value}")
@@ -68,7 +72,7 @@ def load_prompts(
     else:
         where, rows = "the prompts", _given_rows(source)
     if not rows:
-        raise PromptError(f'{where}: holds no prompts; write a line {{"prompt": "..."}} for each')
+        raise PromptError(f'{where}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
     report = {"rows": len(rows), "rows_with_other_keys": sum(row.other_keys for row in rows)}
     kept = _without_duplicates(rows)
     report["duplicates"] = len(rows) - len(kept)
@@ -88,25 +92,32 @@ def load_prompts(
         if i not in contaminated
     ]
     train = _limited([prompt for prompt in prompts if prompt.split == "train"], limit)
-    aside = _limited([prompt for prompt in prompts if prompt.split == "held_out"], eval_limit)
-    report |= {"beyond_limit": len(prompts) - len(train) - len(aside), "train": len(train), "held_out": len(aside)}
+    held_out_prompts = _limited([prompt for prompt in prompts if prompt.split == "held_out"], eval_limit)
+    report |= {
+        "beyond_limit": len(prompts) - len(train) - len(held_out_prompts),
+        "train": len(train),
+        "held_out": len(held_out_prompts),
+    }
     if not train:
         raise PromptError(
-            f"{where}: no prompt is left to train on ({len(sides)} families, {len(aside)} prompts held out); "
-            "give more prompts or a smaller 'held_out'"
+            f"{where}: no prompts to train on: of {len(kept)} prompts in {len(sides)} families, "
+            f"{splits.count('held_out')} are held out and {len(contaminated)} are too similar to these; "
+            "add prompts or lower 'held_out'"
         )
-    return Prompts(train=train, held_out=aside, report=report)
+    return Prompts(train=train, held_out=held_out_prompts, report=report)
 
 
 def all_prompts(source: str | Path) -> list[Prompt]:
-    """Every prompt of a file, each once, on the side that the file itself names ("train" where it names none).
+    """Return every distinct prompt of a file, with the split that the file gives it ("train" by default).
 
-    For whoever asks them all: nothing is held out by hash, and nothing dropped for being near something held out.
-    Raises PromptError with file and line.
+    Unlike `load_prompts`, this holds nothing out by hash and drops no prompt that is similar to a held-out one.
+
+    Raises:
+        PromptError: the file cannot be read, or a line is invalid; the message names file and line.
     """
     rows = list(_read_rows(Path(source).expanduser()))
     if not rows:
-        raise PromptError(f'{source}: holds no prompts; write a line {{"prompt": "..."}} for each')
+        raise PromptError(f'{source}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
     kept = _without_duplicates(rows)
     families = _families(kept, [_features(row.messages) for row in kept])
     return [
@@ -118,13 +129,13 @@ def all_prompts(source: str | Path) -> list[Prompt]:
 
 
 def key_of(messages: Messages) -> str:
-    """The key of a prompt: its messages alone, so that another tag or family re-does nothing."""
+    """Return the key of a prompt, a digest of its messages alone, so that changing a tag or family repeats no work."""
     return digest("prompt", dicts_of(messages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A prompt as it was given. `family` "" and `split` None: not said."""
+    """A prompt as it was read. `family` is "" and `split` is None if the input does not give them."""
 
     place: str
     messages: Messages
@@ -141,7 +152,7 @@ def _read_rows(path: Path) -> Iterator[_Row]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as fault:
-            raise PromptError.at(path, number, f"not JSON: {fault.msg} (column {fault.colno})") from None
+            raise PromptError.at(path, number, f"not valid JSON: {fault.msg} at column {fault.colno}") from None
         try:
             yield _row(value, f"{path}:{number}")
         except ValueError as fault:
@@ -152,7 +163,11 @@ _KEYS = ("messages", "prompt", "family", "tags", "split")
 
 
 def _row(value: Any, place: str) -> _Row:
-    """Raises ValueError in words."""
+    """Return the row of one parsed line; `place` names it in messages.
+
+    Raises:
+        ValueError: the line is invalid; the message says what was expected.
+    """
     if not isinstance(value, dict):
         raise ValueError(f'a line should be an object such as {{"prompt": "..."}}, got {type(value).__name__}')
     others = [key for key in value if key not in _KEYS]
@@ -166,9 +181,9 @@ def _row(value: Any, place: str) -> _Row:
         given = [{"role": "user", "content": given}]
     family, tags, split = value.get("family") or "", value.get("tags") or [], value.get("split")
     if not isinstance(family, str):
-        raise ValueError(f"'family' should be text, got {family!r}")
+        raise ValueError(f"'family' should be a string, got {family!r}")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"'tags' should be a list of texts, got {tags!r}")
+        raise ValueError(f"'tags' should be a list of strings, got {tags!r}")
     if split not in (None, "train", "held_out"):
         raise ValueError(f"'split' should be 'train' or 'held_out', got {split!r}")
     return _Row(
@@ -177,39 +192,43 @@ def _row(value: Any, place: str) -> _Row:
 
 
 def _messages(given: Any) -> Messages:
-    """Stripped and checked: a system message at most at the start, and the user has the last word."""
+    """Return the messages, stripped; only the first may be a system message, and the last must be the user's.
+
+    Raises:
+        ValueError: a message is invalid; the message says which and why.
+    """
     if not isinstance(given, list) or not given:
-        raise ValueError('the prompt should be text, or a list of {"role", "content"}')
+        raise ValueError('the prompt should be a string, or a list of {"role": ..., "content": ...}')
     messages = []
     for i, message in enumerate(given):
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise ValueError(f'message {i + 1} should be {{"role": ..., "content": text}}')
+            raise ValueError(f'message {i + 1} should be {{"role": ..., "content": ...}} with strings')
         role, content = message.get("role"), message["content"].strip()
         if role not in ("system", "user", "assistant"):
             raise ValueError(f"message {i + 1}: 'role' should be system, user or assistant, got {role!r}")
         if role == "system" and i > 0:
-            raise ValueError(f"message {i + 1}: a system message stands only at the start")
+            raise ValueError(f"message {i + 1}: only the first message may be a system message")
         if not content:
             raise ValueError(f"message {i + 1} is empty" if len(given) > 1 else "the prompt is empty")
         messages.append(Message(role, content))
     if messages[-1].role != "user":
         raise ValueError(
-            f"the last message should be the user's, since a reply is wanted; it is the {messages[-1].role}'s"
+            f"the last message should be the user's, as the model writes the reply; it is the {messages[-1].role}'s"
         )
     return tuple(messages)
 
 
 def _given_rows(prompts: Iterable[Prompt]) -> list[_Row]:
-    """Rows of a caller. "train" is the default of a Prompt: it counts as said only where another row is held out."""
+    """Return rows of prompts given by a caller; their `split` counts only if at least one of them is held out."""
     given = list(prompts)
-    said = any(prompt.split == "held_out" for prompt in given)
+    split_given = any(prompt.split == "held_out" for prompt in given)
     return [
         _Row(
             place=f"prompt {i}",
             messages=prompt.messages,
             family=prompt.family,
             tags=prompt.tags,
-            split=prompt.split if said else None,
+            split=prompt.split if split_given else None,
         )
         for i, prompt in enumerate(given, start=1)
     ]
@@ -221,13 +240,13 @@ def _without_duplicates(rows: Sequence[_Row]) -> list[_Row]:
         first = kept.setdefault(row.messages, row)
         if first.split and row.split and first.split != row.split:
             raise PromptError(
-                f"{row.place}: the same prompt stands in {first.place} with the split '{first.split}'; keep one"
+                f"{row.place}: the same prompt appears in {first.place} with the split '{first.split}'; keep one"
             )
     return list(kept.values())
 
 
 def _features(messages: Messages) -> Features:
-    """Hashes of the words and word pairs of what was said, without the system message, which many prompts share."""
+    """Return hashes of the words and word pairs, without the system message, which many prompts share."""
     text = " ".join(message.content for message in messages if message.role != "system").lower()
     words = re.findall(r"\w+", text) or [text]
     pairs = [f"{first} {second}" for first, second in itertools.pairwise(words)]
@@ -235,10 +254,10 @@ def _features(messages: Messages) -> Features:
 
 
 def _families(rows: Sequence[_Row], words: Sequence[Features]) -> list[str]:
-    """The given families; for the other rows that of the first earlier row which is near enough, else one of their own.
+    """Return the family of each row: the given one, else that of the first similar earlier row, else a new one.
 
-    Rows with a given family count as earlier than all others. A row joins and never merges, so a row added at the end
-    changes no family before it.
+    Rows with a given family count as earlier than all others. A row can join a family but never merges two, so a row
+    added at the end changes no earlier family.
     """
     families = [row.family for row in rows]
     index = NearIndex[int](bucket=BUCKET)
@@ -255,29 +274,29 @@ def _families(rows: Sequence[_Row], words: Sequence[Features]) -> list[str]:
 
 
 def _splits(rows: Sequence[_Row], families: Sequence[str], held_out: float) -> list[Split]:
-    """The split of the row, else what another row of its family says (held out, if both are said), else the hash."""
-    said: dict[str, Split] = {}
+    """Return the split of each row: its own, else that of its family ("held_out" if both occur), else by hash."""
+    given: dict[str, Split] = {}
     for row, family in zip(rows, families, strict=True):
-        if row.split and said.get(family) != "held_out":
-            said[family] = row.split
+        if row.split and given.get(family) != "held_out":
+            given[family] = row.split
 
     def by_hash(family: str) -> Split:
         return "held_out" if int(digest("held_out", family)[:13], 16) / 16**13 < held_out else "train"
 
-    return [row.split or said.get(family) or by_hash(family) for row, family in zip(rows, families, strict=True)]
+    return [row.split or given.get(family) or by_hash(family) for row, family in zip(rows, families, strict=True)]
 
 
 def _contaminated(rows: Sequence[_Row], words: Sequence[Features], splits: Sequence[Split]) -> set[int]:
-    """Positions of training rows that are too near to a held-out row.
+    """Return the indices of training rows that are too similar to a held-out row.
 
-    Where the file itself puts both on their sides, only a copy of the same words counts: its author knows how near they
-    are (a held-out word in a known template, say).
+    If the file itself gives the split of both rows, only identical words count: its author chose how similar they are
+    (for example a held-out word in a known template).
     """
     index = NearIndex[int](bucket=BUCKET)
-    held = [i for i, split in enumerate(splits) if split == "held_out"]
-    for i in held:
+    held_out_rows = [i for i, split in enumerate(splits) if split == "held_out"]
+    for i in held_out_rows:
         index.add(i, words[i])
-    copies = {words[i] for i in held}
+    copies = {words[i] for i in held_out_rows}
 
     def too_near(i: int, j: int) -> bool:
         return not (rows[i].split and rows[j].split) and jaccard(words[i], words[j]) >= NEAR_IDENTICAL
@@ -290,7 +309,7 @@ def _contaminated(rows: Sequence[_Row], words: Sequence[Features], splits: Seque
 
 
 def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """At most `limit` prompts, those with the smallest hashes, in their order."""
+    """Return up to `limit` prompts, those with the smallest hashes, in their original order."""
     if limit is None or len(prompts) <= limit:
         return prompts
     kept = set(sorted(digest("limit", prompt.key) for prompt in prompts)[:limit])

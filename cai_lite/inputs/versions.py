@@ -1,4 +1,4 @@
-"""What changed between two versions of a constitution, and which rows of a run that touches."""
+"""Compare two versions of a constitution, and count the rows of a run that the changes affect."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from rich.text import Text
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.run.ledger import Run
 
-_ASKED = ("text", "critique", "revise", "examples")  # what enters a request: to change it asks anew
-_WEIGHED = ("weight", "priority", "applies_to", "checks", "source")  # what decides which requests, and how they count
+_REQUESTED = ("text", "critique", "revise", "examples")  # fields that appear in requests: changing one repeats them
+_WEIGHTED = ("weight", "priority", "applies_to", "checks", "source")  # fields that only choose and weight requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One principle. `how`: "added", "removed", "reworded" (its requests change) or "weighed anew" (they do not)."""
+    """A changed principle, with the (old, new) values of the fields that differ.
+
+    `how`: "added", "removed", "reworded" (its requests change) or "weighed anew" (they do not). If only the list of
+    conflicts changed, `principle` is "" and `how` is "conflicts decided anew".
+    """
 
     principle: str
     how: str
@@ -26,28 +30,31 @@ class Change:
 
 
 def changes(old: Constitution, new: Constitution) -> list[Change]:
-    """The principles that differ, in the order of the new file, removed ones last; their places say nothing."""
+    """Return the principles that differ, in the order of the new file, removed ones last; their order is ignored."""
     before, after = ({p.id: p for p in c.principles} for c in (old, new))
     found = []
     for id_, principle in after.items():
         if id_ not in before:
             found.append(Change(principle=id_, how="added", fields={"text": ("", principle.text)}))
         elif fields := _fields(before[id_], principle):
-            how = "reworded" if set(fields) & set(_ASKED) else "weighed anew"
+            how = "reworded" if set(fields) & set(_REQUESTED) else "weighed anew"
             found.append(Change(principle=id_, how=how, fields=fields))
     found += [
         Change(principle=id_, how="removed", fields={"text": (p.text, "")})
         for id_, p in before.items()
         if id_ not in after
     ]
-    decided = [[(c.between, c.prefer, c.when) for c in constitution.conflicts] for constitution in (old, new)]
-    if decided[0] != decided[1]:
+    conflicts = [[(c.between, c.prefer, c.when) for c in constitution.conflicts] for constitution in (old, new)]
+    if conflicts[0] != conflicts[1]:
         found.append(Change(principle="", how="conflicts decided anew", fields={}))
     return found
 
 
 def touched(run: Run, found: Sequence[Change]) -> dict[str, dict[str, int]]:
-    """Per changed principle, how many rows of a run rest on it, by kind: they are made anew, all others stay."""
+    """Return how many rows of a run depend on each changed principle, as {principle: {kind: count}}.
+
+    A new run on the same directory makes these rows again and reuses all others.
+    """
     names = {change.principle for change in found if change.how in ("added", "removed", "reworded")}
     counts = run.rows_by_principle()
     return {name: counts[name] for name in sorted(names) if name in counts}
@@ -56,15 +63,15 @@ def touched(run: Run, found: Sequence[Change]) -> dict[str, dict[str, int]]:
 def show_changes(
     found: Sequence[Change], rows: Mapping[str, Mapping[str, int]], console: Console | None = None
 ) -> None:
-    """As a list: what went with a minus, what came with a plus, and the rows that are made anew."""
+    """Print the changes as a diff, with the number of affected rows of a run."""
     console = console or Console()
     if not found:
-        console.print("no principle changed: every row of a run stays")
+        console.print("no principle changed; all rows of a run are reused")
         return
     for change in found:
         made = ", ".join(f"{n:,} {kind}" for kind, n in rows.get(change.principle, {}).items())
         head = Text.assemble((change.principle or "conflicts", "bold"), f": {change.how}")
-        console.print(head + Text(f"; made anew: {made}" if made else "", style="yellow"))
+        console.print(head + Text(f"; to be made again: {made}" if made else "", style="yellow"))
         for name, (old, new) in change.fields.items():
             label = "" if change.how in ("added", "removed") else f"{name}: "
             for sign, value, style in (("-", old, "red"), ("+", new, "green")):
@@ -72,9 +79,9 @@ def show_changes(
                     console.print(Text(f"  {sign} {label}{value}", style=style), soft_wrap=True)
 
 
-def _fields(one: Principle, other: Principle) -> dict[str, tuple[Any, Any]]:
+def _fields(old: Principle, new: Principle) -> dict[str, tuple[Any, Any]]:
     return {
-        name: (getattr(one, name), getattr(other, name))
-        for name in (*_ASKED, *_WEIGHED)
-        if getattr(one, name) != getattr(other, name)
+        name: (getattr(old, name), getattr(new, name))
+        for name in (*_REQUESTED, *_WEIGHTED)
+        if getattr(old, name) != getattr(new, name)
     }

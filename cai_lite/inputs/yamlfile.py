@@ -1,8 +1,7 @@
-"""YAML files as people write them: every value keeps its place; a fault is named with file, line, field and mend.
+"""Read YAML files into dataclasses; every fault is reported with its file, line, field and remedy.
 
-Reading stops at `yaml.compose`, so no tag of a file can build a Python object. A file is read into a `Document` of
-plain data and the place of each value; `build` makes frozen dataclasses of it by their type hints, and reports all
-faults at once.
+A file is read into a `Document`: plain data with the place of each value. `build` converts it to dataclasses by their
+type hints and reports all faults at once. Only `yaml.compose` is used, so no tag in a file can create a Python object.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ Keys = tuple[str | int, ...]
 
 PACKAGED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-# Metadata of a dataclass field that is no key of the file, and that `build` fills in itself.
+# Metadata of a dataclass field that is not read from the file but filled in by `build`.
 LINE: Mapping[str, str] = {"filled_with": "line"}
 FILE: Mapping[str, str] = {"filled_with": "file"}
 
 
 class Place(NamedTuple):
-    """Where a value stands: a file and a line, or a command-line option, which has no line."""
+    """The place of a value: a file and a line, or a command-line option, which has no line."""
 
     file: str
     line: int | None
@@ -39,25 +38,31 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain data (dicts, lists, text, numbers, booleans, None) and the place of each value by its keys from the top."""
+    """Plain data (dicts, lists, strings, numbers, booleans, None) with the place of each value, by its path of keys."""
 
     file: str
     data: Any
     places: Mapping[Keys, Place]
 
     def place(self, keys: Keys) -> Place:
-        """The place of a value, or of the nearest section around it."""
+        """Return the place of a value, or of the innermost section that has one."""
         while keys and keys not in self.places:
             keys = keys[:-1]
         return self.places.get(keys, Place(self.file, None))
 
     def fault(self, keys: Keys, message: str) -> str:
-        """The message of a fault with its place in front."""
+        """Return a message that starts with the place of the value."""
         return str(InputError.at(*self.place(keys), message))
 
 
 def find_packaged(kind: str, name: str | Path, error: type[InputError]) -> Path:
-    """The file that `name` means: a packaged `kind` ("constitutions", "recipes") by its bare name, or a path."""
+    """Return the path of a file given by path, or by the name of a packaged one.
+
+    `kind`: the packaged folder, "constitutions" or "recipes".
+
+    Raises:
+        InputError: (as `error`) there is no such file.
+    """
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -65,15 +70,15 @@ def find_packaged(kind: str, name: str | Path, error: type[InputError]) -> Path:
     if isinstance(name, str) and name in packaged:
         return packaged[name]
     if path.is_dir():
-        raise error(f"{path}: is a folder, not a file")
+        raise error(f"{path} is a folder; give a file")
     if PACKAGED_NAME.fullmatch(str(name)):
         near = did_you_mean(str(name), packaged)
-        raise error(f"no {kind.removesuffix('s')} '{name}' is packaged, and no such file exists{near}")
+        raise error(f"'{name}' is neither a file nor a packaged {kind.removesuffix('s')}{near}")
     raise error(f"{path}: no such file")
 
 
 def packaged_files(kind: str) -> dict[str, Path]:
-    """The YAML files that travel with the package, by name. In a checkout they stand beside the package, not in it."""
+    """Return the packaged YAML files by name. In a checkout, their folder is next to the package, not inside it."""
     package = Path(str(files("cai_lite")))
     inside = package / "_data" / kind
     folder = inside if inside.is_dir() else package.parent / kind
@@ -81,12 +86,20 @@ def packaged_files(kind: str) -> dict[str, Path]:
 
 
 def read_document(path: Path, error: type[InputError]) -> Document:
-    """Read a YAML file that holds one mapping. Raises `error` where it is unreadable, empty, or has a key twice."""
+    """Read a YAML file that contains one mapping.
+
+    Raises:
+        InputError: (as `error`) the file cannot be read, is empty, or repeats a key.
+    """
     return parse_document(read_text(path, error), str(path), error)
 
 
 def read_text(path: Path, error: type[InputError]) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark."""
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        InputError: (as `error`) the file cannot be read, or is not UTF-8.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -101,37 +114,51 @@ def read_text(path: Path, error: type[InputError]) -> str:
 
 
 def parse_document(text: str, file: str, error: type[InputError]) -> Document:
-    """Parse YAML text whose top is a mapping."""
+    """Parse YAML text that contains one mapping; `file` names it in messages.
+
+    Raises:
+        InputError: (as `error`) the text is not YAML, is empty, or repeats a key.
+    """
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
-        raise error.at(file, mark.line + 1 if mark else None, f"not YAML: {fault.problem}") from None
+        raise error.at(file, mark.line + 1 if mark else None, f"not valid YAML: {fault.problem}") from None
     except yaml.YAMLError as fault:
-        raise error.at(file, None, f"not YAML: {fault}") from None
+        raise error.at(file, None, f"not valid YAML: {fault}") from None
     if node is None:
         raise error.at(file, None, "the file is empty")
     document = _document(node, file, error)
     if not isinstance(document.data, dict):
         raise error.at(
-            file, node.start_mark.line + 1, f"the file should be 'key: value' lines, got {_kind(document.data)}"
+            file,
+            node.start_mark.line + 1,
+            f"the file should consist of 'key: value' lines, got {_described(document.data)}",
         )
     return document
 
 
 def parse_value(text: str, source: str, error: type[InputError]) -> Any:
-    """The value of a command-line option: YAML, except that `5e-6` is a number here."""
+    """Parse the value of a command-line option as YAML, except that `5e-6` is read as a number.
+
+    Raises:
+        InputError: (as `error`) the value is not YAML.
+    """
     if _exponent(text.strip()):
         return float(text)
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as fault:
-        raise error(f"{source}: '{text}' is not YAML: {getattr(fault, 'problem', fault)}") from None
+        raise error(f"{source}: '{text}' is not valid YAML: {getattr(fault, 'problem', fault)}") from None
     return _document(node, source, error).data if node is not None else None
 
 
 def build(document: Document, cls: type[T], error: type[InputError]) -> T:
-    """Make `cls` of the whole document. Raises one `error` with a line for each fault."""
+    """Convert the whole document to the dataclass `cls`.
+
+    Raises:
+        InputError: (as `error`) the document does not fit; the message has one line per fault.
+    """
     faults: list[str] = []
     value = _build(document, (), document.data, cls, faults)
     if faults:
@@ -141,22 +168,22 @@ def build(document: Document, cls: type[T], error: type[InputError]) -> T:
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
-    """The key of a file that a field is read from: `from_` is `from`, which Python keeps for itself."""
+    """Return the key in the file for a field; the field `from_` has the key `from`, a reserved word in Python."""
     return field.name.rstrip("_")
 
 
 def dotted(keys: Keys) -> str:
-    """`('principles', 2, 'text')` as people read it: `principles[2].text`."""
+    """Return a path of keys as text: `('principles', 2, 'text')` becomes `principles[2].text`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses anchors: an alias may hold itself, or grow a small file to gigabytes."""
+    """A loader that refuses anchors: an alias may contain itself, or expand a small file to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            problem = "anchors and aliases are not read here; write the value out"
+            problem = "anchors and aliases are not supported; write the value out"
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return super().compose_node(parent, index)
@@ -183,14 +210,16 @@ def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], fa
         return node.value
     if kind not in ("null", "bool", "int", "float"):
         faults.append(
-            str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not read here; write plain YAML"))
+            str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not supported; write plain YAML"))
         )
         return None
     try:
         return _SCALARS.construct_object(node)
     except ValueError:  # such as `!!int x`, or the digits of `1:99:` in base 60
         faults.append(
-            str(InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is no {kind}; quote it if it is text"))
+            str(
+                InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is not a valid {kind}; quote it if it is text")
+            )
         )
         return None
 
@@ -208,7 +237,7 @@ def _plain_mapping(
         if name in data:
             first = places[(*keys, name)].line
             faults.append(
-                str(InputError.at(*place, f"'{dotted((*keys, name))}' stands twice, first in line {first}; keep one"))
+                str(InputError.at(*place, f"'{dotted((*keys, name))}' appears twice, first on line {first}; keep one"))
             )
             continue
         places[(*keys, name)] = place
@@ -217,10 +246,10 @@ def _plain_mapping(
 
 
 def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[str]) -> Any:
-    """`value` as `hint` asks for it; a fault is noted, and the value then stands for nothing."""
+    """Return `value` converted to the type `hint`; if it does not fit, append to `faults` and return anything."""
 
-    def wrong(expected: str, mend: str = "") -> None:
-        got = f"'{dotted(keys)}' should be {expected}, got {_kind(value)}{f' ({mend})' if mend else ''}"
+    def wrong(expected: str, remedy: str = "") -> None:
+        got = f"'{dotted(keys)}' should be {expected}, got {_described(value)}{f' ({remedy})' if remedy else ''}"
         faults.append(document.fault(keys, got))
 
     origin, args = get_origin(hint), get_args(hint)
@@ -238,7 +267,7 @@ def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[s
         return _build_section(document, keys, value, hint, faults)
     if origin in (tuple, list):
         if not isinstance(value, list):
-            wrong("a list", "write [one, two], or a line '- one' for each")
+            wrong("a list", "write [a, b], or one line '- a' per item")
             return ()
         return tuple(_build(document, (*keys, i), item, args[0], faults) for i, item in enumerate(value))
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
@@ -249,7 +278,7 @@ def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[s
     if hint is str:
         if not isinstance(value, str):
             wrong(
-                "text", _yaml_boolean(value) or ("write it in quotes" if value is not None else "nothing stands there")
+                "text", _yaml_boolean(value) or ("write it in quotes" if value is not None else "the value is missing")
             )
         return value
     if hint is bool:
@@ -277,7 +306,7 @@ def _build_union(document: Document, keys: Keys, value: Any, args: tuple[Any, ..
         built = _build(document, keys, value, kind, tried)
         if not tried:
             return built
-        # A section that is wrong inside should be reported for what is wrong inside, not as "no text".
+        # A section with a fault inside is reported for that fault, not for being a section.
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
             faults += tried
             return None
@@ -286,7 +315,7 @@ def _build_union(document: Document, keys: Keys, value: Any, args: tuple[Any, ..
 
 def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults: list[str]) -> Any:
     if not isinstance(value, dict):
-        message = f"'{dotted(keys)}' should be a section of 'key: value' lines, got {_kind(value)}"
+        message = f"'{dotted(keys)}' should be a section of 'key: value' lines, got {_described(value)}"
         faults.append(document.fault(keys, message))
         return None
     hints = get_type_hints(cls)
@@ -316,15 +345,15 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
     except ValueError as fault:  # the section's own checks, in its __post_init__
         named = re.match(
             r"'?(?:[a-z_]+\.)*([a-z_]+)", str(fault), re.IGNORECASE
-        )  # the field that it speaks of, if it says so
+        )  # the field that the message names, if any
         inner = (*keys, named[1]) if named and named[1] in value else keys
         for line in str(fault).splitlines():
             faults.append(document.fault(inner, f"in '{dotted(keys)}': {line}" if keys else line))
         return None
 
 
-def _kind(value: Any) -> str:
-    """What stands there, in a user's words."""
+def _described(value: Any) -> str:
+    """Return a description of a value for messages."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -341,18 +370,18 @@ def _yaml_boolean(value: Any) -> str:
 
 
 def _number_mend(value: Any) -> str:
-    """How to write a number that YAML 1.1 takes for text: it wants a point, and a sign in the exponent."""
+    """Return how to write a number that YAML 1.1 reads as text, since it requires a point and a signed exponent."""
     if not isinstance(value, str):
         return ""
     if match := _exponent(value):
         digits, point, sign, power = match.groups()
         mantissa = f"{digits}{point if point and point != '.' else '.0'}"
         return f"YAML reads {value} as text; write {mantissa}e{sign or '+'}{power}"
-    return "take the quotes away" if re.fullmatch(r"[-+]?[0-9.]+", value) else ""
+    return "remove the quotes" if re.fullmatch(r"[-+]?[0-9.]+", value) else ""
 
 
 def _exponent(text: str) -> re.Match[str] | None:
-    """A number with an exponent, as most languages write it."""
+    """Match a number with an exponent, as most programming languages write it."""
     return re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", text)
 
 

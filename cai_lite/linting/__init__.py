@@ -1,8 +1,8 @@
-"""lint: what is wrong with a constitution, before a judge stumbles over it. No model is asked.
+"""Find faults in a constitution before a judge meets them, without calling a model.
 
     for finding in lint(load_constitution("medical")): ...
 
-To add a rule, write a function in one of the files here and name it in `RULES`.
+To add a rule, write a function in one of the modules here and add it to `RULES`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ RULES: dict[str, Rule] = {
 
 
 def lint(constitution: Constitution, *, prompts: Sequence[Prompt] = ()) -> list[Finding]:
-    """All findings, by line and then by rule. `prompts`: those that it will meet, to see whether its tags reach any.
+    """Return the findings of all rules, sorted by line and rule.
 
-    What the constitution silences (`silence: [{rule, principle, reason}]`) is left out; a silence that names an unknown
-    rule, or that nothing is silenced by, is a finding itself.
+    If `prompts` are given, the linter also checks that each tag in `applies_to` occurs in them. Findings that the
+    constitution silences (`silence: [{rule, principle, reason}]`) are left out; a silence that names an unknown rule,
+    or that silences nothing, is itself a finding.
     """
     subject = Subject(constitution=constitution, prompts=prompts)
     found = [finding for rule in RULES.values() for finding in rule(subject)]
@@ -56,8 +57,8 @@ def lint(constitution: Constitution, *, prompts: Sequence[Prompt] = ()) -> list[
                     level="error" if unknown else "warning",
                     principle=silence.principle,
                     message=f"silences '{silence.rule}', which "
-                    + (f"is no rule; there are {', '.join(RULES)}" if unknown else "finds nothing here"),
-                    mend="take it out",
+                    + (f"is not a rule; the rules are {', '.join(RULES)}" if unknown else "finds nothing here"),
+                    mend="remove it",
                 )
             )
     return sorted(kept, key=lambda f: (f.line, list(RULES).index(f.rule) if f.rule in RULES else -1, f.message))

@@ -1,4 +1,4 @@
-"""Rules about two principles: the same said twice, the opposite said, and what pulls apart."""
+"""Rules about two principles: near-duplicates, contradictions, and undecided trade-offs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 from cai_lite.linting.words import NEGATIONS, STOP, THEMES
 
-ALIKE = 0.7  # share of the content words of the shorter one that stand in the longer one, too
-OPPOSED = 0.6
+ALIKE = 0.7  # threshold for near-duplicates: share of the shorter text's content words that the longer one has too
+OPPOSED = 0.6  # the same threshold for contradictions
 _WORD = re.compile(r"[a-z][a-z'-]+|\d+")
 _ENDINGS = re.compile(r"(?:ations?|ments?|ings?|edly|ed|ies|ied|ly|es|s|e|y)$")
 _THEMES = [(a, re.compile(x, re.I), b, re.compile(y, re.I)) for a, x, b, y in THEMES]
@@ -42,109 +42,113 @@ _ANTONYMS = tuple(
 
 
 def near_duplicate(subject: Subject) -> Iterator[Finding]:
-    """Of each principle the first that it repeats."""
-    told: set[str] = set()
-    for one, other, shared in _close(subject.constitution, ALIKE):
-        if other.id not in told and not _opposite(one.text, other.text):
-            told.add(other.id)
+    """Report each principle that says nearly the same as an earlier one; only the first such pair is reported."""
+    reported: set[str] = set()
+    for earlier, later, shared in _similar(subject.constitution, ALIKE):
+        if later.id not in reported and not _opposite(earlier.text, later.text):
+            reported.add(later.id)
             yield found(
-                other,
+                later,
                 "near-duplicate",
                 "warning",
-                f"says nearly the same as '{one.id}' (line {one.line}): {', '.join(sorted(shared)[:5])}",
-                "keep one of them; two count double in the weighted score",
+                f"says nearly the same as '{earlier.id}' (line {earlier.line}): {', '.join(sorted(shared)[:5])}",
+                "keep one of them; together they count twice in the weighted score",
             )
 
 
 def contradiction(subject: Subject) -> Iterator[Finding]:
+    """Report pairs of principles that share most words and demand opposite things."""
     decided = _decided(subject.constitution)
-    for one, other, shared in _close(subject.constitution, OPPOSED):
-        if frozenset((one.id, other.id)) not in decided and _opposite(one.text, other.text):
+    for earlier, later, shared in _similar(subject.constitution, OPPOSED):
+        if frozenset((earlier.id, later.id)) not in decided and _opposite(earlier.text, later.text):
             yield found(
-                other,
+                later,
                 "contradiction",
                 "error",
-                f"orders the opposite of '{one.id}' (line {one.line}) about {', '.join(sorted(shared)[:4])}",
-                "take one out, give them different applies_to, or decide it under 'conflicts'",
+                f"demands the opposite of '{earlier.id}' (line {earlier.line}) about {', '.join(sorted(shared)[:4])}",
+                "remove one, give them different applies_to, or decide it under 'conflicts'",
             )
 
 
 def no_tie_break(subject: Subject) -> Iterator[Finding]:
-    """One finding for each two themes, so that a long policy is not buried in them."""
+    """Report pairs of principles with opposing themes and equal priority, once per pair of themes."""
     principles, decided = subject.constitution.principles, _decided(subject.constitution)
     for name, theme, against, opposite in _THEMES:
-        ones = [p for p in principles if theme.search(p.text) and not opposite.search(p.text)]
-        others = [p for p in principles if opposite.search(p.text) and not theme.search(p.text)]
-        open_ = [
-            (one, other)
-            for one in ones
-            for other in others
-            if one.priority == other.priority
-            and frozenset((one.id, other.id)) not in decided
-            and _meet(one.applies_to, other.applies_to)
+        with_theme = [p for p in principles if theme.search(p.text) and not opposite.search(p.text)]
+        with_opposite = [p for p in principles if opposite.search(p.text) and not theme.search(p.text)]
+        undecided = [
+            (first, second)
+            for first in with_theme
+            for second in with_opposite
+            if first.priority == second.priority
+            and frozenset((first.id, second.id)) not in decided
+            and _overlap(first.applies_to, second.applies_to)
         ]
-        if open_:
-            one, other = open_[0]
-            more = f" ({len(open_) - 1} more such pairs)" if len(open_) > 1 else ""
+        if undecided:
+            first, second = undecided[0]
+            more = f" ({len(undecided) - 1} more such pairs)" if len(undecided) > 1 else ""
             yield found(
-                other,
+                second,
                 "no-tie-break",
                 "warning",
-                f"asks for {against} where '{one.id}' (line {one.line}) asks for {name}, and nothing "
-                f"says which goes first{more}",
+                f"asks for {against} where '{first.id}' (line {first.line}) asks for {name}, and nothing "
+                f"says which takes precedence{more}",
                 "give them different priorities, or decide it under 'conflicts'",
             )
 
 
-def _meet(one: Sequence[str], other: Sequence[str]) -> bool:
-    return not one or not other or not set(one).isdisjoint(other)
+def _overlap(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return True if two principles with these `applies_to` can apply to the same prompt."""
+    return not first or not second or not set(first).isdisjoint(second)
 
 
 def _decided(constitution: Constitution) -> set[frozenset[str]]:
     return {frozenset(conflict.between) for conflict in constitution.conflicts}
 
 
-def _close(constitution: Constitution, share: float) -> Iterator[tuple[Principle, Principle, set[str]]]:
-    """Pairs of principles, the earlier first, that share so much of the content words of the shorter one.
+def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Principle, Principle, set[str]]]:
+    """Yield pairs of principles, the earlier first, that share at least `share` of the shorter one's content words.
 
-    Found through an index of the words, so that a long policy is not compared pair by pair; words of every tenth
-    principle find nobody in a long one.
+    The pairs are found through an index of words, so that a long policy is not compared pair by pair. In a long policy,
+    words that occur in more than every tenth principle are not looked up.
     """
     principles = constitution.principles
     stems = [_stems(principle.text) for principle in principles]
     holders: dict[str, list[int]] = {}
-    most = max(30, len(principles) // 10)
+    limit = max(30, len(principles) // 10)
     for number, words in enumerate(stems):
         for word in words:
             holders.setdefault(word, []).append(number)
     for number, words in enumerate(stems):
         met = Counter(
-            other for word in words if len(holders[word]) <= most for other in holders[word] if other > number
+            other for word in words if len(holders[word]) <= limit for other in holders[word] if other > number
         )
         for other, count in sorted(met.items()):
-            same = words == stems[other]  # however few they are
+            same = words == stems[other]  # even with a single word
             if count < 2 and not same:
                 continue
             shared = set(words & stems[other])
             if same or len(shared) >= share * min(len(words), len(stems[other])):
-                one, two = principles[number], principles[other]
-                if _meet(one.applies_to, two.applies_to):
-                    yield one, two, shared
+                earlier, later = principles[number], principles[other]
+                if _overlap(earlier.applies_to, later.applies_to):
+                    yield earlier, later, shared
 
 
-def _opposite(one: str, other: str) -> bool:
-    """Whether two texts that speak of the same order opposite things: one denies, or their words are opposites."""
-    (denied, sides), (other_denied, other_sides) = _polarity(one), _polarity(other)
-    if denied != other_denied:
+def _opposite(first: str, second: str) -> bool:
+    """Return True if two texts on one subject demand opposite things: by a negation in one, or by antonyms."""
+    (negated, antonyms), (other_negated, other_antonyms) = _polarity(first), _polarity(second)
+    if negated != other_negated:
         return True
-    return any((a and d and not c) or (b and c and not d) for (a, b), (c, d) in zip(sides, other_sides, strict=True))
+    return any(
+        (a and d and not c) or (b and c and not d) for (a, b), (c, d) in zip(antonyms, other_antonyms, strict=True)
+    )
 
 
 @lru_cache(maxsize=65536)
 def _polarity(text: str) -> tuple[bool, tuple[tuple[bool, bool], ...]]:
-    """Whether a text denies something, and which sides of the known opposites it names."""
-    sides = tuple((bool(a.search(text)), bool(b.search(text))) for a, b in _ANTONYMS)
-    return bool(NEGATIONS.search(text)), sides
+    """Return whether a text contains a negation, and for each pair of antonyms which of the two it contains."""
+    antonyms = tuple((bool(a.search(text)), bool(b.search(text))) for a, b in _ANTONYMS)
+    return bool(NEGATIONS.search(text)), antonyms
 
 
 @lru_cache(maxsize=65536)

@@ -1,4 +1,4 @@
-"""What the linter says."""
+"""The findings of the linter, and the interface of its rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Level = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`line`: of the principle in its file. `level`: an "error" fails, a "warning" and a "note" do not."""
+    """A fault that a rule found, and how to fix it (`mend`).
+
+    `line`: the line of the principle in its file. `level`: only an "error" makes the command fail.
+    """
 
     line: int
     rule: str
@@ -26,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What the rules look at: a constitution and, where they are known, the prompts that it will meet."""
+    """The input of the rules: a constitution and, if known, the prompts it will be used with."""
 
     constitution: Constitution
     prompts: Sequence[Prompt] = ()
@@ -36,5 +39,5 @@ Rule = Callable[[Subject], Iterator[Finding]]
 
 
 def found(principle: Principle, rule: str, level: Level, message: str, mend: str) -> Finding:
-    """A finding about one principle."""
+    """Return a finding about one principle."""
     return Finding(line=principle.line, rule=rule, level=level, principle=principle.id, message=message, mend=mend)

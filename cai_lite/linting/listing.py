@@ -1,4 +1,4 @@
-"""Findings as a person reads them."""
+"""Lint several files, and print the findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[str, Any]]:
-    """The findings of several constitutions, each with its `file`. Raises InputError where one cannot be read."""
+    """Return the findings of several constitutions, each with its `file`.
+
+    Raises:
+        InputError: a file cannot be read or is invalid.
+    """
     rows = all_prompts(prompts) if prompts is not None else []
     found = []
     for name in names:
@@ -30,7 +34,7 @@ def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[s
 
 
 def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
-    """A line for each finding with its mend under it, then how many there are."""
+    """Print each finding with its remedy, then the number of findings per level."""
     console = console or Console()
     for f in found:
         place = f"{_short(f['file'])}:{f['line']}"
@@ -38,12 +42,12 @@ def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = 
         console.print(Text(f"{place}: ") + head + Text(f": {f['message']}"), soft_wrap=True)
         console.print(Text(f"    {f['mend']}", style="dim"), soft_wrap=True)
     levels = [f["level"] for f in found]
-    told = [f"{n} {level}{'' if n == 1 else 's'}" for level in _COLOURS for n in [levels.count(level)]]
-    console.print(", ".join(told) if found else "nothing to say")
+    counts = [f"{n} {level}{'' if n == 1 else 's'}" for level in _COLOURS for n in [levels.count(level)]]
+    console.print(", ".join(counts) if found else "no findings")
 
 
 def _short(file: str) -> str:
-    """Packaged files by their name, others as they were given or from here, whichever is shorter."""
+    """Return the name of a packaged file, or the shorter of the given and the relative path."""
     path = Path(file)
     if path in packaged_files("constitutions").values():
         return path.name

@@ -1,5 +1,6 @@
-"""Rules about the machine checks: they are run against the principle's own examples, and their patterns are looked at
-before, since a catastrophic one would never come back.
+"""Rules about the automatic checks of a principle, which are run against its own examples.
+
+Patterns are analysed before they are run, because one with catastrophic backtracking would never return.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
-from re import _constants as sre  # type: ignore[attr-defined]  # the tree of a pattern; there is no public way to it
+from re import _constants as sre  # type: ignore[attr-defined]  # the parse tree of a pattern has no public interface
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from cai_lite.inputs.constitution import Checks, Principle
 from cai_lite.linting.findings import Finding, Subject, found
 
-NESTED = 4  # a repeat of more can hold several ways to cut the same text
-MANY = 16  # a repeat of more can run over a whole reply; four of these behind each other take longer than anybody waits
+NESTED = 4  # a repeat above this count can split the same text in several ways
+MANY = 16  # a repeat above this count can span a whole reply; four of them in a row already take too long
 _PROBES = [chr(code) for code in range(32, 127)] + ["\n", "\t", "é", "ß", "Ω"]
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_DIGIT: lambda c: c.isdigit(),
@@ -30,6 +31,7 @@ _REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 
 
 def slow_pattern(subject: Subject) -> Iterator[Finding]:
+    """Report patterns that can need exponential time."""
     for principle in subject.constitution.principles:
         for pattern in _patterns(principle):
             if why := catastrophic(pattern):
@@ -37,13 +39,13 @@ def slow_pattern(subject: Subject) -> Iterator[Finding]:
                     principle,
                     "slow-pattern",
                     "error",
-                    f"'{pattern}' can take longer than the age of the universe: {why}",
-                    "let only one repeat match a piece of text; bound it as in {0,80}",
+                    f"'{pattern}' can need exponential time: {why}",
+                    "let only one repeat match each part of a text, or limit it, as in {0,80}",
                 )
 
 
 def dead_check(subject: Subject) -> Iterator[Finding]:
-    """A check that its own examples contradict. Examples of catastrophic patterns are not run."""
+    """Report checks that contradict the principle's own examples; catastrophic patterns are not run."""
     for principle in subject.constitution.principles:
         checks = principle.checks
         if checks is None or any(catastrophic(pattern) for pattern in _patterns(principle)):
@@ -54,30 +56,30 @@ def dead_check(subject: Subject) -> Iterator[Finding]:
                     principle,
                     "dead-check",
                     "error",
-                    f"the checks fail the good reply of example {number}: {_why(checks, example.good)}",
-                    "mend the pattern or the example; the checks score students by it",
+                    f"the checks reject the good reply of example {number}: {_why(checks, example.good)}",
+                    "correct the pattern or the example; students are scored by these checks",
                 )
             if example.bad and checks.passed(example.bad):
                 yield found(
                     principle,
                     "dead-check",
                     "error",
-                    f"the checks pass the bad reply of example {number}: they never see what is wrong in it",
-                    "add the words that give it away to 'forbid', or take the checks out",
+                    f"the checks accept the bad reply of example {number}",
+                    "add its telltale words to 'forbid', or remove the checks",
                 )
 
 
 @lru_cache(maxsize=4096)
 def catastrophic(pattern: str) -> str:
-    """Why a pattern can need exponential time, or nothing. It is told from the pattern's tree; nothing is run.
+    """Return why a pattern can need exponential time, or "" if it cannot; its parse tree is analysed, nothing is run.
 
-    A repeat without bound is dangerous where its body can match one text in several ways: a repeat inside it with
-    nothing certain around, or alternatives that begin alike.
+    An unbounded repeat is dangerous if its body can match one text in several ways: it contains another repeat that no
+    fixed character delimits, or alternatives that begin with the same character.
     """
     try:
         return _Tree(pattern).danger()
     except (re.error, OverflowError, RecursionError):
-        return ""  # reading the constitution has said so already
+        return ""  # `load_constitution` has reported it already
 
 
 def _patterns(principle: Principle) -> Sequence[str]:
@@ -87,26 +89,27 @@ def _patterns(principle: Principle) -> Sequence[str]:
 def _why(checks: Checks, text: str) -> str:
     hit = next((p for p in checks.forbid if re.search(p, text, re.IGNORECASE)), None)
     if hit is not None:
-        return f"forbid '{hit}' is found in it"
+        return f"forbid '{hit}' matches it"
     if checks.max_words is not None and len(text.split()) > checks.max_words:
         return f"it has {len(text.split())} words"
-    return "none of require_any is found in it"
+    return "no pattern of require_any matches it"
 
 
 class _Tree:
-    """A pattern's tree, and the characters by which its parts are told apart: a sample, and all of its own."""
+    """The parse tree of a pattern, with the characters used to compare its parts: a sample, and all in the pattern."""
 
     def __init__(self, pattern: str) -> None:
         self.items = list(parser.parse(pattern, re.IGNORECASE))
         self.probes = frozenset(_PROBES) | {c for char in pattern for c in (char, char.lower(), char.upper())}
 
     def danger(self) -> str:
+        """Return why the pattern can need exponential time, or "" if it cannot."""
         return self._danger(self.items)
 
     def _danger(self, items: Sequence[Any]) -> str:
         wide = [self._letters(list(a[2])) for op, a in _flat(items) if op in _REPEATS and a[1] > MANY]
         if len(wide) >= NESTED and frozenset.intersection(*wide):
-            return f"{len(wide)} repeats behind each other can share one text in every way"
+            return f"{len(wide)} repeats in a row can match the same text"
         for op, argument in items:
             if op in _REPEATS:
                 body = list(argument[2])
@@ -121,26 +124,26 @@ class _Tree:
         return ""
 
     def _ambiguous(self, body: list[Any]) -> str:
-        """Why one text can be a row of such bodies in several ways, or nothing."""
+        """Return why a text can be split into matches of this body in several ways, or "" if it cannot."""
         flat = _flat(body)
         for place, (op, argument) in enumerate(flat):
-            if op in _REPEATS and argument[1] > argument[0]:  # it can take more or less of a text
+            if op in _REPEATS and argument[1] > argument[0]:  # a repeat of variable length
                 inside = self._letters(list(argument[2]))
                 around = [item for i, item in enumerate(flat) if i != place]
-                certain = [item for item in around if _least(item) > 0]
-                if not any(self._letters([item]).isdisjoint(inside) for item in certain):
-                    return "a repeat stands inside a repeat, and nothing tells where one ends"
+                required = [item for item in around if _least(item) > 0]
+                if not any(self._letters([item]).isdisjoint(inside) for item in required):
+                    return "a repeat contains another repeat, and no fixed character delimits it"
             if op is sre.BRANCH:
                 starts = [self._first(list(branch)) for branch in argument[1]]
-                if any(not one.isdisjoint(other) for one, other in combinations(starts, 2)):
-                    return "alternatives inside a repeat begin alike"
+                if any(not first.isdisjoint(second) for first, second in combinations(starts, 2)):
+                    return "alternatives inside a repeat begin with the same character"
                 empty = sum(not any(_least(item) for item in branch) for branch in argument[1])
                 if empty > 1 or (empty and any(not start.isdisjoint(self._first(body)) for start in starts)):
-                    return "alternatives inside a repeat can match nothing, or what the repeat begins with"
+                    return "alternatives inside a repeat can match the empty text, or begin like the repeat itself"
         return ""
 
     def _letters(self, items: Sequence[Any]) -> frozenset[str]:
-        """The characters, of a sample, that can stand anywhere in what the items match."""
+        """Return the sample characters that can occur anywhere in a match of the items."""
         found_: frozenset[str] = frozenset()
         for op, argument in items:
             if op in _REPEATS:
@@ -154,7 +157,7 @@ class _Tree:
         return found_
 
     def _first(self, items: Sequence[Any]) -> frozenset[str]:
-        """The characters, of a sample, that what the items match can begin with."""
+        """Return the sample characters that a match of the items can begin with."""
         found_: frozenset[str] = frozenset()
         for item in items:
             op, argument = item
@@ -170,7 +173,7 @@ class _Tree:
         return found_
 
     def _one(self, op: Any, argument: Any) -> frozenset[str]:
-        """The characters, of a sample, that a single item matches."""
+        """Return the sample characters that a single item matches."""
         if op is sre.LITERAL:
             return frozenset({chr(argument).lower(), chr(argument).upper()})
         if op is sre.NOT_LITERAL:
@@ -183,10 +186,10 @@ class _Tree:
 
     def _of_set(self, members: Sequence[Any]) -> frozenset[str]:
         found_: set[str] = set()
-        denied = False
+        negated = False
         for op, argument in members:
             if op is sre.NEGATE:
-                denied = True
+                negated = True
             elif op is sre.LITERAL:
                 found_ |= {chr(argument).lower(), chr(argument).upper()}
             elif op is sre.RANGE:
@@ -197,17 +200,17 @@ class _Tree:
                 }
             elif op is sre.CATEGORY:
                 found_ |= {c for c in self.probes if _CATEGORIES[argument](c)}
-        return self.probes - found_ if denied else frozenset(found_)
+        return self.probes - found_ if negated else frozenset(found_)
 
 
 def _flat(items: Sequence[Any]) -> list[Any]:
-    """The items with groups opened."""
+    """Return the items with groups replaced by their contents."""
     flat: list[Any] = []
     for op, argument in items:
         if op is sre.SUBPATTERN:
             flat += _flat(list(argument[-1]))
         elif op is sre.ATOMIC_GROUP:
-            continue  # seen from outside, an atomic group is never tried another way
+            continue  # an atomic group is never re-tried from outside
         else:
             flat.append((op, argument))
     return flat
@@ -228,7 +231,7 @@ def _parts(op: Any, argument: Any) -> list[list[Any]]:
 
 
 def _least(item: Any) -> int:
-    """The shortest text that an item matches, 0 or 1."""
+    """Return the length of the shortest match of an item, limited to 1."""
     op, argument = item
     if op in _REPEATS:
         return 1 if argument[0] > 0 and any(_least(inner) for inner in argument[2]) else 0

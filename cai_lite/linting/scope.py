@@ -1,4 +1,4 @@
-"""Rules about where principles apply, and what is missing."""
+"""Rules about where principles apply, and about what is missing from a constitution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONDITION = re.compile(r"^\W*(?:when(?:ever)?|if|in case of|at|where|for|with|d
 
 
 def missing_scope(subject: Subject) -> Iterator[Finding]:
-    """A condition in the text and no tag for the prompts that meet it: on all others it is judged for nothing."""
+    """Report principles that state a condition but have no `applies_to`, so that they are judged on every prompt."""
     tagged = any(p.applies_to for p in subject.constitution.principles) or any(p.tags for p in subject.prompts)
     for principle in subject.constitution.principles:
         if tagged and not principle.applies_to and (condition := _CONDITION.match(principle.text)):
@@ -21,13 +21,13 @@ def missing_scope(subject: Subject) -> Iterator[Finding]:
                 principle,
                 "missing-scope",
                 "note",
-                f"speaks of a case ('{condition[0].strip(' ,')}') and applies to every prompt",
-                "give it applies_to: [tag], and the prompts of that case the tag",
+                f"states a condition ('{condition[0].strip(' ,')}') but applies to every prompt",
+                "add applies_to: [tag], and give that tag to the prompts that meet the condition",
             )
 
 
 def unreachable(subject: Subject) -> Iterator[Finding]:
-    """A tag that no prompt bears; without prompts, one that is nearly another."""
+    """Report tags that no prompt has; without prompts, tags that are nearly the same as another one."""
     tags = {tag for prompt in subject.prompts for tag in prompt.tags}
     known = {tag for principle in subject.constitution.principles for tag in principle.applies_to}
     for principle in subject.constitution.principles:
@@ -37,8 +37,8 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
                 principle,
                 "unreachable",
                 "warning",
-                f"applies to {', '.join(principle.applies_to)}, which no prompt bears{near}",
-                "tag prompts, or mend applies_to",
+                f"applies to {', '.join(principle.applies_to)}, which no prompt has{near}",
+                "add the tag to prompts, or correct applies_to",
             )
         elif not subject.prompts:
             for tag in principle.applies_to:
@@ -48,11 +48,12 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
                         "unreachable",
                         "warning",
                         f"applies to '{tag}', while another principle has '{other}'",
-                        "write the tag one way",
+                        "use one spelling of the tag",
                     )
 
 
 def no_example(subject: Subject) -> Iterator[Finding]:
+    """Report principles without an example that has both a good and a bad reply."""
     for principle in subject.constitution.principles:
         if not any(example.bad for example in principle.examples):
             yield found(
@@ -60,12 +61,12 @@ def no_example(subject: Subject) -> Iterator[Finding]:
                 "no-example",
                 "note",
                 "has no example of a reply that keeps it and one that breaks it",
-                "add one: the teacher is shown it, and the checks are tried on it",
+                "add one; the teacher sees it, and the checks are tested on it",
             )
 
 
 def missing_topic(subject: Subject) -> Iterator[Finding]:
-    """What a constitution of its domain is expected to speak of. The domain is told from name and description."""
+    """Report topics that a constitution of its domain should cover; name and description tell the domain."""
     constitution = subject.constitution
     about = constitution.name.replace("-", " ")
     if not any(re.search(names, about, re.IGNORECASE) for _, names, _ in TOPICS):
@@ -81,8 +82,8 @@ def missing_topic(subject: Subject) -> Iterator[Finding]:
                     rule="missing-topic",
                     level="note",
                     principle="",
-                    message=f"a constitution about {domain} that says nothing of {topic}",
-                    mend="write a principle for it, or silence this with the reason why it is left out",
+                    message=f"a constitution about {domain} says nothing about {topic}",
+                    mend="add a principle for it, or silence this rule with the reason for leaving it out",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Rules about the text of one principle."""
+"""Rules about the text of a single principle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cai_lite.linting.words import (
     VIRTUES,
 )
 
-LONGEST = 32  # words of a principle that one can hold in mind while judging
+LONGEST = 32  # limit of words in a principle, so that a judge can keep all of it in mind
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
 _QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
@@ -53,24 +53,24 @@ _THIRD = re.compile(r"(?:es|s)$")
 
 
 def vague(subject: Subject) -> Iterator[Finding]:
-    """Words that two people read differently; inside quotation marks they are only cited."""
+    """Report words that people understand differently; words in quotation marks do not count."""
     for principle in subject.constitution.principles:
         text = _QUOTED.sub(" ", principle.text)
         phrase = _PHRASES.search(text)
         words = [word.lower() for word in _WORD.findall(text)]
         hit = next((word for word in words if word in VAGUE), "")
         if phrase or hit:
-            said = phrase[0].lower() if phrase else hit
-            mend = "say when, and how one would see it" if phrase else VAGUE[hit]
-            yield found(principle, "vague", "warning", f"'{said}' means something else to everybody", mend)
+            term = phrase[0].lower() if phrase else hit
+            mend = "say when, and how a reader would recognise it" if phrase else VAGUE[hit]
+            yield found(principle, "vague", "warning", f"'{term}' means different things to different people", mend)
 
 
 def trait(subject: Subject) -> Iterator[Finding]:
-    """A trait of character where a behaviour should stand: a judge cannot see a trait."""
+    """Report principles that name a trait of character; a judge can only see behaviour."""
     for principle in subject.constitution.principles:
         if _SHOWN.search(principle.text):
             continue
-        said = ""
+        trait_ = ""
         if being := _BE.match(principle.text):
             words = [word.lower() for word in _WORD.findall(being[1])]
             skip = {
@@ -91,52 +91,53 @@ def trait(subject: Subject) -> Iterator[Finding]:
                 "in",
             }
             first = next((word for word in words if word not in skip), "")
-            said = first if first in TRAITS or first.removesuffix("ly") in TRAITS else ""
-            if not said and len(words) <= 4 and any(word in TRAITS for word in words):
-                said = next(word for word in words if word in TRAITS)
+            trait_ = first if first in TRAITS or first.removesuffix("ly") in TRAITS else ""
+            if not trait_ and len(words) <= 4 and any(word in TRAITS for word in words):
+                trait_ = next(word for word in words if word in TRAITS)
         elif (bearing := _BEAR.match(principle.text)) and bearing[1].lower() in VIRTUES:
-            said = bearing[1].lower()
+            trait_ = bearing[1].lower()
         elif (person := PERSON.search(principle.text)) and re.search(
             r"\b(?:like|as|from|be|is|are|were|sound|act)\b", principle.text[: person.start()], re.IGNORECASE
         ):
-            said = next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
-        if said:
+            trait_ = next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
+        if trait_:
             yield found(
                 principle,
                 "trait",
                 "warning",
-                f"'{said}' is a trait, which a judge cannot see",
-                "name what a reply does that shows it",
+                f"'{trait_}' is a trait of character, which a judge cannot see",
+                "say what a reply does that shows it",
             )
 
 
 def compound(subject: Subject) -> Iterator[Finding]:
-    """Two demands in one: a reply that keeps one and breaks the other cannot be judged."""
+    """Report principles with two demands; a reply that meets only one of them cannot be judged."""
     for principle in subject.constitution.principles:
         if second := _second_demand(principle.text):
             yield found(
                 principle,
                 "compound",
                 "warning",
-                f"two demands in one; the second is '{second}'",
-                "make two principles of it, each with a priority of its own",
+                f"contains two demands; the second is '{second}'",
+                "split it into two principles, each with its own priority",
             )
 
 
 def too_long(subject: Subject) -> Iterator[Finding]:
+    """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
         if (words := len(principle.text.split())) > LONGEST:
             yield found(
                 principle,
                 "too-long",
                 "warning",
-                f"{words} words; a judge should hold a principle in mind whole",
-                f"say it in at most {LONGEST}; reasons belong into examples",
+                f"has {words} words, more than a judge can keep in mind",
+                f"use at most {LONGEST} words; put reasons into the examples",
             )
 
 
 def negative(subject: Subject) -> Iterator[Finding]:
-    """Only what not to do. It is reported and never rewritten: some things can only be forbidden."""
+    """Report principles that only forbid something. This is a note, since some things can only be forbidden."""
     for principle in subject.constitution.principles:
         text = _QUOTED.sub(" ", principle.text)
         start = NEGATIVE_START.match(text)
@@ -148,12 +149,12 @@ def negative(subject: Subject) -> Iterator[Finding]:
                 "negative",
                 "note",
                 "says only what a reply should not do",
-                "if there is something to do instead, say that",
+                "if there is something to do instead, say so",
             )
 
 
 def _second_demand(text: str) -> str:
-    """The beginning of a second demand, or nothing."""
+    """Return the beginning of a second demand, or ""."""
     plain = re.sub(r"\([^)]*\)", " ", _QUOTED.sub("x", text)).strip()
     sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain) if part]
     if len(sentences) > 1 and any(_is_demand(sentence, alone=True) for sentence in sentences[1:]):
@@ -169,15 +170,16 @@ def _second_demand(text: str) -> str:
 
 
 def _demands(text: str) -> bool:
-    """Whether the first part is a demand of its own, and not the condition of the second."""
+    """Return True if the first part is a demand of its own, and not the condition of the second."""
     return not re.match(
         r"^\W*(?:if|when|where|at|for|in|after|before|on|once|while|unless|during|with|to)\b", text, re.I
     )
 
 
 def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
-    """Whether a part begins as an imperative, or with a modal. `alone`: a comma or a full stop stands before it;
-    `joined`: an "and", which makes a demand of a gerund, too.
+    """Return True if a part begins with an imperative or a modal verb.
+
+    `alone`: a comma or a full stop precedes it. `joined`: an "and" precedes it, after which a gerund is a demand too.
     """
     if _MODAL.match(text):
         return True
@@ -194,7 +196,7 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
 
 
 def _bare(gerund: str) -> str:
-    """The verb of a gerund: quoting is quote, asking is ask, stopping is stop."""
+    """Return the verb of a gerund, or "": quote for quoting, ask for asking, stop for stopping."""
     stem = gerund.removesuffix("ing")
     doubled = stem[:-1] if len(stem) > 2 and stem[-1] == stem[-2] else stem
     return next((verb for verb in (stem, f"{stem}e", doubled) if verb in VERBS), "")

@@ -1,4 +1,4 @@
-"""The words that the rules know. To teach a rule another word, write it here."""
+"""The word lists of the rules. To extend a rule by a word, add it here."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ VIRTUES = _words(
     open-mindedness
     """
 )
-# Words that are verbs where "the", "a", "each" or the like follows, and mostly nouns elsewhere.
+# Words that are verbs before "the", "a", "each" and similar words, and mostly nouns elsewhere.
 OR_NOUNS = _words(
     """
     name list state date note report order book rate score cover record mark count place point map plan form study answer
@@ -161,7 +161,7 @@ OR_NOUNS = _words(
     group rank sort value price number repeat
     """
 )
-# How a demand begins. Words that are as often nouns ("name", "date", "list") count only after a comma or with an object.
+# Verbs that begin a demand. Words that are as often nouns ("name", "date", "list") count only after a comma or with an object.
 VERBS = _words(
     """
     answer ask add address admit advise acknowledge apologise apologize avoid begin bring call cancel check
@@ -216,7 +216,7 @@ STOP = _words(
     """
 )
 
-# Pairs of demands that pull apart: where both stand in a constitution, something has to say which goes first.
+# Pairs of opposing demands: if both occur in a constitution, it has to say which takes precedence.
 THEMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "brevity",
@@ -297,7 +297,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 
-# What a constitution of a domain is expected to speak of.
+# Topics that a constitution of a domain should cover.
 TOPICS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         "medicine",

@@ -1,3 +1,4 @@
-"""Log-probabilities of completions, with their gradients: how the tokens lie, who sees whom, what is kept, how much
-memory it takes. Knows models and token ids; nothing of pairs, losses or runs.
+"""Compute log-probabilities of completions, with gradients: token layout, attention, output head, memory.
+
+This package knows models and token ids, but no pairs, losses or runs.
 """

@@ -1,8 +1,8 @@
-"""Attention over a shared row: each prompt sees itself, each completion its prompt and itself.
+"""Attention over a shared row, in which a completion attends only to its prompt and itself.
 
-Registered as an attention function of transformers, without a mask function: the model hands it no mask, and the
-segments of the row come as a keyword argument of its forward. The function that transformers' own `sdpa` calls does the
-work, once for each segment, so that nothing is computed between segments that do not see each other.
+`segment_attention` is registered as an attention function of transformers, without a mask function: the model passes no
+mask, and the segments of the row are a keyword argument of its forward pass. PyTorch's scaled dot-product attention is
+called once per segment, so nothing is computed between segments that do not attend to each other.
 
 Shapes: A heads, K key heads, T tokens of the row, D head width; Q queries and L keys of a segment.
 """
@@ -35,20 +35,22 @@ def segment_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    **unknown: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """Output, shape [1, T, A, D].
+    """Return the attention output, shape [1, T, A, D], and None for the attention weights.
 
     Raises:
-        NotImplementedError: the model wants something of its attention that is not known here.
+        NotImplementedError: the model passes a mask, dropout, no segments, or an option that is not supported here.
     """
-    odd = sorted(name for name, value in unknown.items() if value is not None and name not in _HARMLESS)
-    if segments is None or attention_mask is not None or dropout or odd:
-        raise NotImplementedError(f"attention with {', '.join(odd) or 'no segments, a mask or dropout'}")
-    heads = query_1ATD.shape[1] // key_1KTD.shape[1]
-    if heads > 1:
-        key_1KTD = key_1KTD.repeat_interleave(heads, dim=1)
-        value_1KTD = value_1KTD.repeat_interleave(heads, dim=1)
+    unsupported = sorted(name for name, value in options.items() if value is not None and name not in _HARMLESS)
+    if segments is None or attention_mask is not None or dropout or unsupported:
+        raise NotImplementedError(
+            f"segment attention does not support {', '.join(unsupported) or 'a mask, dropout or missing segments'}"
+        )
+    groups = query_1ATD.shape[1] // key_1KTD.shape[1]
+    if groups > 1:
+        key_1KTD = key_1KTD.repeat_interleave(groups, dim=1)
+        value_1KTD = value_1KTD.repeat_interleave(groups, dim=1)
     sizes = [group.prompt + sum(group.completions) for group in segments.groups]
     # One split, so that the backward pass is one concatenation and not a sum of mostly empty tensors.
     queries, keys, values = (torch.split(x, sizes, dim=2) for x in (query_1ATD, key_1KTD, value_1KTD))
@@ -68,13 +70,13 @@ def _group(
     window: int | None,
     cap: float | None,
 ) -> Iterator[Tensor]:
-    """Outputs of the prompt and of each completion of one group."""
+    """Yield the attention outputs of the prompt and of each completion of one group."""
     start = group.prompt
     prompt_k, prompt_v = key_1ATD[:, :, :start], value_1ATD[:, :, :start]
     yield _attend(query_1ATD[:, :, :start], prompt_k, prompt_v, 0, start, masks, scale, window, cap)
     for size in group.completions:
         end, hidden = start + size, start - group.prompt
-        if hidden <= group.prompt:  # the others before it are masked out: cheaper than a copy of the prompt's keys
+        if hidden <= group.prompt:  # masking the completions in between is cheaper than copying the prompt's keys
             key, value = key_1ATD[:, :, :end], value_1ATD[:, :, :end]
         else:
             key = torch.cat([prompt_k, key_1ATD[:, :, start:end]], dim=2)
@@ -86,7 +88,7 @@ def _group(
 
 @contextmanager
 def segments(model: Any) -> Iterator[None]:
-    """While it lasts, the model's attention is `segment_attention`."""
+    """Within this context, the model uses `segment_attention`."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, segment_attention)
@@ -102,17 +104,21 @@ def segments(model: Any) -> Iterator[None]:
 
 
 def attention_of(model: Any, layout: Layout) -> AbstractContextManager[None]:
-    """What a pass in this layout stands within: `segments`, or nothing where the model's own attention does."""
+    """Return the context manager for a pass in this layout: `segments`, or one that does nothing."""
     return segments(model) if layout == "shared" else nullcontext()
 
 
 def check_segments(model: Any) -> None:
-    """Raises RuntimeError outside of `segments`, where a model would take a shared row for one long text."""
+    """Check that the model is used within `segments`; otherwise it would read a shared row as one long text.
+
+    Raises:
+        RuntimeError: it is not.
+    """
     if model.config.get_text_config()._attn_implementation != NAME:
-        raise RuntimeError("a shared row needs `with segments(model)` around its pass")
+        raise RuntimeError("a pass over a shared row needs `with segments(model)` around it")
 
 
-# Keyword arguments that say nothing about what is computed here.
+# Keyword arguments that do not affect what is computed here.
 _HARMLESS = frozenset({"position_ids", "use_cache", "output_attentions", "output_hidden_states", "is_causal"})
 
 
@@ -127,17 +133,20 @@ def _attend(
     window: int | None,
     cap: float | None,
 ) -> Tensor:
-    """Queries are the last Q of L places; each sees the keys up to its own, but for the `hidden` behind the prompt."""
+    """Return causal attention of the last Q of L positions, shape [1, A, Q, D].
+
+    The `hidden` positions after the prompt, which belong to other completions, are masked out.
+    """
     queries, keys = query_1AQD.shape[2], key_1ALD.shape[2]
     if queries == 0:
         return query_1AQD
-    whole = window is None or keys - hidden <= window
-    if cap is None and whole and queries == keys:
+    unwindowed = window is None or keys - hidden <= window
+    if cap is None and unwindowed and queries == keys:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, is_causal=True, scale=scale)
-    kind = (queries, keys, hidden, prompt, None if whole else window)
-    if kind not in masks:
-        masks[kind] = _visible(*kind, query_1AQD.device)
-    mask_QL = masks[kind]
+    shape = (queries, keys, hidden, prompt, None if unwindowed else window)
+    if shape not in masks:
+        masks[shape] = _visible(*shape, query_1AQD.device)
+    mask_QL = masks[shape]
     if cap is None:
         return functional.scaled_dot_product_attention(query_1AQD, key_1ALD, value_1ALD, attn_mask=mask_QL, scale=scale)
     scores_1AQL = query_1AQD @ key_1ALD.transpose(2, 3) * (query_1AQD.shape[3] ** -0.5 if scale is None else scale)
@@ -146,10 +155,13 @@ def _attend(
 
 
 def _visible(queries: int, keys: int, hidden: int, prompt: int, window: int | None, device: torch.device) -> Tensor:
-    """Which keys a query sees: not later ones, not the hidden ones, and only the nearest `window`. Shape [Q, L]."""
-    place_L = torch.arange(keys, device=device)
-    apart_QL = place_L[keys - queries :, None] - place_L
-    seen_QL = (apart_QL >= 0) & ((place_L < prompt) | (place_L >= prompt + hidden))
-    if window is not None:  # distances as if the hidden ones were not there
-        seen_QL &= (apart_QL - hidden * (place_L < prompt)) < window
-    return seen_QL
+    """Return the attention mask, shape [Q, L], True where a query attends to a key.
+
+    Later keys and the `hidden` ones are excluded, and so are keys further away than `window`.
+    """
+    position_L = torch.arange(keys, device=device)
+    distance_QL = position_L[keys - queries :, None] - position_L
+    visible_QL = (distance_QL >= 0) & ((position_L < prompt) | (position_L >= prompt + hidden))
+    if window is not None:  # hidden positions do not count as distance
+        visible_QL &= (distance_QL - hidden * (position_L < prompt)) < window
+    return visible_QL

@@ -1,8 +1,8 @@
-"""How much memory a pass takes, found by walking it through without numbers.
+"""Predict the memory of a training pass by running it on fake tensors.
 
-The model's own code runs on fake tensors, which have shapes and no contents, with two and with four layers; every
-storage that comes and goes is counted. Layers are alike, so that these give the slope for all. What is counted is what
-is allocated: the allocator's own slack and, on a GPU, the context (about 0.6 GB) come on top.
+The model's own code runs on tensors that have shapes but no data, with two and with four layers, while the bytes of all
+live storages are counted. The difference gives the memory per layer, from which the whole model is extrapolated. Only
+allocated bytes are counted: the allocator's fragmentation and, on a GPU, the CUDA context (about 0.6 GB) come on top.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Bytes, but for `layers` and `matrices` (elements of the layers' linear weights).
+    """The memory of a model in training, in bytes.
 
-    `weights` and `adapter` (with gradients and moments) stand all the time; the others come with a pass. `plain` and
-    `checkpointed`: what one layer more adds to the peak. `base_plain`, `base_checkpointed`: the peak of a single layer,
-    with all that does not depend on the number of layers.
+    `layers`: the number of layers. `matrices`: the number of elements of the layers' linear weights.
+    `weights`, `adapter`: bytes that are always allocated; the adapter includes gradients and optimiser moments.
+    `base_plain`, `base_checkpointed`: the peak of a pass through a model with one layer, without and with activation
+    checkpointing. `plain`, `checkpointed`: what each further layer adds to that peak.
     """
 
     layers: int
@@ -38,22 +39,22 @@ class Footprint:
     checkpointed: int
 
     def pass_bytes(self, recomputed: int) -> int:
-        """Beyond weights and adapter, with the first so many layers checkpointed.
+        """Return the peak bytes of a pass with the first `recomputed` layers checkpointed, without weights and adapter.
 
-        The backward pass goes from the last layer to the first: when it comes to recompute one, the layers that kept
-        everything are done with.
+        The backward pass goes from the last layer to the first, so by the time it recomputes a layer, the activations
+        of all layers that kept them are free.
         """
         kept = self.layers - recomputed
-        at_the_top = self.base_plain + self.plain * (kept - 1) + self.checkpointed * recomputed if kept else 0
+        before_backward = self.base_plain + self.plain * (kept - 1) + self.checkpointed * recomputed if kept else 0
         recomputing = self.base_checkpointed + self.checkpointed * (recomputed - 1) if recomputed else 0
-        return max(at_the_top, recomputing)
+        return max(before_backward, recomputing)
 
     def peak(self, recomputed: int) -> int:
-        """Of the whole training."""
+        """Return the peak bytes of the whole training, weights and adapter included."""
         return self.weights + self.adapter + self.pass_bytes(recomputed)
 
     def layers_to_recompute(self, budget: float) -> int | None:
-        """The fewest that keep a pass within `budget` bytes; None if not even all of them do."""
+        """Return the fewest checkpointed layers with which a pass fits `budget` bytes, or None if none does."""
         fitting = (k for k in range(self.layers + 1) if self.pass_bytes(k) <= budget)
         return next(fitting, None)
 
@@ -64,42 +65,43 @@ def footprint(
     prepare: Callable[[Any], Any],
     walk: Callable[[Any, int], None],
     quantised: bool,
-    kind: torch.dtype,
+    dtype: torch.dtype,
     moment_bytes: float,
 ) -> Footprint:
-    """Of one pass. `config`: the model's, as transformers has it; no weights are needed.
+    """Return the footprint of one pass of the model with this transformers configuration; no weights are needed.
 
-    `prepare` puts the adapter on a model without contents; `walk(model, recomputed)` is the pass, forward and backward,
-    with so many layers checkpointed. `kind`: the type in which activations are computed; `moment_bytes`: of the
-    optimiser, for each adapter weight.
+    `prepare(model)` adds the adapter to a model without data. `walk(model, recomputed)` runs the pass, forward and
+    backward, with the first `recomputed` layers checkpointed. `dtype` is that of the activations. `moment_bytes` is the
+    size of the optimiser's moments per adapter weight. `quantised`: the linear weights are stored in NF4.
     """
-    few, more = 2, 4  # with a single layer, the peak stands at another moment than with many
+    few, more = 2, 4  # with a single layer, the peak occurs at another moment than with many
     plain, checkpointed = (
-        [_simulated(config, prepare, walk, kind, layers, layers if recompute else 0) for layers in (few, more)]
+        [_simulated(config, prepare, walk, dtype, layers, layers if recompute else 0) for layers in (few, more)]
         for recompute in (False, True)
     )
     layers = config.get_text_config().num_hidden_layers
 
-    def per_layer(what: str, walks: Sequence[Any]) -> int:
-        return int(getattr(walks[1], what) - getattr(walks[0], what)) // (more - few)
+    def per_layer(name: str, walks: Sequence[Any]) -> int:
+        return int(getattr(walks[1], name) - getattr(walks[0], name)) // (more - few)
 
-    def single(what: str, walks: Sequence[Any]) -> int:
-        return int(getattr(walks[0], what)) - (few - 1) * per_layer(what, walks)
+    def single(name: str, walks: Sequence[Any]) -> int:
+        return int(getattr(walks[0], name)) - (few - 1) * per_layer(name, walks)
 
-    width = torch.finfo(kind).bits // 8
-    # NF4 with double quantisation: half a byte, one byte for each 64, four bytes for each 64 * 256 (Dettmers 2023).
+    width = torch.finfo(dtype).bits // 8
+    # NF4 with double quantisation takes half a byte per weight, one byte per 64 weights and four bytes per 64 * 256
+    # weights (Dettmers et al. 2023, arXiv:2305.14314).
     matrix_bytes = 1 / 2 + 1 / 64 + 4 / (64 * 256) if quantised else width
     matrices = layers * per_layer("matrices", plain)
     others = single("weights", plain) + (layers - 1) * per_layer("weights", plain) - matrices
     adapter = single("adapter", plain) + (layers - 1) * per_layer("adapter", plain)
-    written_out = plain[0].largest * width if quantised else 0  # a quantised weight is written out to be used
+    dequantised = plain[0].largest * width if quantised else 0  # one weight at a time is dequantised to be used
     return Footprint(
         layers=layers,
         matrices=matrices,
         weights=round(matrices * matrix_bytes + others * width),
         adapter=round(adapter * (4 + 4 + moment_bytes)),
-        base_plain=single("peak", plain) + written_out,
-        base_checkpointed=single("peak", checkpointed) + written_out,
+        base_plain=single("peak", plain) + dequantised,
+        base_checkpointed=single("peak", checkpointed) + dequantised,
         plain=per_layer("peak", plain),
         checkpointed=per_layer("peak", checkpointed),
     )
@@ -107,7 +109,11 @@ def footprint(
 
 @dataclass(slots=True)
 class _Walk:
-    """`weights`, `matrices`, `adapter`: elements; `largest`: of one linear weight; `peak`: bytes."""
+    """Counts of one simulated pass.
+
+    `weights`, `matrices`, `adapter`: numbers of elements. `largest`: elements of the largest linear weight. `peak`:
+    bytes.
+    """
 
     weights: int
     matrices: int
@@ -120,11 +126,11 @@ def _simulated(
     config: Any,
     prepare: Callable[[Any], Any],
     walk: Callable[[Any, int], None],
-    kind: torch.dtype,
+    dtype: torch.dtype,
     layers: int,
     recomputed: int,
 ) -> _Walk:
-    """The walk on fake tensors, in a model of so many layers."""
+    """Run the pass on fake tensors, in a model cut to `layers` layers."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import AutoModelForCausalLM
 
@@ -137,7 +143,7 @@ def _simulated(
         del small.quantization_config
     build: Any = AutoModelForCausalLM
     with torch.device("meta"):
-        model = build.from_config(small, dtype=kind)
+        model = build.from_config(small, dtype=dtype)
         head = model.get_output_embeddings()
         linear = [m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
         weights = sum(p.numel() for p in model.parameters())
@@ -169,12 +175,12 @@ _weak: Any = StorageWeakRef
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that live, as operations make them and their last tensors go."""
+    """A dispatch mode that counts the bytes of all live storages and keeps the `peak`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        self._held: dict[int, tuple[Any, int]] = {}
+        self._storages: dict[int, tuple[Any, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -182,8 +188,8 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
-                if storage._cdata not in given:  # a view, or what was changed in place, is nothing new
-                    self._held[storage._cdata] = (_weak(storage), storage.nbytes())
-        self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self._held.values()))
+                if storage._cdata not in given:  # views and tensors changed in place allocate nothing
+                    self._storages[storage._cdata] = (_weak(storage), storage.nbytes())
+        self._storages = {key: entry for key, entry in self._storages.items() if not entry[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self._storages.values()))
         return out

@@ -1,8 +1,10 @@
-"""LoRA layers and gated MLPs that hold less for the backward pass than peft and transformers do.
+"""LoRA layers and gated MLPs that save less memory for the backward pass than those of peft and transformers.
 
-The same sums as peft's (Hu et al. 2021, eq. 3), y = W x + scale * B A x, as one autograd node: it keeps x alone, in the
-type in which it came (peft keeps a 32-bit copy of a 16-bit x for each layer), and adds into W x in place. In a gated
-MLP the product act(gate) * up is computed anew in the backward pass in place of being kept with its factors.
+A LoRA layer computes the same as peft's, y = W x + scale * B A x, as a single autograd node: it saves only x, in its
+own dtype (peft saves a 32-bit copy of a 16-bit x in each layer), and adds to W x in place. In a gated MLP, the product
+act(gate) * up is recomputed in the backward pass instead of being saved.
+
+Source: Hu et al. 2021, arXiv:2106.09685, eq. 3.
 
 Shapes: T tokens, I inputs, O outputs, R rank.
 """
@@ -19,10 +21,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 
 def fuse(model: Any) -> int:
-    """Put these forward passes on every layer of a peft model that they are exact for; the others stay as they are.
+    """Replace forward passes of a peft model wherever the fused ones are exact; return how many LoRA layers changed.
 
-    Returns the number of LoRA layers fused. An adapter that is switched off, merged or joined by others still goes
-    through peft.
+    A layer whose adapter is disabled, merged, or combined with other adapters still runs peft's own code.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -37,7 +38,7 @@ def fuse(model: Any) -> int:
 
 
 def _is_plain(layer: Any) -> bool:
-    """One adapter without dropout, bias or decomposition, on a linear layer whose weight can be read."""
+    """Return True for a layer with one adapter, without dropout, bias or DoRA, on a Linear or Linear4bit layer."""
     name = layer.active_adapters[0]
     dropout = layer.lora_dropout[name]
     return (
@@ -51,25 +52,25 @@ def _is_plain(layer: Any) -> bool:
 
 
 def _is_gated(module: Any) -> bool:
-    """down(act(gate(x)) * up(x)), by trying it: names alone would promise too much."""
+    """Return True if the module computes down(act(gate(x)) * up(x)); it is tried, because names prove nothing."""
     if not all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj", "act_fn")):
         return False
     base = getattr(module.gate_proj, "base_layer", None)
     if base is None or not _is_fused(module.down_proj):
         return False
     parameter = next(module.down_proj.lora_A.parameters())
-    x_TI = torch.linspace(-1, 1, 2 * base.in_features, device=parameter.device, dtype=_type_of(base))
+    x_TI = torch.linspace(-1, 1, 2 * base.in_features, device=parameter.device, dtype=_compute_dtype(base))
     x_TI = x_TI.view(2, base.in_features)
-    if isinstance(x_TI, FakeTensor):  # nothing can be compared when memory is only planned
+    if isinstance(x_TI, FakeTensor):  # fake tensors have no data to compare
         return True
     with torch.no_grad():
-        whole = module.down_proj(module.act_fn(module.gate_proj(x_TI)) * module.up_proj(x_TI))
-        return torch.equal(module(x_TI), whole)
+        expected = module.down_proj(module.act_fn(module.gate_proj(x_TI)) * module.up_proj(x_TI))
+        return torch.equal(module(x_TI), expected)
 
 
-def _type_of(base: Any) -> torch.dtype:
-    kind = getattr(base, "compute_dtype", None) or base.weight.dtype
-    return kind if isinstance(kind, torch.dtype) else torch.float32
+def _compute_dtype(base: Any) -> torch.dtype:
+    dtype = getattr(base, "compute_dtype", None) or base.weight.dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def _is_fused(layer: Any) -> bool:
@@ -164,13 +165,13 @@ def _backward(
     return grad_TI.view(x.shape), grad_a, grad_b
 
 
-def _weight(base: Any, kind: torch.dtype) -> Tensor:
-    """The base layer's weight, shape [O, I], written out where it is quantised."""
+def _weight(base: Any, dtype: torch.dtype) -> Tensor:
+    """Return the base layer's weight, shape [O, I], dequantised if necessary."""
     state = getattr(base.weight, "quant_state", None)
     weight: Any = base.weight
     if state is not None:
         from bitsandbytes.functional import dequantize_4bit
 
         weight = dequantize_4bit(base.weight.data, state)
-    written: Tensor = weight.to(kind)
-    return written
+    converted: Tensor = weight.to(dtype)
+    return converted

@@ -1,10 +1,11 @@
-"""Log-probabilities of completions, without ever holding the logits of a whole batch.
+"""Compute log-probabilities of completions without storing the logits of a whole batch.
+
+Hidden states are taken at the positions that predict a completion token; the output head, the log-softmax and the
+gather run in chunks. The head is frozen under LoRA, so the gradient of each log-probability with respect to its hidden
+state is known in the forward pass. It is saved, [N, H], instead of the logits, [N, V], and the backward pass needs no
+second product with the head.
 
 Shapes: R rows, T positions, N completion tokens of all sequences, V vocabulary, H hidden, C states of a chunk.
-Hidden states are taken at the positions that predict a completion token; the head, the log-softmax and the gather run
-in chunks. The head is frozen under LoRA, so the gradient of each log-probability with respect to its hidden state is
-known in the forward pass: it is kept (N x H) in place of the logits (N x V), and the backward pass needs no second
-product with the head.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from cai_lite.errors import ModelError
 from cai_lite.logps.attention import check_segments
 from cai_lite.logps.layout import Packed
 
-LOGITS = 1 << 22  # that exist at a time: 16 MB in float32
+LOGITS = 1 << 22  # number of logits stored at a time: 16 MB in float32
 
 
 def completion_logps(model: Any, packed: Packed) -> Tensor:
-    """Summed log-probability of each sequence's completion, in nats, float32. Shape [sequences]."""
+    """Return the summed log-probability of each sequence's completion, in nats, float32, shape [sequences]."""
     logps_N = token_logps(model, packed)
     total_S = torch.zeros(packed.sequences, dtype=torch.float32, device=logps_N.device)
     return total_S.index_add(0, packed.sequence_N, logps_N)
 
 
 def token_logps(model: Any, packed: Packed) -> Tensor:
-    """Log-probability of every completion token, in the order of `packed.targets_N`, in nats, float32. Shape [N]."""
+    """Return the log-probability of each token of `packed.targets_N`, in nats, float32, shape [N]."""
     if packed.segments is not None:
         check_segments(model)
     hidden_RTH = _body(model)(**packed.inputs()).last_hidden_state
@@ -38,7 +39,10 @@ def token_logps(model: Any, packed: Packed) -> Tensor:
 
 
 def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
-    """log P(target) at each hidden state, float32, shape [N]. `chunk`: states whose logits exist at a time."""
+    """Return the log-probability of each target at its hidden state, in nats, float32, shape [N].
+
+    `chunk` is the number of states whose logits are stored at a time.
+    """
     head = head_of(model)
     apply: Any = _HeadLogps.apply
     if chunk is None:
@@ -48,7 +52,7 @@ def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int |
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The output layer. logits = cap * tanh(scale * (hidden @ weight + bias) / cap), without tanh where cap is None."""
+    """The output layer: logits = cap * tanh(scale * (hidden @ weight.T + bias) / cap), or no tanh if `cap` is None."""
 
     weight_VH: Tensor
     bias_V: Tensor | None
@@ -57,16 +61,16 @@ class Head:
 
 
 def head_of(model: Any) -> Head:
-    """The output layer of a (peft) model, with what its kind does to the logits: `checks` compares the result.
+    """Return the output layer of a (peft) model with the scale and soft cap of its architecture.
 
     Raises:
-        ModelError: the head is trained, or carries an adapter.
+        ModelError: the output layer is trained, or has an adapter.
     """
     base = base_of(model)
     layer = base.get_output_embeddings()
     if not isinstance(layer, torch.nn.Linear) or any(p.requires_grad for p in layer.parameters()):
         raise ModelError(
-            "the output layer carries an adapter or is trained, which is not supported: leave it out of lora.targets"
+            "the output layer has an adapter or is trained, which is not supported; leave it out of lora.targets"
         )
     settings = base.config.get_text_config()
     scale = getattr(settings, "logit_scale", None) or 1.0  # Cohere multiplies, Granite divides
@@ -75,12 +79,12 @@ def head_of(model: Any) -> Head:
 
 
 def base_of(model: Any) -> Any:
-    """The transformers model inside a peft model."""
+    """Return the transformers model inside a peft model, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 class _HeadLogps(torch.autograd.Function):
-    """hidden -> head -> (soft cap) -> log-softmax -> gather, in chunks, its gradient taken on the way."""
+    """Head, soft cap, log-softmax and gather in chunks; the gradient is computed in the forward pass."""
 
     @staticmethod
     def forward(

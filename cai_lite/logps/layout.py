@@ -1,8 +1,9 @@
-"""How completions lie in one pass of the model.
+"""The layouts of prompts and completions in one pass of a model.
 
-`plain`: one padded row for each completion, its prompt before it; every model can do it. `shared`: one row for all,
-without padding; each distinct prompt stands once, its completions behind it, and each completion sees its prompt and
-itself alone (see `attention`). Positions go on from the prompt in every completion, so both layouts mean the same.
+`plain`: one padded row per completion, with its prompt before it; every model supports this. `shared`: one row without
+padding, in which each distinct prompt occurs once, followed by its completions; each completion attends only to its
+prompt and itself (see `attention`). The positions of a completion continue those of its prompt, so both layouts give
+the same log-probabilities.
 
 Shapes: R rows, T tokens of a row, N completion tokens of all sequences.
 """
@@ -22,7 +23,7 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One prompt of a shared row with its completions: numbers of tokens, in the order in which they lie."""
+    """A prompt of a shared row and its completions: their numbers of tokens, in the order of the row."""
 
     prompt: int
     completions: tuple[int, ...]
@@ -30,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What attention must know of a shared row. `masks`: made by its first layer, used by the others of this pass."""
+    """The groups of a shared row, as attention needs them; `masks` is a cache that the layers of one pass share."""
 
     groups: tuple[Group, ...]
     masks: dict[tuple[int | None, ...], Tensor] = field(default_factory=dict, repr=False, compare=False)
@@ -38,11 +39,11 @@ class Segments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """Input of one pass. The state at `predicts_N`, counted over the flattened rows, predicts `targets_N`, a token of
-    sequence `sequence_N`.
+    """The input of one pass, and where to find its predictions.
 
-    `mask_RT` belongs to the plain layout, where positions count from 0; `positions_RT` and `segments` to the shared
-    one. What a layout does not read is None.
+    The hidden state at index `predicts_N` of the flattened rows predicts the token `targets_N`, which belongs to the
+    sequence with index `sequence_N`. The plain layout uses `mask_RT`; the shared layout uses `positions_RT` and
+    `segments`. Fields that a layout does not use are None.
     """
 
     ids_RT: Tensor
@@ -55,7 +56,7 @@ class Packed:
     sequences: int
 
     def inputs(self) -> dict[str, Any]:
-        """Keyword arguments of the model's forward."""
+        """Return the keyword arguments of the model's forward pass."""
         if self.segments is not None:
             extra: dict[str, Any] = {"position_ids": self.positions_RT, "segments": self.segments}
         else:
@@ -64,9 +65,9 @@ class Packed:
 
 
 def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: int, device: Any = "cpu") -> Packed:
-    """Sequences of (prompt ids, completion ids) in one pass.
+    """Pack sequences of (prompt ids, completion ids) into one pass.
 
-    A completion's last token is no input: nothing is predicted from it.
+    The last token of a completion is not part of the input, since nothing is predicted from it.
     """
     rows = _Rows()
     if layout == "plain":
@@ -99,7 +100,7 @@ def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: 
 
 
 def tokens_of(sequences: Sequence[tuple[Ids, Ids]], layout: Layout) -> int:
-    """Tokens that the model reads for them in one pass, padding included."""
+    """Return the number of input tokens of a pass with these sequences, padding included."""
     if layout == "plain":
         return len(sequences) * _width(sequences)
     prompts = {prompt for prompt, _ in sequences}
@@ -111,7 +112,7 @@ def _width(sequences: Sequence[tuple[Ids, Ids]]) -> int:
 
 
 class _Rows:
-    """Columns of a pass while it is put together, all rows behind each other."""
+    """The columns of a pass under construction, with all rows concatenated."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
@@ -123,11 +124,12 @@ class _Rows:
         self.groups: list[tuple[int, list[int]]] = []
 
     def begin(self, prompt: Ids) -> None:
+        """Add a prompt, to which the next completions belong."""
         self._extend(prompt, 0)
         self.groups.append((len(prompt), []))
 
     def add(self, completion: Ids, places: list[int]) -> None:
-        """A completion behind the prompt that was begun; `places`: the sequences whose it is."""
+        """Add a completion to the current prompt; `places` are the indices of the sequences that have it."""
         prompt, sizes = self.groups[-1]
         last = len(self.ids) - sum(sizes) - 1  # the prompt's last token predicts each completion's first
         start = len(self.ids)
@@ -139,6 +141,7 @@ class _Rows:
             self.sequence += [place] * len(completion)
 
     def pad(self, length: int, token: int) -> None:
+        """Add padding up to a total of `length` tokens."""
         missing = length - len(self.ids)
         self.ids += [token] * missing
         self.positions += [0] * missing

@@ -1,1 +1,1 @@
-"""A whole run: the recipe, the models it names, and the walk from prompts to report."""
+"""A whole run: read the recipe, open the models it names, and execute the stages from prompts to report."""

@@ -1,9 +1,10 @@
-"""A recipe: one section per stage, in walking order, read from YAML. Each fault has file, line, field and mend.
+"""Recipes: the settings of a run, read from YAML, with one section per stage in the order of the stages.
 
     recipe = load_recipe("medical", overrides=["train.loss.beta=0.2"])
 
-What a file leaves out has the default written here. `${NAME}` stands for an environment variable. `profiles` holds
-named changes to the sections, laid over them on demand: `load_recipe("medical", profile="embedded")`.
+A field that the file leaves out takes the default given in the classes below. `${NAME}` is replaced by the environment
+variable NAME. `profiles` holds named sets of changes to the sections; `load_recipe("medical", profile="embedded")`
+applies one. Every error names file, line and field, and says how to correct it.
 """
 
 from __future__ import annotations
@@ -42,11 +43,14 @@ from cai_lite.training.config import TrainingConfig
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
-    """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a file.
+    """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a recipe file.
 
-    `overrides`: `key.key=value`, the value as YAML. `profile`: one of the recipe's `profiles`, laid under the
-    overrides. Paths in a file are relative to that file, paths in an override to the working directory. Raises
-    RecipeError with a line for each fault.
+    `overrides`: items such as `train.loss.beta=0.2`, the value in YAML; they take precedence over file and profile.
+    `profile`: the name of one of the recipe's `profiles`; it takes precedence over the file. Paths in the file are
+    relative to the file, paths in an override to the working directory.
+
+    Raises:
+        RecipeError: the recipe cannot be read; one line per error, with file, line and field.
     """
     document = read_document(find_packaged("recipes", name_or_path, RecipeError), RecipeError)
     document = _with_profile(document, profile)
@@ -58,18 +62,26 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile
 
 
 def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
-    """The default settings of the training alone, with overrides such as `train.loss.beta=0.2`."""
+    """Return the default training settings with overrides such as `train.loss.beta=0.2` applied.
+
+    Raises:
+        RecipeError: an override is not one of the section `train`, or its value is invalid.
+    """
     document = Document("--set", {}, {})
     for override in overrides:
         document = _with_override(document, override)
-    return build(document, _TrainingAlone, RecipeError).train
+    return build(document, _TrainingOnly, RecipeError).train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptsSection:
-    """`held_out`: the share of the prompts' families kept for evaluation.
+    """The prompts, and their split into training and held-out prompts.
 
-    `limit`, `eval_limit`: at most so many prompts to train and to evaluate on.
+    `file`: a prompt file (JSONL), relative to the recipe.
+    `held_out`: share of the prompt families held out for evaluation, 0 to below 1; prompts that name their own `split`
+    in the file keep it.
+    `limit`: use at most this many training prompts; None uses all.
+    `eval_limit`: use at most this many held-out prompts; None uses all.
     """
 
     file: str
@@ -85,7 +97,7 @@ class PromptsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """Of a million tokens that a server reads (`input`) and writes (`output`), in any currency."""
+    """Prices of a server per million tokens, in any currency: `input` for tokens read, `output` for tokens written."""
 
     input: float
     output: float
@@ -97,11 +109,17 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSection:
-    """A model: the `url` of an OpenAI-compatible server and its name there, or a folder, a hub id or `embedded:...`.
+    """A model on a server or a local one.
 
-    `load`: how a local model is held in memory. `api_key_env`: the environment variable that holds the server's key;
-    the key itself never stands in a recipe. `concurrency`: most calls under way at once; `prices`: of the server.
-    `weight`: among several teachers, of the prompts it gets; among several judges, of its verdicts.
+    `model`: with `url`, the model's name on the server; else a model folder, a hub id, `embedded:teacher` or
+    `embedded:student`.
+    `url`: base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`.
+    `load`: dtype or quantization of a local model's weights in memory; not allowed with `url`.
+    `api_key_env`: name of the environment variable with the server's API key. The key itself never goes in a recipe.
+    `concurrency`: limit of simultaneous calls to the server.
+    `prices`: prices of the server, needed to report and limit cost.
+    `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
+    joined verdict; above 0.
     """
 
     model: str
@@ -123,7 +141,14 @@ class ModelSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftSection:
-    """Who drafts, and how: `n` answers to each prompt."""
+    """How drafts are sampled.
+
+    `from`: which model writes the drafts, "student" or "teacher".
+    `n`: number of drafts per prompt.
+    `temperature`: sampling temperature; 0 is greedy decoding, which allows only n = 1.
+    `top_p`: probability mass of nucleus sampling, above 0 to 1.
+    `max_tokens`: length limit of a draft in tokens; drafts that reach it are dropped.
+    """
 
     from_: Literal["student", "teacher"] = "student"
     n: int = 2
@@ -137,12 +162,16 @@ class DraftSection:
         _check(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
         if self.n > 1 and self.temperature == 0:
-            raise ValueError(f"'temperature' 0 gives {self.n} times the same draft; set n: 1 or a temperature above 0")
+            raise ValueError(f"'temperature' 0 gives the same draft {self.n} times; set n: 1 or a temperature above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """How many principles are drawn for each draft."""
+    """How drafts are critiqued. The stage runs only for the pairing rule "revision_over_draft".
+
+    `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
+    critique per principle.
+    """
 
     principles_per_draft: int = 2
 
@@ -152,7 +181,11 @@ class CritiqueSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviseSection:
-    """`rounds`: at most so many, 0 for none. `until`: "satisfied" stops at the critique's word, "rounds" goes on."""
+    """How drafts that break a principle are revised.
+
+    `rounds`: limit of revision rounds per draft; 0 turns revision off.
+    `until`: "satisfied" stops when the critiques find no broken principle; "rounds" always uses all rounds.
+    """
 
     rounds: int = 3
     until: Literal["satisfied", "rounds"] = "satisfied"
@@ -163,7 +196,10 @@ class ReviseSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSection(Judging):
-    """Who judges, and how. `by`: a model of its own or several of them, else the teachers."""
+    """Which models judge, and how they are asked; the other fields are those of `Judging`.
+
+    `by`: a model or a list of models; if left out, the teachers judge.
+    """
 
     by: ModelSection | tuple[ModelSection, ...] | None = None
 
@@ -173,18 +209,24 @@ class JudgeSection(Judging):
 
     @property
     def models(self) -> tuple[ModelSection, ...]:
-        """All of `by`."""
+        """The models of `by`, as a tuple; empty if `by` is left out."""
         return self.by if isinstance(self.by, tuple) else (self.by,) if self.by else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSection:
-    """Which comparisons become pairs.
+    """Which candidates are compared, and which comparisons become pairs.
 
-    `min_margin`: the least |p - 0.5|, 0 to 0.5. `clamp`: the highest label; left out, 0.6 after a chain of thought.
-    `per_prompt`: so many of a prompt and rule. `near`: drop pairs that resemble an earlier one, or a held-out prompt,
-    by so much; `max_length_ratio`: and those of which one side is so many times as long. `balance`: of a principle at
-    most so many times the median over principles. `human`: a preference file of people's pairs, mixed in.
+    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked".
+    `min_margin`: least |p - 0.5| of a pair, where p is the probability that one side is better; 0 to below 0.5.
+    `soft_labels`: label each pair with its probability; if false, every label is 1.
+    `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
+    `per_prompt`: at most this many pairs per prompt and rule, those with the widest margins.
+    `near`: similarity threshold, above 0 to 1 (Jaccard index of word triples). Drops pairs at least this similar to an
+    earlier pair, and pairs whose prompt is at least this similar to a held-out one; by default only exact duplicates.
+    `max_length_ratio`: drops pairs whose longer completion has more than this many times the words of the shorter one.
+    `balance`: at most this many times the median number of pairs per principle, those with the widest margins.
+    `human`: a preference file of pairs written by people, added to the training pairs; relative to the recipe.
     """
 
     rules: tuple[str, ...] = ("revision_over_draft",)
@@ -218,16 +260,17 @@ class PairSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSection:
-    """What is measured on the held-out prompts, with `samples` replies to each.
+    """What is measured on the held-out prompts.
 
-    `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "win_rate" against the base;
-    "refusals" of benign twins and of unsafe requests; "drift" of form, length, perplexity and KL; "robustness" to
-    wrapped prompts; "superficial" gains; "confounds" of the training pairs; "reliability" of the judge. `must`:
-    conditions such as `{adherence: ">= 0.8", over_refusal: "<= 0.05"}`; where one does not hold, the command exits
-    with 1.
-    `oracle`: "embedded" also scores with the grammar that the embedded models were made from. `temperature`: of the
-    answers, before and after alike; the drafts' where left out. `pair_prompts`: at most so many held-out prompts,
-    evenly spread, are drafted and judged for held-out pairs.
+    `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
+    the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
+    "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs) and
+    "reliability" (of the judge).
+    `must`: conditions such as `{adherence: ">= 0.8", over_refusal: "<= 0.05"}`; if one fails, the exit status is 1.
+    `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
+    `samples`: number of replies per prompt.
+    `temperature`: sampling temperature of the replies, before and after training; by default that of the drafts.
+    `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
     metrics: tuple[Metric, ...] = METRICS
@@ -251,11 +294,16 @@ class EvaluateSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The whole walk. `constitution`: a packaged name or a path. `path`: the file it was read from.
+    """All settings of a run.
 
-    `teacher`, or several of them as `teachers`: each prompt is then given to one, by weight.
-
-    `seed`: of all that is drawn; the training takes it too, unless `train.seed` says otherwise.
+    `constitution`: the name of a packaged constitution, or a path relative to the recipe.
+    `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
+    `student`: the model to be trained; it must be local.
+    `teacher`: the model that critiques, revises and, without `judge.by`, judges.
+    `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
+    `budget`: limits of cost and tokens for all calls of the run.
+    `seed`: random seed of all sampling; it is also the seed of the training if `train.seed` is left out.
+    `path`: the file that the recipe was read from; not a field of the file.
     """
 
     constitution: str
@@ -282,32 +330,37 @@ class Recipe:
             raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
         sections = (*self.all_teachers, *self.judge.models)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
-            raise ValueError("'budget' has a 'max_cost', but no model has 'prices': write them, or take max_tokens")
+            raise ValueError(
+                "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
+            )
         if self.student.url is not None:
             raise ValueError(
-                "'student' has a 'url', but a student is trained here: give a folder, a hub id or embedded:student"
+                "'student' has a 'url', but the student is trained locally; give a model folder, a hub id or "
+                "embedded:student"
             )
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
-        """The one of `teacher`, or all of `teachers`."""
+        """The models of `teachers`, or the single one of `teacher`."""
         return self.teachers or ((self.teacher,) if self.teacher else ())
 
     @property
     def name(self) -> str:
-        """The name of its file, such as `medical`."""
+        """The name of the recipe's file without its ending, such as `medical`."""
         return Path(self.path).stem
 
     def resolved(self) -> str:
-        """The recipe as YAML with every default written out; `load_recipe` reads it back.
+        """Return the recipe as YAML with all defaults written out; `load_recipe` can read it.
 
-        Environment variables stand as `${NAME}`, and a password in a URL is left out, so that no secret gets on disk.
+        Environment variables remain `${NAME}` and passwords in URLs are masked, so that no secret is written to disk.
         """
         return yaml.safe_dump(_plain(self.written or self), sort_keys=False, allow_unicode=True, width=120)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TrainingAlone:
+class _TrainingOnly:
+    """A recipe that has only the section `train`."""
+
     train: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -317,7 +370,7 @@ def _check(holds: bool, name: str, expected: str, got: object) -> None:
 
 
 def _with_profile(document: Document, profile: str | None) -> Document:
-    """The document with the profile laid over it, and without the others."""
+    """Return the document without `profiles`, with the sections of `profile`, if given, merged into it."""
     data = {key: value for key, value in document.data.items() if key != "profiles"}
     places = {keys: place for keys, place in document.places.items() if keys[:1] != ("profiles",)}
     profiles = document.data.get("profiles") or {}
@@ -333,15 +386,15 @@ def _with_profile(document: Document, profile: str | None) -> Document:
     places |= {
         keys[2:]: place for keys, place in document.places.items() if keys[:2] == ("profiles", profile) and keys[2:]
     }
-    return Document(document.file, _laid_over(data, profiles[profile]), places)
+    return Document(document.file, _merged(data, profiles[profile]), places)
 
 
-def _laid_over(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections are merged key by key; any other value takes the place of the one below."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = under.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        before = base.get(key)
+        merged[key] = _merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
     return merged
 
 
@@ -355,27 +408,33 @@ def _with_override(document: Document, override: str) -> Document:
     for key in reversed(keys[1:]):
         value = {key: value}
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}
-    # The sections above a key stay where they were; the value, and what stood below it, is now the option's.
+    # The sections that contain the key keep their line; the value and everything in it now comes from the option.
     places = new | {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
-    return Document(document.file, _laid_over(document.data, {str(keys[0]): value}), places)
+    return Document(document.file, _merged(document.data, {str(keys[0]): value}), places)
 
 
 def _with_paths(document: Document) -> Document:
-    """Paths of the recipe's file, made relative to that file; those of an override are relative to where we are."""
+    """Return the document with the paths in the file resolved against its folder.
+
+    Paths in an override are left relative to the working directory.
+
+    Raises:
+        RecipeError: a file that the recipe names does not exist.
+    """
     data = dict(document.data)
     folder = Path(document.file).parent
 
-    def found(keys: Keys, value: str) -> str:
+    def resolved(keys: Keys, value: str) -> str:
         path = Path(value).expanduser()
         return str(path if path.is_absolute() or document.place(keys).file != document.file else folder / path)
 
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):
-        data["constitution"] = found(("constitution",), name)
+        data["constitution"] = resolved(("constitution",), name)
     for section, key in (("prompts", "file"), ("pair", "human")):
         within = data.get(section)
         if isinstance(within, dict) and isinstance(within.get(key), str):
-            file = found((section, key), within[key])
+            file = resolved((section, key), within[key])
             if not Path(file).is_file() and "${" not in file:
                 raise RecipeError(document.fault((section, key), f"'{section}.{key}': no such file: {file}"))
             data[section] = within | {key: file}
@@ -383,7 +442,7 @@ def _with_paths(document: Document) -> Document:
 
 
 def _with_seed(document: Document) -> Document:
-    """The recipe's seed, given to the training where that has none of its own."""
+    """Return the document with the recipe's seed as the training's, if `train.seed` is left out."""
     data, train = document.data, document.data.get("train", {})
     if "seed" not in data or not isinstance(train, dict) or "seed" in train:
         return document
@@ -392,7 +451,11 @@ def _with_seed(document: Document) -> Document:
 
 
 def _with_environment(document: Document) -> Document:
-    """Every `${NAME}` replaced by the environment's value. Raises RecipeError where one is unset or empty."""
+    """Return the document with every `${NAME}` replaced by the environment variable.
+
+    Raises:
+        RecipeError: a variable is not set, or empty.
+    """
     faults: list[str] = []
 
     def filled(value: Any, keys: Keys) -> Any:
@@ -404,8 +467,8 @@ def _with_environment(document: Document) -> Document:
             return value
         for name in re.findall(r"\$\{(\w+)\}", value):
             if not os.environ.get(name):
-                wants = f"'{dotted(keys)}' wants the environment variable {name}, which is not set"
-                faults.append(document.fault(keys, f"{wants}; export {name}=... or use --set {dotted(keys)}=..."))
+                problem = f"'{dotted(keys)}' needs the environment variable {name}, which is not set"
+                faults.append(document.fault(keys, f"{problem}; export {name}=... or use --set {dotted(keys)}=..."))
         return re.sub(r"\$\{(\w+)\}", lambda match: os.environ.get(match[1], match[0]), value)
 
     data = filled(document.data, ())
@@ -415,7 +478,7 @@ def _with_environment(document: Document) -> Document:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses as the sections they are read from."""
+    """Return a value as plain YAML data, dataclasses as the sections they were read from."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if f.init and "filled_with" not in f.metadata]
         return {key_of(f): _plain(getattr(value, f.name)) for f in fields}

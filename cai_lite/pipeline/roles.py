@@ -1,4 +1,4 @@
-"""Who plays in a run: constitution, student, teacher and judge. Nothing is loaded before it is asked."""
+"""Open the constitution and the models that a recipe names. A model's weights are loaded at its first call."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.pipeline.recipe import ModelSection, Recipe
-from cai_lite.records import Prompt, drawn_key
+from cai_lite.records import Prompt, sampling_key
 
 
-class Voice(NamedTuple):
-    """One of several models in a role, and its weight."""
+class WeightedModel(NamedTuple):
+    """One of the models that share a role, and its weight among them."""
 
     model: ChatModel
     weight: float
@@ -23,71 +23,84 @@ class Voice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """The student is trained here, so it is a local model; teachers and judges may be the same handles."""
+    """The constitution and the models of a run.
+
+    `student`: always a local model, since it is trained in this process. `teachers`, `judges`: at least one each; the
+    judges are the teachers themselves unless the recipe names others.
+    """
 
     constitution: Constitution
     student: LocalModel
-    teachers: tuple[Voice, ...]
-    judges: tuple[Voice, ...]
+    teachers: tuple[WeightedModel, ...]
+    judges: tuple[WeightedModel, ...]
 
     @property
     def judge(self) -> ChatModel:
-        """The first of the judges: it scores single answers."""
+        """The first of the judges, which scores single replies."""
         return self.judges[0].model
 
     def digests(self) -> dict[str, str]:
-        """What each one is, for recipe.yaml."""
+        """Return the digests of the constitution and all models, by role and name, as recipe.yaml lists them."""
         return {
             f"constitution {self.constitution.name} {self.constitution.version}".strip(): self.constitution.digest,
             f"student {self.student.name}": self.student.digest,
-            **{f"teacher {voice.model.name}": voice.model.digest for voice in self.teachers},
-            **{f"judge {voice.model.name}": voice.model.digest for voice in self.judges},
+            **{f"teacher {teacher.model.name}": teacher.model.digest for teacher in self.teachers},
+            **{f"judge {judge.model.name}": judge.model.digest for judge in self.judges},
         }
 
-    def shared_out(self, prompts: Sequence[Prompt]) -> Iterator[tuple[ChatModel, list[Prompt]]]:
-        """Each teacher with its prompts, drawn by weight and by the prompt alone: a new prompt moves no other."""
-        of_prompt = [
-            max(self.teachers, key=lambda v: drawn_key(v.weight, "teacher", prompt.key, v.model.digest))
+    def assign(self, prompts: Sequence[Prompt]) -> Iterator[tuple[ChatModel, list[Prompt]]]:
+        """Yield each teacher with the prompts assigned to it, at random and in proportion to its weight.
+
+        The assignment of a prompt depends on no other prompt, so adding prompts does not change it.
+        """
+        assigned = [
+            max(self.teachers, key=lambda v: sampling_key(v.weight, "teacher", prompt.key, v.model.digest))
             for prompt in prompts
         ]
-        for voice in self.teachers:
-            yield voice.model, [p for p, given in zip(prompts, of_prompt, strict=True) if given is voice]
+        for teacher in self.teachers:
+            yield teacher.model, [p for p, chosen in zip(prompts, assigned, strict=True) if chosen is teacher]
 
     def warnings(self, prompts: Sequence[Prompt]) -> Iterator[str]:
-        """What a user should know before anything is asked about these prompts."""
-        for role, model in [("teacher", v.model) for v in self.teachers] + [("judge", v.model) for v in self.judges]:
+        """Yield warnings to show before any model is asked about these prompts."""
+        roles = [("teacher", teacher.model) for teacher in self.teachers]
+        roles += [("judge", judge.model) for judge in self.judges]
+        for role, model in roles:
             unknown = unknown_principles(self.constitution, prompts) if model.name == "embedded:teacher" else []
             if unknown:
                 yield (
-                    f"the embedded {role} was not trained for {', '.join(unknown)}: it can judge only those of the "
-                    "three demos, and what it says of these means nothing"
+                    f"the embedded {role} was not trained for {', '.join(unknown)}; its replies about them mean "
+                    "nothing. It knows only the principles of the three demos: name another model for these"
                 )
 
     def close(self) -> None:
-        """Let all weights go."""
-        for model in (self.student, *(voice.model for voice in (*self.teachers, *self.judges))):
+        """Free the weights of all local models."""
+        for model in (self.student, *(member.model for member in (*self.teachers, *self.judges))):
             close(model)
 
 
 def open_roles(recipe: Recipe) -> Roles:
-    """Open everybody a recipe names. Raises InputError where a model or the constitution is not there."""
-    teachers = _voices(recipe.all_teachers)
+    """Open the constitution and all models that a recipe names. No weights are loaded, and no server is called.
+
+    Raises:
+        InputError: a model or the constitution cannot be found or read.
+    """
+    teachers = _weighted(recipe.all_teachers)
     return Roles(
         constitution=load_constitution(recipe.constitution),
         student=LocalModel(recipe.student.model, load=recipe.student.load),
         teachers=teachers,
-        judges=_voices(recipe.judge.models) or teachers,
+        judges=_weighted(recipe.judge.models) or teachers,
     )
 
 
 def close(model: ChatModel) -> None:
-    """Let a local model's weights go; an endpoint holds none."""
+    """Free the weights of a local model. A model on a server is left as it is."""
     if isinstance(model, LocalModel):
         model.close()
 
 
-def _voices(sections: Sequence[ModelSection]) -> tuple[Voice, ...]:
-    return tuple(Voice(_opened(section), section.weight) for section in sections)
+def _weighted(sections: Sequence[ModelSection]) -> tuple[WeightedModel, ...]:
+    return tuple(WeightedModel(_opened(section), section.weight) for section in sections)
 
 
 def _opened(section: ModelSection) -> ChatModel:

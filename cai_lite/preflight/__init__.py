@@ -1,1 +1,1 @@
-"""Checks before anything is paid for: examples, a pilot on a few prompts, memory and time, the machine."""
+"""Checks before a run costs anything: the machine, memory and time, the examples, a pilot on a few prompts."""

@@ -1,4 +1,4 @@
-"""`cai-lite doctor`: what this machine has, and what a teacher's server can do."""
+"""`cai-lite doctor`: examine this machine and, if a URL is given, a model server."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from cai_lite.run.files import PACKAGES, version
 
 
 def examine(url: str | None = None, model: str | None = None, api_key_env: str = "OPENAI_API_KEY") -> dict[str, Any]:
-    """Packages, devices, whether NF4 works here, and, where a `url` is given, what the server does. What does not work
-    stands under `faults`.
+    """Return the installed packages, the devices, whether NF4 works, and the features of the server at `url`, if given.
+
+    `faults` lists what does not work. `api_key_env` is the environment variable with the server's API key.
     """
     import torch
 
@@ -46,43 +47,46 @@ def examine(url: str | None = None, model: str | None = None, api_key_env: str =
     absent = [name for name, is_ in found["packages"].items() if is_ == "absent" and name != "cai-lite"]
     found["faults"] = faults + [f"{name} is not installed" for name in absent]
     if found["nf4"]:
-        found["faults"].append(f"4-bit weights do not work here: {found['nf4']}")
+        found["faults"].append(f"4-bit weights do not work on this machine: {found['nf4']}")
     return found
 
 
 def show_examination(found: dict[str, Any], console: Console | None = None) -> None:
-    """A line for each thing, and what is wrong last."""
+    """Print the examination as a table, then its faults."""
     console = console or Console()
     table = Table(show_header=False, box=None)
     table.add_row("machine", f"Python {found['python']} on {found['system']}, {found['cores']} cores")
     gpus = ", ".join(f"{gpu['name']} with {gpu['memory_gb']} GB" for gpu in found["gpus"])
-    table.add_row("GPU", gpus or "none: models run on the CPU")
-    table.add_row("disk", f"{found['free_disk_gb']} GB free here")
-    table.add_row("4-bit weights", Text(found["nf4"] or "work"))
+    table.add_row("GPU", gpus or "none; models run on the CPU")
+    table.add_row("disk", f"{found['free_disk_gb']} GB free in the current folder")
+    table.add_row("4-bit weights", Text(found["nf4"] or "supported"))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
     if server := found.get("server"):
-        does = [f"{'' if server[name] else 'no '}{words}" for name, words in _DOES.items()]
-        table.add_row("server", Text(f"answers '{server['answers']}'; {', '.join(does)}"))
+        features = [f"{'' if server[name] else 'no '}{words}" for name, words in _FEATURES.items()]
+        table.add_row("server", Text(f"answers '{server['answers']}'; {', '.join(features)}"))
         if not server["log_probs"]:
-            table.add_row("", "its verdicts are words: judge.votes of 3 or more make them soft")
+            table.add_row(
+                "",
+                "without log-probabilities a verdict is a single word; set judge.votes to 3 or more to average several",
+            )
     console.print(table, highlight=False)
     for fault in found["faults"]:
         console.print(Text(f"! {fault}"), style="red", highlight=False)
 
 
-_DOES = {"log_probs": "log-probabilities", "several": "several answers a call", "schema": "JSON schemas"}
+_FEATURES = {"log_probs": "log-probabilities", "several": "several answers per call", "schema": "JSON schemas"}
 
 
 def _endpoint(url: str, model: str | None, api_key_env: str) -> EndpointModel:
     from cai_lite.chat import open_model
 
     opened = open_model(url, model=model, api_key_env=api_key_env)
-    assert isinstance(opened, EndpointModel), "an address opens an endpoint"
+    assert isinstance(opened, EndpointModel), "a URL opens an endpoint"
     return opened
 
 
 def _nf4_error() -> str:
-    """Why a matrix cannot be held in NF4 and read back here; empty where it can."""
+    """Return why a matrix cannot be quantised to NF4 and back on this machine, or "" if it can."""
     import torch
 
     try:
@@ -90,8 +94,8 @@ def _nf4_error() -> str:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         weight_HH = torch.randn(64, 64, dtype=torch.bfloat16, device=device)
-        held, state = functional.quantize_4bit(weight_HH, quant_type="nf4")
-        off = (functional.dequantize_4bit(held, state) - weight_HH).abs().mean().item()
-    except Exception as error:  # whatever a broken installation raises is what the user wants to read
+        quantised, state = functional.quantize_4bit(weight_HH, quant_type="nf4")
+        error_ = (functional.dequantize_4bit(quantised, state) - weight_HH).abs().mean().item()
+    except Exception as error:  # a broken installation may raise any exception
         return f"{type(error).__name__}: {error}"
-    return "" if off < 0.2 else f"a matrix comes back {off:.2f} off"
+    return "" if error_ < 0.2 else f"the mean error of a quantised matrix is {error_:.2f}, should be below 0.2"

@@ -1,7 +1,7 @@
-"""Before a run is paid for: does the training fit a GPU, with which settings, and how long does it take?
+"""`cai-lite plan`: predict whether a training fits a GPU, with which settings, and how long it takes.
 
-From the student's config alone: its memory is walked through on fake tensors (`logps.memory`), its time is counted
-in operations and divided by an assumed speed. Both are predictions, and are called so.
+Only the student's configuration is needed. Memory is predicted on fake tensors (see `logps.footprint`); time is the
+number of operations divided by an assumed speed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from cai_lite.chat.weights import resolve
 from cai_lite.errors import InputError, ModelError
 from cai_lite.pipeline.recipe import Recipe
 
-CONTEXT = 0.6e9  # bytes that CUDA itself takes
-SHARE = 0.4  # of the GPU's matrix speed that useful work is assumed to reach
+CONTEXT = 0.6e9  # bytes of the CUDA context
+SHARE = 0.4  # assumed utilisation: share of the GPU's peak matrix speed that training reaches
 
 
 def plan(
@@ -29,13 +29,15 @@ def plan(
     completion_tokens: int = 256,
     tflops: float = 70.0,
 ) -> dict[str, Any]:
-    """Peak memory, tokens a second and hours of a recipe's training on a GPU of `gpu_memory` GB.
+    """Return the predicted peak memory, tokens per second and hours of a recipe's training on a GPU.
 
-    `prompt_tokens`, `completion_tokens`: of a mean pair, for the time; the memory is that of the longest pairs that
-    `train.max_tokens` lets in. `tflops`: the GPU's dense 16-bit matrix speed.
+    `gpu_memory`: of the GPU, in GB. `pairs`: the number of training pairs. `prompt_tokens`, `completion_tokens`: the
+    mean lengths of prompts and completions, used for the time; the memory is that of the longest pairs that
+    `train.max_tokens` allows. `tflops`: the GPU's dense 16-bit matrix speed in TFLOP/s.
 
     Raises:
-        InputError: a number is not above 0. ModelError: the student's config cannot be read.
+        InputError: a number is not above 0.
+        ModelError: the student's configuration cannot be read.
     """
     for name, value in (("gpu_memory", gpu_memory), ("pairs", pairs), ("tflops", tflops)):
         if value <= 0:
@@ -45,12 +47,12 @@ def plan(
     budget = gpu_memory * 1e9 - CONTEXT
     completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)
     longest = (settings.max_tokens - completion, completion)
-    together = max(1, settings.tokens_per_batch // (longest[0] + 2 * completion))
+    most_pairs = max(1, settings.tokens_per_batch // (longest[0] + 2 * completion))
     options = []
-    for count in sorted({together, max(1, together // 2), 1}, reverse=True):
+    for count in sorted({most_pairs, max(1, most_pairs // 2), 1}, reverse=True):
         found = _footprint(recipe, config, load, *longest, count)
-        asked = found.layers_to_recompute(budget - found.weights - found.adapter)
-        for recomputed in sorted({0, found.layers if asked is None else asked, found.layers}):
+        needed = found.layers_to_recompute(budget - found.weights - found.adapter)
+        for recomputed in sorted({0, found.layers if needed is None else needed, found.layers}):
             options.append(
                 {
                     "pairs_a_pass": count,
@@ -87,16 +89,17 @@ def plan(
 
 
 def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
-    """The options as a table, the advice under it."""
+    """Print the options as a table, then the advice."""
     console = console or Console()
     longest, assumed = found["longest_pair"], found["assumed"]
     table = Table(
         title=f"{found['model']}, load {found['load']}, on {found['gpu_memory_gb']:g} GB (predicted)",
-        caption=f"peak: for the longest pairs, {longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens. "
-        f"time: {assumed['pairs']} pairs of {assumed['prompt_tokens']} + 2 x {assumed['completion_tokens']} tokens at "
+        caption="Peak memory: for the longest pairs, "
+        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens. "
+        f"Time: {assumed['pairs']} pairs of {assumed['prompt_tokens']} + 2 x {assumed['completion_tokens']} tokens at "
         f"{assumed['share_of_tflops']:.0%} of {assumed['tflops']:g} TFLOP/s",
     )
-    for column in ("pairs a pass", "tokens a pass", "layers recomputed", "peak, GB", "tokens/s", "hours", "fits"):
+    for column in ("pairs per pass", "tokens per pass", "layers recomputed", "peak, GB", "tokens/s", "hours", "fits"):
         table.add_column(column, justify="right")
     for option in found["options"]:
         best = option == found["best"]
@@ -119,21 +122,21 @@ def _advice(recipe: Recipe, config: Any, load: str, budget: float, best: dict[st
     if best is not None:
         return (
             f"fits: train.memory: auto recomputes {best['layers_recomputed']} of {best['layers']} layers, with "
-            f"{best['tokens_a_pass']} tokens a pass"
+            f"{best['tokens_a_pass']} tokens per pass"
         )
     if load != "nf4":
         completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)
-        four = _footprint(recipe, config, "nf4", settings.max_tokens - completion, completion, 1)
-        if four.peak(four.layers) <= budget:
-            return "does not fit; it does with student.load: nf4"
+        nf4 = _footprint(recipe, config, "nf4", settings.max_tokens - completion, completion, 1)
+        if nf4.peak(nf4.layers) <= budget:
+            return "does not fit; it fits with student.load: nf4"
     tokens = settings.max_tokens // 2
     while tokens >= 128:
         completion = min(recipe.draft.max_tokens, tokens // 2)
         shorter = _footprint(recipe, config, load, tokens - completion, completion, 1)
         if shorter.peak(shorter.layers) <= budget:
-            return f"does not fit; it does with train.max_tokens: {tokens} and draft.max_tokens: {completion}"
+            return f"does not fit; it fits with train.max_tokens: {tokens} and draft.max_tokens: {completion}"
         tokens //= 2
-    return "does not fit, with any length of pairs: take a smaller student, student.load: nf4, or a larger GPU"
+    return "does not fit at any length of pairs; use a smaller student, student.load: nf4, or a larger GPU"
 
 
 def _time(
@@ -146,8 +149,10 @@ def _time(
     completion: int,
     tflops: float,
 ) -> dict[str, float]:
-    """Operations of a mean pair: 2N forward, 2N for the gradients of the inputs, 2N where a layer is recomputed, and
-    2N once for the reference (N: weights of the layers); the head on completion tokens alone.
+    """Return the predicted speed and duration of the training.
+
+    A token takes 2N operations forward (N: weights of the layers), 2N for the gradients of the inputs, 2N more in
+    recomputed layers, and 2N once for the reference. The output head runs on completion tokens only.
     """
     text = config.get_text_config()
     body, head = found.matrices, text.vocab_size * text.hidden_size
@@ -185,6 +190,6 @@ def _config(model: str) -> Any:
         return AutoConfig.from_pretrained(resolve(model))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"the config of {model} is neither here nor can it be fetched: give a folder that holds its config.json, "
-            "such as --set student.model=FOLDER"
+            f"the configuration of {model} is not on this machine and cannot be downloaded; give a folder with its "
+            "config.json by --set student.model=FOLDER"
         ) from error

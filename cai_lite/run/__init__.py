@@ -1,1 +1,1 @@
-"""The run directory: what is kept, written and shown while a run works."""
+"""The run directory: its database, its files, and the progress display."""

@@ -26,7 +26,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_aside(path: Path, text: str) -> Path | None:
-    """Write a text file; an existing file with other content is renamed to `name.1.suffix`, `name.2.suffix`, ... first.
+    """Write a text file; an existing file with other content is first renamed to `name.1.suffix`, `name.2.suffix`, ....
 
     Returns the new name of the old file, or None if nothing was renamed.
     """

@@ -1,8 +1,8 @@
-"""Run: one directory, one SQLite file in it, every row keyed by its content.
+"""`Run`: a run directory with one SQLite database, in which every row is keyed by its content.
 
-Calls of models are kept by what was asked, rows by the call and the parser: so the same command on the same directory
-goes on where it stopped, and a mended parser pays for nothing twice. SQLite in WAL mode loses no acknowledged row to a
-kill.
+Replies of models are keyed by the request, rows by the request and the parser. So the same command on the same
+directory resumes where it stopped, and a corrected parser re-reads the replies without paying for them again. In WAL
+mode, SQLite loses no committed row when the process is killed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ create table if not exists memos(name text primary key, fingerprint text, value 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a run may spend on calls in all, earlier sittings included. None: no bound.
+    """The spending limits of a run, over all its sessions; None means no limit.
 
-    `max_cost`: in the currency of the models' prices; `max_tokens`: read and written.
+    `max_cost`: in the currency of the models' prices. `max_tokens`: prompt and reply tokens together.
     """
 
     max_cost: float | None = None
@@ -47,11 +47,14 @@ class Budget:
 
 
 class Run:
-    """A run directory. Without a directory everything is kept in memory and forgotten at the end. `budget`: of its
-    calls; `chat.ask` stops before it is overspent.
+    """A run directory that stores every reply and every row, so that an interrupted run can be resumed.
+
+    Without `directory`, everything is kept in memory and lost on `close`. `budget` limits the cost of the calls;
+    `chat.asking.ask` checks it.
 
     Raises:
-        RunBusyError: another process (or another `Run` of this one) works in the directory.
+        RunBusyError: another process, or another `Run` in this process, has the directory open.
+        InputError: `directory` is a file.
     """
 
     def __init__(self, directory: str | Path | None = None, *, budget: Budget | None = None) -> None:
@@ -60,9 +63,9 @@ class Run:
         self._lock: sqlite3.Connection | None = None
         if self.directory is not None:
             if self.directory.exists() and not self.directory.is_dir():
-                raise InputError(f"{self.directory} is a file; name a directory for the run")
+                raise InputError(f"{self.directory} is a file; give a directory for the run")
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.directory)
+            self._lock = _lock(self.directory)
         self._db = sqlite3.connect(self.directory / "run.db" if self.directory else ":memory:")
         self._db.execute("pragma journal_mode=wal")
         self._db.executescript(_SCHEMA)
@@ -76,21 +79,25 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Write what is open and let others work in the directory."""
+        """Close the database and release the lock on the directory."""
         self._db.close()
         if self._lock is not None:
             self._lock.close()
 
     def path(self, name: str) -> Path:
-        """A file of the run. Raises InputError where the run is in memory only."""
+        """Return the path of a file in the run directory.
+
+        Raises:
+            InputError: the run is kept in memory and has no directory.
+        """
         if self.directory is None:
-            raise InputError(f"'{name}' needs a run directory: use Run('some/directory')")
+            raise InputError(f"'{name}' needs a run directory; use Run('some/directory')")
         return self.directory / name
 
     # Calls of models
 
     def replies(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """The replies that are known of these calls. Failed calls are not among them: they are asked again."""
+        """Return the stored replies to these calls, by key. Failed calls are left out, so that they are tried again."""
         found: dict[str, Reply] = {}
         for key in keys:
             row = self._db.execute(
@@ -113,7 +120,7 @@ class Run:
         return found
 
     def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
-        """Write these replies at once: all of them are on disk when this returns, or none."""
+        """Store replies by key, in one transaction: all of them are on disk when this returns, or none."""
         now = time.time()
         with self._db:
             self._db.executemany(
@@ -139,7 +146,7 @@ class Run:
             )
 
     def calls(self) -> list[dict[str, Any]]:
-        """Per stage and model: calls, faults, tokens in and out, seconds, cost."""
+        """Return one row per stage and model: calls, faults, tokens in and out, seconds, cost."""
         cursor = self._db.execute(
             "select stage, model, count(*) calls, sum(outcome != 'ok') faults, sum(tokens_in) tokens_in,"
             " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls"
@@ -148,19 +155,25 @@ class Run:
         return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
 
     def check_budget(self) -> None:
-        """Raises Stopped where the budget is spent."""
+        """Check the budget.
+
+        Raises:
+            Stopped: the budget is spent.
+        """
         tokens, cost = self._db.execute("select sum(tokens_in + tokens_out), sum(cost) from calls").fetchone()
-        for name, spent, most in (
+        for name, spent, limit in (
             ("max_cost", cost or 0.0, self.budget.max_cost),
             ("max_tokens", tokens or 0, self.budget.max_tokens),
         ):
-            if most is not None and spent >= most:
-                raise Stopped(f"the budget is spent: {spent:,.4g} of {most:,.4g} (budget.{name}); raise it to go on")
+            if limit is not None and spent >= limit:
+                raise Stopped(
+                    f"the budget is spent: {spent:,.4g} of {limit:,.4g} (budget.{name}); raise it to continue"
+                )
 
     # Rows and counts
 
     def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
-        """Write (key, parents, payload) rows; a row that is there already stays as it is."""
+        """Store rows of (key, parents, payload); a row whose key exists already is left unchanged."""
         with self._db:
             self._db.executemany(
                 "insert or ignore into rows values(?,?,?,?)",
@@ -171,24 +184,24 @@ class Run:
             )
 
     def row(self, key: str) -> tuple[str, list[str], dict[str, Any]] | None:
-        """(kind, parents, payload) of one row, or None."""
+        """Return (kind, parents, payload) of the row with this key, or None."""
         found = self._db.execute("select kind, parents, payload from rows where key = ?", (key,)).fetchone()
         return (found[0], json.loads(found[1]), json.loads(found[2])) if found else None
 
     def keys_beginning(self, start: str) -> list[str]:
-        """The keys of all rows that begin so."""
+        """Return the keys of all rows that start with `start`."""
         found = self._db.execute("select key from rows where substr(key, 1, ?) = ?", (len(start), start))
         return [key for (key,) in found]
 
     def rows(self, kind: str) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-        """(key, parents, payload) of every row of a kind, in the order written."""
+        """Yield (key, parents, payload) of every row of a kind, in the order in which they were stored."""
         for key, parents, payload in self._db.execute(
             "select key, parents, payload from rows where kind = ? order by rowid", (kind,)
         ):
             yield key, json.loads(parents), json.loads(payload)
 
     def rows_by_principle(self) -> dict[str, dict[str, int]]:
-        """Per principle and kind, how many rows rest on it."""
+        """Return the number of rows that mention a principle, as {principle: {kind: count}}."""
         found: dict[str, dict[str, int]] = {}
         for principle, kind, n in self._db.execute(
             "select json_extract(payload, '$.principle') principle, kind, count(*) from rows"
@@ -198,41 +211,41 @@ class Run:
         return found
 
     def count(self, stage: str, counts: Mapping[str, int]) -> None:
-        """Replace what is counted of a stage: how many rows, how many were dropped and why."""
+        """Replace the counts of a stage: how many rows it made, and how many it dropped for which reason."""
         with self._db:
             self._db.execute("delete from counts where stage = ?", (stage,))
             self._db.executemany("insert into counts values(?,?,?)", [(stage, what, n) for what, n in counts.items()])
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """What was counted, per stage."""
+        """Return the counts of each stage."""
         found: dict[str, dict[str, int]] = {}
         for stage, what, n in self._db.execute("select stage, what, n from counts order by rowid"):
             found.setdefault(stage, {})[what] = n
         return found
 
-    # Results that are known already
+    # Results of long computations
 
     def recall(self, name: str, *decided_by: Any) -> Any | None:
-        """A result kept under `name`, if it was decided by just this; else None."""
+        """Return the result stored under `name` if it was computed from the same `decided_by`, else None."""
         found = self._db.execute("select fingerprint, value from memos where name = ?", (name,)).fetchone()
         return json.loads(found[1]) if found and found[0] == digest(name, *decided_by) else None
 
     def remember(self, name: str, value: Any, *decided_by: Any) -> None:
-        """Keep a result that took long, under all that decided it."""
+        """Store a result under `name`, with a digest of everything that determined it."""
         with self._db:
             self._db.execute(
                 "insert or replace into memos values(?,?,?)", (name, digest(name, *decided_by), json.dumps(value))
             )
 
 
-def _locked(directory: Path) -> sqlite3.Connection:
-    """Hold the directory. SQLite's own file lock works on every system and falls with the process."""
+def _lock(directory: Path) -> sqlite3.Connection:
+    """Lock the directory by a SQLite file lock, which works on every system and ends with the process."""
     lock = sqlite3.connect(directory / ".lock", timeout=0, isolation_level=None)
     try:
         lock.execute("begin exclusive")
     except sqlite3.OperationalError as error:
         lock.close()
         raise RunBusyError(
-            f"{directory}: another process works in this run; wait for it, or name another --out"
+            f"{directory}: another process is using this run directory; wait until it ends, or choose another --out"
         ) from error
     return lock

@@ -1,4 +1,4 @@
-"""What a person sees while it works: a bar per stage with the time left, and notices that stay."""
+"""Progress on the terminal: a bar per stage with the time left, and messages that stay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Tick = Callable[[int, int], None]
 
 
 class Screen:
-    """Bars on the terminal, lines in `log`. Use it as a context; without a terminal each stage prints one line."""
+    """A context manager that shows progress bars on the terminal and appends lines to `log`.
+
+    If standard error is not a terminal, each stage prints one line when it ends.
+    """
 
     def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
         self.console = Console(stderr=True, quiet=quiet)
@@ -43,7 +46,7 @@ class Screen:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Tick]:
-        """A bar for one stage; the value is told (done, total)."""
+        """Show a bar for one stage; the value of the context is a `Tick`, to be called with (done, total)."""
         task = self._bars.add_task(name, total=None)
         reached = (0, 0)
 
@@ -60,12 +63,12 @@ class Screen:
             self.console.print(f"{name}: {done} of {total}", highlight=False)
 
     def say(self, message: str) -> None:
-        """A notice that stays on the screen and in the log."""
+        """Print a message that stays on the screen, and write it to the log."""
         self._bars.console.print(message, highlight=False, markup=False, soft_wrap=True)
         self._write(message)
 
     def warn(self, message: str) -> None:
-        """A notice in yellow."""
+        """Print a warning, marked with a yellow "!", and write it to the log."""
         self._bars.console.print(Text.assemble(("! ", "yellow"), message), soft_wrap=True)
         self._write(f"! {message}")
 

@@ -46,7 +46,7 @@ def footprint_of(
         prepare=prepare,
         walk=walk,
         quantised=quantised,
-        kind=kind,
+        dtype=kind,
         moment_bytes=MOMENT_BYTES[config.optimizer],
     )
 

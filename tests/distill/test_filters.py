@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cai_lite.distill.filters import balanced, guarded, resemblance
+from cai_lite.distill.filters import balance, filter_pairs, resemblance
 from cai_lite.records import Message, PreferencePair
 
 WORDS = [
@@ -59,17 +59,17 @@ def test_near_copies_go_and_the_first_stays():
     first = row(text(1), text(2), text(3))
     copy = row(text(1), text(2), changed(text(3), 2))
     other = row(text(4), text(5), text(6))
-    kept, dropped = guarded([first, copy, other], near=0.8)
+    kept, dropped = filter_pairs([first, copy, other], near=0.8)
     assert kept == [first, other]
     assert dropped == {"near an earlier pair": 1}
-    assert guarded([first, copy, other])[0] == [first, copy, other]  # not asked for
+    assert filter_pairs([first, copy, other])[0] == [first, copy, other]  # not asked for
 
 
 def test_nearly_every_near_copy_is_found_and_no_other():
     rows = [row(text(3 * i), text(3 * i + 1), text(3 * i + 2)) for i in range(200)]
     copies = [row(text(3 * i), text(3 * i + 1), changed(text(3 * i + 2), 4)) for i in range(200)]
     assert all(0.8 < resemblance(_whole(a), _whole(b)) < 1 for a, b in zip(rows, copies, strict=True))
-    kept, dropped = guarded(rows + copies, near=0.8)
+    kept, dropped = filter_pairs(rows + copies, near=0.8)
     assert kept[:200] == rows
     assert dropped["near an earlier pair"] >= 192
 
@@ -81,15 +81,15 @@ def _whole(pair):
 def test_a_prompt_that_is_held_out_word_for_word_or_nearly_is_not_trained_on():
     held_out = [(Message("user", text(7)),)]
     same, near, other = (row(p, text(8), text(9)) for p in (text(7), changed(text(7), 2), text(10)))
-    assert guarded([same, near, other], held_out=held_out)[0] == [near, other]
-    kept, dropped = guarded([same, near, other], held_out=held_out, near=0.8)
+    assert filter_pairs([same, near, other], held_out=held_out)[0] == [near, other]
+    kept, dropped = filter_pairs([same, near, other], held_out=held_out, near=0.8)
     assert kept == [other]
     assert dropped == {"prompt is held out": 2}
 
 
 def test_sides_of_very_unequal_length_go():
     rows = [row(text(i), text(100 + i, n), text(200 + i, 20)) for i, n in enumerate((20, 39, 41, 9))]
-    kept, dropped = guarded(rows, max_length_ratio=2.0)
+    kept, dropped = filter_pairs(rows, max_length_ratio=2.0)
     assert kept == rows[:2]
     assert dropped == {"lengths too unequal": 2}
 
@@ -101,7 +101,7 @@ def test_no_principle_has_more_than_so_many_times_the_median():
     many = [of("kind", margin) for margin in range(1, 10)]
     few = [of("short", 1), of("short", 2), of("true", 1)]
     people = [replace(row("q", "a", "b"), rule="human")] * 5
-    kept = balanced([*many, *few, *people], 2.0)  # nine, two, one: the median is two, so four at most
+    kept = balance([*many, *few, *people], 2.0)  # nine, two, one: the median is two, so four at most
     assert [p.margin for p in kept if p.principle == "kind"] == [0.06, 0.07, 0.08, 0.09]  # the widest, in their order
     assert len(kept) == 4 + 3 + 5
-    assert balanced(people, 2.0) == people
+    assert balance(people, 2.0) == people

@@ -64,11 +64,11 @@ def test_a_list_of_comparisons(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{", r"a\.json:1: is no JSON"),
+        ("a.json", "{", r"a\.json:1: not valid JSON"),
         ("a.json", "[3]", "should be a sentence, or an object with 'text'"),
-        ("a.json", "42", "should hold a list or an object of principles, got int"),
-        ("a.jsonl", '"Be kind."\n{', r"a\.jsonl:2: is no JSON"),
-        ("a.md", "# Only a title\n", "holds no principle"),
+        ("a.json", "42", "should contain a list or an object of principles, got int"),
+        ("a.jsonl", '"Be kind."\n{', r"a\.jsonl:2: not valid JSON"),
+        ("a.md", "# Only a title\n", "contains no principle"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, text, message):

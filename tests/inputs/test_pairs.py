@@ -79,7 +79,7 @@ def test_an_implicit_prompt_in_strings_ends_between_words(write, chosen, rejecte
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ('{"prompt": ', "is no JSON: Expecting value at column 12"),
+        ('{"prompt": ', "not valid JSON: Expecting value at column 12"),
         ("[" * 100_000, "nested too deeply"),
         ("[1]", "should be an object with 'chosen' and 'rejected', got list"),
         ({"prompt": "a", "rejected": "b"}, "has no 'chosen'; fields found: prompt, rejected"),
@@ -88,8 +88,8 @@ def test_an_implicit_prompt_in_strings_ends_between_words(write, chosen, rejecte
         ({**GOOD, "chosen": ["yes"]}, "'chosen[0]' should be"),
         ({**GOOD, "chosen": [{"role": "assistant"}]}, "'chosen[0]' should be"),
         ({**GOOD, "chosen": [{"role": "bot", "content": "x"}]}, "'chosen[0].role' should be system, user"),
-        ({**GOOD, "chosen": []}, "'chosen' should be a text or a list of messages, got []"),
-        ({**GOOD, "chosen": 3}, "'chosen' should be a text or a list of messages, got 3"),
+        ({**GOOD, "chosen": []}, "'chosen' should be a string or a list of messages, got []"),
+        ({**GOOD, "chosen": 3}, "'chosen' should be a string or a list of messages, got 3"),
         ({"prompt": "q", "chosen": "", "rejected": "no"}, "'chosen' is empty"),
         ({**GOOD, "p_chosen": 1.5}, "'p_chosen' should be a number from 0 to 1, got 1.5"),
         ({**GOOD, "p_chosen": "0.9"}, "'p_chosen' should be a number from 0 to 1, got '0.9'"),
@@ -98,7 +98,7 @@ def test_an_implicit_prompt_in_strings_ends_between_words(write, chosen, rejecte
         ({**GOOD, "margin": "wide"}, "'margin' should be a number, got 'wide'"),
         ('{"prompt": "q", "chosen": "a", "rejected": "b", "margin": Infinity}', "'margin' should be a number"),
         ({**GOOD, "evidence": [1]}, "'evidence' should be an object, got list"),
-        ({**GOOD, "parents": "key"}, "'parents' should be a list of texts"),
+        ({**GOOD, "parents": "key"}, "'parents' should be a list of strings"),
         ({"chosen": [user("a"), assistant("b")], "rejected": [user("c"), assistant("d")]}, "begin with different"),
         ({"chosen": [assistant("b")], "rejected": [assistant("d")]}, "begin with different"),
     ],
@@ -118,10 +118,10 @@ def test_a_file_that_is_none_holds_nothing_or_is_no_text_is_a_clear_error(tmp_pa
         load_pairs(tmp_path)
     empty, binary = tmp_path / "empty.jsonl", tmp_path / "binary.jsonl"
     empty.write_text("\n \n", encoding="utf-8")
-    with pytest.raises(PairError, match="holds no pairs"):
+    with pytest.raises(PairError, match="contains no pairs"):
         load_pairs(empty)
     binary.write_bytes(b'{"prompt": "\xff"}')
-    with pytest.raises(PairError, match=r"is not UTF-8 text \(byte 12\)"):
+    with pytest.raises(PairError, match=r"not UTF-8 text \(byte 12\)"):
         load_pairs(binary)
 
 
@@ -207,7 +207,7 @@ def test_a_data_set_in_the_form_of_others_is_read_and_a_fault_is_named_by_its_ro
     assert pair.prompt[0].role == RAW
     with pytest.raises(PairError, match="data set:1: 'chosen' equals 'rejected'"):
         from_dataset(Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "b"}]))
-    with pytest.raises(PairError, match="holds no pairs"):
+    with pytest.raises(PairError, match="contains no pairs"):
         from_dataset([])
 
 
@@ -216,5 +216,5 @@ def test_raw_text_and_messages_do_not_share_a_data_set():
     said = PreferencePair(
         prompt=(Message("user", "a"),), chosen=(Message("assistant", "b"),), rejected=(Message("assistant", "c"),)
     )
-    with pytest.raises(PairError, match="cannot stand in one data set"):
+    with pytest.raises(PairError, match="cannot contain both plain strings and message lists"):
         to_dataset([raw, said])

@@ -39,12 +39,12 @@ def test_both_forms_of_a_line_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"prompt": "x"', r"prompts\.jsonl:2: not JSON: .* \(column \d+\)"),
+        ('{"prompt": "x"', r"prompts\.jsonl:2: not valid JSON: .* at column \d+"),
         ("[1]", r":2: a line should be an object such as"),
         ('{"tags": []}', r":2: a line should have either 'prompt' or 'messages'"),
         ('{"prompt": " "}', r":2: the prompt is empty"),
-        ('{"prompt": 3}', r":2: the prompt should be text, or a list"),
-        ('{"messages": []}', r":2: the prompt should be text, or a list"),
+        ('{"prompt": 3}', r":2: the prompt should be a string, or a list"),
+        ('{"messages": []}', r":2: the prompt should be a string, or a list"),
         ('{"messages": [{"role": "user"}]}', r":2: message 1 should be"),
         (
             '{"messages": [{"role": "human", "content": "x"}]}',
@@ -52,16 +52,16 @@ def test_both_forms_of_a_line_are_read(tmp_path: Path) -> None:
         ),
         (
             '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}',
-            r":2: the last message should be the user's, since a reply is wanted; it is the assistant's",
+            r":2: the last message should be the user's, as the model writes the reply; it is the assistant's",
         ),
         (
             '{"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]}',
-            r":2: message 2: a system message stands only at the start",
+            r":2: message 2: only the first message may be a system message",
         ),
         ('{"prompt": "x", "tag": ["a"]}', r":2: unknown key 'tag'; did you mean 'tags'\?"),
-        ('{"prompt": "x", "tags": "a"}', r":2: 'tags' should be a list of texts"),
+        ('{"prompt": "x", "tags": "a"}', r":2: 'tags' should be a list of strings"),
         ('{"prompt": "x", "split": "test"}', r":2: 'split' should be 'train' or 'held_out', got 'test'"),
-        ('{"prompt": "x", "family": 3}', r":2: 'family' should be text"),
+        ('{"prompt": "x", "family": 3}', r":2: 'family' should be a string"),
     ],
 )
 def test_a_wrong_line_is_told_by_its_number(tmp_path: Path, line: str, message: str) -> None:
@@ -70,11 +70,11 @@ def test_a_wrong_line_is_told_by_its_number(tmp_path: Path, line: str, message: 
 
 
 def test_an_empty_file_and_a_missing_one_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"prompts\.jsonl: holds no prompts"):
+    with pytest.raises(PromptError, match=r"prompts\.jsonl: contains no prompts"):
         load_prompts(write(tmp_path, "", "  "))
     with pytest.raises(PromptError, match="no such file"):
         load_prompts(tmp_path / "none.jsonl")
-    with pytest.raises(PromptError, match="holds no prompts"):
+    with pytest.raises(PromptError, match="contains no prompts"):
         load_prompts([])
 
 
@@ -90,7 +90,7 @@ def test_exact_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
 
 def test_the_same_prompt_on_both_sides_is_an_error_that_names_both_lines(tmp_path: Path) -> None:
     path = write(tmp_path, {"prompt": "x", "split": "train"}, {"prompt": "x", "split": "held_out"})
-    with pytest.raises(PromptError, match=r"prompts\.jsonl:2: the same prompt stands in .*:1 with the split 'train'"):
+    with pytest.raises(PromptError, match=r"prompts\.jsonl:2: the same prompt appears in .*:1 with the split 'train'"):
         load_prompts(path)
 
 
@@ -180,9 +180,9 @@ def test_rows_are_taken_as_well_as_a_file(tmp_path: Path) -> None:
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="no prompt is left to train on"):
+    with pytest.raises(PromptError, match="no prompts to train on"):
         load_prompts(write(tmp_path, {"prompt": "x", "split": "held_out"}))
-    with pytest.raises(PromptError, match="'held_out' should be from 0 to below 1"):
+    with pytest.raises(PromptError, match="'held_out' should be at least 0 and below 1"):
         load_prompts(write(tmp_path, {"prompt": "x"}), held_out=1.0)
 
 

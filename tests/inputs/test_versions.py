@@ -74,4 +74,4 @@ def test_the_command_prints_both_and_counts_the_rows_of_a_run(tmp_path):
     assert held["changes"][0]["how"] == "reworded" and held["rows"] == {"a": {"verdict": 1}}
     assert "reworded" in CliRunner().invoke(app, arguments).output
     done = CliRunner().invoke(app, [*arguments, "--run", str(tmp_path / "nowhere")])
-    assert done.exit_code == 2 and "no run is there" in done.output
+    assert done.exit_code == 2 and "is not a run directory (run.db not found)" in done.output.replace("\n", " ")

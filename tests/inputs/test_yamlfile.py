@@ -82,7 +82,7 @@ def test_each_item_of_a_list_knows_its_line_and_the_whole_its_file() -> None:
             "name: a\noven: {degrees: 1.5e3}",
             "cake.yaml:2: 'oven.degrees' should be a number, got text '1.5e3' (YAML reads 1.5e3 as text; write 1.5e+3)",
         ),
-        ("name: a\neggs: '2'", "cake.yaml:2: 'eggs' should be a whole number, got text '2' (take the quotes away)"),
+        ("name: a\neggs: '2'", "cake.yaml:2: 'eggs' should be a whole number, got text '2' (remove the quotes)"),
         ("name: a\neggs: 2.5", "cake.yaml:2: 'eggs' should be a whole number, got number 2.5"),
         ("name: a\neggs: true", "cake.yaml:2: 'eggs' should be a whole number, got true"),
         ("name: 1.0", "cake.yaml:1: 'name' should be text, got number 1.0 (write it in quotes)"),
@@ -91,12 +91,12 @@ def test_each_item_of_a_list_knows_its_line_and_the_whole_its_file() -> None:
             "cake.yaml:1: 'name' should be text, got false "
             "(YAML reads yes, no, on and off as true and false; write it in quotes)",
         ),
-        ("name:", "cake.yaml:1: 'name' should be text, got nothing (nothing stands there)"),
+        ("name:", "cake.yaml:1: 'name' should be text, got nothing (the value is missing)"),
         ("name: a\noven: {fan: 1}", "cake.yaml:2: 'oven.fan' should be true or false, got number 1"),
         ("name: a\noven: 200", "cake.yaml:2: 'oven' should be a section of 'key: value' lines, got number 200"),
         (
             "name: a\ntoppings: sugar",
-            "cake.yaml:2: 'toppings' should be a list, got text 'sugar' (write [one, two], or a line '- one' for each)",
+            "cake.yaml:2: 'toppings' should be a list, got text 'sugar' (write [a, b], or one line '- a' per item)",
         ),
         ("name: a\ntoppings: [x, 3]", "cake.yaml:2: 'toppings[1]' should be text, got number 3 (write it in quotes)"),
         (
@@ -108,15 +108,15 @@ def test_each_item_of_a_list_knows_its_line_and_the_whole_its_file() -> None:
         ("name: a\nline: 3", "cake.yaml:2: unknown key 'line'; known: eggs, from, name, note, oven, size, toppings"),
         ("eggs: 3", "cake.yaml:1: 'name' is missing"),
         ("name: a\n\neggs: 0", "cake.yaml:3: 'eggs' should be at least 1, got 0"),
-        ("name: a\nname: b", "cake.yaml:2: 'name' stands twice, first in line 1; keep one"),
+        ("name: a\nname: b", "cake.yaml:2: 'name' appears twice, first on line 1; keep one"),
         ("name: !!python/name:os.system ''", "cake.yaml:1: 'name': the tag tag:yaml.org,2002:python/name:os.system"),
-        ("a: &x 1\nb: *x", "cake.yaml:2: not YAML: anchors and aliases are not read here; write the value out"),
-        ("name: [a", "cake.yaml:1: not YAML: expected ',' or ']'"),
-        ("a: 1\n---\nb: 2", "cake.yaml:2: not YAML: but found another document"),
+        ("a: &x 1\nb: *x", "cake.yaml:2: not valid YAML: anchors and aliases are not supported; write the value out"),
+        ("name: [a", "cake.yaml:1: not valid YAML: expected ',' or ']'"),
+        ("a: 1\n---\nb: 2", "cake.yaml:2: not valid YAML: but found another document"),
         ("", "cake.yaml: the file is empty"),
         ("# only a comment", "cake.yaml: the file is empty"),
-        ("- a", "cake.yaml:1: the file should be 'key: value' lines, got a list"),
-        ("name: a\x07", "cake.yaml: not YAML: unacceptable character #x0007"),
+        ("- a", "cake.yaml:1: the file should consist of 'key: value' lines, got a list"),
+        ("name: a\x07", "cake.yaml: not valid YAML: unacceptable character #x0007"),
     ],
 )
 def test_a_fault_names_file_line_field_and_mend(text: str, message: str) -> None:
@@ -161,9 +161,11 @@ def test_a_packaged_name_a_path_and_neither(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine")
     assert find_packaged("constitutions", str(tmp_path / "mine.yaml"), InputError) == tmp_path / "mine.yaml"
     assert find_packaged("constitutions", "medical", InputError) == packaged_files("constitutions")["medical"]
-    with pytest.raises(InputError, match=r"no constitution 'medicl' is packaged.*did you mean 'medical'"):
+    with pytest.raises(
+        InputError, match=r"'medicl' is neither a file nor a packaged constitution; did you mean 'medical'"
+    ):
         find_packaged("constitutions", "medicl", InputError)
     with pytest.raises(InputError, match=r"other\.yaml: no such file"):
         find_packaged("constitutions", tmp_path / "other.yaml", InputError)
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="is a folder; give a file"):
         find_packaged("constitutions", tmp_path, InputError)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from cai_lite.cli import app
 from cai_lite.errors import ConstitutionError
 from cai_lite.inputs.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
-from cai_lite.linting import RULES, lint
+from cai_lite.linting import RULES, Finding, lint
 from cai_lite.records import Message, Prompt
 
 # Each was written without a look at the rules; see CONTRIBUTING.md for what was found on first sight.
@@ -151,7 +153,7 @@ def test_a_silenced_rule_does_not_speak_and_an_idle_silence_does():
         for f in lint(Constitution(principles=(vague,), silence=(Silence(rule="nope", **reason),)))
         if f.rule == "silence"
     ]
-    assert finding.level == "error" and "no rule" in finding.message
+    assert finding.level == "error" and "not a rule" in finding.message
 
 
 def test_a_silence_wants_a_reason_and_a_principle_that_is_there(tmp_path):
@@ -167,3 +169,27 @@ def test_a_silence_wants_a_reason_and_a_principle_that_is_there(tmp_path):
 def test_the_same_twice_is_found_however_short_it_is():
     assert "near-duplicate" in rules(Principle(id="a", text="Be kind."), Principle(id="b", text="Be kind."))
     assert "contradiction" in rules(Principle(id="a", text="Be polite."), Principle(id="b", text="Never be polite."))
+
+
+def test_a_rule_that_is_added_from_outside_finds_and_is_silenced(monkeypatch, tmp_path):
+    def shouting(subject):
+        for principle in subject.constitution.principles:
+            if principle.text.isupper():
+                yield Finding(
+                    line=principle.line,
+                    rule="shouting",
+                    level="warning",
+                    principle=principle.id,
+                    message="is written in capitals",
+                    mend="write it in lower case",
+                )
+
+    monkeypatch.setitem(RULES, "shouting", shouting)
+    loud = {"id": "kind", "text": "GREET THE USER BY NAME."}
+    assert "shouting" in rules(principle(loud))
+    silence = Silence(rule="shouting", principle="kind", reason="the client wants it so", line=1)
+    assert "shouting" not in rules(principle(loud), silence=(silence,))
+    file = tmp_path / "loud.yaml"
+    file.write_text("name: loud\nprinciples:\n  - {id: kind, text: GREET THE USER BY NAME.}\n")
+    shown = CliRunner().invoke(app, ["lint", str(file)])
+    assert "shouting" in shown.output and "loud.yaml:3" in shown.output

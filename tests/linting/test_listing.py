@@ -17,7 +17,7 @@ def test_lint_exits_with_1_on_errors_alone(tmp_path):
     (tmp_path / "vague.yaml").write_text("principles: [{id: a, text: Give appropriate answers.}]\n")
     done = CliRunner().invoke(app, ["lint", str(tmp_path / "faulty.yaml")])
     assert done.exit_code == 1
-    assert "faulty.yaml:4: error contradiction two: orders the opposite of 'one' (line 2)" in done.output
+    assert "faulty.yaml:4: error contradiction two: demands the opposite of 'one' (line 2)" in done.output
     done = CliRunner().invoke(app, ["lint", str(tmp_path / "vague.yaml"), "--json"])
     assert done.exit_code == 0
     assert {row["rule"] for row in json.loads(done.output)} == {"vague", "no-example"}

@@ -172,4 +172,4 @@ def test_a_missing_adapter_is_said_at_once(tmp_path):
         ["chat", "--say", "hi", "--adapter", str(tmp_path / "no")],
     ):
         done = CliRunner().invoke(app, arguments)
-        assert done.exit_code == 2 and "is no peft adapter" in done.output
+        assert done.exit_code == 2 and "is not a peft adapter" in done.output

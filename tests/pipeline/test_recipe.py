@@ -83,7 +83,7 @@ def test_an_override_stands_above_file_and_profile(file: Path) -> None:
 
 def test_the_environment_is_asked_only_for_what_is_used(file: Path) -> None:
     assert faults(file) == [
-        f"{file}:4: 'teacher.url' wants the environment variable TEACHER_URL, which is not set; "
+        f"{file}:4: 'teacher.url' needs the environment variable TEACHER_URL, which is not set; "
         "export TEACHER_URL=... or use --set teacher.url=..."
     ]
     assert load_recipe(file, profile="tiny").teacher.url is None
@@ -102,7 +102,7 @@ def test_the_environment_is_asked_only_for_what_is_used(file: Path) -> None:
             "(YAML reads 1e-5 as text; write 1.0e-5)",
         ),
         ("n: 3", "n: 0", "mine.yaml:8: in 'draft': 'n' should be at least 1, got 0"),
-        ("n: 3", "temperature: 0", "mine.yaml:8: in 'draft': 'temperature' 0 gives 2 times the same draft"),
+        ("n: 3", "temperature: 0", "mine.yaml:8: in 'draft': 'temperature' 0 gives the same draft 2 times"),
         ("n: 3", "from: judge", "mine.yaml:8: 'draft.from' should be one of student, teacher, got text 'judge'"),
         (
             "load: nf4",
@@ -133,7 +133,7 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
             "'evaluate.metrics[0]' should be one of adherence, preference_accuracy, win_rate,",
         ),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
-        ("draft.n=[1", "'[1' is not YAML"),
+        ("draft.n=[1", "'[1' is not valid YAML"),
         ("profiles.tiny.seed=1", "unknown key 'profiles'"),
     ],
 )

@@ -32,10 +32,10 @@ def test_several_teachers_share_the_prompts_by_weight_and_by_the_prompt_alone():
     roles = open_roles(load_recipe("medical", ["teacher=null", several], profile="embedded"))
     assert len(roles.judges) == 2  # nobody else was named
     prompts = [Prompt(key=f"p{i}", messages=(Message("user", str(i)),), family=str(i)) for i in range(400)]
-    shared = {model.name: [p.key for p in given] for model, given in roles.shared_out(prompts)}
+    shared = {model.name: [p.key for p in given] for model, given in roles.assign(prompts)}
     assert sorted(key for keys in shared.values() for key in keys) == sorted(p.key for p in prompts)
     assert 0.68 < len(shared["embedded:teacher"]) / 400 < 0.82  # 3 of 4, within three standard errors
-    half = {model.name: [p.key for p in given] for model, given in roles.shared_out(prompts[::2])}
+    half = {model.name: [p.key for p in given] for model, given in roles.assign(prompts[::2])}
     assert all(set(keys) <= set(shared[name]) for name, keys in half.items())
 
 

@@ -55,9 +55,9 @@ def test_the_smaller_the_gpu_the_more_is_recomputed(shape, monkeypatch):
 def test_what_does_not_fit_says_what_would(shape, monkeypatch):
     found = plan(recipe(shape, monkeypatch, "student.load=bfloat16"), gpu_memory=8)
     assert (found["fits"], found["best"]) == (False, None)
-    assert found["advice"] == "does not fit; it does with student.load: nf4"
+    assert found["advice"] == "does not fit; it fits with student.load: nf4"
     found = plan(recipe(shape, monkeypatch, "train.max_tokens=16384"), gpu_memory=8)
-    assert found["advice"].startswith("does not fit; it does with train.max_tokens: ")
+    assert found["advice"].startswith("does not fit; it fits with train.max_tokens: ")
     found = plan(recipe(shape, monkeypatch), gpu_memory=3)
     assert "smaller student" in found["advice"]
 
@@ -77,5 +77,5 @@ def test_wrong_numbers_and_models_are_refused(shape, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="gpu_memory should be above 0"):
         plan(recipe(shape, monkeypatch), gpu_memory=0)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"the config of .* is neither here nor can it be fetched"):
+    with pytest.raises(ModelError, match=r"the configuration of .* is not on this machine and cannot be downloaded"):
         plan(recipe(str(tmp_path), monkeypatch), gpu_memory=8)
