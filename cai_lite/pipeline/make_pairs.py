@@ -26,7 +26,7 @@ from cai_lite.run.progress import Screen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What every stage of a run needs.
+    """The objects that every stage of a run needs.
 
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger.
     """

@@ -75,7 +75,7 @@ def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptsSection:
-    """The prompts, and their split into training and held-out prompts.
+    """Settings of the prompts, and of their split into training and held-out prompts.
 
     `file`: a prompt file (JSONL), relative to the recipe.
     `held_out`: share of the prompt families held out for evaluation, 0 to below 1; prompts that name their own `split`
@@ -141,7 +141,7 @@ class ModelSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftSection:
-    """How drafts are sampled.
+    """Settings of the drafts.
 
     `from`: which model writes the drafts, "student" or "teacher".
     `n`: number of drafts per prompt.
@@ -167,7 +167,7 @@ class DraftSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """How drafts are critiqued. The stage runs only for the pairing rule "revision_over_draft".
+    """Settings of the critiques of drafts. The stage runs only for the pairing rule "revision_over_draft".
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
@@ -181,7 +181,7 @@ class CritiqueSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviseSection:
-    """How drafts that break a principle are revised.
+    """Settings of the revisions of drafts that break a principle.
 
     `rounds`: limit of revision rounds per draft; 0 turns revision off.
     `until`: "satisfied" stops when the critiques find no broken principle; "rounds" always uses all rounds.
@@ -196,7 +196,7 @@ class ReviseSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSection(Judging):
-    """Which models judge, and how they are asked; the other fields are those of `Judging`.
+    """Settings of the judges: the models, and the fields of `Judging`.
 
     `by`: a model or a list of models; if left out, the teachers judge.
     """
@@ -215,7 +215,7 @@ class JudgeSection(Judging):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSection:
-    """Which candidates are compared, and which comparisons become pairs.
+    """Settings that choose the comparisons of candidates, and the comparisons that become pairs.
 
     `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked".
     `min_margin`: least |p - 0.5| of a pair, where p is the probability that one side is better; 0 to below 0.5.
@@ -260,7 +260,7 @@ class PairSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSection:
-    """What is measured on the held-out prompts.
+    """Settings of the evaluation on the held-out prompts.
 
     `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),

@@ -1,8 +1,8 @@
-"""Before a run is paid for: can this judge apply these principles, and what will the whole cost?
+"""Check, before a run is paid for, whether the judge can apply the principles, and forecast the cost of the run.
 
-A few prompts are drafted and judged under every principle: as it stands, in other words, and once more with the verdict
-drawn instead of the likeliest taken. What a judge cannot repeat when the order, the wording or the dice change will not
-become better with more pairs.
+Drafts of a few prompts are judged under every principle: as it is written, in other words, and once more with the
+verdict sampled at temperature 1. If verdicts change with the order of the replies, with the wording or from one sample
+to the next, more pairs will not help.
 """
 
 from __future__ import annotations
@@ -30,59 +30,63 @@ from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.stats import kappa_figure, wilson
 
-CONSISTENT, AGREEING = 0.65, 0.75  # least share of verdicts that stand in the other order, and in other words
-OPPOSED = 0.5  # two principles pull apart where they prefer opposite replies surely more often than this
-AGAIN = 1000  # the index of a sample that no vote has
-ENOUGH = 8  # comparisons, below which nothing is said of a principle
+MIN_ORDER_CONSISTENCY = 0.65  # least share of verdicts that are the same in both orders
+MIN_PARAPHRASE_AGREEMENT = 0.75  # least share of verdicts that are the same in other words
+OPPOSED = 0.5  # two principles conflict if the 95 % interval of their share of opposite preferences is above this
+REPEAT_INDEX = 1000  # index of the repeated sample, above that of any vote
+MIN_COMPARISONS = 8  # with fewer comparisons, no verdict on a principle is given
 
 
 def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = False) -> dict[str, Any]:
-    """What each principle is worth to this judge, which pull apart, and a forecast of the whole run.
+    """Return how well the judge applies each principle, which principles conflict, and a forecast of the whole run.
 
-    Asks for two drafts of each of `prompts` training prompts and judges them; the run in `out` keeps every answer.
+    Two drafts of each of `prompts` training prompts are made and judged. The run in `out` keeps every reply, so that
+    the same call resumes.
 
     Raises:
-        InputError: no prompts. ChatError, Stopped: as in a run; the same call goes on.
+        InputError: there are no training prompts, or the recipe is wrong.
+        ChatError, Stopped: stopped part-way, as in a run; the same call resumes.
     """
     roles, known = open_roles(recipe), prompts_of(recipe)
     if not known.train or prompts < 1:
-        raise InputError("preflight needs training prompts: at least 1")
-    some = spread(known.train, prompts)
+        raise InputError("preflight needs at least 1 training prompt")
+    sample = spread(known.train, prompts)
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
         with screen.stage("draft") as tick:
-            drafts = draft(author, some, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
+            drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
 
-        def judged(rules: Constitution, stage: str, **otherwise: Any) -> list[Verdict]:
+        def judged(rules: Constitution, stage: str, **settings: Any) -> list[Verdict]:
             with screen.stage(stage) as tick:
                 return judge(
                     roles.judge,
                     drafts,
                     rules,
                     rule="best_over_worst",
-                    judging=recipe.judge.but(principles=len(rules.principles), **otherwise),
+                    judging=recipe.judge.but(principles=len(rules.principles), **settings),
                     run=run,
                     progress=tick,
                     stage=stage,
                 )
 
-        plain, other = judged(constitution, "judge"), judged(reworded, "judge in other words")
-        # One verdict of each order, drawn at temperature 1 and read by its word: how sure the judge is of itself.
-        again = judged(
-            constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never", first_index=AGAIN
+        plain, paraphrased = judged(constitution, "judge"), judged(reworded, "judge in other words")
+        # One verdict per order, sampled at temperature 1 and read from its word: does the judge repeat its verdict?
+        repeated = judged(
+            constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never", first_index=REPEAT_INDEX
         )
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
-        rows = [_principle(p, some, (plain, other, again), p.id in opposed, recipe) for p in constitution.principles]
+        trials = (plain, paraphrased, repeated)
+        rows = [_principle(p, sample, trials, p.id in opposed, recipe) for p in constitution.principles]
         forecast = _forecast(recipe, len(known.train), run.calls(), plain)
     roles.close()
     return {
         "format": 1,
         "judge": roles.judge.name,
         "mode": recipe.judge.mode,
-        "prompts": len(some),
+        "prompts": len(sample),
         "principles": rows,
         "conflicts": conflicts,
         "forecast": forecast,
@@ -91,7 +95,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
 
 
 def show_preflight(found: dict[str, Any], console: Console | None = None) -> None:
-    """A row for each principle, the conflicts and the forecast under it."""
+    """Print the result of `preflight`: a table of the principles, then the conflicts and the forecast."""
     console = console or Console()
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -99,20 +103,21 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
         pad_edge=False,
         collapse_padding=True,
         title=f"{found['judge']}, {found['mode']}, {found['prompts']} prompts",
-        caption="orders: verdicts that stand in both; reworded, again: agreement beyond chance (kappa); n/a: "
-        "prompts that it does not apply to",
+        caption="n: comparisons judged; unread: verdicts that could not be read; orders: share of verdicts that are "
+        "the same in both orders; reworded, again: agreement beyond chance (Cohen's kappa); n/a: prompts that the "
+        "principle does not apply to",
     )
     table.add_column("principle", overflow="fold", max_width=22)
     for column in ("n", "unread", "orders", "reworded", "again", "n/a"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in found["principles"]:
-        order, words, again = row["order_consistency"], row["paraphrase_kappa"], row["repeat_kappa"]
+        figures = row["order_consistency"], row["paraphrase_kappa"], row["repeat_kappa"]
         table.add_row(
             row["id"],
             str(row["judged"]),
             f"{row['unreadable']:.0%}",
-            *(f"{figure['value']:.2f}" if figure else "" for figure in (order, words, again)),
+            *(f"{figure['value']:.2f}" if figure else "" for figure in figures),
             f"{row['does_not_apply']:.0%}",
             row["verdict"],
             style="" if row["verdict"] == "ready" else "yellow",
@@ -123,16 +128,17 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
             console.print(f"{row['id']}: {row['why']}", highlight=False)
     for row in found["conflicts"]:
         if row["pull_apart"]:
-            how = "decided in the constitution" if row["decided"] else "no conflict rule decides it"
+            how = "decided in the constitution" if row["decided"] else "add a rule under 'conflicts'"
             console.print(
-                f"{' and '.join(row['between'])} prefer opposite sides in {row['opposed']:.0%} of {row['n']}: {how}",
+                f"{' and '.join(row['between'])} prefer opposite sides in {row['opposed']:.0%} of {row['n']} "
+                f"comparisons: {how}",
                 highlight=False,
             )
     f = found["forecast"]
     console.print(
-        f"the whole run: about {f['calls']:,} calls, {f['tokens']:,} tokens, {f['hours']:.1f} h"
+        f"forecast for the whole run: about {f['calls']:,} calls, {f['tokens']:,} tokens, {f['hours']:.1f} h"
         + (f", cost {f['cost']:.2f}" if f["cost"] else "")
-        + f"; {f['discarded']:.0%} of the comparisons fall below pair.min_margin",
+        + f"; {f['discarded']:.0%} of the comparisons are below pair.min_margin",
         highlight=False,
     )
 
@@ -140,37 +146,44 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
 def _principle(
     principle: Principle,
     prompts: Sequence[Prompt],
-    asked: tuple[Sequence[Verdict], Sequence[Verdict], Sequence[Verdict]],
+    trials: tuple[Sequence[Verdict], Sequence[Verdict], Sequence[Verdict]],
     opposed: bool,
     recipe: Recipe,
 ) -> dict[str, Any]:
-    """`asked`: the verdicts as the principle stands, in other words, and drawn once more."""
-    mine, other, again = ({_what(v): v for v in verdicts if v.principle == principle.id} for verdicts in asked)
-    read = {what: v for what, v in mine.items() if v.p_first is not None}
-    reworded, repeated = _same(read, other), _same(read, again)
+    """Return the row of one principle.
+
+    `trials`: the verdicts with the principles as written, in other words, and sampled once more. `opposed`: whether it
+    conflicts with another principle and the constitution does not decide the conflict.
+    """
+    plain, paraphrased, repeated = (
+        {_comparison(v): v for v in verdicts if v.principle == principle.id} for verdicts in trials
+    )
+    read = {keys: v for keys, v in plain.items() if v.p_first is not None}
+    rewordings, repeats = _decided_twice(read, paraphrased), _decided_twice(read, repeated)
     pairwise = recipe.judge.mode == "pairwise"
     order = wilson(sum(not v.flipped for v in read.values()), len(read)).as_dict() if pairwise and read else None
-    words = wilson(sum(a == b for a, b, _ in reworded), len(reworded)).as_dict() if reworded else None
+    words = wilson(sum(a == b for a, b, _ in rewordings), len(rewordings)).as_dict() if rewordings else None
     applies = sum(principle.applies(prompt) for prompt in prompts)
     verdict, why = "ready", ""
     if not applies:
-        verdict, why = "not met", f"no prompt bears {', '.join(principle.applies_to)}: tag some, or leave it"
-    elif len(read) < ENOUGH:
-        verdict, why = "unknown", f"only {len(read)} comparisons could be judged; ask with more prompts"
-    elif order is not None and order["value"] < CONSISTENT:
-        verdict, why = "vague", "the verdict turns with the order of the replies"
-    elif words is not None and words["value"] < AGREEING:
-        verdict, why = "vague", "the verdict turns with the wording of the principle"
+        tags = ", ".join(principle.applies_to)
+        verdict, why = "not met", f"no prompt has the tag {tags}; tag some prompts, or remove the principle"
+    elif len(read) < MIN_COMPARISONS:
+        verdict, why = "unknown", f"only {len(read)} comparisons could be judged; run it with more prompts"
+    elif order is not None and order["value"] < MIN_ORDER_CONSISTENCY:
+        verdict, why = "vague", "the verdict often changes with the order of the replies; reword the principle"
+    elif words is not None and words["value"] < MIN_PARAPHRASE_AGREEMENT:
+        verdict, why = "vague", "the verdict often changes with the wording of the principle; reword it"
     elif opposed:
-        verdict, why = "conflicting", "another principle often prefers the other reply, and no conflict rule decides"
+        verdict, why = "conflicting", "another principle often prefers the other reply; add a rule under 'conflicts'"
     return {
         "id": principle.id,
-        "judged": len(mine),
-        "unreadable": 1 - len(read) / len(mine) if mine else 0.0,
+        "judged": len(plain),
+        "unreadable": 1 - len(read) / len(plain) if plain else 0.0,
         "order_consistency": order,
         "same_in_other_words": words,
-        "paraphrase_kappa": _kappa(reworded),
-        "repeat_kappa": _kappa(repeated),
+        "paraphrase_kappa": _kappa(rewordings),
+        "repeat_kappa": _kappa(repeats),
         "does_not_apply": 1 - applies / len(prompts),
         "verdict": verdict,
         "why": why,
@@ -178,15 +191,15 @@ def _principle(
 
 
 def _conflicts(constitution: Constitution, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Of each two principles: how often they prefer opposite replies, where both prefer one."""
+    """Return, for each two principles, how often they prefer opposite replies, of the comparisons that both decide."""
     decided = {frozenset(conflict.between) for conflict in constitution.conflicts}
-    rows = opposition(Preference(v.principle, _what(v), v.choice) for v in verdicts)
+    rows = opposition(Preference(v.principle, _comparison(v), v.choice) for v in verdicts)
     return [
         {
             "between": row["between"],
             "n": row["n"],
             "opposed": row["opposed"]["value"],
-            "pull_apart": row["n"] >= ENOUGH and row["opposed"]["low"] > OPPOSED,
+            "pull_apart": row["n"] >= MIN_COMPARISONS and row["opposed"]["low"] > OPPOSED,
             "decided": frozenset(row["between"]) in decided,
         }
         for row in rows
@@ -196,23 +209,27 @@ def _conflicts(constitution: Constitution, verdicts: Sequence[Verdict]) -> list[
 def _forecast(
     recipe: Recipe, prompts: int, calls: Sequence[dict[str, Any]], plain: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Calls counted from the recipe; tokens, cost and seconds of a call as measured here, of critiques as of drafts."""
+    """Return the forecast of the whole run.
+
+    The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
+    and revisions are taken to cost as much as drafts.
+    """
     drafts = prompts * recipe.draft.n
     principles, votes = recipe.judge.principles, recipe.judge.votes
-    wanted = {"draft": drafts, "judge": 0}
+    needed = {"draft": drafts, "judge": 0}
     for rule in recipe.pair.rules:
         revised = drafts * recipe.revise.rounds
         if rule == "revision_over_draft":
-            wanted["draft"] += drafts * recipe.critique.principles_per_draft + revised
+            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
         elif rule == "teacher_over_student":
-            wanted["draft"] += prompts
+            needed["draft"] += prompts
         compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
             rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
         )
         pointwise = drafts + (revised if rule == "revision_over_draft" else 0)
-        wanted["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
+        needed["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
-    for stage, n in wanted.items():
+    for stage, n in needed.items():
         measured = next((row for row in calls if row["stage"] == stage), None)
         if measured:
             share = n / measured["calls"]
@@ -223,7 +240,7 @@ def _forecast(
     read = [v for v in plain if v.p_first is not None]
     small = sum(abs((v.p_first or 0.5) - 0.5) < recipe.pair.min_margin for v in read)
     return {
-        "calls": sum(wanted.values()),
+        "calls": sum(needed.values()),
         "tokens": round(total["tokens"]),
         "cost": total["cost"],
         "hours": total["seconds"] / at_once / 3600,
@@ -231,21 +248,27 @@ def _forecast(
     }
 
 
-def _what(verdict: Verdict) -> tuple[str, str]:
+def _comparison(verdict: Verdict) -> tuple[str, str]:
+    """Return the keys of the two candidates compared."""
     return verdict.first.key, verdict.second.key
 
 
-def _same(read: dict[tuple[str, str], Verdict], others: dict[tuple[str, str], Verdict]) -> list[tuple[bool, bool, str]]:
-    """(the first was better, and the second time, family) of all that was decided both times; a tie decides nothing."""
+def _decided_twice(
+    read: dict[tuple[str, str], Verdict], others: dict[tuple[str, str], Verdict]
+) -> list[tuple[bool, bool, str]]:
+    """Return, for each comparison decided both times, whether the first candidate won each time, and its family.
+
+    A tie or an unreadable verdict decides nothing.
+    """
     return [
         (v.choice == "first", w.choice == "first", v.first.prompt.family)
-        for what, v in read.items()
-        if (w := others.get(what)) is not None and {v.choice, w.choice} <= {"first", "second"}
+        for keys, v in read.items()
+        if (w := others.get(keys)) is not None and {v.choice, w.choice} <= {"first", "second"}
     ]
 
 
 def _kappa(rows: Sequence[tuple[bool, bool, str]]) -> dict[str, Any] | None:
     if not rows:
         return None
-    one, two, families = zip(*rows, strict=True)
-    return kappa_figure(one, two, families).as_dict()
+    before, after, families = zip(*rows, strict=True)
+    return kappa_figure(before, after, families).as_dict()

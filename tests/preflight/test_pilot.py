@@ -67,7 +67,7 @@ def test_a_judge_that_always_takes_the_first_is_found_out(look):
     found, rows, shown = look(lambda _: "A", [GOOD])
     assert not found["ready"]
     assert (rows["good"]["verdict"], rows["good"]["order_consistency"]["value"]) == ("vague", 0)
-    assert "turns with the order" in shown
+    assert "changes with the order of the replies" in shown
 
 
 def test_a_judge_that_turns_with_the_wording_is_found_out(look):
@@ -82,7 +82,7 @@ def test_principles_that_pull_apart_are_named_unless_the_constitution_decides(lo
     (row,) = found["conflicts"]
     assert (row["opposed"], row["pull_apart"], row["decided"]) == (1.0, True, False)
     assert rows["good"]["verdict"] == rows["long"]["verdict"] == "conflicting"
-    assert "prefer opposite sides in 100% of 20" in shown
+    assert "prefer opposite sides in 100% of 20 comparisons" in shown
 
 
 def test_a_decided_conflict_is_no_fault(look):

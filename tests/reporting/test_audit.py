@@ -34,7 +34,7 @@ def run_dir(made, tmp_path):
 def test_an_untouched_run_fits(run_dir):
     assert verify(run_dir) == []
     done = CliRunner().invoke(app, ["audit", str(run_dir), "--verify"])
-    assert (done.exit_code, done.output.strip()) == (0, "all digests fit")
+    assert (done.exit_code, done.output.strip()) == (0, "all digests match")
 
 
 def test_a_pair_leads_to_both_texts_their_prompt_and_the_verdicts(run_dir):
