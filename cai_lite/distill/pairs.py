@@ -53,7 +53,7 @@ def pair(
     for group in joined.values():
         p_first = _joint_probability(group)
         margin = abs(p_first - 0.5)
-        if any(_disagree(v.p_first or 0.5, p_first) for v in _decisive(group)):
+        if any(_disagree(_p(v), p_first) for v in _decisive(group)):
             counts["vetoed by a decided conflict"] += 1
             continue
         if margin <= 0 or margin < min_margin - _ROUNDING:
@@ -101,7 +101,7 @@ def _pair(
     sign = 1.0 if p_first > 0.5 else -1.0
     highest = clamp if clamp is not None else AFTER_THOUGHT if any(v.reasoned for v in group) else 1.0
     counted, vetoed = _settled(group)
-    decisive = max(counted, key=lambda v: (sign * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
+    decisive = max(counted, key=lambda v: (sign * v.weight * (_p(v) - 0.5), v.principle))
     return PreferencePair(
         key=digest("pair", [v.key for v in group], soft_labels, highest, *([v.key for v in vetoed],) * bool(vetoed)),
         prompt=first.prompt.messages,
@@ -127,7 +127,7 @@ def _joint_probability(group: Sequence[Verdict]) -> float:
     Verdicts that a decided conflict vetoes do not count.
     """
     counted, _ = _settled(group)
-    return sum(v.weight * (v.p_first or 0.0) for v in counted) / sum(v.weight for v in counted)
+    return sum(v.weight * _p(v) for v in counted) / sum(v.weight for v in counted)
 
 
 def _settled(group: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
@@ -136,17 +136,19 @@ def _settled(group: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
     Where one side alone violates a preferred principle, a principle that yields to it cannot speak for that side.
     """
     decisive = _decisive(group)
-    vetoed = [
-        v
-        for v in group
-        if any(v.principle in d.over and _disagree(v.p_first or 0.5, d.p_first or 0.5) for d in decisive)
-    ]
+    vetoed = [v for v in group if any(v.principle in d.over and _disagree(_p(v), _p(d)) for d in decisive)]
     return [v for v in group if v not in vetoed], vetoed
 
 
 def _decisive(group: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts of preferred principles that clearly favour one side."""
     return [v for v in group if v.over and v.p_first is not None and abs(v.p_first - 0.5) >= CLEAR]
+
+
+def _p(verdict: Verdict) -> float:
+    """Return the probability that the first candidate is better; `pair` leaves verdicts without one out beforehand."""
+    assert verdict.p_first is not None
+    return verdict.p_first
 
 
 def _disagree(p: float, q: float) -> bool:
@@ -170,7 +172,7 @@ def _completion(candidate: Candidate) -> tuple[Message, ...]:
 
 def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
     """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
-    p = verdict.p_first if verdict.p_first is not None else 0.5
+    p = _p(verdict)
     return {
         "principle": verdict.principle,
         "p_chosen": round(p if p_first > 0.5 else 1 - p, 6),

@@ -155,7 +155,7 @@ def test_the_least_margin_is_the_same_for_both_sides(verdict, p_first):
 
 
 def conflicting(candidate, p_helpful, p_safe, *others):
-    """One comparison of a safe reply with an unsafe one; `safe` is preferred over `helpful`, which weighs three times as much."""
+    """Verdicts on a safe and an unsafe reply; `safe` is preferred over `helpful`, which weighs three times as much."""
     safe, unsafe = candidate("safe"), candidate("unsafe")
 
     def verdict(principle, p_first, weight, over=()):

@@ -281,9 +281,10 @@ def test_votes_that_are_known_are_not_taken_for_new_ones(candidate, constitution
 
 def test_the_judge_is_told_what_is_decided_about_the_principle(candidate, constitution):
     decided = replace(constitution, conflicts=(Conflict(between=("kind", "short"), prefer="kind"),))
-    verdicts, model, _ = pairwise(lambda r: "A", candidate, decided)
+    model = ScriptedModel(lambda r: "A")
+    verdicts = judge(model, both(candidate), decided, rule="best_over_worst", principles=1)
     asked = model.asked[0].messages[-1].content
     assert "Decided beforehand: Where both cannot be kept: 'Be kind.' goes before 'Be short.'" in asked
     assert {v.principle: v.over for v in verdicts} == {"kind": ("short",)}
-    _, plain, _ = pairwise(lambda r: "A", candidate, constitution)
+    judge(plain := ScriptedModel(lambda r: "A"), both(candidate), constitution, rule="best_over_worst", principles=1)
     assert "Decided" not in plain.asked[0].messages[-1].content
