@@ -295,10 +295,7 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
     fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init}
     known = {key: field for key, field in fields.items() if "filled_with" not in field.metadata}
     before = len(faults)
-    for key in value:
-        if key not in known:
-            inside = f" in '{dotted(keys)}'" if keys else ""
-            faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
+    _note_unknown(document, keys, value, known, faults)
     built: dict[str, Any] = {}
     for key, field in fields.items():
         if field.metadata == LINE:
@@ -318,15 +315,23 @@ def _build_open_section(document: Document, keys: Keys, value: Mapping[str, Any]
     """Build a section whose keys depend on its content.
 
     Its class has a method `section_keys(section)`, which returns the type of each key that the section may have, and
-    of each that stands there; keys that should not are refused by the class itself. `as_section()` is the way back.
+    its objects have a method `as_section()`, which returns the section that they are read from.
     """
-    before = len(faults)
+    before, known = len(faults), cls.section_keys(value)
+    _note_unknown(document, keys, value, known, faults)
     built = {
-        key: _build(document, (*keys, key), value[key], hint, faults)
-        for key, hint in cls.section_keys(value).items()
-        if key in value
+        key: _build(document, (*keys, key), value[key], hint, faults) for key, hint in known.items() if key in value
     }
     return _made(document, keys, value, cls, built, faults) if len(faults) == before else None
+
+
+def _note_unknown(
+    document: Document, keys: Keys, value: Mapping[str, Any], known: Mapping[str, Any], faults: list[str]
+) -> None:
+    for key in value:
+        if key not in known:
+            inside = f" in '{dotted(keys)}'" if keys else ""
+            faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
 
 
 def _made(

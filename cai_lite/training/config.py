@@ -106,11 +106,16 @@ class Loss:
 
     @classmethod
     def section_keys(cls, section: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the type of each key of such a section (see `yamlfile`); unknown keys are left to `__init__`."""
+        """Return the type of each key of such a section, as `yamlfile` asks for it.
+
+        The options of other losses are among them: `__init__` refuses those in words of its own.
+        """
         name = section.get("name", "dpo")
-        takes = options_of(name) if isinstance(name, str) and name in LOSSES else {}
-        types = {option: _type_of(parameter) for option, parameter in takes.items()}
-        return {"name": str, **{key: types[key] | None if key in types else Any for key in section if key != "name"}}
+        if not isinstance(name, str) or name not in LOSSES:
+            return {**dict.fromkeys(section, Any), "name": str}
+        others = {option: Any for each in LOSSES for option in options_of(each)}
+        own = {option: _type_of(parameter) | None for option, parameter in options_of(name).items()}
+        return {"name": str, **others, **own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +176,10 @@ class TrainingConfig:
             value = getattr(self, name)
             if not isinstance(value, str) or value not in table:
                 raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
-        for name, choice in (("overlong", Overlong), ("layout", Layouts), ("reference", Reference | None)):
-            known = get_args(choice)
-            _check(getattr(self, name) in known, name, f"one of {', '.join(map(str, known))}", getattr(self, name))
+        for name, choice in (("overlong", Overlong), ("layout", Layouts), ("reference", Reference)):
+            value, known = getattr(self, name), get_args(choice)
+            left_out = name == "reference" and value is None
+            _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.epochs > 0, "epochs", "above 0", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):

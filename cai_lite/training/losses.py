@@ -154,7 +154,8 @@ LABELS = "p_chosen"  # the argument that receives the soft labels
 
 def options_of(name: str) -> dict[str, inspect.Parameter]:
     """Return the options of a loss, by name, in the order of its signature."""
-    return {option: parameter for option, parameter in _signature(name)[2:] if option != LABELS}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {o: parameter for o, parameter in _signature(name)[2:] if o != LABELS and parameter.kind in named}
 
 
 def takes_labels(name: str) -> bool:
