@@ -42,7 +42,8 @@ def reward_margins(
     policy = scored(model, rows, passes)
     with model.disable_adapter():
         reference = scored(model, rows, passes)
-    moved_B = (policy.chosen_B - reference.chosen_B) - (policy.rejected_B - reference.rejected_B)
+    chosen_B, rejected_B = (policy.sums_BK - reference.sums_BK).unbind(1)
+    moved_B = chosen_B - rejected_B
     if not moved_B.isfinite().all():
         raise ModelError("a held-out pair has no finite log-probability: the student has diverged")
     margins = dict(zip(fitting, moved_B.tolist(), strict=True))

@@ -479,6 +479,8 @@ def _with_environment(document: Document) -> Document:
 
 def _plain(value: Any) -> Any:
     """Return a value as plain YAML data, dataclasses as the sections they were read from."""
+    if hasattr(value, "as_section"):
+        return _plain(value.as_section())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if f.init and "filled_with" not in f.metadata]
         return {key_of(f): _plain(getattr(value, f.name)) for f in fields}

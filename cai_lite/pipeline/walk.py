@@ -25,7 +25,6 @@ from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
-from cai_lite.training import train
 from cai_lite.training.config import TrainingConfig
 
 
@@ -70,6 +69,8 @@ def run_recipe(
                 if until == "pair":
                     write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                from cai_lite.training.loop import train  # which imports torch
+
                 with screen.stage("train") as tick:
                     adapter = train(
                         recipe.student.model,
@@ -128,6 +129,8 @@ def train_pairs(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    from cai_lite.training.loop import train
+
     rows, how = load_pairs(pairs), checked_load(load)
     resolve(student)
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
