@@ -22,9 +22,9 @@ import yaml
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
-from cai_lite.errors import InputError, RecipeError, did_you_mean
-from cai_lite.evaluation import METRICS, Metric
-from cai_lite.evaluation.gates import check_names, condition
+from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.evaluation.gates import check_names
+from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
     FILE,
     Document,
@@ -218,19 +218,18 @@ class PairSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSection:
-    """What is measured on the held-out prompts, with `samples` replies to each.
+    """The evaluation on held-out prompts, with `samples` answers to each.
 
     `metrics`: "adherence" to each principle; "preference_accuracy" on held-out pairs; "win_rate" against the base;
     "refusals" of benign twins and of unsafe requests; "drift" of form, length, perplexity and KL; "robustness" to
     wrapped prompts; "superficial" gains; "confounds" of the training pairs; "reliability" of the judge. `must`:
-    conditions such as `{adherence: ">= 0.8", over_refusal: "<= 0.05"}`; where one does not hold, the command exits
-    with 1.
-    `oracle`: "embedded" also scores with the grammar that the embedded models were made from. `temperature`: of the
-    answers, before and after alike; the drafts' where left out. `pair_prompts`: at most so many held-out prompts,
-    evenly spread, are drafted and judged for held-out pairs.
+    conditions by path, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; where one does not hold, the
+    command exits with status 1. `oracle`: "embedded" also scores with the grammar that the embedded models were made
+    from. `temperature`: of the answers before and after; that of the drafts where left out. `pair_prompts`: the limit
+    of held-out prompts, evenly spread, that are drafted and judged for held-out pairs.
     """
 
-    metrics: tuple[Metric, ...] = METRICS
+    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1
@@ -239,12 +238,8 @@ class EvaluateSection:
 
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
-        for name, text in self.must.items():
-            try:
-                check_names([name])
-                condition(text)
-            except (ValueError, InputError) as error:
-                raise ValueError(f"'must' of '{name}': {error}") from error
+        check_metrics(self.metrics)
+        check_names(self.must, self.metrics)
         _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
