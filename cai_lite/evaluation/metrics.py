@@ -128,16 +128,18 @@ METRICS: dict[str, Metric] = {
     "adherence": Metric(
         measure_adherence,
         {
-            "adherence": Label("all principles", better="higher", section=labels.ADHERENCE, by_principle=True),
+            "adherence": Label(
+                "adherence, all principles", better="higher", section=labels.ADHERENCE, by_principle=True
+            ),
             "adherence_checks": Label(
-                "all principles, by machine checks",
+                "adherence by machine checks, all principles",
                 better="higher",
                 section=labels.ADHERENCE,
                 needs=(labels.CHECKS,),
                 by_principle=True,
             ),
             "adherence_judge": Label(
-                "all principles, by the judge",
+                "adherence by the judge, all principles",
                 better="higher",
                 section=labels.ADHERENCE,
                 needs=(labels.ORACLE,),

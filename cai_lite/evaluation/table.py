@@ -42,7 +42,7 @@ def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, A
     """
     rows = side_by_side(evaluations)
     table = Table(title="after training", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)  # a name cut short is no name that a gate accepts
     for name, best in zip(names, unbeaten(rows), strict=True):
         table.add_column(escape(name) + (" *" if best else ""), justify="right")
     for row in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def card(evaluation: Mapping[str, Any]) -> str:
         if section == ADHERENCE:  # splits are in the report
             rows = [row for row in rows if not row.path.startswith("adherence.splits.")]
         note = f" ({section.note})" if section.note else ""
-        lines += [f"## {section.title}{note}\n", *_table(rows, section.columns), ""]
+        lines += [f"## {section.title}{note}\n", "\n\n".join(_tables(rows, section.columns)), ""]
     lines += [
         f"Gate `{gate['name']} {gate['wanted']}`: {'holds' if gate['holds'] else 'does not hold'}.\n"
         for gate in evaluation.get("gates", ())
@@ -56,21 +56,20 @@ def card(evaluation: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: list[Row], columns: tuple[str, str, str]) -> list[str]:
-    """Return a Markdown table of comparisons, and a line for each single figure."""
+def _tables(rows: list[Row], columns: tuple[str, str, str]) -> Iterator[str]:
+    """Yield a Markdown table of the comparisons, and a list of the single figures."""
     compared = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Comparison)]
-    lines = []
+    single = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Figure)]
     if compared:
-        lines += [f"| | {' | '.join(columns)} | 95 % interval | n |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
-        for heading, figure in compared:
-            change = figure.change
-            lines.append(
-                f"| {heading} | {figure.before.value:.3f} | {figure.after.value:.3f} | {change.value:+.3f} | "
-                f"[{change.low:+.3f}, {change.high:+.3f}] | {change.n} |"
-            )
-        lines.append("")
-    for row in rows:
-        if isinstance(row.figure, Figure):
-            span = f"[{row.figure.low:.3f}, {row.figure.high:.3f}]"
-            lines.append(f"- {row.label.heading}: {row.figure.value:.3f} {span}, n = {row.figure.n}")
-    return lines
+        head = f"| | {' | '.join(columns)} | 95 % interval | n |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        lines = [
+            f"| {heading} | {figure.before.value:.3f} | {figure.after.value:.3f} | {figure.change.value:+.3f} | "
+            f"[{figure.change.low:+.3f}, {figure.change.high:+.3f}] | {figure.change.n} |"
+            for heading, figure in compared
+        ]
+        yield "\n".join([head, *lines])
+    if single:
+        yield "\n".join(
+            f"- {heading}: {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}], n = {figure.n}"
+            for heading, figure in single
+        )
