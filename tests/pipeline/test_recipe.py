@@ -133,8 +133,9 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
         ("pair.rules=[best]", "in 'pair': 'rules': unknown pairing rule 'best'"),
         (
             "evaluate.metrics=[adherance]",
-            "'evaluate.metrics[0]' should be one of adherence, preference_accuracy, win_rate,",
+            "in 'evaluate': unknown metric 'adherance'; did you mean 'adherence'?",
         ),
+        ('evaluate.must={adherance: "> 0.9"}', "in 'evaluate': evaluate.must.adherance: unknown figure 'adherance'"),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
         ("draft.n=[1", "'[1' is not valid YAML"),
         ("profiles.tiny.seed=1", "unknown key 'profiles'"),
