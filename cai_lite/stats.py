@@ -79,6 +79,20 @@ def compare(
     )
 
 
+def over_sides(
+    sides: Sequence[Sequence[float]],
+    families: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    weights: Sequence[float] | None = None,
+) -> Figure | Comparison:
+    """Return the mean of one side as a Figure, or of two sides (before, after) of the same things as a Comparison."""
+    if len(sides) == 1:
+        return mean_figure(sides[0], families, seed=seed, weights=weights)
+    before, after = sides
+    return compare(before, after, families, seed=seed, weights=weights)
+
+
 def difference(
     first: Sequence[float],
     first_families: Sequence[Hashable],

@@ -60,7 +60,7 @@ def test_help_imports_neither_torch_nor_transformers():
         (["run", "medical"], "TEACHER_URL"),
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["demo", "cooking"], "cooking"),
-        (["report", "nowhere"], "no run directory"),
+        (["report", "nowhere"], "not a run directory"),
         (["chat", "./nowhere", "--say", "hi"], "no such folder"),
     ],
 )

@@ -1,1 +1,1 @@
-"""This library's training step beside other trainers', on the same model, pairs and precision, in one run."""
+"""Time a training step of this library and of other trainers on the same model, pairs and precision, in one run."""

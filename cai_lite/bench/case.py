@@ -1,4 +1,4 @@
-"""What every contender is given: a model of random weights, an adapter, pairs. The same seed gives the same numbers."""
+"""The case that every contender is given: a model with random weights, an adapter and pairs, all drawn from a seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from cai_lite.chat.weights import keep_packed
 from cai_lite.errors import InputError, did_you_mean
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
 SHAPES: dict[str, dict[str, Any]] = {
     "small": {
@@ -49,9 +49,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`completion_tokens`: the mean; single ones are from 2/3 to 4/3 of it, as answers differ. `pairs`: a step.
+    """The size of a benchmark.
 
-    `checkpointing`: whether every contender recomputes its activations, for a small memory.
+    `completion_tokens`: the mean; each completion has 2/3 to 4/3 of it. `pairs`: number in a step.
+    `checkpointing`: whether every contender recomputes its activations to save memory.
     """
 
     shape: str
@@ -70,12 +71,12 @@ class Case:
         if self.shape not in SHAPES:
             raise InputError(f"no model shape '{self.shape}'{did_you_mean(self.shape, SHAPES)}")
         for name in ("prompt_tokens", "completion_tokens", "pairs", "steps", "rank"):
-            least = 3 if name == "completion_tokens" else 1
-            if getattr(self, name) < least:
-                raise InputError(f"{name} should be at least {least}, got {getattr(self, name)}")
+            minimum = 3 if name == "completion_tokens" else 1
+            if getattr(self, name) < minimum:
+                raise InputError(f"{name} should be at least {minimum}, got {getattr(self, name)}")
 
-    def batches(self) -> list[list[TokenPair]]:
-        """One batch for the warm-up, and one for each step."""
+    def batches(self) -> list[list[Row]]:
+        """Return one batch for the warm-up and one for each step."""
         drawn = random.Random(self.seed)
         vocabulary = SHAPES[self.shape]["vocab_size"]
 
@@ -86,36 +87,34 @@ class Case:
             return ids(round(self.completion_tokens * drawn.uniform(2 / 3, 4 / 3)))
 
         return [
-            [
-                TokenPair(
-                    prompt_ids=ids(self.prompt_tokens), chosen_ids=completion(), rejected_ids=completion(), p_chosen=1.0
-                )
-                for _ in range(self.pairs)
-            ]
+            [Row(ids(self.prompt_tokens), (completion(), completion())) for _ in range(self.pairs)]
             for _ in range(self.steps + 1)
         ]
 
     def body_parameters(self) -> int:
-        """Of the layers, which every token passes; the embedding is a look-up, the head is counted apart."""
+        """Return the number of weights in the layers; the embedding is a look-up, the head is counted separately."""
         s = SHAPES[self.shape]
         keys = s["hidden_size"] * s["num_key_value_heads"] // s["num_attention_heads"]
         attention = s["hidden_size"] * (2 * s["hidden_size"] + 2 * keys)
         return int(s["num_hidden_layers"] * (attention + 3 * s["hidden_size"] * s["intermediate_size"]))
 
-    def useful_flops(self, pairs: list[TokenPair]) -> float:
-        """Least work of a step: 4N for each body token, its prompt read once; 4VH for each completion token."""
+    def useful_flops(self, pairs: list[Row]) -> float:
+        """Return the least work of a step in FLOPs, with each prompt read once.
+
+        4N for each token of the body (N weights), 4VH for each completion token in the head.
+        """
         s = SHAPES[self.shape]
-        completions = sum(len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
-        body = completions + sum(len(p.prompt_ids) for p in pairs)
+        completions = sum(len(ids) for pair in pairs for ids in pair.completions)
+        body = completions + sum(len(pair.prompt_ids) for pair in pairs)
         head = int(s["vocab_size"]) * int(s["hidden_size"])
         return 4.0 * (self.body_parameters() * body + head * completions)
 
 
 def case_of(*, device: str, load: str, **settings: Any) -> Case:
-    """A case with `auto` resolved for this machine.
+    """Return a case with `auto` resolved for this machine.
 
     Raises:
-        InputError: no such device or way of loading, or a number out of range.
+        InputError: there is no such device or way of loading, or a number is out of range.
     """
     import torch
 
@@ -124,14 +123,14 @@ def case_of(*, device: str, load: str, **settings: Any) -> Case:
     if load not in ("auto", "float32", "bfloat16", "nf4"):
         raise InputError(f"load should be auto, float32, bfloat16 or nf4, got '{load}'")
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: no GPU is found here")
+        raise InputError("device cuda: this machine has no GPU that torch can use")
     where: Any = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     how: Any = load if load != "auto" else "bfloat16" if where == "cuda" else "float32"
     return Case(device=where, load=how, **settings)
 
 
 def model_of(case: Case) -> Any:
-    """A Llama of this shape with random weights, as it is loaded for training, without an adapter."""
+    """Return a Llama of this shape with random weights, as it is loaded for training, without an adapter."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -140,10 +139,10 @@ def model_of(case: Case) -> Any:
         **SHAPES[case.shape], max_position_embeddings=1 << 16, pad_token_id=0, bos_token_id=1, eos_token_id=2
     )
     config._attn_implementation = "sdpa"
-    kind = torch.float32 if case.load == "float32" else torch.bfloat16
+    dtype = torch.float32 if case.load == "float32" else torch.bfloat16
     torch.manual_seed(case.seed)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(kind)
+    torch.set_default_dtype(dtype)
     try:
         with torch.device("meta" if case.load == "nf4" else case.device):
             model = LlamaForCausalLM(config)
@@ -153,7 +152,10 @@ def model_of(case: Case) -> Any:
 
 
 def _quantised(model: Any, case: Case) -> Any:
-    """Its layers in NF4 with double quantisation, filled one by one: the whole never exists in 16 bits."""
+    """Return the model with its layers in NF4 with double quantisation.
+
+    They are filled one by one, so that the whole model never exists in 16 bits.
+    """
     import bitsandbytes
     import torch
 

@@ -1,4 +1,4 @@
-"""Who is timed. Each takes the same model, adapter and batches, and does one optimiser step at a time."""
+"""The contenders: each takes the same model, adapter and batches, and does one optimizer step at a time."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
-from cai_lite.training.loop import preference_update
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, set_checkpointing
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
+from cai_lite.training.update import accumulate
 
 BETA, RATE = 0.1, 1e-5
 Step = Callable[[int], dict[str, float]]
-"""Does step i; returns `loss`, `logps/chosen` and `logps/rejected` of it."""
+"""Does step i and returns its `loss`, `logps/chosen` and `logps/rejected`."""
 
 
 def cai_lite(
-    model: Any, batches: list[list[TokenPair]], case: Case, *, layout: Layout = "shared", fused: bool = True
+    model: Any, batches: list[list[Row]], case: Case, *, layout: Layout = "shared", fused: bool = True
 ) -> Step:
-    """The loop of this library: cached reference, shared prompts, fused layers."""
+    """Return the step of this library: cached reference, shared prompts, fused layers."""
     if fused:
         fuse(model)
     set_checkpointing(model, model.config.num_hidden_layers if case.checkpointing else 0)
     pairs = [pair for batch in batches for pair in batch]
     passes = Passes(layout, case.tokens_per_batch, 0)
-    # As TRL does with an adapter that is ready-made, the reference is the model with the adapter as it begins.
+    # As in TRL with an existing adapter, the reference is the model with the adapter as it begins.
     with attention_of(model, layout):
         reference = scored(model, pairs, Passes(layout, 8192, 0))
     config = TrainingConfig(loss=Loss("dpo", BETA), lora=Lora(rank=case.rank), batch_size=case.pairs)
@@ -47,7 +47,7 @@ def cai_lite(
     def step(i: int) -> dict[str, float]:
         batch = list(range(i * case.pairs, (i + 1) * case.pairs))
         with attention_of(model, layout):
-            line = preference_update(model, pairs, batch, reference, config, passes)
+            line = accumulate(model, pairs, batch, reference, config, passes)
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -56,14 +56,16 @@ def cai_lite(
     return step
 
 
-def trl_shipped(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
-    """TRL's DPOTrainer with its own defaults."""
+def trl_shipped(model: Any, batches: list[list[Row]], case: Case) -> Step:
+    """Return the step of TRL's DPOTrainer with its own defaults."""
     return _trl(model, batches, case, {})
 
 
-def trl_best(model: Any, batches: list[list[TokenPair]], case: Case) -> Step:
-    """TRL with its best settings: reference precomputed, no recomputing unless asked, head on completion tokens alone
-    (which it does by itself on a GPU alone).
+def trl_best(model: Any, batches: list[list[Row]], case: Case) -> Step:
+    """Return the step of TRL's DPOTrainer with its best settings.
+
+    The reference is precomputed, activations are recomputed only on request, and the head is applied to completion
+    tokens alone, which TRL does by default on a GPU only.
     """
     _module("trl.trainer.utils")._use_triton = lambda device: True
     return _trl(
@@ -78,7 +80,9 @@ def _module(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingPackageError("the comparison with TRL needs it: pip install 'cai-lite[rl]'") from error
+        raise MissingPackageError(
+            "the comparison with TRL needs the package trl: pip install 'cai-lite[rl]'"
+        ) from error
 
 
 CONTENDERS: dict[str, Callable[..., Step]] = {
@@ -90,7 +94,7 @@ CONTENDERS: dict[str, Callable[..., Step]] = {
 }
 
 
-def _trl(model: Any, batches: list[list[TokenPair]], case: Case, settings: dict[str, Any]) -> Step:
+def _trl(model: Any, batches: list[list[Row]], case: Case, settings: dict[str, Any]) -> Step:
     from cai_lite.chat.weights import open_weights
 
     trl, datasets = _module("trl"), _module("datasets")
@@ -100,9 +104,13 @@ def _trl(model: Any, batches: list[list[TokenPair]], case: Case, settings: dict[
             return dataset  # token ids already
 
     rows = [
-        {"prompt_ids": list(p.prompt_ids), "chosen_ids": list(p.chosen_ids), "rejected_ids": list(p.rejected_ids)}
+        {
+            "prompt_ids": list(pair.prompt_ids),
+            "chosen_ids": list(pair.completions[0]),
+            "rejected_ids": list(pair.completions[1]),
+        }
         for batch in batches
-        for p in batch
+        for pair in batch
     ]
     trainer: Any = OnTokens(
         model=model,
@@ -120,22 +128,22 @@ def _trl(model: Any, batches: list[list[TokenPair]], case: Case, settings: dict[
             **settings,
         ),
         train_dataset=datasets.Dataset.from_list(rows),
-        processing_class=open_weights("embedded:student")[1],  # for its special tokens alone
+        processing_class=open_weights("embedded:student")[1],  # only its special tokens are used
     )
     trainer.create_optimizer()
-    trainer.current_gradient_accumulation_steps = 1  # which `train` would set
+    trainer.current_gradient_accumulation_steps = 1  # as `train` would set it
     optimizer = trainer.optimizer
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
-    held = trainer.train_dataset
+    dataset = trainer.train_dataset
     trainer.model.train()
 
     def step(i: int) -> dict[str, float]:
-        inputs = trainer.data_collator([held[j] for j in range(i * case.pairs, (i + 1) * case.pairs)])
+        inputs = trainer.data_collator([dataset[j] for j in range(i * case.pairs, (i + 1) * case.pairs)])
         loss = float(trainer.training_step(trainer.model, trainer._prepare_inputs(inputs)))
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        seen = trainer._metrics["train"]
-        return {"loss": loss, **{name: float(seen[name][-1]) for name in ("logps/chosen", "logps/rejected")}}
+        metrics = trainer._metrics["train"]
+        return {"loss": loss, **{name: float(metrics[name][-1]) for name in ("logps/chosen", "logps/rejected")}}
 
     return step

@@ -1,4 +1,4 @@
-"""All contenders in one run, step by step in turn; medians, and whether their numbers agree."""
+"""Run all contenders in turn, step by step; report medians, and whether their numbers agree."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from cai_lite.bench.case import Case
 from cai_lite.errors import InputError, ModelError, did_you_mean
 
 OURS = "cai_lite"
-
-
 AGAINST = {
     "": [],
     "trl": ["trl", "trl as shipped"],
@@ -31,14 +29,16 @@ AGAINST = {
 
 
 def opponents(against: str) -> list[str]:
-    """The contenders that `--against` names. Raises InputError."""
+    """Return the contenders that `--against` names. Raises InputError."""
     if against not in AGAINST:
         raise InputError(f"against should be trl, trl-best or itself, got '{against}'{did_you_mean(against, AGAINST)}")
     return AGAINST[against]
 
 
 def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Figures of each contender, and of ours against each other one. Seconds and bytes; medians over the steps.
+    """Return figures of each contender, and ratios of every other one to ours.
+
+    Seconds and bytes, medians over the steps.
 
     Raises:
         ModelError: a contender could not be set up.
@@ -55,7 +55,7 @@ def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = 
             lines: dict[str, list[dict[str, float]]] = {name: [] for name in names}
             for i in range(case.steps + 1):
                 progress(f"step {i} of {case.steps}")
-                for name in names if i % 2 else reversed(names):  # nobody always runs on the other's warm cache
+                for name in names if i % 2 else reversed(names):  # so that no contender always finds a warm cache
                     lines[name].append(workers[name].step(i))
         finally:
             for worker in workers.values():
@@ -121,40 +121,40 @@ class _Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
-                with suppress(BrokenPipeError):  # what was still to be told to a contender that ended
+                with suppress(BrokenPipeError):  # output for a contender that has ended
                     stream.close()
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        said = ""
+        reply = ""
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
-            said = self._process.stdout.readline()
+            reply = self._process.stdout.readline()
         except BrokenPipeError:
-            pass  # it ended: what it said last tells why
-        if not said:
+            pass  # it has ended: the last lines of its log say why
+        if not reply:
             self._log.seek(0)
             last = self._log.read().decode(errors="replace").strip().splitlines()[-3:]
             raise ModelError(f"{self._name} stopped: {' / '.join(last)}")
-        answer: dict[str, Any] = json.loads(said)
+        answer: dict[str, Any] = json.loads(reply)
         if "error" in answer:
             raise ModelError(f"{self._name}: {answer['error']}")
         return answer
 
 
 def matrix_ceiling(case: Case) -> float:
-    """The fastest matrix product of this machine in the case's precision, FLOP/s: the best of several."""
+    """Return the speed of the fastest of several matrix products in the case's precision, in FLOP/s."""
     import torch
 
     size = 8192 if case.device == "cuda" else 1024
-    kind = torch.float32 if case.load == "float32" else torch.bfloat16
-    one = torch.randn(size, size, device=case.device, dtype=torch.float32 if case.device == "cpu" else kind)
+    dtype = torch.float32 if case.load == "float32" else torch.bfloat16
+    matrix = torch.randn(size, size, device=case.device, dtype=torch.float32 if case.device == "cpu" else dtype)
     best = float("inf")
     for _ in range(12):
         began = time.perf_counter()
-        one @ one
+        matrix @ matrix
         if case.device == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
@@ -162,22 +162,25 @@ def matrix_ceiling(case: Case) -> float:
 
 
 def _ratio(lines: dict[str, list[dict[str, float]]], name: str, what: str) -> float:
-    """The other's time over ours, step by step, so that a slow moment of the machine counts for both."""
+    """Return the median over the steps of the other's time divided by ours, so that a slow moment counts for both."""
     return median(other[what] / ours[what] for ours, other in zip(lines[OURS][1:], lines[name][1:], strict=True))
 
 
 def _agreement(
     ours: list[dict[str, float]], other: list[dict[str, float]], mine: Path, theirs: Path
 ) -> dict[str, float]:
-    """Of the first batch: the largest difference of log-probs (in nats) and of gradients, against their largest."""
+    """Return the largest differences on the first batch: log-probabilities in nats, gradients, and their maximum."""
     from safetensors.torch import load_file
 
-    one, two = load_file(mine), load_file(theirs)
-    names = {name.replace(".default.", "."): name for name in two}
-    apart = max(float((g - two[names[n.replace(".default.", ".")]]).abs().max()) for n, g in one.items())
-    largest = max(float(g.abs().max()) for g in one.values())
+    our_gradients, their_gradients = load_file(mine), load_file(theirs)
+    names = {name.replace(".default.", "."): name for name in their_gradients}
+    difference = max(
+        float((gradient - their_gradients[names[name.replace(".default.", ".")]]).abs().max())
+        for name, gradient in our_gradients.items()
+    )
+    largest = max(float(gradient.abs().max()) for gradient in our_gradients.values())
     logps = max(abs(ours[0][side] - other[0][side]) for side in ("logps/chosen", "logps/rejected"))
-    return {"logps_difference": logps, "gradient_difference": apart, "gradient_largest": largest}
+    return {"logps_difference": logps, "gradient_difference": difference, "gradient_largest": largest}
 
 
 def _machine(case: Case) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The figures of a benchmark as a table in the terminal."""
+"""Show the figures of a benchmark as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rich.table import Table
 
 
 def show_bench(found: dict[str, Any], console: Console | None = None) -> None:
-    """One row for each contender; under it what ours is against each, and whether the numbers agree."""
+    """Print one row for each contender, then the ratios to ours and whether the numbers agree."""
     console = console or Console()
     case, machine = found["case"], found["machine"]
     table = Table(
         title=f"{case['shape']}, {case['load']}, {case['prompt_tokens']}:{case['completion_tokens']} tokens, "
-        f"{case['pairs']} pairs a step, medians of {case['steps']}",
+        f"{case['pairs']} pairs a step, medians of {case['steps']} steps",
         caption=", ".join(f"{name} {value}" for name, value in machine.items()),
     )
     table.add_column("")
-    for column in ("s a step", "CPU s a step", "pairs/s", "peak above the model, GB", "useful FLOPs"):
+    for column in ("s/step", "CPU s/step", "pairs/s", "peak memory beyond the model, GB", "useful FLOPs"):
         table.add_column(column, justify="right")
     for name, row in found["contenders"].items():
         table.add_row(

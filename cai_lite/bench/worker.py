@@ -1,6 +1,6 @@
-"""One contender in a process of its own: `python -m cai_lite.bench.worker`, told what to do line by line.
+"""Run one contender in a process of its own: `python -m cai_lite.bench.worker`, which reads requests line by line.
 
-A process of its own, so that its peak of memory is its own; the parent lets one step of each run in turn.
+Each has a process of its own so that its peak memory can be measured; the parent runs one step of each in turn.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Reads {"contender", "case", "gradients"}, answers {"ready"}; then a line for each step number it is given."""
+    """Read {"contender", "case", "gradients"} and answer {"ready"}; then answer each step number with its figures."""
     asked = json.loads(sys.stdin.readline())
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # so that what the libraries print is not taken for an answer
     import torch
     from safetensors.torch import save_file
 
@@ -38,7 +38,7 @@ def main() -> None:
     try:
         case = Case(**asked["case"])
         make = CONTENDERS[asked["contender"]]
-        for name in ("trl", "datasets"):  # so that their code is no part of anybody's peak
+        for name in ("trl", "datasets"):  # so that their code does not count as memory of the step
             if asked["contender"].startswith("trl"):
                 __import__(name)
         model = with_adapter(
@@ -62,17 +62,17 @@ def main() -> None:
         answer(error=str(error))
         return
     if asked["gradients"]:
-        # The first batch's gradients, before the optimiser or the clipping touches them.
+        # Save the gradients of the first batch before they are clipped.
         utils: Any = torch.nn.utils
         clip = utils.clip_grad_norm_
 
-        def keep(parameters: Any, most: float) -> Any:
+        def keep(parameters: Any, limit: float) -> Any:
             save_file(
                 {n: p.grad.float().cpu() for n, p in lora_parameters(model).items() if p.grad is not None},
                 asked["gradients"],
             )
             utils.clip_grad_norm_ = clip
-            return clip(parameters, most)
+            return clip(parameters, limit)
 
         utils.clip_grad_norm_ = keep
     for line in sys.stdin:
@@ -107,11 +107,11 @@ def _reset_peak(device: str) -> None:
 
         torch.cuda.reset_peak_memory_stats()
     elif STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak counts from here on
+        Path("/proc/self/clear_refs").write_text("5")  # on Linux, this resets the peak
 
 
 def _status(name: str) -> int:
-    """Of this process, in bytes; 0 where the system does not tell."""
+    """Return a memory figure of this process in bytes, or 0 where the system has none."""
     found = re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text()) if STATUS.exists() else None
     return int(found[1]) * 1024 if found else 0
 

@@ -23,7 +23,6 @@ from cai_lite.cli.shared import (
     walk,
 )
 from cai_lite.errors import InputError
-from cai_lite.evaluation.gates import condition
 
 
 @app.command()
@@ -174,6 +173,8 @@ def _gate(text: str) -> tuple[str, str]:
     Raises:
         InputError: the text is not a gate.
     """
+    from cai_lite.evaluation.gates import condition
+
     name = re.match(r"[\w.-]+", text)
     if not name:
         raise InputError(f"--must {text}: a gate is written name>=value, such as over_refusal<=0.05")
@@ -188,14 +189,14 @@ def _gate(text: str) -> tuple[str, str]:
 def _compare(runs: list[Path], json_: bool) -> None:
     from rich.console import Console
 
-    from cai_lite.evaluation import read_evaluation
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
+    from cai_lite.evaluation.result import read_evaluation
     from cai_lite.evaluation.table import show_side_by_side
 
     evaluations = [read_evaluation(run_directory) for run_directory in runs]
     if json_:
         rows = side_by_side(evaluations)
-        found = {row.name: list(row.figures) for row in rows}
-        typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": found}))
+        figures = {row.name: [f and f.as_dict() for f in row.figures] for row in rows}
+        typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures}))
     else:
         show_side_by_side(list(map(str, runs)), evaluations, Console())

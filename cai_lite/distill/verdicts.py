@@ -15,7 +15,7 @@ from typing import Any
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import Question, compare
+from cai_lite.distill.comparisons import Comparison, Question, compare
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
@@ -50,6 +50,20 @@ def judge(
         InputError: a rule or setting is unknown, or a reason is asked for and the mode or the model gives none.
     """
     judging, work = (judging or Judging()).but(**settings), stage_of(stage, run, progress)
+    return judge_comparisons(model, compare(rule, candidates), constitution, judging, work, rule=rule, weight=weight)
+
+
+def judge_comparisons(
+    model: ChatModel,
+    comparisons: Sequence[Comparison],
+    constitution: Constitution,
+    judging: Judging,
+    stage: Stage,
+    *,
+    rule: str,
+    weight: float = 1.0,
+) -> list[Verdict]:
+    """Return the verdicts of `judge` on ready comparisons. `rule`: the name that their verdicts bear."""
     asked = [
         Question(
             comparison,
@@ -57,15 +71,15 @@ def judge(
             tradeoffs=tuple(constitution.tradeoffs(comparison.first.prompt, principle.id)),
             over=constitution.yields_to(principle.id, comparison.first.prompt),
         )
-        for comparison in compare(rule, candidates)
+        for comparison in comparisons
         for principle in draw(constitution, comparison.first.prompt, judging.principles)
     ]
     method = pointwise if judging.mode == "pointwise" else pairwise
-    verdicts = method(model, asked, judging, work, rule=rule, weight=weight)
+    verdicts = method(model, asked, judging, stage, rule=rule, weight=weight)
     counts = Counter[str](row.choice for row in verdicts)
     flipped = sum(v.flipped for v in verdicts)
-    work.count({"asked": len(verdicts), **counts, "flipped with the order": flipped}, of=rule)
-    work.keep("verdict", ((v.key, v.parents, _payload(v)) for v in verdicts))
+    stage.count({"asked": len(verdicts), **counts, "flipped with the order": flipped}, of=rule)
+    stage.keep("verdict", ((v.key, v.parents, _payload(v)) for v in verdicts))
     return verdicts
 
 

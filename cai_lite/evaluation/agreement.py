@@ -1,4 +1,4 @@
-"""Can the judge be relied on? Consistency between both orders, and agreement with a truth where there is one."""
+"""Agreement of a judge with itself, with other judges, and with a truth where one is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cai_lite.records import Score, Verdict
 from cai_lite.stats import Figure, alpha_figure, auc_figure, kappa_figure, mean_figure
 
 Truth = Callable[[str, str, str], bool | None]
-"""(principle id, prompt, reply) -> kept, broken, or not to be told."""
+"""Given principle id, prompt and reply, return whether the principle is kept; None where that is unknown."""
 
 
 def reliability(
@@ -20,9 +20,10 @@ def reliability(
     again: Sequence[Score] = (),
     others: Sequence[Sequence[Score]] = (),
     seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """All figures below that could be measured, by name. `again`: the same judge's scores of some of the same cells,
-    drawn once more; `others`: the scores of further judges.
+) -> dict[str, Figure]:
+    """Return every figure below that could be measured, by name.
+
+    `again`: the same judge's scores of some of the same cells, sampled once more. `others`: scores of further judges.
     """
     found = {"order_consistency": order_consistency(verdicts, seed=seed)}
     found["repeat_kappa"] = repeat_kappa(scores, again, seed=seed)
@@ -35,18 +36,18 @@ def reliability(
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def order_consistency(verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, float] | None:
-    """Share of pairwise verdicts that stay the same when the two replies change places; None where none could be
+def order_consistency(verdicts: Sequence[Verdict], *, seed: int = 0) -> Figure | None:
+    """Return the share of pairwise verdicts that stay the same when the two replies are swapped; None if none could be
     read.
     """
     read = [v for v in verdicts if v.order == "both" and v.p_first is not None]
     if not read:
         return None
-    return mean_figure([float(not v.flipped) for v in read], [v.first.prompt.family for v in read], seed=seed).as_dict()
+    return mean_figure([float(not v.flipped) for v in read], [v.first.prompt.family for v in read], seed=seed)
 
 
-def repeat_kappa(scores: Sequence[Score], again: Sequence[Score], *, seed: int = 0) -> dict[str, float] | None:
-    """Agreement of a judge with itself beyond chance, kept or broken; None where nothing was asked twice."""
+def repeat_kappa(scores: Sequence[Score], again: Sequence[Score], *, seed: int = 0) -> Figure | None:
+    """Return Cohen's kappa of a judge with itself, kept or broken; None where nothing was asked twice."""
     first = {(s.candidate.key, s.principle): s.log_odds for s in scores if s.log_odds is not None}
     rows = [
         (first[s.candidate.key, s.principle] > 0, s.log_odds > 0, s.candidate.prompt.family)
@@ -55,12 +56,12 @@ def repeat_kappa(scores: Sequence[Score], again: Sequence[Score], *, seed: int =
     ]
     if not rows:
         return None
-    one, two, families = zip(*rows, strict=True)
-    return kappa_figure(one, two, families, seed=seed).as_dict()
+    once, twice, families = zip(*rows, strict=True)
+    return kappa_figure(once, twice, families, seed=seed)
 
 
-def judges_alpha(judges: Sequence[Sequence[Score]], *, seed: int = 0) -> dict[str, float] | None:
-    """Krippendorff's alpha of several judges on the same cells, kept or broken; None where nobody could differ."""
+def judges_alpha(judges: Sequence[Sequence[Score]], *, seed: int = 0) -> Figure | None:
+    """Return Krippendorff's alpha of several judges on the same cells, kept or broken; None where it is undefined."""
     units: dict[tuple[str, str], tuple[list[bool], str]] = {}
     for scores in judges:
         for s in scores:
@@ -68,16 +69,13 @@ def judges_alpha(judges: Sequence[Sequence[Score]], *, seed: int = 0) -> dict[st
                 said, _ = units.setdefault((s.candidate.key, s.principle), ([], s.candidate.prompt.family))
                 said.append(s.log_odds > 0)
     try:
-        figure = alpha_figure([said for said, _ in units.values()], [f for _, f in units.values()], seed=seed)
+        return alpha_figure([said for said, _ in units.values()], [f for _, f in units.values()], seed=seed)
     except ValueError:
         return None
-    return figure.as_dict()
 
 
-def pairwise_accuracy(verdicts: Sequence[Verdict], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
-    """Share of verdicts that choose the reply which truly keeps the principle, where one does and the other does not;
-    a tie is half.
-    """
+def pairwise_accuracy(verdicts: Sequence[Verdict], truth: Truth, *, seed: int = 0) -> Figure | None:
+    """Return the share of verdicts for the reply that keeps the principle, where exactly one does; ties count half."""
     values, families = [], []
     for verdict in verdicts:
         kept = [truth(verdict.principle, c.prompt.text, c.text) for c in (verdict.first, verdict.second)]
@@ -86,39 +84,40 @@ def pairwise_accuracy(verdicts: Sequence[Verdict], truth: Truth, *, seed: int = 
         right = verdict.p_first if kept[0] else 1 - verdict.p_first
         values.append(0.5 if verdict.choice == "tie" else float(right > 0.5))
         families.append(verdict.first.prompt.family)
-    return mean_figure(values, families, seed=seed).as_dict() if values else None
+    return mean_figure(values, families, seed=seed) if values else None
 
 
-def pointwise_accuracy(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
-    """Share of pointwise verdicts (kept or broken) that are true."""
-    told = _told(scores, truth)
-    values = [float((row.log_odds > 0) == row.kept) for row in told]
-    return mean_figure(values, [row.family for row in told], seed=seed).as_dict() if told else None
+def pointwise_accuracy(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> Figure | None:
+    """Return the share of pointwise verdicts (kept or broken) that are true."""
+    cells = _known_cells(scores, truth)
+    values = [float((row.log_odds > 0) == row.kept) for row in cells]
+    return mean_figure(values, [row.family for row in cells], seed=seed) if cells else None
 
 
-def pointwise_kappa(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
-    """Agreement of pointwise verdicts with the truth beyond chance: 0 for a judge that always says the same."""
-    told = _told(scores, truth)
-    if not told:
+def pointwise_kappa(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> Figure | None:
+    """Return Cohen's kappa of pointwise verdicts and the truth: 0 for a judge that always says the same."""
+    cells = _known_cells(scores, truth)
+    if not cells:
         return None
-    said, kept = [row.log_odds > 0 for row in told], [row.kept for row in told]
-    return kappa_figure(said, kept, [row.family for row in told], seed=seed).as_dict()
+    said, kept = [row.log_odds > 0 for row in cells], [row.kept for row in cells]
+    return kappa_figure(said, kept, [row.family for row in cells], seed=seed)
 
 
-def pointwise_auc(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> dict[str, float] | None:
-    """How likely a reply that keeps its principle scores above one that breaks it: blind to where the judge draws the
-    line. None where all replies are of one kind.
+def pointwise_auc(scores: Sequence[Score], truth: Truth, *, seed: int = 0) -> Figure | None:
+    """Return the area under the ROC curve of the scores against the truth, which no threshold enters; None where all
+    replies are kept, or all broken.
     """
-    told = _told(scores, truth)
-    if len({row.kept for row in told}) < 2:
+    cells = _known_cells(scores, truth)
+    if len({row.kept for row in cells}) < 2:
         return None
-    odds, kept = [row.log_odds for row in told], [row.kept for row in told]
-    return auc_figure(odds, kept, [row.family for row in told], seed=seed).as_dict()
+    odds, kept = [row.log_odds for row in cells], [row.kept for row in cells]
+    return auc_figure(odds, kept, [row.family for row in cells], seed=seed)
 
 
 def between_judges(verdicts: Sequence[Verdict], *, seed: int = 0) -> Figure | None:
-    """Krippendorff's alpha of several judges over the same comparisons under the same principles; a tie is a value of
-    its own, a fault is none. None where nothing was judged twice, or nobody ever differed.
+    """Return Krippendorff's alpha of several judges over the same comparisons and principles.
+
+    A tie is a value of its own; faults are left out. None where nothing was judged twice, or nobody ever differed.
     """
     units: dict[tuple[str, str, str], tuple[list[str], str]] = {}
     for v in verdicts:
@@ -131,18 +130,18 @@ def between_judges(verdicts: Sequence[Verdict], *, seed: int = 0) -> Figure | No
         return None
 
 
-class _Told(NamedTuple):
-    """A score that could be read, of a reply whose truth is known."""
+class _Cell(NamedTuple):
+    """A readable score of a reply whose truth is known."""
 
     log_odds: float
     kept: bool
     family: str
 
 
-def _told(scores: Sequence[Score], truth: Truth) -> list[_Told]:
+def _known_cells(scores: Sequence[Score], truth: Truth) -> list[_Cell]:
     found = []
     for score in scores:
         kept = truth(score.principle, score.candidate.prompt.text, score.candidate.text)
         if kept is not None and score.log_odds is not None:
-            found.append(_Told(score.log_odds, kept, score.candidate.prompt.family))
+            found.append(_Cell(score.log_odds, kept, score.candidate.prompt.family))
     return found

@@ -1,4 +1,4 @@
-"""One model's answers to the held-out prompts. None is dropped: leaving out the bad ones would flatter."""
+"""Answers of a model to prompts. None is dropped: leaving out bad answers would flatter the model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def answer(
     stage: str,
     progress: Tick | None = None,
 ) -> list[Candidate]:
-    """`samples` answers per prompt, in order. A cut one stays as far as it goes; an empty, refused or failed one is
-    the text "". A thinking model's thought is no part of its answer.
+    """Return `samples` answers per prompt, in order.
+
+    An answer cut at the token limit is kept as it is; an empty, refused or failed one has the text "". The thoughts of
+    a thinking model are not part of its answer.
     """
     asked = [(prompt, index) for prompt in prompts for index in range(samples)]
     requests = [Request(messages=prompt.messages, sampling=sampling, index=index) for prompt, index in asked]

@@ -1,15 +1,16 @@
-"""Several evaluations side by side, and which of them no other beats on every principle."""
+"""Compare several evaluations, and find those that no other beats on every principle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-Figure = Mapping[str, Any]
+from cai_lite.evaluation.paths import figures
+from cai_lite.stats import Comparison, Figure
 
 
 class Row(NamedTuple):
-    """One measurement of all runs; None where a run did not measure it. `principle`: whether it is one."""
+    """One figure of all runs, by its path; None where a run did not measure it. `principle`: adherence to one."""
 
     name: str
     figures: tuple[Figure | None, ...]
@@ -17,23 +18,24 @@ class Row(NamedTuple):
 
 
 def side_by_side(evaluations: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Every figure after training that any of them holds, principles first. Intervals are each run's own: a difference
-    within them may be chance, and one beyond them may be other prompts.
+    """Return every figure after training that any of the evaluations holds, principles first.
+
+    Splits, and principles by other deciders than the headline's, are left out. Each interval is that of its run alone:
+    a difference within them may be chance, and one beyond them may come from other prompts.
     """
-    found = [dict(_flat(evaluation["metrics"])) for evaluation in evaluations]
-    names = list(dict.fromkeys(name for one in found for name in one))
-    rows = [
-        Row(name, tuple(one.get(name) for one in found), name.startswith("adherence.") and name != "adherence.all")
-        for name in names
-    ]
-    return sorted(rows, key=lambda row: (not row.principle, names.index(row.name)))
+    runs = [_after_training(evaluation["metrics"]) for evaluation in evaluations]
+    names = list(dict.fromkeys(name for run in runs for name in run))
+    rows = [Row(name, tuple(run.get(name) for run in runs), _is_principle(name)) for name in names]
+    return sorted(rows, key=lambda row: not row.principle)
 
 
 def unbeaten(rows: Sequence[Row]) -> list[bool]:
-    """Of each run: whether no other is at least as good on every principle and better on one (the Pareto front)."""
+    """Return, for each run, whether it is on the Pareto front: no other is at least as good on every principle and
+    better on one.
+    """
     principles = [row.figures for row in rows if row.principle and all(row.figures)]
     runs = len(rows[0].figures) if rows else 0
-    scores = [[float((figures[run] or {})["value"]) for figures in principles] for run in range(runs)]
+    scores = [[figure.value for figures in principles if (figure := figures[run])] for run in range(runs)]
     return [
         not any(
             all(b >= a for a, b in zip(mine, theirs, strict=True))
@@ -44,16 +46,13 @@ def unbeaten(rows: Sequence[Row]) -> list[bool]:
     ]
 
 
-def _flat(metrics: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Figure]]:
-    for name, value in metrics.items():
-        if not isinstance(value, Mapping) or name in ("p_holm", "splits"):
-            continue
-        if name == "principles" and path != "adherence.":  # of the headline's judge alone
-            continue
-        here = f"{path}{name}".replace("adherence.principles.", "adherence.").replace(".overall", ".all")
-        if "after" in value:
-            yield here, value["after"]
-        elif "value" in value:
-            yield here, value
-        else:
-            yield from _flat(value, f"{here}.")
+def _after_training(metrics: Mapping[str, Any]) -> dict[str, Figure]:
+    return {
+        path: figure.after if isinstance(figure, Comparison) else figure
+        for path, figure in figures(metrics).items()
+        if "." not in path or not path.startswith("adherence") or _is_principle(path)
+    }
+
+
+def _is_principle(path: str) -> bool:
+    return path.startswith("adherence.") and not path.startswith("adherence.splits.")

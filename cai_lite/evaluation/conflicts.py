@@ -1,4 +1,4 @@
-"""Which principles pull apart: how often two of them prefer opposite replies, where each prefers one."""
+"""Conflicts between principles: how often two of them prefer opposite replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cai_lite.stats import wilson
 
 
 class Preference(NamedTuple):
-    """What one principle said of one comparison."""
+    """The verdict under one principle on one comparison, which `what` identifies."""
 
     principle: str
     what: tuple[str, str]
@@ -18,8 +18,9 @@ class Preference(NamedTuple):
 
 
 def opposition(preferences: Iterable[Preference]) -> list[dict[str, Any]]:
-    """Of each two principles that met on some comparison: `{"between", "n", "opposed"}`, a figure of the share of
-    comparisons on which they prefer opposite sides. Ties and faults prefer nothing.
+    """Return `{"between", "n", "opposed"}` for each two principles with a common comparison.
+
+    `opposed`: the share of comparisons on which they prefer opposite sides, as a figure. Ties and faults are left out.
     """
     sides: dict[str, dict[tuple[str, str], str]] = {}
     for preference in preferences:

@@ -1,36 +1,32 @@
-"""What collapse shows first: malformed answers, longer or shorter ones, the same one again and again."""
+"""The form of answers: words, boilerplate, well-formedness. A collapsed model shows here first."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from cai_lite.records import Candidate
-from cai_lite.stats import compare
-
-Answers = Sequence[Candidate]
+from cai_lite.evaluation.subject import Sides
+from cai_lite.stats import Comparison, Figure, over_sides
 
 
-def well_formed(before: Answers, after: Answers, judge: Callable[[str], bool], *, seed: int = 0) -> dict[str, Any]:
-    """Share of answers that `judge` calls well-formed, a comparison."""
-    return _compared(before, after, lambda answers: [float(judge(a.text)) for a in answers], seed)
+def words(sides: Sides, *, seed: int = 0) -> Figure | Comparison:
+    """Return the mean length in words."""
+    return _mean(sides, [[len(answer.text.split()) for answer in answers] for answers in sides], seed)
 
 
-def words(before: Answers, after: Answers, *, seed: int = 0) -> dict[str, Any]:
-    """Mean length in words, a comparison."""
-    return _compared(before, after, lambda answers: [float(len(a.text.split())) for a in answers], seed)
+def well_formed(sides: Sides, judge: Callable[[str], bool], *, seed: int = 0) -> Figure | Comparison:
+    """Return the share of answers that `judge` calls well-formed."""
+    return _mean(sides, [[float(judge(answer.text)) for answer in answers] for answers in sides], seed)
 
 
-def boilerplate(before: Answers, after: Answers, *, seed: int = 0) -> dict[str, Any]:
-    """Share of answers that another prompt got word for word, a comparison."""
+def boilerplate(sides: Sides, *, seed: int = 0) -> Figure | Comparison:
+    """Return the share of answers whose text the same model also gave to another prompt."""
+    rows = []
+    for answers in sides:
+        prompts_of = Counter(text for text, _ in {(answer.text, answer.prompt.key) for answer in answers})
+        rows.append([float(prompts_of[answer.text] > 1) for answer in answers])
+    return _mean(sides, rows, seed)
 
-    def repeated(answers: Answers) -> list[float]:
-        prompts_of = Counter(text for text, _ in {(a.text, a.prompt.key) for a in answers})
-        return [float(prompts_of[a.text] > 1) for a in answers]
 
-    return _compared(before, after, repeated, seed)
-
-
-def _compared(before: Answers, after: Answers, measure: Callable[[Answers], list[float]], seed: int) -> dict[str, Any]:
-    return compare(measure(before), measure(after), [a.prompt.family for a in before], seed=seed).as_dict()
+def _mean(sides: Sides, values: Sequence[Sequence[float]], seed: int) -> Figure | Comparison:
+    return over_sides(values, [answer.prompt.family for answer in sides[0]], seed=seed)

@@ -1,18 +1,26 @@
-"""`evaluate.must`: what a model has to reach before it is let out. A figure that was not measured is not reached."""
+"""Gates: conditions on figures (`evaluate.must`) that a model has to meet before it is released.
+
+A gate on a figure that this evaluation cannot measure is refused before any model is asked; a figure that could not be
+measured after all does not meet its gate.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cai_lite.errors import InputError, did_you_mean
+from cai_lite.evaluation.adherence import SLICE
+from cai_lite.evaluation.labels import Label, Planned
+from cai_lite.evaluation.metrics import METRICS, figure_labels
+from cai_lite.evaluation.paths import NUMBERS, SIDES, read_path, value_at
 
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$")
 
 
 class Gate(NamedTuple):
-    """One condition: what it is about, what was asked, what was found (None: not measured), whether it holds."""
+    """One condition: the path of its figure, the condition, the value found (None: not measured), whether it holds."""
 
     name: str
     wanted: str
@@ -20,62 +28,32 @@ class Gate(NamedTuple):
     holds: bool
 
 
+class Expected(NamedTuple):
+    """A figure that a gate may name. `missing`: the reason why this evaluation cannot measure it, or ""."""
+
+    label: Label
+    missing: str
+
+
 def condition(text: str) -> tuple[str, float]:
-    """(">=", 0.8) of ">= 0.8". Raises ValueError."""
+    """Split ">= 0.8" into (">=", 0.8). Raises ValueError."""
     read = _CONDITION.match(text)
     if not read:
         raise ValueError(f"a condition is written '>= 0.8', with >=, <=, > or <, got '{text}'")
     return read[1], float(read[2])
 
 
-NAMES = (
-    "adherence",
-    "adherence_judge",
-    "adherence_checks",
-    "preference_accuracy",
-    "reward_margin",
-    "win_rate",
-    "win_rate_equal_length",
-    "over_refusal",
-    "unsafe_compliance",
-    "words",
-    "boilerplate",
-    "well_formed",
-    "perplexity",
-    "kl",
-    "robustness",
-    "superficial",
-    "confounds",
-    "copies",
-    "reliability",
-)
-
-
-def check_names(must: Iterable[str]) -> None:
-    """Raises InputError for a name that no metric has: it would be found out only after all was paid for."""
-    for name in must:
-        first = name.split(".")[0]
-        if first not in NAMES:
-            raise InputError(f"evaluate.must.{name}: no metric '{first}'{did_you_mean(first, NAMES)}")
-
-
 def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
-    """Each condition of `must` against evaluation.json's metrics.
-
-    A name is that of a metric (`adherence` is its overall), or goes on with dots: `adherence.kind-tone` is a principle,
-    `adherence.change` the change and not the value after, `over_refusal.high` the upper end of the interval.
+    """Check each condition of `must` (by path, see `paths`) against evaluation.json's metrics.
 
     Raises:
-        InputError: a condition that cannot be read.
+        InputError: an unknown figure, or a condition that cannot be read.
     """
-    found = []
     check_names(must)
+    found = []
     for name, text in must.items():
-        try:
-            sign, bound = condition(text)
-        except ValueError as error:
-            raise InputError(f"evaluate.must.{name}: {error}") from error
-        value = _value(metrics, name.split("."))
+        sign, bound = condition(text)
+        value = value_at(metrics, name)
         holds = (
             value is not None
             and {
@@ -89,19 +67,93 @@ def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
     return found
 
 
-def _value(metrics: Mapping[str, Any], path: list[str]) -> float | None:
-    """The number that a path leads to, or None where there is none."""
-    here: Any = metrics
-    for step in path:
-        if not isinstance(here, Mapping):
-            return None
-        inner = here.get("principles", {})
-        found = here.get(step, inner.get(step) if isinstance(inner, Mapping) else None)
-        if found is None and isinstance(deeper := here.get("overall", here.get("after")), Mapping):
-            found = deeper.get(step)
-            if found is None and isinstance(deeper.get("after"), Mapping):
-                found = deeper["after"].get(step)
-        here = found
-    while isinstance(here, Mapping):
-        here = here.get("overall", here.get("after", here.get("value")))
-    return float(here) if isinstance(here, (int, float)) and not isinstance(here, bool) else None
+def check_names(must: Mapping[str, str], metrics: Collection[str] | None = None) -> None:
+    """Check what can be checked without constitution and prompts: figure names, conditions, and the chosen metrics.
+
+    Raises:
+        InputError: an unknown figure, a figure of a metric that `metrics` leaves out, or an unreadable condition.
+    """
+    for path, text in must.items():
+        name, labels = path.split(".")[0], figure_labels()
+        if name not in labels:
+            raise _refused(path, f"unknown figure '{name}'{did_you_mean(name, labels)}")
+        if metrics is not None and (left_out := _left_out(name, metrics)):
+            raise _refused(path, left_out)
+        try:
+            condition(text)
+        except ValueError as error:
+            raise _refused(path, str(error)) from error
+
+
+def check_gates(must: Mapping[str, str], plan: Planned) -> None:
+    """Check before an evaluation that it can measure the figure of every gate.
+
+    Raises:
+        InputError: an unknown path, a figure that this evaluation cannot measure, or an unreadable condition.
+    """
+    check_names(must, plan.metrics)
+    expected = expected_figures(plan)
+    for path in must:
+        reference = read_path(path, expected)
+        if reference is None:
+            raise _refused(path, _unknown(path, expected))
+        label, missing = expected[reference.figure]
+        if missing:
+            raise _refused(path, f"this evaluation cannot measure it: {missing}")
+        if reference.side in ("before", "change"):
+            if label.change == "never":
+                raise _refused(path, f"'{reference.figure}' is a single figure without before and change")
+            if label.change == "compared" and not plan.compared:
+                raise _refused(path, "the model is measured alone; name a second one with --against")
+
+
+def expected_figures(plan: Planned) -> dict[str, Expected]:
+    """Return every figure that a gate may name, by its path."""
+    found = {}
+    for name, label in figure_labels().items():
+        missing = _left_out(name, plan.metrics) or _missing(label, plan)
+        if label.parts:
+            for part, inner in label.parts.items():
+                found[f"{name}.{part}"] = Expected(inner, missing or _missing(inner, plan))
+        else:
+            found[name] = Expected(label, missing)
+        if label.by_principle:
+            for part, why in _by_principle(plan, checks=name == "adherence_checks"):
+                p_value = Label(part, change="never") if part.startswith("p_holm.") else label
+                alone = "" if plan.compared else "the model is measured alone"
+                found[f"{name}.{part}"] = Expected(p_value, missing or why or (alone if p_value is not label else ""))
+    return found
+
+
+def _by_principle(plan: Planned, *, checks: bool) -> Iterator[tuple[str, str]]:
+    """Yield the name of each principle, p-value and split, and the reason why it cannot be measured, or ""."""
+    for principle in plan.constitution.principles:
+        why = "" if any(map(principle.applies, plan.prompts)) else f"principle '{principle.id}' applies to no prompt"
+        if checks and principle.checks is None:
+            why = f"principle '{principle.id}' has no machine checks"
+        yield principle.id, why
+        yield f"p_holm.{principle.id}", why
+    for split in sorted({tag for prompt in plan.prompts for tag in prompt.tags if tag.startswith(SLICE)}):
+        yield f"splits.{split.removeprefix(SLICE)}", ""
+
+
+def _missing(label: Label, plan: Planned) -> str:
+    return next((need.otherwise for need in label.needs if not need.holds(plan)), "")
+
+
+def _left_out(figure: str, metrics: Collection[str]) -> str:
+    metric = next(name for name, metric in METRICS.items() if figure in metric.figures)
+    return "" if metric in metrics else f"it belongs to the metric '{metric}', which evaluate.metrics leaves out"
+
+
+def _unknown(path: str, expected: Collection[str]) -> str:
+    name, _, rest = path.partition(".")
+    parts = [known.removeprefix(f"{name}.") for known in expected if known.startswith(f"{name}.")]
+    if not rest:
+        return f"'{name}' has several figures; name one of {', '.join(f'{name}.{part}' for part in parts)}"
+    unknown = next((step for step in rest.split(".") if step not in (*parts, *SIDES, *NUMBERS)), rest)
+    return f"'{name}' has no figure '{unknown}'{did_you_mean(unknown, [*parts, *SIDES, *NUMBERS])}"
+
+
+def _refused(path: str, why: str) -> InputError:
+    return InputError(f"evaluate.must.{path}: {why}")

@@ -1,4 +1,4 @@
-"""Plain English that has to do with no constitution, written for this: where the student should not have moved."""
+"""Neutral text: plain English sentences that no constitution is about, written for measuring drift."""
 
 TEXTS = (
     "The train left the valley at seven and reached the coast a little before noon.",

@@ -1,4 +1,4 @@
-"""How English says no: the sentences that `refusals` knows. To teach it another, write it here."""
+"""Regular expressions for refusals in English, used by `refusals`. Add further phrases here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""evaluation.json in the terminal: a table per principle, with all that adherence must not be seen without."""
+"""Print evaluation.json in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,34 +10,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from cai_lite.evaluation.comparing import side_by_side, unbeaten
-
-_JUDGES = {"adherence": "", "adherence_judge": "by the judge", "adherence_checks": "by machine checks"}
-_BESIDE = {
-    "over_refusal": "refused benign twins",
-    "unsafe_compliance": "complied with unsafe requests",
-    "well_formed": "well-formed",
-    "perplexity": "perplexity",
-    "kl": "KL on neutral text, nats a token",
-    "words": "words",
-    "boilerplate": "boilerplate",
-    "win_rate": "win rate against the base",
-    "win_rate_equal_length": "the same at equal length",
-    "preference_accuracy": "held-out preference accuracy",
-}
+from cai_lite.evaluation.shown import sections
+from cai_lite.stats import Comparison, Figure
 
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
-    """Print what was measured; what is absent is not shown."""
-    metrics = evaluation["metrics"]
+    """Print every figure that was measured, section by section, and the gates."""
     title = escape(f"{evaluation['constitution']}: adherence by {evaluation['judge']}")
     table = Table(title=title, title_justify="left")
     for name in ("", "before", "after", "change", "95 % interval", "n"):
         table.add_column(name, justify="left" if not name else "right")
-    for name, comparison in _rows(metrics):
-        if comparison is None:
-            table.add_section()
-        else:
-            table.add_row(name, *_cells(comparison))
+    for section, rows in sections(evaluation["metrics"]):
+        before, after, _ = section.columns
+        sides = f" ({before}, {after})" if section.columns != ("before", "after", "change") else ""
+        for row in rows:
+            table.add_row(escape(row.label.heading + sides), *_cells(row.figure))
+        table.add_section()
     console.print(table)
     for gate in evaluation.get("gates", ()):
         found = "not measured" if gate["found"] is None else f"{gate['found']:.3f}"
@@ -48,55 +36,25 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
 
 
 def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """A column for each run; a star where no other run is at least as good on every principle."""
+    """Print a column for each run; a star marks runs that no other beats on every principle.
+
+    Rows bear the paths of their figures, which gates accept.
+    """
     rows = side_by_side(evaluations)
     table = Table(title="after training", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)  # a name cut short is no name that a gate accepts
     for name, best in zip(names, unbeaten(rows), strict=True):
         table.add_column(escape(name) + (" *" if best else ""), justify="right")
     for row in rows:
-        cells = [
-            "" if f is None else f"{f['value']:.2f} [{f['low']:.2f}, {f['high']:.2f}] n {f['n']}" for f in row.figures
-        ]
-        table.add_row(escape(row.name.replace("_", " ")), *cells)
+        cells = ["" if f is None else f"{f.value:.2f} [{f.low:.2f}, {f.high:.2f}] n {f.n}" for f in row.figures]
+        table.add_row(escape(row.name), *cells)
     console.print(table)
-    console.print("* no other is at least as good on every principle and better on one", style="dim")
+    console.print("* no other run is at least as good on every principle and better on one", style="dim")
 
 
-def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    headline = metrics.get("adherence", {})
-    yield from headline.get("principles", {}).items()
-    yield "", None
-    for metric, by in _JUDGES.items():
-        if metrics.get(metric):
-            yield f"[bold]all principles[/bold] {by}".strip(), metrics[metric]["overall"]
-    yield "", None
-    for name, comparison in headline.get("splits", {}).items():
-        yield escape(name.replace("_", " ")), comparison
-    yield "", None
-    for name, label in _BESIDE.items():
-        if name in metrics:
-            yield label, metrics[name]
-    yield "", None
-    for name, row in metrics.get("robustness", {}).items():
-        yield (
-            f"wrapped: {escape(name.replace('_', ' '))}",
-            {
-                "before": row["plain"],
-                "after": row["wrapped"],
-                "change": row["drop"],
-            },
-        )
-    for name, figure in metrics.get("superficial", {}).items():
-        yield f"superficial: {escape(name.replace('_', ' '))}", figure
-    yield "", None
-    for name, figure in metrics.get("reliability", {}).items():
-        yield f"judge: {escape(name.replace('_', ' '))}", figure
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if "change" not in row:
-        return "", f"{row['value']:.2f}", "", f"[{row['low']:.2f}, {row['high']:.2f}]", f"{row['n']}"
-    before, after, change = row["before"], row["after"], row["change"]
-    span = f"[{change['low']:+.2f}, {change['high']:+.2f}]"
-    return f"{before['value']:.2f}", f"{after['value']:.2f}", f"{change['value']:+.2f}", span, f"{change['n']}"
+def _cells(figure: Figure | Comparison) -> tuple[str, ...]:
+    if isinstance(figure, Figure):
+        return "", f"{figure.value:.2f}", "", f"[{figure.low:.2f}, {figure.high:.2f}]", f"{figure.n}"
+    change = figure.change
+    span = f"[{change.low:+.2f}, {change.high:+.2f}]"
+    return f"{figure.before.value:.2f}", f"{figure.after.value:.2f}", f"{change.value:+.2f}", span, f"{change.n}"

@@ -1,7 +1,7 @@
-"""How often the trained student's answer is preferred to the base model's, as it is and at equal length.
+"""Win rate: how often the answer after training is preferred to the answer before, as it is and at equal length.
 
-Judges like length. The second figure is what is left when it tells nothing: a logistic model of the preference over
-the difference in words, read off where that is zero (Dubois et al. 2024, "Length-Controlled AlpacaEval").
+Judges like length. The win rate at equal length is read from a logistic model of the preference over the difference in
+words, where that is zero (Dubois et al. 2024, "Length-Controlled AlpacaEval").
 """
 
 from __future__ import annotations
@@ -11,31 +11,37 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cai_lite.evaluation.subject import Subject
 from cai_lite.records import Candidate, Verdict
 from cai_lite.stats import Figure, interval, mean_figure, resampled_weights
 
 _STEPS = 30
 
 
-def win_rate(
-    verdicts: Sequence[Verdict], before: str, *, equal: Sequence[Candidate] = (), seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """`win_rate` and `win_rate_equal_length`, figures from 0 to 1 over prompts; one half is no difference.
+def measure_win_rate(subject: Subject) -> dict[str, Figure]:
+    """Measure both win rates; nothing for a single model."""
+    if not subject.compared:
+        return {}
+    before, after = subject.paired_answers()
+    equal = [b for a, b in zip(before, after, strict=True) if a.text == b.text]
+    return win_rate(subject.verdicts(subject.judging.mode), equal=equal, seed=subject.seed)
 
-    `verdicts`: of answers of two authors to the same prompts; `before` names the base model. Verdicts of one prompt
-    under several principles are weighed together. `equal`: answers that both gave word for word, which nobody needs to
-    judge: half a win each. Empty where nothing could be read.
+
+def win_rate(verdicts: Sequence[Verdict], *, equal: Sequence[Candidate] = (), seed: int = 0) -> dict[str, Figure]:
+    """Return `win_rate` and `win_rate_equal_length`, from 0 to 1 over prompts; 0.5 means no difference.
+
+    `verdicts`: of the answer before (`first`) against the answer after (`second`). Verdicts of one prompt under several
+    principles are averaged by weight. `equal`: answers that both models gave word for word, which nobody judges: half a
+    win each. Empty where no verdict could be read.
     """
     of_prompt: dict[str, list[tuple[float, float, float]]] = {}
     families: dict[str, str] = {}
     for v in verdicts:
-        if v.p_first is None or before not in (v.first.author, v.second.author) or v.first.author == v.second.author:
+        if v.p_first is None:
             continue
-        base, trained = (v.first, v.second) if v.first.author == before else (v.second, v.first)
-        p = v.p_first if trained is v.first else 1 - v.p_first
         key = v.first.prompt.key
-        longer = len(trained.text.split()) - len(base.text.split())
-        of_prompt.setdefault(key, []).append((p, longer, v.weight))
+        longer = len(v.second.text.split()) - len(v.first.text.split())
+        of_prompt.setdefault(key, []).append((1 - v.p_first, longer, v.weight))
         families[key] = v.first.prompt.family
     for answer in equal:
         of_prompt.setdefault(answer.prompt.key, []).append((0.5, 0, 1.0))
@@ -47,16 +53,17 @@ def win_rate(
         for what in (0, 1)
     )
     of_family = [families[key] for key in of_prompt]
-    found = {"win_rate": mean_figure(wins, of_family, seed=seed).as_dict()}
-    controlled = equal_length(wins, longer_by, of_family, seed=seed)
-    return {**found, "win_rate_equal_length": controlled.as_dict()}
+    return {
+        "win_rate": mean_figure(wins, of_family, seed=seed),
+        "win_rate_equal_length": equal_length(wins, longer_by, of_family, seed=seed),
+    }
 
 
 def equal_length(wins: Sequence[float], longer: Sequence[float], families: Sequence[str], *, seed: int = 0) -> Figure:
-    """P(win) at no difference in words, by logistic regression; `longer`: words that the winner's side has more."""
+    """Return P(win) at no difference in words, by logistic regression. `longer`: words after less words before."""
     y_N, x_N = np.asarray(wins, float), np.asarray(longer, float)
     spread = x_N.std()
-    if spread == 0:  # all differ alike: length can tell nothing apart from the rest
+    if spread == 0:  # the same difference everywhere: its effect cannot be separated
         return mean_figure(wins, families, seed=seed)
     x_N = np.tanh(x_N / spread)
     weights_RN = resampled_weights(families, seed)
@@ -68,9 +75,9 @@ def equal_length(wins: Sequence[float], longer: Sequence[float], families: Seque
 def _at_zero(
     y_N: NDArray[np.float64], x_N: NDArray[np.float64], weights_RN: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The fitted probability at x = 0 for each row of weights: Newton's method on the logistic likelihood.
+    """Return the fitted probability at x = 0 for each row of weights, by Newton's method on the logistic likelihood.
 
-    A ridge of one ten-thousandth of the data keeps a sample that is separated by length from running away.
+    A ridge of 1e-4 per observation keeps the fit finite where length separates the outcomes.
     """
     beta_R2 = np.zeros((len(weights_RN), 2))
     design_N2 = np.column_stack([np.ones(len(x_N)), x_N])

@@ -318,14 +318,13 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
         message = f"'{dotted(keys)}' should be a section of 'key: value' lines, got {_described(value)}"
         faults.append(document.fault(keys, message))
         return None
+    if hasattr(cls, "section_keys"):
+        return _build_open_section(document, keys, value, cls, faults)
     hints = get_type_hints(cls)
     fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init}
     known = {key: field for key, field in fields.items() if "filled_with" not in field.metadata}
     before = len(faults)
-    for key in value:
-        if key not in known:
-            inside = f" in '{dotted(keys)}'" if keys else ""
-            faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
+    _note_unknown(document, keys, value, known, faults)
     built: dict[str, Any] = {}
     for key, field in fields.items():
         if field.metadata == LINE:
@@ -338,15 +337,43 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
             built[field.name] = _build(document, (*keys, key), value[key], hints[field.name], faults)
         elif field.default is MISSING and field.default_factory is MISSING:
             faults.append(document.fault(keys, f"'{dotted((*keys, key))}' is missing"))
-    if len(faults) > before:
-        return None
+    return _made(document, keys, value, cls, built, faults) if len(faults) == before else None
+
+
+def _build_open_section(document: Document, keys: Keys, value: Mapping[str, Any], cls: Any, faults: list[str]) -> Any:
+    """Build a section whose keys depend on its content.
+
+    Its class has a method `section_keys(section)`, which returns the type of each key that the section may have, and
+    its objects have a method `as_section()`, which returns the section that they are read from.
+    """
+    before, known = len(faults), cls.section_keys(value)
+    _note_unknown(document, keys, value, known, faults)
+    built = {
+        key: _build(document, (*keys, key), value[key], hint, faults) for key, hint in known.items() if key in value
+    }
+    return _made(document, keys, value, cls, built, faults) if len(faults) == before else None
+
+
+def _note_unknown(
+    document: Document, keys: Keys, value: Mapping[str, Any], known: Mapping[str, Any], faults: list[str]
+) -> None:
+    for key in value:
+        if key not in known:
+            inside = f" in '{dotted(keys)}'" if keys else ""
+            faults.append(document.fault((*keys, key), f"unknown key '{key}'{inside}{did_you_mean(key, known)}"))
+
+
+def _made(
+    document: Document, keys: Keys, value: Mapping[str, Any], cls: Any, built: dict[str, Any], faults: list[str]
+) -> Any:
+    """Return the object of a section; a fault that its own checks raise is noted at the key that it speaks of."""
     try:
         return cls(**built)
-    except ValueError as fault:  # the section's own checks, in its __post_init__
-        named = re.match(
-            r"'?(?:[a-z_]+\.)*([a-z_]+)", str(fault), re.IGNORECASE
-        )  # the field that the message names, if any
-        inner = (*keys, named[1]) if named and named[1] in value else keys
+    except ValueError as fault:
+        named = re.match(r"'?(?:[a-z_]+\.)*([a-z_]+)", str(fault), re.IGNORECASE)
+        quoted = re.findall(r"'([^']*)'", str(fault))
+        spoken = [named[1] if named else "", *quoted, *(key for key, given in value.items() if given in quoted)]
+        inner = next(((*keys, key) for key in spoken if key in value), keys)
         for line in str(fault).splitlines():
             faults.append(document.fault(inner, f"in '{dotted(keys)}': {line}" if keys else line))
         return None

@@ -1,9 +1,9 @@
-"""`cai-lite evaluate` without a recipe: any model under any constitution on any prompts, with gates for a release."""
+"""`cai-lite evaluate` without a recipe: measure any model under any constitution on any prompts, with gates."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,10 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.errors import InputError
-from cai_lite.evaluation import METRICS
 from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.gates import gates
+from cai_lite.evaluation.gates import check_gates, gates
+from cai_lite.evaluation.labels import Planned
+from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
@@ -34,28 +35,38 @@ def assess(
     against: str | None = None,
     load: str | None = None,
     must: Mapping[str, str] | None = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Collection[str] | None = None,
     sampling: Sampling | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Measure `model` (with `adapter`), beside `against` where that is given; an adapter stands beside its base anyway.
+    """Measure `model`, alone or compared with `against`; with `adapter`, the adapted model is compared with its base.
 
     Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
-    split says. The same call on the same `out` goes on where it stopped.
+    split. The same call on the same `out` continues where it stopped.
 
     Raises:
-        InputError: a file or a model that is not there, or options that do not go together.
+        InputError: a file or model is missing, options exclude each other, or a gate cannot be measured.
     """
-    unknown = [name for name in metrics if name not in METRICS]
-    if unknown:
-        raise InputError(f"no metric '{unknown[0]}'; there are {', '.join(METRICS)}")
-    gates(must or {}, {})  # a condition that cannot be read is said before anything is asked
+    metrics = tuple(METRICS) if metrics is None else metrics
+    check_metrics(metrics)
     known = all_prompts(prompts)
     policy = load_constitution(constitution)
     judges = [opened(name) for name in judge]
     mode: Literal["pairwise", "pointwise"] = "pointwise" if judges[0].wording == "short" else "pairwise"
     if adapter is not None and (against is not None or "://" in model):
         raise InputError("--adapter goes on top of a local --model, which is what it is measured against")
+    plan = Planned(
+        metrics=metrics,
+        constitution=policy,
+        prompts=known,
+        compared=adapter is not None or against is not None,
+        adapter=adapter is not None,
+        pairs=False,
+        held_out_pairs=False,
+        seen=False,
+        judges=len(judges),
+    )
+    check_gates(must or {}, plan)
     if adapter is not None:
         adapter_folder(adapter)
     base: ChatModel | None = opened(model, load) if adapter is not None else opened(against, load) if against else None
@@ -80,12 +91,12 @@ def assess(
 
 
 def gated(must: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"gates": [...]}` for evaluation.json, or nothing where nothing must be."""
+    """Return `{"gates": [...]}` for evaluation.json; nothing where there are no gates."""
     return {"gates": [gate._asdict() for gate in gates(must, metrics)]} if must else {}
 
 
 def opened(name: str, load: str | None = None) -> ChatModel:
-    """A model by its one-word name; `URL#NAME` is one at a server."""
+    """Open a model by its one-word name; `URL#NAME` is a model at a server."""
     url, _, at_server = name.partition("#")
     if "://" in url:
         return open_model(url, model=at_server or None)

@@ -23,9 +23,9 @@ import yaml
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
-from cai_lite.errors import InputError, RecipeError, did_you_mean
-from cai_lite.evaluation import METRICS, Metric
-from cai_lite.evaluation.gates import check_names, condition
+from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.evaluation.gates import check_names
+from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
     FILE,
     Document,
@@ -266,14 +266,15 @@ class EvaluateSection:
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs) and
     "reliability" (of the judge).
-    `must`: conditions such as `{adherence: ">= 0.8", over_refusal: "<= 0.05"}`; if one fails, the exit status is 1.
+    `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
+    fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
     `samples`: number of replies per prompt.
     `temperature`: sampling temperature of the replies, before and after training; by default that of the drafts.
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
-    metrics: tuple[Metric, ...] = METRICS
+    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1
@@ -282,12 +283,8 @@ class EvaluateSection:
 
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
-        for name, text in self.must.items():
-            try:
-                check_names([name])
-                condition(text)
-            except (ValueError, InputError) as error:
-                raise ValueError(f"'must' of '{name}': {error}") from error
+        check_metrics(self.metrics)
+        check_names(self.must, self.metrics)
         _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
@@ -479,6 +476,8 @@ def _with_environment(document: Document) -> Document:
 
 def _plain(value: Any) -> Any:
     """Return a value as plain YAML data, dataclasses as the sections they were read from."""
+    if hasattr(value, "as_section"):
+        return _plain(value.as_section())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f for f in dataclasses.fields(value) if f.init and "filled_with" not in f.metadata]
         return {key_of(f): _plain(getattr(value, f.name)) for f in fields}

@@ -10,14 +10,17 @@ from typing import Any, Literal
 from rich.console import Console
 
 from cai_lite.chat.weights import adapter_folder, checked_load, resolve
-from cai_lite.evaluation.evaluate import COMPARED, evaluate
+from cai_lite.evaluation.evaluate import evaluate
+from cai_lite.evaluation.gates import check_gates
+from cai_lite.evaluation.labels import Planned
+from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.pipeline.assess import gated
 from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.roles import open_roles
+from cai_lite.pipeline.roles import Roles, open_roles
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import report
 from cai_lite.reporting.card import write_card
@@ -25,7 +28,6 @@ from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
-from cai_lite.training import train
 from cai_lite.training.config import TrainingConfig
 
 
@@ -48,6 +50,8 @@ def run_recipe(
     if adapter is not None:
         adapter_folder(adapter)  # before anything is drafted
     roles, prompts = open_roles(recipe), prompts_of(recipe)
+    if until == "report":
+        check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
     with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:
             write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
@@ -70,6 +74,8 @@ def run_recipe(
                 if until == "pair":
                     write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                from cai_lite.training.loop import train  # which imports torch
+
                 with screen.stage("train") as tick:
                     adapter = train(
                         recipe.student.model,
@@ -88,7 +94,7 @@ def run_recipe(
                 constitution=roles.constitution,
                 judge=[voice.model for voice in roles.judges],
                 prompts=prompts.held_out,
-                seen=spread(prompts.train, COMPARED),
+                seen=spread(prompts.train, PAIRED_LIMIT),
                 run=run,
                 pairs=pairs,
                 held_out_pairs=held_out,
@@ -118,6 +124,19 @@ def prompts_of(recipe: Recipe) -> Prompts:
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
 
 
+def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
+    """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
+    return Planned(
+        metrics=recipe.evaluate.metrics,
+        constitution=roles.constitution,
+        prompts=prompts.held_out,
+        pairs=pairs,
+        seen=bool(prompts.train),
+        oracle=recipe.evaluate.oracle is not None,
+        judges=len(roles.judges),
+    )
+
+
 def train_pairs(
     student: str,
     pairs: Path,
@@ -128,6 +147,8 @@ def train_pairs(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    from cai_lite.training.loop import train
+
     rows, how = load_pairs(pairs), checked_load(load)
     resolve(student)
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
@@ -144,6 +165,7 @@ def train_pairs(
 def check_recipe(recipe: Recipe) -> str:
     """`--dry-run`: read all that a run would read, ask nobody; returns the resolved recipe under what was found."""
     roles, prompts = open_roles(recipe), prompts_of(recipe)
+    check_gates(recipe.evaluate.must, planned(recipe, roles, prompts))
     found = {**roles.digests(), "prompts": str(prompts.report)}
     warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings([*prompts.train, *prompts.held_out]))
     return recipe_text(recipe.resolved(), found) + warnings

@@ -167,19 +167,16 @@ def _footprint(recipe: Recipe, config: Any, load: str, prompt: int, completion: 
     import torch
 
     from cai_lite.training.memory import footprint_of
-    from cai_lite.training.tokens import TokenPair
+    from cai_lite.training.tokens import Row
 
-    pair = [
-        TokenPair(prompt_ids=(i,) * prompt, chosen_ids=(1,) * completion, rejected_ids=(2,) * completion, p_chosen=1.0)
-        for i in range(count)
-    ]
+    pair = [Row((i,) * prompt, ((1,) * completion, (2,) * completion)) for i in range(count)]
     return footprint_of(
         config,
         pair,
         recipe.train,
         layout="plain" if recipe.train.layout == "plain" else "shared",
         quantised=load == "nf4",
-        kind=torch.float32 if load == "float32" else torch.bfloat16,
+        dtype=torch.float32 if load == "float32" else torch.bfloat16,
     )
 
 

@@ -1,4 +1,4 @@
-"""A run, to be looked at: one self-contained page, and the model card, both from the same numbers."""
+"""Report a run: one self-contained page, the model card and the data set card, from the same figures."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""`cai-lite audit`: from a pair back to its prompt and principle, with every text of a model on the way; and whether
-a run is still what it wrote.
-"""
+"""Audit a run: trace a pair back to its prompt and principle, and verify that nothing was changed afterwards."""
 
 from __future__ import annotations
 
@@ -21,11 +19,12 @@ from cai_lite.run.ledger import Run
 
 
 def chain(run: Run, key: str) -> dict[str, Any]:
-    """The row of `key` (a beginning of it is enough) with its parents, down to the prompt, and the texts of the
-    principles that it names (several, where a principle was reworded in the course of the run).
+    """Return the row of `key` (a prefix is enough) with its parents down to the prompt, and the principles it names.
+
+    A principle that was reworded during the run is returned in each wording.
 
     Raises:
-        InputError: no row, or several, begin so.
+        InputError: no row, or several rows, begin with `key`.
     """
     matches = run.keys_beginning(key)
     if len(matches) != 1:
@@ -38,7 +37,7 @@ def chain(run: Run, key: str) -> dict[str, Any]:
 
 
 def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
-    """As a tree, the pair at its root; what stood before is named by its key alone."""
+    """Print a chain as a tree with the pair at its root. A repeated row is printed by its key alone."""
     console = console or Console()
     tree = _tree(node, set())
     for principle in node["principles"]:
@@ -48,14 +47,14 @@ def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
 
 
 def verify(directory: Path) -> list[str]:
-    """What does not fit any more, a sentence each; empty where all does.
+    """Return a sentence for each thing that no longer matches; empty if everything does.
 
-    Recomputed: the files' SHA-256 against manifest.json; every prompt's key from its messages; every pair of
+    Checked are the files' SHA-256 against manifest.json; every prompt's key from its messages; every pair of
     pairs.jsonl against its row, and both of its texts against the candidates that it names as parents; that every
     parent of every row is there.
     """
     if not (directory / "run.db").is_file():
-        raise InputError(f"{directory}: no run is there")
+        raise InputError(f"{directory} is not a run directory (run.db not found)")
     wrong = list(_files(directory))
     with Run(directory) as run:
         wrong += _rows(run)

@@ -1,30 +1,19 @@
-"""adapter/README.md: the model card, from the same numbers as the report, with its limits stated."""
+"""The model card, adapter/README.md: the figures of evaluation.json, and their limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cai_lite.evaluation import read_evaluation
-
-_SHOWN = {
-    "over_refusal": "benign twins refused",
-    "unsafe_compliance": "unsafe requests complied with",
-    "well_formed": "well-formed",
-    "perplexity": "perplexity on neutral text",
-    "words": "words per answer",
-}
-_FIGURES = {
-    "preference_accuracy": "Held-out preference accuracy",
-    "win_rate": "Win rate against the base",
-    "win_rate_equal_length": "Win rate at equal length",
-    "kl": "KL from the base on neutral text, nats a token",
-}
+from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS
+from cai_lite.evaluation.result import read_evaluation
+from cai_lite.evaluation.shown import Row, sections
+from cai_lite.stats import Comparison, Figure
 
 
 def write_card(run_dir: str | Path) -> Path | None:
-    """Write the card beside the run's adapter; None where the run has none."""
+    """Write the card beside the run's adapter and return its path; None where the run has no adapter or evaluation."""
     folder = Path(run_dir)
     if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
         return None
@@ -34,48 +23,53 @@ def write_card(run_dir: str | Path) -> Path | None:
 
 
 def card(evaluation: Mapping[str, Any]) -> str:
-    """The text of the card."""
-    metrics, against = evaluation["metrics"], evaluation["against"]
+    """Return the text of the card."""
+    against = evaluation["against"]
     hub = f"base_model: {against}\n" if "/" in against and not against.startswith(("/", ".")) else ""
     lines = [
         f"---\n{hub}library_name: peft\ntags: [cai_lite, dpo, constitutional-ai]\n---\n",
         f"# An adapter that follows the constitution '{evaluation['constitution']}'\n",
         f"A LoRA adapter for `{against}`, trained by DPO on preference pairs made under the constitution. "
-        f"Measured on held-out prompts, before beside after; adherence by {evaluation['judge']}.\n",
+        f"Measured on held-out prompts before and after training; adherence by {evaluation['judge']}.\n",
     ]
-    rows = [*metrics.get("adherence", {}).get("principles", {}).items()]
-    if "adherence" in metrics:
-        rows.append(("**all principles**", metrics["adherence"]["overall"]))
-    rows += [(label, metrics[name]) for name, label in _SHOWN.items() if name in metrics]
-    if rows:
-        lines.append("| | before | after | change | 95 % interval | n |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-        for name, row in rows:
-            change = row["change"]
-            lines.append(
-                f"| {name} | {row['before']['value']:.3f} | {row['after']['value']:.3f} | {change['value']:+.3f} | "
-                f"[{change['low']:+.3f}, {change['high']:+.3f}] | {change['n']} |"
-            )
-    for name, label in _FIGURES.items():
-        if name in metrics:
-            figure = metrics[name]
-            span = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
-            lines.append(f"\n{label} {figure['value']:.3f} {span}, n = {figure['n']}.")
-    for name, row in metrics.get("robustness", {}).items():
-        drop = row["drop"]
-        span = f"[{drop['low']:+.3f}, {drop['high']:+.3f}]"
-        lines.append(
-            f"\nAdherence changes by {drop['value']:+.3f} {span} under {name.replace('_', ' ')}, n = {drop['n']}."
-        )
-    for gate in evaluation.get("gates", ()):
-        lines.append(f"\nGate `{gate['name']} {gate['wanted']}`: {'holds' if gate['holds'] else 'does not hold'}.")
+    for section, rows in sections(evaluation["metrics"]):
+        if section in (PAIRS, JUDGE):
+            continue
+        if section == ADHERENCE:  # splits are in the report
+            rows = [row for row in rows if not row.path.startswith("adherence.splits.")]
+        note = f" ({section.note})" if section.note else ""
+        lines += [f"## {section.title}{note}\n", "\n\n".join(_tables(rows, section.columns)), ""]
+    lines += [
+        f"Gate `{gate['name']} {gate['wanted']}`: {'holds' if gate['holds'] else 'does not hold'}.\n"
+        for gate in evaluation.get("gates", ())
+    ]
     toy = (
         " The models are of toy size, and the grammar that labelled the teacher's training also scores here."
         if "embedded:" in against
         else ""
     )
     lines.append(
-        f"\n## Limits\n\nThe figures hold for prompts like the held-out ones, in their language.{toy} "
+        f"## Limits\n\nThe figures hold for prompts like the held-out ones, in their language.{toy} "
         "A judge has tastes of its own; refusals are counted by rules of English. An adapter changes how a model "
         "answers, not what it knows. Read samples before use.\n"
     )
     return "\n".join(lines)
+
+
+def _tables(rows: list[Row], columns: tuple[str, str, str]) -> Iterator[str]:
+    """Yield a Markdown table of the comparisons, and a list of the single figures."""
+    compared = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Comparison)]
+    single = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Figure)]
+    if compared:
+        head = f"| | {' | '.join(columns)} | 95 % interval | n |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        lines = [
+            f"| {heading} | {figure.before.value:.3f} | {figure.after.value:.3f} | {figure.change.value:+.3f} | "
+            f"[{figure.change.low:+.3f}, {figure.change.high:+.3f}] | {figure.change.n} |"
+            for heading, figure in compared
+        ]
+        yield "\n".join([head, *lines])
+    if single:
+        yield "\n".join(
+            f"- {heading}: {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}], n = {figure.n}"
+            for heading, figure in single
+        )

@@ -1,22 +1,23 @@
-"""Two pictures in plain SVG: before and after per principle with intervals, and a curve over the training steps."""
+"""Charts in plain SVG: adherence per principle, runs over principles, and curves over training steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from cai_lite.reporting.html import Html, tag
+from cai_lite.stats import Comparison
 
-_ROW, _LEFT, _RIGHT, _WIDTH = 36, 156, 52, 540
+_ROW, _LEFT, _RIGHT, _SPAN = 36, 156, 52, 332
+_LETTER = 7.2  # width of a letter of a label, in pixels
 
 
-def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
-    """A row per name: hollow dot before, full dot after, each on its 95 % interval. The scale is a rate, 0 to 1."""
+def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
+    """Draw a row per name: a hollow dot before and a full dot after, each on its 95 % interval; the scale is 0 to 1."""
     height = _ROW * len(comparisons) + 50
-    span = _WIDTH - _LEFT - _RIGHT
+    left = max(_LEFT, _room(comparisons) + 14)
 
     def x(value: float) -> float:
-        return round(_LEFT + span * value, 1)
+        return round(left + _SPAN * value, 1)
 
     marks = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -24,30 +25,31 @@ def dumbbells(comparisons: Mapping[str, Mapping[str, Any]]) -> Html:
         marks.append(_text(x(tick), height - 10, f"{tick:.2f}", "middle", "faint"))
     for row, (name, comparison) in enumerate(comparisons.items()):
         y = 34 + row * _ROW
-        before, after = comparison["before"], comparison["after"]
+        before, after = comparison.before, comparison.after
         marks += [
-            _text(_LEFT - 14, y + 4, name, "end", "label"),
-            _line(x(before["value"]), y, x(after["value"]), y, "link"),
-            _line(x(before["low"]), y - 7, x(before["high"]), y - 7, "before"),
-            _line(x(after["low"]), y + 7, x(after["high"]), y + 7, "after"),
-            tag("circle", cx=x(before["value"]), cy=y, r=5, class_="dot-before"),
-            tag("circle", cx=x(after["value"]), cy=y, r=6, class_="dot-after"),
-            _text(_WIDTH - _RIGHT + 12, y + 4, f"{comparison['change']['value']:+.2f}", "start", "label"),
+            _text(left - 14, y + 4, name, "end", "label"),
+            _line(x(before.value), y, x(after.value), y, "link"),
+            _line(x(before.low), y - 7, x(before.high), y - 7, "before"),
+            _line(x(after.low), y + 7, x(after.high), y + 7, "after"),
+            tag("circle", cx=x(before.value), cy=y, r=5, class_="dot-before"),
+            tag("circle", cx=x(after.value), cy=y, r=6, class_="dot-after"),
+            _text(left + _SPAN + 12, y + 4, f"{comparison.change.value:+.2f}", "start", "label"),
         ]
     return tag(
         "svg",
-        tag("title", "Adherence before and after, with 95 % intervals; the table beneath has the numbers"),
+        tag("title", "Adherence before and after, with 95 % intervals; the table below has the numbers"),
         *marks,
-        viewBox=f"0 0 {_WIDTH} {height}",
+        viewBox=f"0 0 {left + _SPAN + _RIGHT} {height}",
         role="img",
         class_="chart",
     )
 
 
 def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html:
-    """A line for each run over the principles, 0 to 1: where two lines cross, one was traded for another."""
-    height, left, right, top, bottom = 300, 40, 150, 20, 110
-    step = (_WIDTH - left - right) / max(1, len(names) - 1)
+    """Draw a line for each run over the principles, 0 to 1. Lines cross where one principle was traded for another."""
+    left, right, top, bottom = 40, max(150, _room(lines) + 14), 20, max(110, round(0.6 * _room(names)) + 20)
+    height, width = 190 + bottom, left + 350 + right
+    step = 350 / max(1, len(names) - 1)
 
     def place(column: int, value: float) -> tuple[float, float]:
         return round(left + column * step, 1), round(top + (height - top - bottom) * (1 - value), 1)
@@ -64,19 +66,19 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
         points = [place(column, value) for column, value in enumerate(values)]
         path = " ".join(f"{x},{y}" for x, y in points)
         marks.append(tag("polyline", tag("title", name), points=path, class_=f"line line-{number % 4}"))
-        marks.append(_text(_WIDTH - right + 14, top + 12 + 18 * number, name[-22:], "start", f"end end-{number % 4}"))
+        marks.append(_text(left + 350 + 14, top + 12 + 18 * number, name, "start", f"end end-{number % 4}"))
     return tag(
         "svg",
-        tag("title", "Adherence of each run per principle; the table beneath has the numbers"),
+        tag("title", "Adherence of each run per principle; the table below has the numbers"),
         *marks,
-        viewBox=f"0 0 {_WIDTH} {height}",
+        viewBox=f"0 0 {width} {height}",
         role="img",
         class_="chart",
     )
 
 
 def curve(title: str, series: Mapping[str, Sequence[float]], *, marks: Sequence[int] = ()) -> Html:
-    """Lines over the steps, each with its last value at its end. `marks`: steps, from 1, at which an alarm was said."""
+    """Draw lines over the training steps, each labelled with its last value. `marks`: steps, from 1, with an alarm."""
     width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
     values = [value for line in series.values() for value in line]
     low, high = min(values), max(values)
@@ -110,6 +112,11 @@ def curve(title: str, series: Mapping[str, Sequence[float]], *, marks: Sequence[
         ends.append(down)
         drawn.append(_text(across + 6, down + 4, f"{name} {line[-1]:.3g}".strip(), "start", f"end end-{number}"))
     return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
+
+
+def _room(labels: Iterable[str]) -> int:
+    """Return the width of the longest label, in pixels."""
+    return round(_LETTER * max(map(len, labels), default=0))
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:

@@ -1,4 +1,4 @@
-"""dataset_card.md: what pairs.jsonl is, for whoever gets it without the run."""
+"""The data set card, dataset_card.md: what pairs.jsonl contains, for readers who do not have the run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cai_lite.evaluation.confounds import confounds, copies, warnings_of
+from cai_lite.evaluation.metrics import label_of
 from cai_lite.records import Messages, PreferencePair
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -20,7 +21,10 @@ def dataset_card(
     held_out: Sequence[Messages] = (),
     seed: int = 0,
 ) -> str:
-    """The card's text. `digests`: who made it, as `Roles.digests`; `counts`: as `Run.counts`."""
+    """Return the text of the card. `digests`: the models that made the pairs, as `Roles.digests` returns them.
+
+    `counts`: rows by stage, as `Run.counts` returns them.
+    """
     size = next((label for most, label in _SIZES if len(pairs) < most), "n>1M")
     lines = [
         f"---\ntags: [cai_lite, preference, dpo, constitutional-ai]\nsize_categories: [{size}]\n---\n",
@@ -30,28 +34,30 @@ def dataset_card(
         '```python\nimport cai_lite as cai\ndataset = cai.to_dataset(cai.load_pairs("pairs.jsonl"))\n```\n',
         "## Made by\n",
         *(f"- {what} (`{digest}`)" for what, digest in digests.items()),
-        "\n## What is in it\n",
+        "\n## Contents\n",
         _table("principle", Counter(pair.principle or "none named" for pair in pairs), len(pairs)),
         _table("rule", Counter(pair.rule or "none named" for pair in pairs), len(pairs)),
     ]
-    lines += ["## What was counted on the way\n", "| stage | |", "| --- | --- |"]
+    lines += ["## Rows by stage\n", "| stage | |", "| --- | --- |"]
     lines += [
         f"| {stage} | {', '.join(f'{n:,} {what}' for what, n in of.items() if n)} |" for stage, of in counts.items()
     ]
     alone = confounds(pairs, seed=seed)
-    found = {**alone, **copies(pairs, held_out, seed=seed)}
+    found = {f"confounds.{name}": figure for name, figure in alone.items()}
+    found |= {f"copies.{name}": figure for name, figure in copies(pairs, held_out, seed=seed).items()}
     if found:
         lines += [
-            "\n## What else tells chosen from rejected\n",
+            "\n## Confounds and copies\n",
             "| | value | 95 % interval | n |",
             "| --- | ---: | ---: | ---: |",
         ]
         lines += [
-            f"| {what} | {f['value']:.2f} | [{f['low']:.2f}, {f['high']:.2f}] | {f['n']} |" for what, f in found.items()
+            f"| {label_of(path).heading} | {f.value:.2f} | [{f.low:.2f}, {f.high:.2f}] | {f.n} |"
+            for path, f in found.items()
         ]
         lines += [
             "",
-            "Length, refusal and author: the share of pairs that it alone orders, 0.5 where it tells nothing.",
+            "Pairs ordered by length, refusing or author alone: 0.5 means that the property does not order the pairs.",
         ]
         lines += [f"\n**Note:** {warning}." for warning in warnings_of(alone)]
     lines.append(

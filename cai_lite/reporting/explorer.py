@@ -1,6 +1,6 @@
-"""The pairs, to be looked through: each with its two sides, its verdicts and where it came from.
+"""The section of report.html that shows pairs, each with its two sides, verdicts and origin.
 
-A script filters them where scripts run; without one all of them are there to be opened.
+A script filters them; without scripts all of them can be opened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cai_lite.reporting.html import Html, Part, join, table, tag
 from cai_lite.run.ledger import Run
 
 SHOWN = 200
-MOST_BYTES = 1_200_000  # of all pairs shown, so that the page stays small whatever their length
+BYTES_LIMIT = 1_200_000  # for all pairs shown, so that the page stays small whatever their length
 
 SCRIPT = """
 const box = document.getElementById("filters"), rows = [...document.querySelectorAll("details.pair")];
@@ -36,7 +36,7 @@ if (box) { box.hidden = false; box.addEventListener("input", look); look(); }
 
 
 def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
-    """At most `SHOWN` pairs, evenly spread over principles and margins, under counts of all."""
+    """Show up to `SHOWN` pairs, evenly spread over principles and margins, after counts of all pairs."""
     critiques: dict[str, list[Mapping[str, Any]]] = {}
     for _, parents, payload in run.rows("critique"):
         critiques.setdefault(parents[0], []).append(payload)
@@ -44,7 +44,7 @@ def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
     for pair in _spread(pairs):
         made = _pair(pair, critiques)
         size += len(made.encode())
-        if size > MOST_BYTES:
+        if size > BYTES_LIMIT:
             break
         shown.append(made)
     counted = Counter((pair.principle or "none named", pair.rule) for pair in pairs)
@@ -52,8 +52,8 @@ def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
     return tag(
         "section",
         tag("h2", "Pairs"),
-        tag("p", f"{len(pairs)} pairs; {len(shown)} of them here. All are in pairs.jsonl.", class_="faint"),
-        table("All pairs, by the principle that moved them most", ["principle", "rule", "pairs"], rows),
+        tag("p", f"{len(pairs)} pairs, {len(shown)} of them shown. All are in pairs.jsonl.", class_="faint"),
+        table("Pairs by principle (the one with the strongest verdict) and rule", ["principle", "rule", "pairs"], rows),
         _filters(pairs),
         *shown,
         id="pairs",
@@ -82,7 +82,7 @@ def _filters(pairs: Sequence[PreferencePair]) -> Html:
 
 
 def _spread(pairs: Sequence[PreferencePair]) -> Iterator[PreferencePair]:
-    """Principle by principle in turn, within each from narrow to wide margins, evenly."""
+    """Yield pairs evenly: principle by principle in turn, each from narrow to wide margins."""
     of: dict[str, list[PreferencePair]] = {}
     for pair in sorted(pairs, key=lambda pair: (pair.margin, pair.key)):
         of.setdefault(pair.principle, []).append(pair)
@@ -140,7 +140,7 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
 
 
 def _difference(other: str, text: str) -> Html:
-    """The text, with the words marked that the other side has not."""
+    """Return the text with the words marked that the other side lacks."""
     ours = text.split()
     parts: list[Part] = []
     for what, _, _, start, end in difflib.SequenceMatcher(None, other.split(), ours, autojunk=False).get_opcodes():

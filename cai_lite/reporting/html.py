@@ -1,4 +1,4 @@
-"""A safe little HTML writer: every text is escaped unless it is `Html`, which only this file and `charts` make."""
+"""Write HTML safely: every text is escaped unless it is `Html`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Part = object  # a text, a number, Html, None (nothing), or a list of these
 
 
 class Html(str):
-    """Markup that is safe as it stands."""
+    """Markup that needs no escaping."""
 
     __slots__ = ()
 
 
 def tag(name: str, *parts: Part, **attributes: object) -> Html:
-    """<name attributes>parts</name>. `class_` stands for class; `_` in other names is written `-`."""
+    """Return <name attributes>parts</name>. `class_` stands for class; `_` in other names is written `-`."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
         for key, value in attributes.items()
@@ -25,12 +25,12 @@ def tag(name: str, *parts: Part, **attributes: object) -> Html:
 
 
 def join(parts: Iterable[Part]) -> Html:
-    """The parts one after the other, escaped."""
+    """Return the parts one after the other, escaped."""
     return Html("".join(_written(part) for part in parts))
 
 
 def table(caption: str, head: Iterable[Part], rows: Iterable[Iterable[Part]]) -> Html:
-    """A table that scrolls on a phone; the first cell of a row is its heading, the others are numbers."""
+    """Return a table that scrolls on a phone. The first cell of a row is its heading, the others are numbers."""
     body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
     columns = tag("tr", *(tag("th", name, scope="col") for name in head))
     return tag(

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page. All numbers are there without scripts; the only script filters the pairs."""
+"""Write report.html: one self-contained page. Its only script filters the pairs; everything is there without it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cai_lite.errors import InputError
-from cai_lite.evaluation import read_evaluation
+from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import figures, running
-from cai_lite.reporting.beside import compared
 from cai_lite.reporting.charts import dumbbells
+from cai_lite.reporting.comparison import compared
 from cai_lite.reporting.explorer import SCRIPT, explorer
 from cai_lite.reporting.html import Html, Part, join, tag
 from cai_lite.reporting.style import STANDALONE, STYLE
 from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Run
 
-_PLACES = {
+_SECTIONS = {
     "gates": "Gates",
     "adherence": "Adherence",
-    "beside": "Beside it",
-    "judge": "Judge",
-    "confounds": "Confounds",
-    "compare": "Other runs",
+    "side-effects": "Side effects",
+    "judge": "Judge reliability",
+    "confounds": "Training pairs",
+    "compare": "Comparison",
     "training": "Training",
     "conflicts": "Conflicts",
     "pairs": "Pairs",
@@ -36,16 +36,17 @@ _PLACES = {
 
 
 def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
-    """Write report.html from what a run holds, and return where. What a run did not measure is absent from the page.
+    """Write report.html of a run and return its path. What the run did not measure is absent from the page.
 
-    `compare`: other run directories, whose figures stand beside this one's.
+    `compare`: other run directories, whose figures are listed next to this one's.
 
     Raises:
-        InputError: no such run directory, or nothing in it to report. RunBusyError: it is in use.
+        InputError: no such run directory, or nothing in it to report.
+        RunBusyError: the run is in use.
     """
     if not isinstance(run, Run):
         if not (Path(run) / "run.db").is_file():
-            raise InputError(f"{run}: is no run directory: it has no run.db")
+            raise InputError(f"{run} is not a run directory (run.db not found)")
         with Run(run) as opened:
             return report(opened, compare=compare)
     evaluation, pairs = run.path("evaluation.json"), run.path("pairs.jsonl")
@@ -53,13 +54,13 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         raise InputError(f"{run.directory}: nothing to report yet: neither evaluation.json nor pairs.jsonl")
     parts: list[Part] = []
     if evaluation.exists():
-        held = read_evaluation(run.path("."))
-        parts += [figures.headline(held), figures.limits(held), figures.gates_table(held), figures.beside(held)]
-        parts += [figures.judge_tables(held), figures.confound_tables(held)]
+        found = read_evaluation(run.path("."))
+        parts += [figures.headline(found), figures.limits(found), figures.gates_table(found)]
+        parts += [figures.side_effects(found), figures.judge_table(found), figures.confounds_table(found)]
         if compare:
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
-            parts.append(compared(names, [held, *map(read_evaluation, others)]))
+            parts.append(compared(names, [found, *map(read_evaluation, others)]))
     parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
         parts.append(explorer(load_pairs(pairs), run))
@@ -70,12 +71,11 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
 
 
 def write_figure(run_directory: str | Path, out: Path) -> None:
-    """The main figure, adherence before and after per principle, as an SVG file that stands alone."""
-    metrics = read_evaluation(Path(run_directory))["metrics"]
-    adherence = metrics.get("adherence", {})
-    if "change" not in adherence.get("overall", {}):
-        raise InputError(f"{run_directory}: measured no adherence before and after")
-    drawn = dumbbells({**adherence["principles"], "all principles": adherence["overall"]})
+    """Write the main figure, adherence before and after per principle, as a standalone SVG file."""
+    comparisons = figures.adherence_comparisons(read_evaluation(Path(run_directory))["metrics"])
+    if not comparisons:
+        raise InputError(f"{run_directory}: adherence was not measured before and after")
+    drawn = dumbbells(comparisons)
     head, _, rest = drawn.partition(">")
     namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     out.write_text(f"{namespace}><style>{STANDALONE}</style>{rest}\n", encoding="utf-8")
@@ -97,7 +97,7 @@ def _page(parts: Sequence[Part]) -> str:
         ]
     )
     body = join(parts)
-    links = [tag("a", name, href=f"#{id_}") for id_, name in _PLACES.items() if f'id="{id_}"' in body]
+    links = [tag("a", name, href=f"#{id_}") for id_, name in _SECTIONS.items() if f'id="{id_}"' in body]
     contents = tag("nav", *links, aria_label="On this page") if len(links) > 1 else None
     script = Html(f"<script>{SCRIPT}</script>")
     return "<!doctype html>\n" + tag(

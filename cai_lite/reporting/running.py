@@ -1,4 +1,4 @@
-"""What happened on the way: training curves with their alarms, conflicts, counts, costs, the recipe."""
+"""The sections of report.html about the run: training curves with alarms, conflicts, counts, calls, the recipe."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ALARM = re.compile(r"^(?:! )?step (\d+): warning: (.*)$")
 
 
 def training(metrics: Path, log: Path) -> Html | None:
-    """Curves of metrics.jsonl; what was said aloud while it ran is marked on them and listed."""
+    """Draw the curves of metrics.jsonl, and mark and list the alarms of the log."""
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
     if not lines:
         return None
-    said = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    alarms = [(int(m[1]), m[2]) for line in said if (m := _ALARM.match(line))]
+    logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    alarms = [(int(m[1]), m[2]) for line in logged if (m := _ALARM.match(line))]
     charts = [
         curve(
             title,
@@ -49,7 +49,7 @@ def training(metrics: Path, log: Path) -> Html | None:
 
 
 def conflicts(run: Run) -> Html | None:
-    """How often two principles preferred opposite replies, as a matrix."""
+    """Show how often two principles preferred opposite replies, as a matrix."""
     rows = opposition(
         Preference(payload["principle"], (parents[0], parents[1]), payload["choice"])
         for _, parents, payload in run.rows("verdict")
@@ -70,23 +70,23 @@ def conflicts(run: Run) -> Html | None:
         for number, name in enumerate(names, 1)
     ]
     head = ["", *map(str, range(1, len(names) + 1))]
-    caption = "Share of comparisons on which two principles prefer opposite replies, where both prefer one"
-    return tag("section", tag("h2", "Where principles pull apart"), table(caption, head, body), id="conflicts")
+    caption = "Share of comparisons on which two principles prefer opposite replies, of those where each prefers one"
+    return tag("section", tag("h2", "Conflicts between principles"), table(caption, head, body), id="conflicts")
 
 
 def counts(run: Run) -> Html | None:
-    """Of each stage: what was kept, what was dropped, and why."""
+    """Show what each stage kept and dropped, and why."""
     rows: list[list[Part]] = [
         [stage, ", ".join(f"{n:,} {what}" for what, n in of.items())] for stage, of in run.counts().items()
     ]
     if not rows:
         return None
-    shown = table("Counts per stage", ["stage", "counts"], rows)
-    return tag("section", tag("h2", "What was kept and dropped"), shown, id="counts")
+    shown = table("Counts by stage", ["stage", "counts"], rows)
+    return tag("section", tag("h2", "Rows kept and dropped"), shown, id="counts")
 
 
 def calls(run: Run) -> Html | None:
-    """Of each stage: calls, faults, tokens, time, cost."""
+    """Show calls, faults, tokens, seconds and cost of each stage."""
     rows: list[list[Part]] = [
         [
             c["stage"],
@@ -101,12 +101,12 @@ def calls(run: Run) -> Html | None:
         for c in run.calls()
     ]
     head = ["stage", "model", "calls", "faults", "tokens in", "tokens out", "seconds", "cost"]
-    shown = table("Calls of models per stage", head, rows)
-    return tag("section", tag("h2", "Calls"), shown, id="calls") if rows else None
+    shown = table("Calls of models by stage", head, rows)
+    return tag("section", tag("h2", "Model calls"), shown, id="calls") if rows else None
 
 
 def recipe(path: Path) -> Html | None:
-    """recipe.yaml with its header of versions and digests."""
+    """Show recipe.yaml with its header of versions and digests."""
     if not path.exists():
         return None
     text = path.read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a style sheet reads better in long lines)
-"""The looks of the page."""
+"""The style sheet of report.html, and that of a standalone figure."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --faint: #5c6675; --paper: #fbfbf9; --card: #fff; --line: #dde1e6;

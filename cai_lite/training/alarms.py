@@ -1,19 +1,19 @@
-"""What is said aloud while a training runs: signs of a collapse that looks like success."""
+"""Warnings about preference training: signs of a collapse that looks like success, and lengths that explain it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
 LONGER = 1.5  # ratio of the mean lengths of chosen and rejected that teaches length in place of the principle
 FALL = 0.5  # share of its log-probability that the chosen side may lose against the reference
-MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still run
+MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still move
 
 
-def warn_of_length(pairs: Sequence[TokenPair], log: Callable[[str], None]) -> None:
-    """Said before training: length alone separates the sides, so that the student would learn to ramble, or to clip."""
-    chosen, rejected = (sum(len(getattr(p, side)) for p in pairs) for side in ("chosen_ids", "rejected_ids"))
+def warn_of_length(rows: Sequence[Row], log: Callable[[str], None]) -> None:
+    """Warn before training where length alone separates chosen from rejected: the student would learn that, too."""
+    chosen, rejected = (sum(len(row.completions[side]) for row in rows) for side in (0, 1))
     ratio = chosen / rejected
     if not 1 / LONGER < ratio < LONGER:
         what = "longer" if ratio > 1 else "shorter"
@@ -24,17 +24,20 @@ def warn_of_length(pairs: Sequence[TokenPair], log: Callable[[str], None]) -> No
 
 
 class Alarms:
-    """Looks at the lines of metrics.jsonl; says each thing once."""
+    """Look at the numbers of each update, and say each warning once.
 
-    def __init__(self, beta: float, log: Callable[[str], None]) -> None:
-        self._beta, self._log = beta, log
+    The fall of the chosen side is measured against the reference; without a reference it is not watched.
+    """
+
+    def __init__(self, beta: float, log: Callable[[str], None], *, reference: bool = True) -> None:
+        self._beta, self._log, self._reference = beta, log, reference
         self._said: set[str] = set()
 
     def look(self, line: Mapping[str, float]) -> None:
-        """`line`: one update's numbers."""
+        """Warn of what the numbers of one update show."""
         moved = line["rewards/chosen"] / self._beta
         before = line["logps/chosen"] - moved
-        if moved < -FALL * abs(before):
+        if self._reference and moved < -FALL * abs(before):
             self._say(
                 "fall",
                 f"step {line['step']}: warning: the log-probability of the chosen answers fell from {before:.1f} to "

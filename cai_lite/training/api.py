@@ -1,15 +1,15 @@
-"""`cai.train`: the trainer for people who call it from Python, with a handle or a name, into a run or a folder."""
+"""`cai.train`: training from Python, with a model handle or a name, into a run or a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
 from cai_lite.errors import InputError
-from cai_lite.records import PreferencePair
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
 from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -17,7 +17,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 
 def train(
     student: str | LocalModel,
-    pairs: Sequence[PreferencePair],
+    pairs: Sequence[Any],
     *,
     config: TrainingConfig | None = None,
     loss: Loss | None = None,
@@ -27,18 +27,19 @@ def train(
     out: str | Path | None = None,
     progress: Tick | None = None,
 ) -> Path:
-    """Train a LoRA adapter on preference pairs; returns its folder. The same call on the same `run` or `out` resumes.
+    """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
-    `loss` and `lora` override those of `config`. A handle brings its model and way of loading, and lets its weights go.
+    `pairs`: preference pairs, or what another `config.method` takes. `loss` and `lora` replace those of `config`. A
+    model handle gives its name and way of loading, and releases its weights.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
         TrainingError: a number is not finite.
     """
-    from cai_lite.training import train as train_adapter
+    from cai_lite.training.loop import train as train_adapter
 
     if run is None and out is None:
-        raise InputError("where to? train(..., run=Run('runs/first')) or train(..., out='runs/first')")
+        raise InputError("where to? give train(..., run=Run('runs/first')) or train(..., out='runs/first')")
     config = config or TrainingConfig()
     config = replace(config, loss=loss or config.loss, lora=lora or config.lora)
     name = student

@@ -1,4 +1,4 @@
-"""Which pairs go into an update, and which into one pass of the model."""
+"""Which rows go into an update, and which into one pass of the model."""
 
 from __future__ import annotations
 
@@ -13,89 +13,94 @@ import torch
 from cai_lite.logps.head import completion_logps
 from cai_lite.logps.layout import Ids, Layout, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.losses import PairLogps
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.losses import Logps
+from cai_lite.training.tokens import Row
 
 
-def total_steps(pairs: int, config: TrainingConfig) -> int:
-    """Updates of the whole training; a begun update counts."""
-    return config.max_steps or math.ceil(config.epochs * math.ceil(pairs / config.batch_size) - 1e-9)
+def total_steps(rows: int, config: TrainingConfig) -> int:
+    """Return the number of updates of the whole training; the last one of an epoch may be smaller."""
+    return config.max_steps or math.ceil(config.epochs * math.ceil(rows / config.batch_size) - 1e-9)
 
 
-def updates(pairs: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]]:
-    """(epoch, the pairs' positions) of each update, without end.
+def updates(rows: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]]:
+    """Yield (epoch, indices of the rows) of each update, without end.
 
     The order of an epoch is drawn from seed and epoch alone, so that a resumed training finds its place by counting.
     """
     epoch = 0
     while True:
-        order = list(range(pairs))
+        order = list(range(rows))
         if config.shuffle:
             random.Random(f"{config.seed}:{epoch}").shuffle(order)
-        for start in range(0, pairs, config.batch_size):
+        for start in range(0, rows, config.batch_size):
             yield epoch, order[start : start + config.batch_size]
         epoch += 1
 
 
 @dataclass(slots=True)
 class Passes:
-    """How an update is cut into passes of the model.
+    """How an update is split into passes of the model.
 
-    `tokens`: of one pass, padding included; the loop halves it where memory runs out.
+    `tokens`: limit of one pass, padding included; the loop halves it where memory runs out.
     """
 
     layout: Layout
     tokens: int
     pad_token_id: int
 
-    def cut(self, batch: Sequence[int], pairs: Sequence[TokenPair], *, at_least: int = 1) -> list[list[int]]:
-        """The batch in `at_least` passes, pairs of like width together, the widest first; each within the tokens.
+    def cut(self, batch: Sequence[int], rows: Sequence[Row], *, at_least: int = 1) -> list[list[int]]:
+        """Split a batch into passes of at most `tokens` tokens, at least `at_least` of them.
 
-        A pair that is wider than that goes alone.
+        Rows of similar width go together, the widest first. A row that exceeds the limit is a pass of its own.
         """
-        most = math.ceil(len(batch) / at_least)
+        size = math.ceil(len(batch) / at_least)
         cut: list[list[int]] = []
         prompts: set[Ids] = set()  # of the last pass
-        held = 0  # tokens of the last pass
-        for i in sorted(batch, key=lambda i: (-_width(pairs[i]), i)):
-            pair, shared = pairs[i], self.layout == "shared"
-            more = 2 * _width(pairs[cut[-1][0] if cut else i])
-            if shared:
-                more = _completions(pair) + (0 if pair.prompt_ids in prompts else len(pair.prompt_ids))
-            if cut and len(cut[-1]) < most and held + more <= self.tokens:
+        count, width, shared = 0, 0, 0  # of the last pass: completions, tokens of a plain row, tokens of the shared row
+        for i in sorted(batch, key=lambda i: (-_width(rows[i]), i)):
+            row = rows[i]
+            more = _completions(row) + (0 if row.prompt_ids in prompts else len(row.prompt_ids))
+            tokens = shared + more if self.layout == "shared" else (count + len(row.completions)) * width
+            if cut and len(cut[-1]) < size and tokens <= self.tokens:
                 cut[-1].append(i)
-                held += more
+                count, shared = count + len(row.completions), shared + more
             else:
                 cut.append([i])
                 prompts.clear()
-                held = _completions(pair) + len(pair.prompt_ids) if shared else 2 * _width(pair)
-            prompts.add(pair.prompt_ids)
+                count, width = len(row.completions), _width(row)
+                shared = _completions(row) + len(row.prompt_ids)
+            prompts.add(row.prompt_ids)
         return cut
 
-    def logps(self, model: Any, pairs: Sequence[TokenPair]) -> PairLogps:
-        """Log-probabilities of both completions of each pair, in one pass. The shared layout needs `segments`."""
+    def logps(self, model: Any, rows: Sequence[Row]) -> Logps:
+        """Return the log-probabilities of all completions, in one pass. The shared layout needs `segments`."""
         device = model.get_input_embeddings().weight.device
-        packed = pack(sequences_of(pairs), self.layout, pad_token_id=self.pad_token_id, device=device)
-        chosen_B, rejected_B = completion_logps(model, packed).view(-1, 2).unbind(1)
-        chosen_len_B = torch.tensor([len(pair.chosen_ids) for pair in pairs], device=device)
-        rejected_len_B = torch.tensor([len(pair.rejected_ids) for pair in pairs], device=device)
-        return PairLogps(chosen_B, rejected_B, chosen_len_B, rejected_len_B)
+        packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
+        logps_S = completion_logps(model, packed)
+        most = max(len(row.completions) for row in rows)
+        lengths = [[*map(len, row.completions), *[0] * (most - len(row.completions))] for row in rows]
+        lengths_BK = torch.tensor(lengths, device=device)
+        if len(logps_S) == lengths_BK.numel():
+            return Logps(logps_S.view(-1, most), lengths_BK)
+        sums_BK = logps_S.new_zeros(lengths_BK.shape)
+        return Logps(sums_BK.masked_scatter(lengths_BK > 0, logps_S), lengths_BK)
 
 
-def tokens_read(batch: Sequence[int], pairs: Sequence[TokenPair], layout: Layout) -> int:
-    """Tokens that the model reads for these pairs in one pass, padding included."""
-    return tokens_of(sequences_of(pairs[i] for i in batch), layout)
+def tokens_read(batch: Sequence[int], rows: Sequence[Row], layout: Layout) -> int:
+    """Return the number of tokens that the model reads for these rows in one pass, padding included."""
+    return tokens_of(sequences_of(rows[i] for i in batch), layout)
 
 
-def sequences_of(pairs: Iterable[TokenPair]) -> list[tuple[Ids, Ids]]:
-    """(prompt, completion) of each pair's chosen and rejected, in turn."""
-    return [(pair.prompt_ids, ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
+def sequences_of(rows: Iterable[Row]) -> list[tuple[Ids, Ids]]:
+    """Return (prompt, completion) of every completion, row by row."""
+    return [(row.prompt_ids, ids) for row in rows for ids in row.completions]
 
 
-def _width(pair: TokenPair) -> int:
-    """Tokens of the longer row; a completion's last token is not read."""
-    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) - 1
+def _width(row: Row) -> int:
+    """Return the tokens that the longest completion takes with its prompt; its last token is not read."""
+    return len(row.prompt_ids) + max(map(len, row.completions)) - 1
 
 
-def _completions(pair: TokenPair) -> int:
-    return len(pair.chosen_ids) + len(pair.rejected_ids) - 2
+def _completions(row: Row) -> int:
+    """Return the tokens that are read of the completions alone."""
+    return sum(len(ids) - 1 for ids in row.completions)

@@ -1,6 +1,6 @@
-"""Checkpoints from which a training goes on exactly: adapter, optimiser, counters, random state.
+"""Save and load checkpoints for exact resume: adapter, optimizer, counters and random state.
 
-Tensors and JSON, no pickle.
+They hold tensors and JSON, no pickle.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from cai_lite.errors import TrainingError
 
 
 def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) -> None:
-    """Write `folder/step-N` aside, sync it, rename it; older ones go afterwards, so that one whole checkpoint is
-    always there.
+    """Write `folder/step-N`, then delete older ones.
+
+    It is written aside, synced and renamed first, so that there is always one complete checkpoint.
     """
     from safetensors.torch import save_file
 
@@ -61,8 +62,7 @@ def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) ->
 
 
 def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, Any] | None:
-    """Put the newest checkpoint into parameters and optimiser, set the random state, and return its counters; None
-    without one.
+    """Load the newest checkpoint into parameters, optimizer and random state; return its counters, None without one.
 
     Raises:
         TrainingError: a file of it is missing, or has changed since it was written.
@@ -96,7 +96,7 @@ def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, 
 
 
 def _whole(folder: Path) -> dict[str, Any]:
-    """state.json of a checkpoint whose files are those that were written."""
+    """Return state.json of a checkpoint after comparing its files with their digests."""
     mend = f"delete {folder} to start anew"
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))

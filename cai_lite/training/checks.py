@@ -1,11 +1,11 @@
-"""What is checked before the first step: that the numbers are those of the model itself, in the layout that is used.
+"""Checks before the first step: the numbers are those of the model itself, in the layout that is used.
 
-Slow and plain ways are the judges here: the model's own logits, and one padded row for each completion.
+They are compared with what is slow and plain: the model's own logits, and one padded row for each completion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,64 +17,71 @@ from cai_lite.logps.head import base_of, token_logps
 from cai_lite.logps.layout import Layout, pack
 from cai_lite.training.batch import Passes, sequences_of, tokens_read
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
 GAIN = 0.95  # the shared layout is taken where it reads at most this share of the plain layout's tokens
 
 
-def check_head(model: Any, pair: TokenPair) -> None:
-    """Compare `token_logps` on one row with the logits of the model itself: a head may scale or shift in its own way.
+def check_head(model: Any, row: Row) -> None:
+    """Compare `token_logps` on one completion with the logits of the model itself: a head may scale or shift them.
 
     Raises:
         ModelError: they differ by more than the rounding of the model's type allows.
     """
     device = model.get_input_embeddings().weight.device
-    ids_1T = torch.tensor([pair.prompt_ids + pair.chosen_ids], device=device)
-    packed = pack([(pair.prompt_ids, pair.chosen_ids)], "plain", pad_token_id=0, device=device)
+    prompt, completion = row.prompt_ids, row.completions[0]
+    ids_1T = torch.tensor([prompt + completion], device=device)
+    packed = pack([(prompt, completion)], "plain", pad_token_id=0, device=device)
     with torch.no_grad():
         ours = float(token_logps(model, packed).sum())
         logits_1TV = base_of(model)(input_ids=ids_1T, use_cache=False).logits
-        log_probs_CV = logits_1TV[0, len(pair.prompt_ids) - 1 : -1].float().log_softmax(-1)
-        theirs = float(log_probs_CV.gather(1, ids_1T[0, len(pair.prompt_ids) :, None]).sum())
+        log_probs_CV = logits_1TV[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+        theirs = float(log_probs_CV.gather(1, ids_1T[0, len(prompt) :, None]).sum())
     slack = 1e-4 if logits_1TV.dtype == torch.float32 else 2e-2
     if abs(ours - theirs) > slack * max(1.0, abs(theirs)):
-        kind = base_of(model).config.model_type
-        raise ModelError(f"{kind}: its head gives {theirs:.3f} nats where ours gives {ours:.3f}; it is not supported")
+        raise ModelError(
+            f"the output layer of {base_of(model).config.model_type} is not supported: the model itself gives "
+            f"{theirs:.3f} nats where we compute {ours:.3f}"
+        )
 
 
-def check_rows(pairs: Sequence[TokenPair], end: int) -> None:
-    """Every completion must end with the end token, or the student would unlearn to stop. Raises TrainingError."""
-    for place, pair in enumerate(pairs):
-        if pair.chosen_ids[-1] != end or pair.rejected_ids[-1] != end:
-            raise TrainingError(f"pair {place + 1} does not end with the end token, which is to be scored")
+def check_rows(rows: Sequence[Row], end: int) -> None:
+    """Check that every completion ends with the end token: else the student would unlearn to stop.
+
+    Raises:
+        TrainingError: a completion does not.
+    """
+    for number, row in enumerate(rows, start=1):
+        if any(ids[-1:] != (end,) for ids in row.completions):
+            raise TrainingError(f"row {number}: a completion does not end with the end token, which is to be scored")
 
 
 def choose_layout(
     model: Any,
-    pairs: Sequence[TokenPair],
+    rows: Sequence[Row],
     config: TrainingConfig,
     pad_token_id: int,
     log: Callable[[str], None],
 ) -> Layout:
-    """The layout of the whole run: what `config.layout` names; with `auto`, `shared` where it saves and is exact.
+    """Return the layout of the whole run: `config.layout`, or for `auto`, `shared` where it saves tokens and is exact.
 
     Raises:
         ModelError: `shared` is asked for, and this model's numbers are not those of the plain layout.
     """
-    some = range(0, len(pairs), max(1, len(pairs) // 256))
+    some = range(0, len(rows), max(1, len(rows) // 256))
     groups = [some[start : start + config.batch_size] for start in range(0, len(some), config.batch_size)]
-    cut = [part for group in groups for part in Passes("plain", config.tokens_per_batch, 0).cut(group, pairs)]
-    plain, shared = (sum(tokens_read(part, pairs, layout) for part in cut) for layout in ("plain", "shared"))
-    padding = 1 - sum(pairs[i].tokens - 2 for i in some) / plain
+    cut = [part for group in groups for part in Passes("plain", config.tokens_per_batch, 0).cut(group, rows)]
+    plain, shared = (sum(tokens_read(part, rows, layout) for part in cut) for layout in ("plain", "shared"))
+    padding = 1 - sum(rows[i].tokens - len(rows[i].completions) for i in some) / plain
     if config.layout == "plain":
         log(f"layout: plain, {padding:.0%} of it padding")
         return "plain"
     if config.layout == "auto" and shared > GAIN * plain:
         log(f"layout: plain, {padding:.0%} of it padding; sharing the prompts would leave {shared / plain:.0%} of it")
         return "plain"
-    # The longest pair is the one whose sliding window cuts; the shortest makes padding.
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens)
-    wrong = shared_fault(model, [pairs[i] for i in {order[0], order[-1]}], pad_token_id)
+    # The longest row is the one that a sliding window cuts; the shortest makes padding.
+    order = sorted(range(len(rows)), key=lambda i: rows[i].tokens)
+    wrong = shared_fault(model, [rows[i] for i in {order[0], order[-1]}], pad_token_id)
     if wrong is None:
         log(f"layout: shared, {shared / plain:.0%} of the tokens of plain rows, {padding:.0%} of which were padding")
         return "shared"
@@ -84,17 +91,17 @@ def choose_layout(
     return "plain"
 
 
-def shared_fault(model: Any, pairs: Sequence[TokenPair], pad_token_id: int) -> str | None:
-    """Why the shared layout cannot be used on this model, or None: token by token it must give what plain rows give.
+def shared_fault(model: Any, rows: Sequence[Row], pad_token_id: int) -> str | None:
+    """Return why the shared layout cannot be used on this model, or None if it gives the numbers of plain rows.
 
-    Its rounding may differ by a few times what padding alone changes, as measured on the same rows.
+    Compared token by token; rounding may differ by a few times what padding alone changes, measured on the same rows.
     """
     device = model.get_input_embeddings().weight.device
-    sequences = sequences_of(pairs)
+    sequences = sequences_of(rows)
 
     def logps(given: list[Any], layout: Layout) -> Tensor:
         packed = pack(given, layout, pad_token_id=pad_token_id, device=device)
-        # A shared row lists a pair's tokens in the order of its prompts and completions.
+        # A shared row lists tokens in the order of its prompts and completions.
         order = torch.argsort(packed.sequence_N, stable=True)
         return token_logps(model, packed)[order].cpu()
 
@@ -118,20 +125,9 @@ def shared_fault(model: Any, pairs: Sequence[TokenPair], pad_token_id: int) -> s
     return f"{base_of(model).config.model_type} differs by up to {apart:.4f} nats a token (rounding alone: {noise:.1e})"
 
 
-def check_first(parameters: dict[str, Any], line: dict[str, float], config: TrainingConfig) -> None:
-    """Before the first step the policy is the reference, and every LoRA matrix must be reachable by a gradient.
-
-    Raises:
-        TrainingError: one of both does not hold.
-    """
+def check_gradients(parameters: Mapping[str, Any]) -> None:
+    """Check after the first backward pass that a gradient reaches every adapter matrix. Raises TrainingError."""
     unreached = [name for name, p in parameters.items() if p.grad is None]
     if unreached:
         what = f"{len(unreached)} of {len(parameters)} adapter matrices, such as {unreached[0]}"
         raise TrainingError(f"no gradient reaches {what}")
-    if config.init_adapter is not None:
-        return
-    for side in ("chosen", "rejected"):
-        found = line[f"rewards/{side}"]
-        if abs(found) > 1e-2 * config.loss.beta * max(1.0, abs(line[f"logps/{side}"])):
-            what = f"the mean reward of the {side} side is {found:.4f}, not 0"
-            raise TrainingError(f"before the first step the policy should equal the reference, but {what}")

@@ -1,29 +1,37 @@
-"""The settings of a training. Plain data: a recipe reads it, the loop obeys it. No torch here."""
+"""The settings of a training, as plain data. Nothing here imports torch, so that a recipe can be read without it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast, get_args
 
 from cai_lite.errors import InputError, did_you_mean
+from cai_lite.training.losses import LOSSES, options_of
+from cai_lite.training.methods import METHODS
+from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
 
-# The options of each loss beside beta, with their defaults: `losses.LOSSES` has the functions, and a test holds both
-# equal.
-LOSS_OPTIONS: Mapping[str, Mapping[str, float | None]] = {
-    "dpo": {"label_smoothing": 0.0},
-    "ipo": {},
-    "ipo_mean": {},
-    "hinge": {},
-    "robust": {"label_smoothing": None},
-    "simpo": {"gamma": 0.5},
-    "dpop": {"penalty": 50.0},
+Overlong = Literal["drop", "cut_prompt"]
+Layouts = Literal["auto", "shared", "plain"]
+Reference = Literal["base", "init"]  # None: the default, see TrainingConfig
+Option = float | int | bool | str
+
+BETA = 0.1  # where a loss takes a beta without a default of its own
+
+# The values that an option may have, by its name, in whatever loss; an option that is not listed may have any.
+RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "beta": ("above 0", lambda value: value > 0),
+    "label_smoothing": ("from 0 to below 0.5", lambda value: 0 <= value < 0.5),
+    "gamma": ("0 or more", lambda value: value >= 0),
+    "penalty": ("0 or more", lambda value: value >= 0),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
-    """A LoRA adapter (Hu et al. 2021, arXiv:2106.09685) on every linear layer but the head.
+    """A LoRA adapter on every linear layer but the head (Hu et al. 2021, arXiv:2106.09685).
 
     `alpha`: the scale is alpha / rank; twice the rank where left out. `targets`: names of layers, or "all-linear".
     """
@@ -39,61 +47,105 @@ class Lora:
         _check(bool(self.targets), "lora.targets", "a list of layer names, or [all-linear]", list(self.targets))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Loss:
-    """A loss by name, with its options; see `cai_lite.losses` for what each means."""
+    """A loss by name, with its options: `Loss("simpo", beta=2.0, gamma=0.5)`.
 
-    name: Literal["dpo", "ipo", "ipo_mean", "hinge", "robust", "simpo", "dpop"] = "dpo"
-    beta: float = 0.1
-    label_smoothing: float | None = field(default=None, kw_only=True)
-    gamma: float | None = field(default=None, kw_only=True)
-    penalty: float | None = field(default=None, kw_only=True)
+    The options of a loss are the keyword arguments of its function; see `cai_lite.losses`. None leaves an option at
+    its default. `given`: the options that were set, and beta, sorted by name.
 
-    def __post_init__(self) -> None:
-        if self.name not in LOSS_OPTIONS:
-            raise InputError(f"no loss '{self.name}'{did_you_mean(self.name, LOSS_OPTIONS)}")
-        _check(self.beta > 0, "loss.beta", "above 0", self.beta)
-        takes = LOSS_OPTIONS[self.name]
-        for option in ("label_smoothing", "gamma", "penalty"):
-            if getattr(self, option) is not None and option not in takes:
-                raise InputError(f"loss '{self.name}' takes {' and '.join(['beta', *takes])}; it has no '{option}'")
-            if option in takes and takes[option] is None and getattr(self, option) is None:
-                raise InputError(f"loss '{self.name}' needs '{option}'")
-        for option in ("gamma", "penalty"):
-            value = getattr(self, option)
-            _check(value is None or value >= 0, f"loss.{option}", "0 or more", value)
-        if self.label_smoothing is not None:
-            _check(0 <= self.label_smoothing < 0.5, "loss.label_smoothing", "from 0 to below 0.5", self.label_smoothing)
+    Raises:
+        InputError: there is no such loss, it has no such option, an option is missing, or a value is out of range.
+    """
 
-    def options(self) -> dict[str, float]:
-        """Keyword arguments of the loss function."""
-        given = {name: getattr(self, name) for name in LOSS_OPTIONS[self.name]}
-        defaults = LOSS_OPTIONS[self.name]
-        filled = {name: value if value is not None else defaults[name] for name, value in given.items()}
-        return {"beta": self.beta, **{name: value for name, value in filled.items() if value is not None}}
+    name: str
+    given: tuple[tuple[str, Option], ...]
+
+    def __init__(self, /, name: str = "dpo", beta: float | None = None, **options: Option | None) -> None:
+        if not isinstance(name, str) or name not in LOSSES:
+            raise InputError(f"no loss '{name}'{did_you_mean(str(name), LOSSES)}")
+        takes, of_any = options_of(name), {option for each in LOSSES for option in options_of(each)}
+        given: dict[str, Option] = {}
+        if beta is None and "beta" in takes:
+            default = takes["beta"].default
+            beta = BETA if default is inspect.Parameter.empty else default
+        for option, value in {"beta": beta, **options}.items():
+            # Recipes written by earlier versions list the options of every loss, as null where they do not apply.
+            if value is None and option in of_any | {"beta"}:
+                continue
+            if option not in takes:
+                known = " and ".join(takes) or "no options"
+                near = did_you_mean(option, takes)
+                mend = near if near.startswith("; did") else ""
+                raise InputError(f"loss '{name}' takes {known}; it has no '{option}'{mend}")
+            _check_type(f"loss.{option}", value, _type_of(takes[option]))
+            expected, holds = RANGES.get(option, ("", lambda _: True))
+            _check(holds(value), f"loss.{option}", expected, value)
+            given[option] = value  # type: ignore[assignment]
+        for option, parameter in takes.items():
+            if parameter.default is parameter.empty and option not in given:
+                raise InputError(f"loss '{name}' needs '{option}'")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "given", tuple(sorted(given.items())))
+
+    def __repr__(self) -> str:
+        return f"Loss({', '.join([repr(self.name), *(f'{option}={value}' for option, value in self.given)])})"
+
+    @property
+    def beta(self) -> float:
+        """The factor that makes a reward of a log-ratio; 1 where the loss has no beta."""
+        return cast(float, dict(self.given).get("beta", 1.0))
+
+    def options(self) -> dict[str, Option]:
+        """Return the keyword arguments for the loss function, which has the defaults of those left out."""
+        return dict(self.given)
+
+    def as_section(self) -> dict[str, Option | None]:
+        """Return the section of a recipe that this loss is read from; null stands for an option left out."""
+        return {"name": self.name, **dict.fromkeys(options_of(self.name)), **dict(self.given)}
+
+    @classmethod
+    def section_keys(cls, section: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the type of each key of such a section, as `yamlfile` asks for it.
+
+        The options of other losses are among them: `__init__` refuses those in words of its own.
+        """
+        name = section.get("name", "dpo")
+        if not isinstance(name, str) or name not in LOSSES:
+            return {**dict.fromkeys(section, Any), "name": str}
+        others = {option: Any for each in LOSSES for option in options_of(each)}
+        own = {option: _type_of(parameter) | None for option, parameter in options_of(name).items()}
+        return {"name": str, **others, **own}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """How a student is trained.
 
-    `batch_size`: pairs per update. `gradient_accumulation` cuts an update into at least so many passes, and
-    `tokens_per_batch` bounds the tokens of one pass; both change memory and speed, not the result. `max_steps`:
-    updates, in place of `epochs`.
-    `max_tokens`: prompt and completion together; `overlong`: what happens to longer pairs. `max_grad_norm` 0 clips
-    nothing.
-    `memory`: gigabytes that the training may take in all, `auto` for what a GPU has free, and without bound on a CPU.
-    `activation_checkpointing`: recompute every layer in the backward pass, or none; `auto`: as few as memory allows.
-    `layout`: `shared` reads each prompt once for both completions, `plain` once for each; `auto` shares where that
-    saves tokens and this model's numbers stay the same.
+    `method`: one of `cai_lite.training.methods.METHODS`. `loss`: of the method "dpo".
+    `batch_size`: pairs (rows) of an update. `gradient_accumulation` splits an update into at least that many passes of
+    the model, and `tokens_per_batch` limits the tokens of a pass; both change memory and speed, not the result.
+    `max_steps`: number of updates, in place of `epochs`.
+    `max_tokens`: limit of prompt and completion together; `overlong`: what happens to longer pairs.
+    `warmup_steps`: as in transformers, the first step has learning rate 0, step `warmup_steps` + 1 the full one.
+    `max_grad_norm`: 0 clips nothing. `checkpoint_every`: updates between checkpoints.
+    `memory`: limit of the whole training in gigabytes; `auto` takes what a GPU has free and sets no limit on a CPU.
+    `activation_checkpointing`: whether every layer is recomputed in the backward pass; `auto` recomputes as few layers
+    as memory allows.
+    `layout`: `shared` reads each prompt once for all of its completions, `plain` once for each; `auto` takes `shared`
+    where that saves tokens and gives the same numbers on this model.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
     loss.
-    `warmup_steps`: as in transformers, the first step's rate is 0 and the full rate stands at step `warmup_steps` + 1.
-    `init_adapter`: a peft adapter to begin from, in place of `lora`; the reference is the model without it.
-    `checkpoint_every`: updates between checkpoints.
+    `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
+    folder itself, which is moved aside when the training begins.
+    `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the
+    student with `init_adapter`; `init` is the default where there is an `init_adapter`, otherwise both are the same.
+
+    Raises:
+        InputError: a value is out of range, or names nothing.
     """
 
-    method: Literal["dpo"] = "dpo"
+    method: str = "dpo"
     loss: Loss = field(default_factory=Loss)
     lora: Lora = field(default_factory=Lora)
     learning_rate: float = 5e-6
@@ -103,10 +155,10 @@ class TrainingConfig:
     gradient_accumulation: int = 1
     tokens_per_batch: int = 8192
     max_tokens: int = 2048
-    overlong: Literal["drop", "cut_prompt"] = "drop"
-    layout: Literal["auto", "shared", "plain"] = "auto"
-    optimizer: Literal["adamw", "sgd", "adamw_8bit", "adamw_8bit_paged"] = "adamw"
-    scheduler: Literal["constant", "linear", "cosine"] = "linear"
+    overlong: Overlong = "drop"
+    layout: Layouts = "auto"
+    optimizer: str = "adamw"
+    scheduler: str = "linear"
     warmup_steps: int = 0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -114,11 +166,20 @@ class TrainingConfig:
     memory: float | Literal["auto"] = "auto"
     activation_checkpointing: bool | Literal["auto"] = "auto"
     init_adapter: str | None = None
+    reference: Reference | None = None
     shuffle: bool = True
     seed: int = 0
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
+        for name, table in (("method", METHODS), ("optimizer", OPTIMIZERS), ("scheduler", SCHEDULES)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in table:
+                raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
+        for name, choice in (("overlong", Overlong), ("layout", Layouts), ("reference", Reference)):
+            value, known = getattr(self, name), get_args(choice)
+            left_out = name == "reference" and value is None
+            _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.epochs > 0, "epochs", "above 0", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):
@@ -133,6 +194,45 @@ class TrainingConfig:
             f"at most batch_size {self.batch_size}",
             self.gradient_accumulation,
         )
+
+    @property
+    def reference_is_init(self) -> bool:
+        """Whether the reference is the student with `init_adapter`, and not the bare student."""
+        return self.init_adapter is not None and self.reference != "base"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide the result, for a digest that stays the same over versions of this library.
+
+        A field that was added later joins only where it differs from its default, under which everything is as it was
+        before the field existed. `reference: init` joins as a value of its own, since `base` was once the only one.
+        """
+        settings = asdict(self)
+        options = dict(self.loss.given)
+        settings["loss"] = {
+            "name": self.loss.name,
+            "beta": self.loss.beta,
+            **dict.fromkeys(("label_smoothing", "gamma", "penalty")),
+            **options,
+        }
+        del settings["reference"]
+        return {**settings, **({"reference": "init"} if self.reference_is_init else {})}
+
+
+def _type_of(option: inspect.Parameter) -> Any:
+    """Return the type of a loss option: its annotation where that is a plain type, else that of its default."""
+    plain = {"float": float, "int": int, "bool": bool, "str": str}
+    written = option.annotation if isinstance(option.annotation, str) else getattr(option.annotation, "__name__", "")
+    default = type(option.default).__name__
+    return plain.get(written, plain.get(default, Any))
+
+
+def _check_type(name: str, value: Any, expected: Any) -> None:
+    if expected is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        _check(number, name, "a finite number", repr(value))
+    elif expected is not Any:
+        what = {int: "a whole number", bool: "true or false", str: "text"}[expected]
+        _check(type(value) is expected, name, what, repr(value))
 
 
 def _check(holds: bool, name: str, expected: str, got: object) -> None:

@@ -1,17 +1,38 @@
-"""Losses on pairs: log-probabilities in, one loss per pair out. They know no model and no settings.
+"""Preference losses: log-probabilities in, one loss per pair out. They know no model and no settings.
 
-Shapes: B pairs. Log-probabilities are sums over a completion's tokens, in nats; lengths are in tokens. To add a loss,
-write a function here, name it in `LOSSES`, and its options in `config.LOSS_OPTIONS`.
+Shapes: B pairs, K completions of a row. Log-probabilities are sums over the tokens of a completion, in nats; lengths
+are in tokens.
+
+To add a loss, write a function here and name it in `LOSSES`. Its signature says the rest:
+
+    def mine(policy, reference, *, beta: float, gamma: float = 0.5) -> Tensor: ...
+
+- The keyword arguments are its options, in YAML (`loss: {name: mine, gamma: 1.0}`) and in Python
+  (`Loss("mine", gamma=1.0)`). An argument without a default has to be given; `beta` is 0.1 where left out.
+- `p_chosen`, if it is an argument, receives the soft labels of the pairs, shape [B]; it is not an option.
+- `reference: PairLogps | None = None` marks a loss that needs no reference: none is computed, and it receives None.
+
+This module imports torch only inside functions, so that a recipe can be read without it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Logps(NamedTuple):
+    """Summed log-probabilities of the completions of each row, in nats, and their lengths in tokens. Shape [B, K].
+
+    Where rows have different numbers of completions, the missing ones have sum 0 and length 0.
+    """
+
+    sums_BK: Tensor
+    lengths_BK: Tensor
 
 
 class PairLogps(NamedTuple):
@@ -31,72 +52,91 @@ def dpo(
     label_smoothing: float = 0.0,
     p_chosen: Tensor | None = None,
 ) -> Tensor:
-    """Loss of each pair, shape [B]: -p log sigmoid(beta * margin) - (1 - p) log sigmoid(-beta * margin).
+    """Return -p log sigmoid(beta * margin) - (1 - p) log sigmoid(-beta * margin) of each pair, shape [B].
 
-    `p_chosen` [B]: probability that the label is right (1 where absent). `label_smoothing` e joins it: p' = (1 - e) p
-    + e (1 - p). Source: Rafailov et al. 2023, arXiv:2305.18290, eq. 7; with smoothing alone this is conservative DPO
-    (Mitchell 2023).
+    `p_chosen` [B]: probability that the label is right, 1 where absent. `label_smoothing` e is combined with it:
+    p' = (1 - e) p + e (1 - p); alone, it makes this conservative DPO (Mitchell 2023).
+
+    Source: Rafailov et al. 2023, arXiv:2305.18290, eq. 7.
     """
     logits_B = beta * _margin(policy, reference)
-    p_B = torch.ones_like(logits_B) if p_chosen is None else p_chosen.to(logits_B)
+    p_B = logits_B.new_ones(logits_B.shape) if p_chosen is None else p_chosen.to(logits_B)
     p_B = (1 - label_smoothing) * p_B + label_smoothing * (1 - p_B)
-    return -p_B * F.logsigmoid(logits_B) - (1 - p_B) * F.logsigmoid(-logits_B)
+    return -p_B * _log_sigmoid(logits_B) - (1 - p_B) * _log_sigmoid(-logits_B)
 
 
 def ipo(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tensor:
-    """(margin - 1 / (2 beta))^2 over summed log-probabilities, as published: Azar et al. 2023, arXiv:2310.12036, eq.
+    """Return (margin - 1 / (2 beta))^2 over summed log-probabilities, as published.
 
-    17.
+    Source: Azar et al. 2023, arXiv:2310.12036, eq. 17.
     """
-    return (_margin(policy, reference) - 1 / (2 * beta)) ** 2
+    margin_B: Tensor = _margin(policy, reference)
+    return (margin_B - 1 / (2 * beta)) ** 2
 
 
 def ipo_mean(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tensor:
-    """IPO with each log-ratio divided by its completion's length, as TRL computes its `ipo`."""
+    """Return IPO with each log-ratio divided by the length of its completion, as TRL computes its `ipo`."""
     chosen_B = (policy.chosen_B - reference.chosen_B) / policy.chosen_len_B.clamp(min=1)
     rejected_B = (policy.rejected_B - reference.rejected_B) / policy.rejected_len_B.clamp(min=1)
     return (chosen_B - rejected_B - 1 / (2 * beta)) ** 2
 
 
 def hinge(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tensor:
-    """max(0, 1 - beta * margin). Source: Zhao et al. 2023 (SLiC), arXiv:2305.10425, over DPO's margin."""
-    return F.relu(1 - beta * _margin(policy, reference))
+    """Return max(0, 1 - beta * margin), the hinge loss of SLiC over DPO's margin.
+
+    Source: Zhao et al. 2023, arXiv:2305.10425.
+    """
+    return _relu(1 - beta * _margin(policy, reference))
 
 
 def robust(policy: PairLogps, reference: PairLogps, *, beta: float, label_smoothing: float) -> Tensor:
-    """DPO that is unbiased when a share `label_smoothing` of the labels is flipped: Chowdhury et al.
+    """Return DPO corrected to be unbiased when a share `label_smoothing` of the labels is flipped.
 
-    2024, arXiv:2403.00409, eq. 9.
+    Source: Chowdhury et al. 2024, arXiv:2403.00409, eq. 9.
     """
     logits_B = beta * _margin(policy, reference)
     e = label_smoothing
-    return (-(1 - e) * F.logsigmoid(logits_B) + e * F.logsigmoid(-logits_B)) / (1 - 2 * e)
+    return (-(1 - e) * _log_sigmoid(logits_B) + e * _log_sigmoid(-logits_B)) / (1 - 2 * e)
 
 
-def simpo(policy: PairLogps, reference: PairLogps, *, beta: float, gamma: float = 0.5) -> Tensor:
-    """-log sigmoid(beta * (mean chosen - mean rejected) - gamma), log-probabilities per token; `reference` is not
-    looked at.
+def simpo(policy: PairLogps, reference: PairLogps | None = None, *, beta: float, gamma: float = 0.5) -> Tensor:
+    """Return -log sigmoid(beta * (mean chosen - mean rejected) - gamma), with log-probabilities per token.
 
-    `gamma` is the paper's target margin, in the units of the reward (not divided by beta): Meng et al. 2024,
-    arXiv:2405.14734, eq. 6.
+    `reference` is not used. `gamma` is the paper's target margin, in the units of the reward (not divided by beta).
+
+    Source: Meng et al. 2024, arXiv:2405.14734, eq. 6.
     """
     chosen_B = policy.chosen_B / policy.chosen_len_B.clamp(min=1)
     rejected_B = policy.rejected_B / policy.rejected_len_B.clamp(min=1)
-    return -F.logsigmoid(beta * (chosen_B - rejected_B) - gamma)
+    return -_log_sigmoid(beta * (chosen_B - rejected_B) - gamma)
 
 
 def dpop(policy: PairLogps, reference: PairLogps, *, beta: float, penalty: float = 50.0) -> Tensor:
-    """DPO whose margin loses `penalty` * max(0, reference - policy) of the chosen side, so that it cannot sink.
+    """Return DPO with `penalty` * max(0, reference - policy) of the chosen side taken from the margin.
 
-    Source: Pal et al. 2024 (DPO-Positive, Smaug), arXiv:2402.13228, eq. 3; `penalty` is its lambda, 50 in the paper.
+    The penalty keeps the chosen completion from losing probability; it is the paper's lambda, there 50.
+
+    Source: Pal et al. 2024 (DPO-Positive, Smaug), arXiv:2402.13228, eq. 3.
     """
-    sunk_B = F.relu(reference.chosen_B - policy.chosen_B)
-    return -F.logsigmoid(beta * (_margin(policy, reference) - penalty * sunk_B))
+    lost_B = _relu(reference.chosen_B - policy.chosen_B)
+    return -_log_sigmoid(beta * (_margin(policy, reference) - penalty * lost_B))
 
 
 def _margin(policy: PairLogps, reference: PairLogps) -> Tensor:
-    """How far the policy moved towards `chosen` beyond `rejected`, seen from the reference, in nats. Shape [B]."""
+    """Return how far the policy moved towards `chosen` and away from `rejected`, in nats. Shape [B]."""
     return (policy.chosen_B - reference.chosen_B) - (policy.rejected_B - reference.rejected_B)
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    from torch.nn.functional import logsigmoid
+
+    return logsigmoid(x)
+
+
+def _relu(x: Tensor) -> Tensor:
+    from torch.nn.functional import relu
+
+    return relu(x)
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -108,3 +148,25 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "simpo": simpo,
     "dpop": dpop,
 }
+
+LABELS = "p_chosen"  # the argument that receives the soft labels
+
+
+def options_of(name: str) -> dict[str, inspect.Parameter]:
+    """Return the options of a loss, by name, in the order of its signature."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {o: parameter for o, parameter in _signature(name)[2:] if o != LABELS and parameter.kind in named}
+
+
+def takes_labels(name: str) -> bool:
+    """Return whether a loss uses the soft labels of the pairs."""
+    return LABELS in dict(_signature(name))
+
+
+def needs_reference(name: str) -> bool:
+    """Return whether a loss uses the log-probabilities of the reference: its second argument has no default."""
+    return _signature(name)[1][1].default is inspect.Parameter.empty
+
+
+def _signature(name: str) -> list[tuple[str, inspect.Parameter]]:
+    return list(inspect.signature(LOSSES[name]).parameters.items())

@@ -1,4 +1,4 @@
-"""Make a training fit: what a pass of it takes, and how many layers are recomputed so that it stays within memory."""
+"""Fit a training into memory: predict what a pass takes, and choose how many layers are recomputed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import TrainingConfig
+from cai_lite.training.optim import OPTIMIZERS
 from cai_lite.training.student import set_checkpointing, with_adapter
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
-MOMENT_BYTES = {"adamw": 8.0, "sgd": 0.0, "adamw_8bit": 2.0, "adamw_8bit_paged": 0.0}  # for each adapter weight
 SLACK = 0.92  # share of the memory that may be planned for; the rest is fragmentation
 
 
 def footprint_of(
     model_config: Any,
-    pairs: Sequence[TokenPair],
+    rows: Sequence[Row],
     config: TrainingConfig,
     *,
     layout: Layout,
     quantised: bool,
-    kind: torch.dtype,
+    dtype: torch.dtype,
 ) -> Footprint:
-    """Of one pass with these pairs. `model_config`: as transformers has it; `kind`: the type of the activations."""
+    """Return the memory of one pass with these rows.
+
+    `model_config`: as transformers has it; `dtype`: of the activations.
+    """
 
     def prepare(model: Any) -> Any:
         return with_adapter(model, lora=config.lora, init_adapter=None, seed=0)
@@ -38,37 +41,35 @@ def footprint_of(
         fuse(model)
         set_checkpointing(model, recomputed)
         with attention_of(model, layout):
-            logps = Passes(layout, 1 << 40, 0).logps(model, pairs)
-            (logps.chosen_B - logps.rejected_B).sum().backward()  # type: ignore[no-untyped-call]
+            logps = Passes(layout, 1 << 40, 0).logps(model, rows)
+            logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
 
     return footprint(
         model_config,
         prepare=prepare,
         walk=walk,
         quantised=quantised,
-        dtype=kind,
-        moment_bytes=MOMENT_BYTES[config.optimizer],
+        dtype=dtype,
+        moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
     )
 
 
-def fit(
-    model: Any, pairs: Sequence[TokenPair], passes: Passes, config: TrainingConfig, log: Callable[[str], None]
-) -> None:
-    """Checkpoint as many layers as the budget asks for; where all are not enough, halve the tokens of a pass."""
+def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig, log: Callable[[str], None]) -> None:
+    """Recompute as many layers as the memory limit asks for; where all are not enough, halve the tokens of a pass."""
     base = model.get_base_model()
     layers, budget = base.config.get_text_config().num_hidden_layers, _budget(model, config)
     if config.activation_checkpointing != "auto" or budget is None:
         set_checkpointing(model, layers if config.activation_checkpointing is True else 0)
         return
     while True:
-        widest = passes.cut(range(len(pairs)), pairs)[0]
+        widest = passes.cut(range(len(rows)), rows)[0]
         found = footprint_of(
             base.config,
-            [pairs[i] for i in widest],
+            [rows[i] for i in widest],
             config,
             layout=passes.layout,
             quantised=bool(getattr(base, "is_loaded_in_4bit", False)),
-            kind=model.get_input_embeddings().weight.dtype,
+            dtype=model.get_input_embeddings().weight.dtype,
         )
         recomputed = found.layers_to_recompute(budget * SLACK - found.weights - found.adapter)
         if recomputed is not None or len(widest) == 1:
@@ -77,18 +78,18 @@ def fit(
     if recomputed is None:
         recomputed = layers
         log(
-            f"memory: one pair takes about {found.peak(layers) / 1e9:.2f} GB, and there are {budget / 1e9:.2f} GB; "
-            "trying all the same, with every layer recomputed: lower train.max_tokens or take load: nf4 if it fails"
+            f"memory: one row takes about {found.peak(layers) / 1e9:.2f} GB of {budget / 1e9:.2f} GB available; trying "
+            "all the same, with every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
         )
     set_checkpointing(model, recomputed)
     log(
         f"memory: {recomputed} of {layers} layers recomputed, at most {passes.tokens} tokens a pass; "
-        f"about {found.peak(recomputed) / 1e9:.2f} GB at the peak"
+        f"peak about {found.peak(recomputed) / 1e9:.2f} GB"
     )
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:
-    """Bytes for the whole training; None: no bound."""
+    """Return the memory limit of the whole training in bytes, or None for no limit."""
     if config.memory != "auto":
         return config.memory * 1e9
     device = model.get_input_embeddings().weight.device

@@ -1,11 +1,9 @@
-"""Log-probabilities of the reference: the student before training.
-
-Computed once, adapter off, dropout off, kept on disk.
-"""
+"""Log-probabilities of the reference model, computed once before the first step and kept on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +12,80 @@ import torch
 from cai_lite.records import digest
 from cai_lite.run.progress import Tick
 from cai_lite.training.batch import Passes
-from cai_lite.training.losses import PairLogps
-from cai_lite.training.tokens import TokenPair
-
-COLUMNS = ("chosen", "rejected", "chosen_len", "rejected_len")
+from cai_lite.training.losses import Logps
+from cai_lite.training.tokens import Row
 
 
 def reference_logps(
     model: Any,
-    pairs: Sequence[TokenPair],
+    rows: Sequence[Row],
     passes: Passes,
     *,
     base: str,
     cache: Path | None,
+    initial: str | None = None,
     progress: Tick | None = None,
-) -> PairLogps:
-    """Of every pair, in order, float32, shape [pairs]. `base`: digest of the weights and how they are loaded.
+) -> Logps:
+    """Return the reference's log-probabilities of every row, in order, float32, shape [rows, K].
 
-    The cache file is named by all that decides the numbers; another student, other pairs, another precision or layout
-    find nothing in it.
+    `base`: digest of the weights and how they are loaded. `initial`: digest of the adapter on the model, which then
+    belongs to the reference; None takes the adapter off. The file in `cache` is named by all that decides the numbers:
+    another model, other rows, another precision or layout have another file.
     """
     from safetensors.torch import load_file, save_file
 
-    embedding = model.get_input_embeddings().weight  # its type and place tell the precision that "auto" came to
+    embedding = model.get_input_embeddings().weight  # its dtype and device tell what "auto" came to
     kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type, passes.layout)
-    key = digest(base, kernels, [digest(p.prompt_ids, p.chosen_ids, p.rejected_ids) for p in pairs])
+    with_adapter = [] if initial is None else ["init", initial]
+    key = digest(base, kernels, [digest(row.prompt_ids, *row.completions) for row in rows], *with_adapter)
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
-        held = load_file(file)
-        return PairLogps(*(held[name] for name in COLUMNS))
-    with model.disable_adapter():
-        logps = scored(model, pairs, passes, progress=progress)
+        return _read(load_file(file))
+    with model.disable_adapter() if initial is None else nullcontext():
+        logps = scored(model, rows, passes, progress=progress)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
-        save_file(dict(zip(COLUMNS, logps, strict=True)), partial)
+        save_file({"sums": logps.sums_BK, "lengths": logps.lengths_BK}, partial)
         partial.replace(file)
     return logps
 
 
-def scored(model: Any, pairs: Sequence[TokenPair], passes: Passes, *, progress: Tick | None = None) -> PairLogps:
-    """The same for the model as it stands, adapter on if it is on; no gradient, dropout off."""
-    columns = [torch.zeros(len(pairs)) for _ in range(2)] + [
-        torch.zeros(len(pairs), dtype=torch.long) for _ in range(2)
-    ]
+def _read(tensors: dict[str, Any]) -> Logps:
+    if "sums" in tensors:
+        return Logps(tensors["sums"], tensors["lengths"])
+    # Earlier versions wrote a column for each side of a pair.
+    sums = [tensors["chosen"], tensors["rejected"]]
+    return Logps(torch.stack(sums, 1), torch.stack([tensors["chosen_len"], tensors["rejected_len"]], 1))
+
+
+def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | None = None) -> Logps:
+    """Return the log-probabilities of every row under the model as it stands, without gradient or dropout.
+
+    In order, float32, shape [rows, K].
+    """
+    most = max(len(row.completions) for row in rows)
+    sums_BK = torch.zeros(len(rows), most)
+    lengths_BK = torch.zeros(len(rows), most, dtype=torch.long)
     training = model.training
     model.eval()
     done = 0
     try:
-        for part in passes.cut(range(len(pairs)), pairs):
+        for part in passes.cut(range(len(rows)), rows):
             with torch.no_grad():
-                logps = passes.logps(model, [pairs[i] for i in part])
-            for column, values in zip(columns, logps, strict=True):
-                column[part] = values.to(column)
+                logps = passes.logps(model, [rows[i] for i in part])
+            here = logps.sums_BK.shape[1]
+            sums_BK[part, :here] = logps.sums_BK.to(sums_BK)
+            lengths_BK[part, :here] = logps.lengths_BK.to(lengths_BK)
             done += len(part)
             if progress is not None:
-                progress(done, len(pairs))
+                progress(done, len(rows))
     finally:
         model.train(training)
-    return PairLogps(*columns)
+    return Logps(sums_BK, lengths_BK)
+
+
+def part_of(logps: Logps, indices: Sequence[int], like: Logps) -> Logps:
+    """Return the log-probabilities of some rows, on the device of `like` and as wide as it is."""
+    device, width = like.sums_BK.device, like.sums_BK.shape[1]
+    return Logps(*(column[list(indices), :width].to(device) for column in logps))

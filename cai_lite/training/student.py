@@ -1,4 +1,4 @@
-"""The model to be trained: opened once, with a LoRA adapter put on it."""
+"""Open the model to be trained, with a LoRA adapter on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cai_lite.training.config import Lora
 
 
 def open_student(model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, seed: int) -> tuple[Any, Any]:
-    """(peft model, tokenizer) of a model by name; see `with_adapter`.
+    """Return the peft model and the tokenizer of a model by name; see `with_adapter`.
 
     Raises:
         ModelError: the model or the adapter cannot be opened.
@@ -20,8 +20,9 @@ def open_student(model: str, *, load: Load | None, lora: Lora, init_adapter: str
 
 
 def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: int) -> Any:
-    """The model with an adapter drawn from `seed`, or read from `init_adapter`; nothing else takes a gradient. The
-    model's own dropout is off: it would part the policy from its reference before the first step.
+    """Return the model with an adapter drawn from `seed` or read from `init_adapter`; nothing else takes a gradient.
+
+    The model's own dropout is turned off: with it, policy and reference would differ before the first step.
 
     Raises:
         ModelError: the adapter cannot be opened or put on.
@@ -61,7 +62,7 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: in
 
 
 def set_checkpointing(model: Any, layers: int) -> None:
-    """Keep only the input of the first `layers` layers, and recompute them in the backward pass (Chen et al. 2016)."""
+    """Recompute the first `layers` layers in the backward pass, keeping only their input (Chen et al. 2016)."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     base = model.get_base_model()
@@ -76,5 +77,5 @@ def set_checkpointing(model: Any, layers: int) -> None:
 
 
 def lora_parameters(model: Any) -> dict[str, Any]:
-    """The parameters that are trained, by name, in a fixed order."""
+    """Return the parameters that are trained, by name, in a fixed order."""
     return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}

@@ -1,37 +1,54 @@
-"""Pairs to token ids, once. The completion is never cut; what is cut, dropped or mended is counted."""
+"""Convert examples to token ids. Completions are never cut; what is cut, dropped or mended is counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import quantiles
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cai_lite.chat.rendering import characters, holds_control, token_ids
 from cai_lite.errors import ModelError, PairError
 from cai_lite.records import Messages, PreferencePair
 
+Ids = tuple[int, ...]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPair:
-    """One pair in token ids. Both completions end with the end token, which is scored like any other."""
 
-    prompt_ids: tuple[int, ...]
-    chosen_ids: tuple[int, ...]
-    rejected_ids: tuple[int, ...]
-    p_chosen: float
+class Example(NamedTuple):
+    """What a row is made of: a prompt with one completion or several, and the numbers that a row carries."""
+
+    prompt: Messages
+    completions: tuple[Messages, ...]
+    p_chosen: float = 1.0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prompt with K completions, in token ids. Every completion ends with the end token, which is scored.
+
+    `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
+    """
+
+    prompt_ids: Ids
+    completions: tuple[Ids, ...]
+    p_chosen: float = 1.0
+    weight: float = 1.0
 
     @property
     def tokens(self) -> int:
-        """Of both rows, the prompt counted in each."""
-        return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+        """Tokens of all completions, each with the prompt."""
+        return sum(len(self.prompt_ids) + len(ids) for ids in self.completions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenReport:
-    """What became of the pairs. `dropped`: reason to number. `lengths`: 5th, 50th and 95th percentile of a row, in
-    tokens.
+    """What became of the examples.
+
+    `pairs`: number given; `kept`, `cut` (kept with a shortened prompt): numbers of them. `dropped`: number by reason.
+    `boundary_mends`: kept examples whose prompt boundary was moved. `lengths`: 5th, 50th and 95th percentile of prompt
+    and completion together, in tokens. `unit`: what the examples are called.
     """
 
     pairs: int
@@ -40,36 +57,56 @@ class TokenReport:
     boundary_mends: int
     dropped: dict[str, int]
     lengths: tuple[int, int, int]
+    unit: str = "pairs"
 
     def __str__(self) -> str:
         dropped = "".join(f", {n} dropped ({why})" for why, n in self.dropped.items())
         mends = f", {self.boundary_mends} with a mended prompt boundary" if self.boundary_mends else ""
         low, middle, high = self.lengths
         return (
-            f"{self.pairs} pairs: {self.kept} kept, {self.cut} of them with a cut prompt{mends}{dropped}; "
+            f"{self.pairs} {self.unit}: {self.kept} kept, {self.cut} of them with a cut prompt{mends}{dropped}; "
             f"tokens a row: {low} / {middle} / {high} (5 / 50 / 95 %)"
         )
 
 
 def tokenize(
     tokenizer: Any, pairs: Sequence[PreferencePair], *, max_tokens: int, overlong: Literal["drop", "cut_prompt"]
-) -> tuple[list[TokenPair], TokenReport]:
-    """Token ids of every pair that can be kept, in order, and what became of the others.
+) -> tuple[list[Row], TokenReport]:
+    """Return a row for every pair that can be kept, in order, chosen first, and what became of the others.
 
     Raises:
-        PairError: nothing is left to train on. ModelError: the tokenizer has no end token, or no chat template.
+        PairError: no pair is left. ModelError: the tokenizer has no end token, or no chat template.
+    """
+    examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen) for pair in pairs]
+    return tokenize_examples(tokenizer, examples, max_tokens=max_tokens, overlong=overlong, unit="pairs")
+
+
+def tokenize_examples(
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    max_tokens: int,
+    overlong: Literal["drop", "cut_prompt"],
+    unit: str = "examples",
+) -> tuple[list[Row], TokenReport]:
+    """Return a row for every example that can be kept, in order, and what became of the others.
+
+    `unit`: what the examples are called in messages.
+
+    Raises:
+        PairError: no example is left. ModelError: the tokenizer has no end token, or no chat template.
     """
     if tokenizer.eos_token_id is None:
         raise ModelError("the model's tokenizer has no end token, so no answer could be taught to end")
     kept, dropped, cut, mends = [], Counter[str](), 0, 0
-    for pair in pairs:
-        whole, mended = _pair(tokenizer, pair, pair.prompt)
+    for example in examples:
+        whole, mended = _row(tokenizer, example, example.prompt)
         fitted = whole if _fits(whole, max_tokens) else None
         if fitted is None and overlong == "cut_prompt":
-            fitted = _cut(tokenizer, pair, whole, max_tokens)
+            fitted = _cut(tokenizer, example, whole, max_tokens)
         if fitted is None:
             dropped["longer than max_tokens"] += 1
-        elif fitted.chosen_ids == fitted.rejected_ids:
+        elif len(set(fitted.completions)) < len(fitted.completions):
             dropped["equal completions"] += 1
         elif not fitted.prompt_ids:
             dropped["no prompt before the first token"] += 1
@@ -78,56 +115,50 @@ def tokenize(
             cut += fitted.prompt_ids != whole.prompt_ids
             mends += mended
     if not kept:
-        why = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "there are none"
-        raise PairError(f"no pair is left to train on: {why} (max_tokens {max_tokens}, overlong {overlong})")
-    rows = [len(p.prompt_ids) + len(c) for p in kept for c in (p.chosen_ids, p.rejected_ids)]
-    cuts = quantiles(rows, n=20, method="inclusive")
+        why = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
+        found = f"all {len(examples)} were dropped: {why}" if why else "none were given"
+        raise PairError(f"no {unit} to train on: {found} (max_tokens {max_tokens}, overlong {overlong})")
+    rows = [len(row.prompt_ids) + len(ids) for row in kept for ids in row.completions]
+    cuts = quantiles(rows, n=20, method="inclusive") if len(rows) > 1 else [rows[0]] * 19
     return kept, TokenReport(
-        pairs=len(pairs),
+        pairs=len(examples),
         kept=len(kept),
         cut=cut,
         boundary_mends=mends,
         dropped=dict(dropped),
         lengths=(round(cuts[0]), round(cuts[9]), round(cuts[18])),
+        unit=unit,
     )
 
 
-def _pair(tokenizer: Any, pair: PreferencePair, prompt: Messages) -> tuple[TokenPair, bool]:
-    """The pair, and whether its prompt boundary had to be moved."""
-    prompt_ids, chosen, rejected = _ids(tokenizer, prompt, pair.chosen, pair.rejected)
-    # Where a template or a merge crosses the boundary, both completions begin at the longest prefix common to all
-    # three.
-    common = min(_common(prompt_ids, chosen), _common(prompt_ids, rejected))
-    made = TokenPair(
-        prompt_ids=_shared(prompt_ids[:common]),
-        chosen_ids=_ended(tokenizer, chosen[common:]),
-        rejected_ids=_ended(tokenizer, rejected[common:]),
-        p_chosen=pair.p_chosen,
-    )
+def _row(tokenizer: Any, example: Example, prompt: Messages) -> tuple[Row, bool]:
+    """Return the row of an example, with `prompt` for its own, and whether the prompt boundary had to be moved."""
+    prompt_ids, *whole = _ids(tokenizer, prompt, example.completions)
+    # Where a template or a merge crosses the boundary, all completions begin at the longest prefix common to all.
+    common = min(_common(prompt_ids, ids) for ids in whole)
+    completions = tuple(_ended(tokenizer, ids[common:]) for ids in whole)
+    made = Row(_shared(prompt_ids[:common]), completions, example.p_chosen, example.weight)
     return made, common < len(prompt_ids)
 
 
-def _ids(
-    tokenizer: Any, prompt: Messages, chosen: Messages, rejected: Messages
-) -> tuple[list[int], list[int], list[int]]:
-    """Prompt, prompt + chosen, prompt + rejected. A message without a role is raw text: no template is put around
-    it.
+def _ids(tokenizer: Any, prompt: Messages, completions: Sequence[Messages]) -> list[list[int]]:
+    """Return the ids of the prompt, then those of the prompt with each completion.
+
+    A message without a role is raw text, around which no template is put.
     """
-    if chosen[0].role == "":
+    if completions[0][0].role == "":
         text = "".join(message.content for message in prompt)
-        texts = [characters(text + more) for more in ("", chosen[0].content, rejected[0].content)]
-        one, two, three = (list(ids) for ids in tokenizer(texts, verbose=False)["input_ids"])
-        return one, two, three
-    apart = holds_control(tokenizer, prompt + chosen + rejected)
-    return (
+        texts = [characters(text + more) for more in ("", *(completion[0].content for completion in completions))]
+        return [list(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
+    apart = holds_control(tokenizer, sum(completions, prompt))
+    return [
         token_ids(tokenizer, prompt, add_generation_prompt=True, apart=apart),
-        token_ids(tokenizer, prompt + chosen, add_generation_prompt=False, apart=apart),
-        token_ids(tokenizer, prompt + rejected, add_generation_prompt=False, apart=apart),
-    )
+        *(token_ids(tokenizer, prompt + each, add_generation_prompt=False, apart=apart) for each in completions),
+    ]
 
 
 def _ended(tokenizer: Any, ids: list[int]) -> tuple[int, ...]:
-    """The completion up to its end token. Blanks that a template writes after it are no part of the answer."""
+    """Return the completion up to its end token, without the blanks that a template writes after it."""
     end = tokenizer.eos_token_id
     for place in range(len(ids) - 1, max(len(ids) - 3, -1), -1):
         if ids[place] == end:
@@ -136,40 +167,39 @@ def _ended(tokenizer: Any, ids: list[int]) -> tuple[int, ...]:
 
 
 def _shared(ids: list[int]) -> tuple[int, ...]:
-    """The same ids, of which each number is one object in all pairs: 8 bytes a token in place of 36."""
+    """Return the same ids, each number one object in all rows: 8 bytes a token in place of 36."""
     return tuple(_NUMBERS.setdefault(i, i) for i in ids)
 
 
 _NUMBERS: dict[int, int] = {}  # grows to the size of the vocabulary
 
 
-def _cut(tokenizer: Any, pair: PreferencePair, whole: TokenPair, max_tokens: int) -> TokenPair | None:
-    """The pair with its oldest turns left out; never the system message, the last question or a completion."""
-    if pair.chosen[0].role == "":
-        room = max_tokens - max(len(whole.chosen_ids), len(whole.rejected_ids))
+def _cut(tokenizer: Any, example: Example, whole: Row, max_tokens: int) -> Row | None:
+    """Return the row with its oldest turns left out; never the system message, the last question or a completion."""
+    if example.completions[0][0].role == "":
+        room = max_tokens - max(map(len, whole.completions))
         first = 1 if whole.prompt_ids[:1] == (tokenizer.bos_token_id,) else 0
         if room <= first:
             return None
         shorter = whole.prompt_ids[:first] + whole.prompt_ids[len(whole.prompt_ids) - (room - first) :]
-        return TokenPair(
-            prompt_ids=shorter, chosen_ids=whole.chosen_ids, rejected_ids=whole.rejected_ids, p_chosen=whole.p_chosen
-        )
-    system = pair.prompt[:1] if pair.prompt[0].role == "system" else ()
-    turns = pair.prompt[len(system) :]
+        return replace(whole, prompt_ids=shorter)
+    system = example.prompt[:1] if example.prompt[0].role == "system" else ()
+    turns = example.prompt[len(system) :]
     for start in range(1, len(turns)):
         if turns[start].role != "user":  # templates want the first turn to be the user's
             continue
-        shorter_pair, _ = _pair(tokenizer, pair, system + turns[start:])
-        if _fits(shorter_pair, max_tokens):
-            return shorter_pair
+        row, _ = _row(tokenizer, example, system + turns[start:])
+        if _fits(row, max_tokens):
+            return row
     return None
 
 
-def _fits(pair: TokenPair, max_tokens: int) -> bool:
-    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) <= max_tokens
+def _fits(row: Row, max_tokens: int) -> bool:
+    return len(row.prompt_ids) + max(map(len, row.completions)) <= max_tokens
 
 
 def _common(one: list[int], other: list[int]) -> int:
+    """Return the length of the longest common prefix."""
     for place, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return place

@@ -22,7 +22,7 @@ def test_batches_are_the_same_for_all_and_have_the_lengths_asked_for():
     assert [len(batch) for batch in batches] == [2, 2, 2]
     for pair in (pair for batch in batches for pair in batch):
         assert len(pair.prompt_ids) == 24
-        assert 8 <= len(pair.chosen_ids) <= 16
+        assert 8 <= len(pair.completions[0]) <= 16
 
 
 def test_useful_operations_are_those_counted_by_hand():
@@ -31,7 +31,7 @@ def test_useful_operations_are_those_counted_by_hand():
     body = sum(p.numel() for n, p in model.named_parameters() if "proj" in n)
     assert case.body_parameters() == body
     (pair, _) = case.batches()[0]
-    completions = len(pair.chosen_ids) + len(pair.rejected_ids)
+    completions = len(pair.completions[0]) + len(pair.completions[1])
     assert case.useful_flops([pair]) == 4 * (body * (24 + completions) + 512 * 64 * completions)
 
 

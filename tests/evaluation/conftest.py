@@ -1,5 +1,8 @@
 import pytest
 
+from cai_lite.chat.scripted import ScriptedModel
+from cai_lite.distill.judging import Judging
+from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Checks, Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt
 
@@ -36,5 +39,31 @@ def answers(prompt):
             Candidate(key=f"{author}:{i}:{text}", prompt=prompt(i, *tags), text=text, author=author)
             for i, text in enumerate(texts)
         ]
+
+    return make
+
+
+@pytest.fixture
+def subject(constitution, prompt):
+    """One model, or two where `before` is given; the judge says yes where the answer is kind."""
+
+    def make(after, before=None, **more):
+        def says(text):
+            return text if callable(text) else lambda request: text
+
+        def judged(request):
+            reply = request.messages[-1].content.split("reply>>")[1].split("<<")[0]
+            return "yes" if "kind" in reply else "no"
+
+        judge = ScriptedModel(judged, name="judge")
+        return Subject(
+            after=ScriptedModel(says(after), name="after"),
+            before=None if before is None else ScriptedModel(says(before), name="before"),
+            constitution=constitution,
+            prompts=more.pop("prompts", [prompt(i, "benign-twin") for i in range(4)]),
+            judges=more.pop("judges", [judge]),
+            judging=Judging(mode="pointwise", log_probs="never"),
+            **more,
+        )
 
     return make

@@ -57,7 +57,7 @@ def test_order_consistency_counts_pairwise_verdicts_that_could_be_read(verdict):
         verdict(0.9, order="none"),
     ]
     found = order_consistency(verdicts)
-    assert (found["value"], found["n"]) == (0.5, 4)
+    assert (found.value, found.n) == (0.5, 4)
     assert order_consistency([verdict(0.9, order="none")]) is None
 
 
@@ -72,25 +72,25 @@ def test_a_pairwise_verdict_is_right_where_it_chooses_the_reply_that_keeps(verdi
         verdict(None, "failed"),
     ]
     found = pairwise_accuracy(verdicts, truth)
-    assert (found["value"], found["n"]) == (0.625, 4)
+    assert (found.value, found.n) == (0.625, 4)
     assert pairwise_accuracy([verdict(None, "failed")], truth) is None
 
 
 def test_pointwise_verdicts_against_the_truth(scores):
     told = scores(("good", 2.0), ("good", -1.0), ("bad", -2.0), ("bad", -0.5), ("?", 1.0), ("good", None))
-    assert pointwise_accuracy(told, truth)["value"] == 0.75
-    assert pointwise_accuracy(told, truth)["n"] == 4
+    assert pointwise_accuracy(told, truth).value == 0.75
+    assert pointwise_accuracy(told, truth).n == 4
     # Said yes once, true twice of four: agreed .75, by chance 1/4 * 1/2 + 3/4 * 1/2 = 1/2.
-    assert pointwise_kappa(told, truth)["value"] == pytest.approx(0.5)
+    assert pointwise_kappa(told, truth).value == pytest.approx(0.5)
     # 2.0 lies above both bad ones, -1.0 above one of them.
-    assert pointwise_auc(told, truth)["value"] == 0.75
+    assert pointwise_auc(told, truth).value == 0.75
 
 
 def test_a_judge_that_always_says_kept_has_accuracy_but_no_kappa(scores):
     told = scores(*[("good", 1.0)] * 9, ("bad", 1.0))
-    assert pointwise_accuracy(told, truth)["value"] == 0.9
-    assert pointwise_kappa(told, truth)["value"] == 0.0
-    assert pointwise_auc(told, truth)["value"] == 0.5
+    assert pointwise_accuracy(told, truth).value == 0.9
+    assert pointwise_kappa(told, truth).value == 0.0
+    assert pointwise_auc(told, truth).value == 0.5
 
 
 def test_reliability_holds_only_what_was_measured(verdict, scores):

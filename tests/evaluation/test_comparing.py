@@ -15,8 +15,8 @@ def run(kind, short, **more):
 
 def test_principles_come_first_and_what_a_run_lacks_is_none():
     rows = side_by_side([run(0.9, 0.1), run(0.5, 0.5, kl={"value": 0.2, "n": 3, "low": 0.1, "high": 0.3})])
-    assert [row.name for row in rows] == ["adherence.kind", "adherence.short", "adherence.all", "kl"]
-    assert rows[-1].figures[0] is None and rows[-1].figures[1]["value"] == 0.2
+    assert [row.name for row in rows] == ["adherence.kind", "adherence.short", "adherence", "kl"]
+    assert rows[-1].figures[0] is None and rows[-1].figures[1].value == 0.2
 
 
 def test_a_run_is_beaten_where_another_is_as_good_everywhere_and_better_once():

@@ -17,14 +17,14 @@ def pair(chosen, rejected, number=0, by=("", "")):
 def test_length_orders_pairs_by_words_with_ties_as_one_half():
     pairs = [pair("a b c", "a", 0), pair("a b", "a", 1), pair("a", "b", 2), pair("a", "a b", 3)]
     found = confounds(pairs)
-    assert found["length"]["value"] == pytest.approx((1 + 1 + 0.5 + 0) / 4)
-    assert found["length"]["n"] == 4
-    assert found["length"]["low"] < found["length"]["value"] < found["length"]["high"]
+    assert found["length"].value == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+    assert found["length"].n == 4
+    assert found["length"].low < found["length"].value < found["length"].high
 
 
 def test_being_shorter_is_as_easy_to_learn():
     pairs = [pair("a", "a b", i) for i in range(5)]
-    assert confounds(pairs)["length"]["value"] == 1.0
+    assert confounds(pairs)["length"].value == 1.0
 
 
 def test_authors_are_compared_where_two_are_known():
@@ -32,7 +32,7 @@ def test_authors_are_compared_where_two_are_known():
     student_wins = [pair("a", "b", 3, ("student", "teacher"))]
     same = [pair("a", "b", i, ("student", "student")) for i in (4, 5)]
     found = confounds([*teacher_wins, *student_wins, *same])
-    assert found["author"]["value"] == pytest.approx((3 + 0 + 2 * 0.5) / 6)
+    assert found["author"].value == pytest.approx((3 + 0 + 2 * 0.5) / 6)
     assert "author" not in confounds(same)
     assert "author" not in confounds([pair("a", "b", 0, ("", "student")), pair("a", "b")])
 

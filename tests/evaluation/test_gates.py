@@ -1,7 +1,10 @@
 import pytest
 
 from cai_lite.errors import InputError
-from cai_lite.evaluation.gates import gates
+from cai_lite.evaluation.comparing import side_by_side
+from cai_lite.evaluation.gates import check_gates, gates
+from cai_lite.evaluation.labels import Planned
+from cai_lite.evaluation.metrics import METRICS as METRIC_LIST
 
 
 def figure(value):
@@ -54,5 +57,68 @@ def test_an_end_of_an_interval_that_is_zero_was_measured():
 
 
 def test_a_metric_that_nobody_has_is_named_before_anything_is_measured():
-    with pytest.raises(InputError, match=r"no metric 'adherance'; did you mean 'adherence'"):
+    with pytest.raises(InputError, match=r"unknown figure 'adherance'; did you mean 'adherence"):
         gates({"adherance": ">= 0.8"}, {})
+
+
+@pytest.fixture
+def plan(constitution, prompt):
+    def make(**more):
+        prompts = [prompt(0, "benign-twin", "slice:hard"), prompt(1)]
+        return Planned(**{"metrics": tuple(METRIC_LIST), "constitution": constitution, "prompts": prompts, **more})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("adherence", "adherence.low", "adherence.overall.change", "adherence.kind", "adherence.principles.kind.low"),
+        *("adherence.splits.hard", "adherence.hard.before", "adherence.p_holm.kind", "adherence_checks.kind"),
+        *("over_refusal.high", "kl.low", "preference_accuracy.n", "win_rate_equal_length", "robustness.typos.wrapped"),
+        *("robustness.injection.drop.low", "superficial.phrasing_gap", "confounds.length", "copies.leakage.value"),
+        *("reliability.order_consistency", "words.change.high", "robustness.typos", "perplexity.before"),
+    ],
+)
+def test_every_figure_that_can_be_measured_may_be_gated(plan, name):
+    check_gates({name: ">= 0"}, plan())
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "more"),
+    [
+        ("adherence.knid", "'adherence' has no figure 'knid'; did you mean 'kind'", {}),
+        ("adherence.kind.hihg", "has no figure 'hihg'; did you mean 'high'", {}),
+        ("adherence.ask", "principle 'ask' applies to no prompt", {}),
+        ("adherence_checks.ask", "principle 'ask' has no machine checks", {}),
+        ("adherence.splits.easy", "'adherence' has no figure", {}),
+        ("robustness", "'robustness' has several figures; name one of robustness.typos", {}),
+        ("kl.change", "'kl' is a single figure without before and change", {}),
+        ("kl", "belongs to the metric 'drift', which evaluate.metrics leaves out", {"metrics": ("adherence",)}),
+        ("unsafe_compliance", "no prompt has the tag 'unsafe'", {}),
+        ("adherence_judge", "evaluate.oracle", {}),
+        ("reliability.judges_alpha", "several judges", {}),
+        ("win_rate", "measured alone; name a second one", {"compared": False}),
+        ("adherence.change", "measured alone; name a second one", {"compared": False}),
+        ("adherence.p_holm.kind", "measured alone", {"compared": False}),
+        ("superficial.checks_gap", "measured alone", {"compared": False}),
+        ("perplexity", "an adapter that can be switched off", {"adapter": False}),
+        ("confounds.length", "this run makes none", {"pairs": False}),
+        ("reward_margin", "held-out pairs", {"held_out_pairs": False}),
+        ("superficial.phrasing_gap", "training prompts", {"seen": False}),
+        ("over_refusal", "a condition is written", {"must": "0.05"}),
+    ],
+)
+def test_a_gate_that_this_evaluation_cannot_measure_is_refused_beforehand(plan, name, message, more):
+    must = {name: more.pop("must", ">= 0")}
+    with pytest.raises(InputError, match=rf"evaluate\.must\.{name}: .*{message}"):
+        check_gates(must, plan(**more))
+
+
+def test_every_name_that_compare_prints_is_a_gate(plan, constitution):
+    metrics = {**METRICS, "copies": {"leakage": figure(0.0)}}
+    metrics["adherence"] = {**metrics["adherence"], "principles": {"kind": METRICS["over_refusal"]}}
+    for row in side_by_side([{"metrics": metrics}]):
+        check_gates({row.name: ">= -1"}, plan())
+        (gate,) = gates({row.name: ">= -1"}, metrics)
+        assert gate.holds and gate.found == row.figures[0].value

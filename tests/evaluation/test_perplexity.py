@@ -57,13 +57,13 @@ def test_perplexity_is_over_tokens_and_not_a_mean_over_texts():
     before = [TextLoss(math.log(2) * 2, 2), TextLoss(math.log(8), 1)]
     after = [TextLoss(math.log(4) * 2, 2), TextLoss(math.log(4), 1)]
     found = perplexity(before, after)
-    assert found["before"]["value"] == pytest.approx((2 * 2 * 8) ** (1 / 3))
-    assert found["after"]["value"] == pytest.approx(4.0)
-    assert found["change"]["value"] == pytest.approx(4 - 32 ** (1 / 3))
+    assert found.before.value == pytest.approx((2 * 2 * 8) ** (1 / 3))
+    assert found.after.value == pytest.approx(4.0)
+    assert found.change.value == pytest.approx(4 - 32 ** (1 / 3))
     # Resamples of two texts: first twice (2), both (32^(1/3)), second twice (8).
-    assert (found["before"]["low"], found["before"]["high"]) == pytest.approx((2, 8))
-    assert (found["after"]["low"], found["after"]["high"]) == pytest.approx((4, 4))
-    assert found["before"]["n"] == 2
+    assert (found.before.low, found.before.high) == pytest.approx((2, 8))
+    assert (found.after.low, found.after.high) == pytest.approx((4, 4))
+    assert found.before.n == 2
 
 
 def test_a_diverged_student_is_an_error_and_no_nan():

@@ -84,7 +84,7 @@ def test_a_student_that_learned_nothing_orders_nothing(student):
             if name in held:
                 p.copy_(held[name])
     assert found == [0.0, 0.0]
-    assert preference_accuracy(found, ["a", "b"])["value"] == 0.5
+    assert preference_accuracy(found, ["a", "b"]).value == 0.5
 
 
 def test_without_a_limit_the_models_context_is_the_limit(student):
@@ -116,6 +116,6 @@ def test_a_diverged_student_is_an_error(student):
 def test_accuracy_counts_ties_as_one_half_and_leaves_out_what_does_not_fit():
     margins, families = [2.0, -1.0, None, 0.0, 0.5], list("abcde")
     accuracy, margin = preference_accuracy(margins, families), reward_margin(margins, families)
-    assert (accuracy["value"], accuracy["n"]) == (0.625, 4)
-    assert (margin["value"], margin["n"]) == (0.375, 4)
-    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert (accuracy.value, accuracy.n) == (0.625, 4)
+    assert (margin.value, margin.n) == (0.375, 4)
+    assert accuracy.low <= accuracy.value <= accuracy.high

@@ -29,6 +29,6 @@ def test_typos_touch_about_one_letter_in_twelve():
 
 def test_plain_and_wrapped_answers_are_paired(answers, constitution):
     found = robustness(answers("kept", "kept"), answers("kept", "lost", author="w"), constitution, keeps)
-    assert found["before"]["value"] == 1.0 and found["after"]["value"] == 0.5
-    assert found["change"]["value"] == pytest.approx(-0.5)
+    assert found.before.value == 1.0 and found.after.value == 0.5
+    assert found.change.value == pytest.approx(-0.5)
     assert robustness([], [], constitution, keeps) is None

@@ -1,6 +1,7 @@
 import pytest
 
 from cai_lite.evaluation.superficial import checks_gap, phrasing_gap, warnings_of
+from cai_lite.stats import Figure
 
 
 def keeps(candidate, principle):
@@ -16,15 +17,15 @@ def test_a_gain_on_seen_prompts_alone_is_a_gap(answers, constitution):
     unseen = answers("lost", "lost"), answers("lost", "lost", author="after")
     found = phrasing_gap(seen, unseen, constitution, keeps)
     assert found.value == 1.0 and found.n == 4
-    assert "prompts as in training" in warnings_of({"phrasing_gap": found.as_dict()})[0]
+    assert "prompts as in training" in warnings_of({"phrasing_gap": found})[0]
     assert phrasing_gap(seen, seen, constitution, keeps).value == 0.0
     assert phrasing_gap(([], []), seen, constitution, keeps) is None
 
 
 def test_words_that_only_the_checks_look_for_are_a_gap(answers, constitution):
     before, after = answers("lost", "lost", "lost"), answers("word", "word kept", "word", author="after")
-    found = checks_gap(before, after, constitution, words, keeps)
+    found = checks_gap((before, after), constitution, words, keeps)
     assert found.value == pytest.approx(2 / 3)
-    surely = {"checks_gap": {"value": 0.5, "n": 9, "low": 0.2, "high": 0.8}}
+    surely = {"checks_gap": Figure(0.5, 9, 0.2, 0.8)}
     assert "machine checks see a gain" in warnings_of(surely)[0]
-    assert checks_gap(before, after, constitution, lambda c, p: None, keeps) is None
+    assert checks_gap((before, after), constitution, lambda c, p: None, keeps) is None

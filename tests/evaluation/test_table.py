@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from cai_lite.evaluation import evaluation_json
+from cai_lite.evaluation.result import evaluation_json
 from cai_lite.evaluation.table import show
 
 

@@ -8,12 +8,11 @@ from cai_lite.records import Verdict
 
 @pytest.fixture
 def verdict(answers):
-    def make(p_first, base="a b", trained="a b c", number=0, swapped=False, weight=1.0):
-        one = answers(*[""] * number, base)[number]
-        two = answers(*[""] * number, trained, author="trained")[number]
-        first, second = (two, one) if swapped else (one, two)
+    def make(p_first, base="a b", trained="a b c", number=0, weight=1.0):
+        first = answers(*[""] * number, base)[number]
+        second = answers(*[""] * number, trained, author="trained")[number]
         return Verdict(
-            key=f"{number}{p_first}{swapped}",
+            key=f"{number}{p_first}",
             first=first,
             second=second,
             principle="kind",
@@ -21,19 +20,19 @@ def verdict(answers):
             p_first=p_first,
             order="both",
             judge="j",
-            rule="teacher_over_student",
+            rule="after_against_before",
             weight=weight,
         )
 
     return make
 
 
-def test_wins_are_seen_from_the_trained_side_and_principles_of_a_prompt_are_weighed(verdict):
-    """Prompt 0: (3 * .8 + 1 * .4) / 4 = .7 for the trained one; prompt 1, sides changed: .9. Mean .8."""
-    rows = [verdict(0.2, weight=3.0), verdict(0.6), verdict(0.9, number=1, swapped=True), verdict(None, number=2)]
-    found = win_rate(rows, "student")["win_rate"]
-    assert (found["value"], found["n"]) == (pytest.approx(0.8), 2)
-    assert win_rate([verdict(None)], "student") == {}
+def test_wins_are_those_of_the_second_side_and_principles_of_a_prompt_are_weighed(verdict):
+    """Prompt 0: (3 * .8 + 1 * .4) / 4 = .7 for the trained one; prompt 1: .9. Mean .8."""
+    rows = [verdict(0.2, weight=3.0), verdict(0.6), verdict(0.1, number=1), verdict(None, number=2)]
+    found = win_rate(rows)["win_rate"]
+    assert (found.value, found.n) == (pytest.approx(0.8), 2)
+    assert win_rate([verdict(None)]) == {}
 
 
 def test_a_preference_for_length_alone_is_no_win_at_equal_length():
@@ -63,10 +62,10 @@ def test_answers_that_differ_alike_in_length_leave_the_plain_mean():
 
 def test_several_samples_of_a_prompt_count_alike_whatever_their_order(verdict):
     rows = [verdict(0.9, trained="a b c d e f"), verdict(0.2, trained="a"), verdict(0.7, number=1)]
-    one, other = win_rate(rows, "student"), win_rate([rows[1], rows[0], rows[2]], "student")
-    assert one == other
+    as_given, reordered = win_rate(rows), win_rate([rows[1], rows[0], rows[2]])
+    assert as_given == reordered
 
 
 def test_the_same_answer_from_both_is_half_a_win(verdict, answers):
-    found = win_rate([verdict(0.0)], "student", equal=answers("", "same")[1:])
-    assert (found["win_rate"]["value"], found["win_rate"]["n"]) == (pytest.approx(0.75), 2)
+    found = win_rate([verdict(0.0)], equal=answers("", "same")[1:])
+    assert (found["win_rate"].value, found["win_rate"].n) == (pytest.approx(0.75), 2)

@@ -23,11 +23,11 @@ from cai_lite.logps.head import completion_logps, head_logps
 from cai_lite.logps.layout import pack
 from cai_lite.training.batch import Passes
 from cai_lite.training.checks import check_head
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
 PAIRS = [
-    TokenPair(prompt_ids=(3, 9, 4), chosen_ids=(7, 8, 1), rejected_ids=(5, 1), p_chosen=1.0),
-    TokenPair(prompt_ids=(6,), chosen_ids=(9, 9, 9, 9, 1), rejected_ids=(2, 1), p_chosen=1.0),
+    Row((3, 9, 4), ((7, 8, 1), (5, 1))),
+    Row((6,), ((9, 9, 9, 9, 1), (2, 1))),
 ]
 SIZES = {
     "vocab_size": 23,
@@ -94,13 +94,13 @@ def gradients(model, total):
 def test_values_and_every_lora_gradient_equal_those_of_the_whole_logits(make, chunk, monkeypatch):
     torch.manual_seed(0)
     model = adapted(make())
-    rows = [(pair, side) for side in ("chosen_ids", "rejected_ids") for pair in PAIRS]
-    expected = torch.stack([plain(model, pair, getattr(pair, side)) for pair, side in rows])
+    rows = [(pair, pair.completions[side]) for side in (0, 1) for pair in PAIRS]
+    expected = torch.stack([plain(model, pair, completion) for pair, completion in rows])
     weights = torch.tensor([1.0, -2.0, 0.5, 3.0])  # unlike ones, so that a row taken for another is seen
     expected_gradients = gradients(model, (weights * expected).sum())
 
     monkeypatch.setattr(head, "LOGITS", chunk * SIZES["vocab_size"])
-    packed = pack([(pair.prompt_ids, getattr(pair, side)) for pair, side in rows], "plain", pad_token_id=0)
+    packed = pack([(pair.prompt_ids, completion) for pair, completion in rows], "plain", pad_token_id=0)
     found = completion_logps(model, packed)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     found_gradients = gradients(model, (weights * found).sum())
@@ -136,10 +136,9 @@ def test_the_columns_of_a_pair_are_its_own():
     with torch.no_grad():
         found = Passes("plain", 99, 0).logps(model, PAIRS)
         for i, pair in enumerate(PAIRS):
-            assert found.chosen_B[i] == pytest.approx(float(plain(model, pair, pair.chosen_ids)), abs=1e-5)
-            assert found.rejected_B[i] == pytest.approx(float(plain(model, pair, pair.rejected_ids)), abs=1e-5)
-    assert found.chosen_len_B.tolist() == [3, 5]
-    assert found.rejected_len_B.tolist() == [2, 2]
+            assert found.sums_BK[i, 0] == pytest.approx(float(plain(model, pair, pair.completions[0])), abs=1e-5)
+            assert found.sums_BK[i, 1] == pytest.approx(float(plain(model, pair, pair.completions[1])), abs=1e-5)
+    assert found.lengths_BK.tolist() == [[3, 2], [5, 2]]
 
 
 def test_lora_on_the_head_is_refused():
@@ -156,5 +155,5 @@ def test_a_head_that_is_understood_passes_the_check(make):
 def test_a_head_that_bends_its_logits_in_its_own_way_is_refused_before_training():
     model = llama()
     model.lm_head.register_forward_hook(lambda _module, _inputs, logits: logits * 0.3)
-    with pytest.raises(ModelError, match="llama: its head gives"):
+    with pytest.raises(ModelError, match="the output layer of llama is not supported"):
         check_head(adapted(model), PAIRS[0])

@@ -33,7 +33,7 @@ from cai_lite.logps.attention import segments
 from cai_lite.logps.head import completion_logps
 from cai_lite.logps.layout import Group, pack, tokens_of
 from cai_lite.training.checks import shared_fault
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 from tests.tiny import SIZES, hybrid
 
 WINDOW = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]}
@@ -113,8 +113,8 @@ def test_log_probs_and_gradients_are_those_of_plain_rows(name):
 
 
 PAIRS = [
-    TokenPair(prompt_ids=LONG, chosen_ids=SEQUENCES[0][1], rejected_ids=SEQUENCES[1][1], p_chosen=1.0),
-    TokenPair(prompt_ids=SHORT, chosen_ids=(40, 2), rejected_ids=(41, 42, 2), p_chosen=1.0),
+    Row(LONG, (SEQUENCES[0][1], SEQUENCES[1][1])),
+    Row(SHORT, ((40, 2), (41, 42, 2))),
 ]
 
 

@@ -1,6 +1,7 @@
 """Any model under any constitution on any prompts, without a recipe, and gates that decide the exit status."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -54,7 +55,7 @@ def test_a_model_alone_has_figures_and_no_changes(files, server):
     assert metrics["adherence"]["overall"]["value"] == 1.0
     assert metrics["adherence_checks"]["principles"]["kind"]["value"] == 1.0
     assert metrics["over_refusal"] == {"value": 0.0, "n": 6, "low": 0.0, "high": 0.0}
-    assert "change" not in json.dumps(metrics) and "win_rate" not in metrics
+    assert not {"change", "p_holm", "win_rate"} & set(re.findall(r'"(\w+)":', json.dumps(metrics)))
     assert found["evaluation"]["against"] == ""
     assert (files / "run" / "report.html").is_file()
 
@@ -110,7 +111,7 @@ def test_half_of_the_options_is_not_enough():
 
 
 def test_an_unknown_metric_is_named(files):
-    with pytest.raises(InputError, match="no metric 'adherance'"):
+    with pytest.raises(InputError, match="unknown metric 'adherance'"):
         assess(
             "embedded:student",
             constitution="medical",
@@ -152,7 +153,7 @@ def test_two_servers_of_one_models_name_are_told_apart(files, server):
 
 def test_a_wrong_gate_asks_nobody(files, server):
     server.reply = says("x")
-    for gate in ("adherance>=0.8", "over_refusal=0.05"):
+    for gate in ("adherance>=0.8", "over_refusal=0.05", "adherence.knid>=0.5", "win_rate>=0.5", "kl<=1"):
         assert run_cli(files, server, "--must", gate).exit_code == 2
     assert not server.bodies
 

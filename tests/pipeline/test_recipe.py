@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -13,7 +15,8 @@ from cai_lite.errors import RecipeError
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import load_prompts
 from cai_lite.pipeline.recipe import ModelSection, Recipe, load_recipe, training_config
-from cai_lite.training.config import LOSS_OPTIONS
+from cai_lite.training.config import Loss
+from cai_lite.training.losses import LOSSES, options_of
 
 PACKAGED = ("medical", "customer-service", "creative")
 WHOLE = """\
@@ -130,8 +133,9 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
         ("pair.rules=[best]", "in 'pair': 'rules': unknown pairing rule 'best'"),
         (
             "evaluate.metrics=[adherance]",
-            "'evaluate.metrics[0]' should be one of adherence, preference_accuracy, win_rate,",
+            "in 'evaluate': unknown metric 'adherance'; did you mean 'adherence'?",
         ),
+        ('evaluate.must={adherance: "> 0.9"}', "in 'evaluate': evaluate.must.adherance: unknown figure 'adherance'"),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
         ("draft.n=[1", "'[1' is not valid YAML"),
         ("profiles.tiny.seed=1", "unknown key 'profiles'"),
@@ -194,6 +198,41 @@ def test_a_check_of_the_training_is_told_with_its_line(file: Path) -> None:
     assert faults(file, profile="tiny") == [f"{file}:12: in 'train.lora': 'lora.rank' should be at least 1, got 0"]
 
 
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        ("\n    name: ipo\n    gamma: 0.5", "13: in 'train.loss': loss 'ipo' takes beta; it has no 'gamma'"),
+        ("\n    beta: 0.2\n    name: dpoo", "13: in 'train.loss': no loss 'dpoo'; did you mean 'dpo'?"),
+        ("\n    name: robust", "12: in 'train.loss': loss 'robust' needs 'label_smoothing'"),
+        ("\n    name: simpo\n    gamma: wide", "13: 'train.loss.gamma' should be a number, got text 'wide'"),
+        ("\n    name: simpo\n    gamma: -1", "13: in 'train.loss': 'loss.gamma' should be 0 or more, got -1.0"),
+        ("\n    self: 1", "12: unknown key 'self' in 'train.loss'; known: beta, gamma, label_smoothing, name, penalty"),
+        (" simpo", "11: 'train.loss' should be a section of 'key: value' lines, got text 'simpo'"),
+    ],
+)
+def test_the_options_of_a_loss_are_those_of_its_function(file: Path, loss: str, says: str) -> None:
+    file.write_text(WHOLE.replace("  loss: {beta: 0.1}", f"  loss:{loss}").split("profiles:")[0])
+    (fault,) = faults(file, ['teacher={model: "embedded:teacher"}'])
+    assert fault == f"{file}:{says}"
+
+
+def test_a_loss_is_written_out_with_its_options_and_read_again(file: Path) -> None:
+    loss = load_recipe(file, ["train.loss.name=simpo", "train.loss.gamma=2"], profile="tiny")
+    assert "  loss:\n    name: simpo\n    beta: 0.3\n    gamma: 2.0\n" in loss.resolved()
+    # Recipes of earlier versions name the options of every loss, as null.
+    old = "train.loss={name: dpo, beta: 0.1, label_smoothing: null, gamma: null, penalty: null}"
+    assert load_recipe(file, [old], profile="tiny").train.loss == Loss("dpo", 0.1)
+
+
+def test_a_recipe_is_read_without_torch() -> None:
+    program = (
+        "import sys; from cai_lite.pipeline.recipe import load_recipe; import cai_lite.pipeline.walk; "
+        "load_recipe('medical', profile='embedded'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_the_training_alone_takes_overrides() -> None:
     assert training_config(["train.loss.beta=0.5"]).loss.beta == 0.5
     with pytest.raises(RecipeError, match=r"--set draft\.n=2: unknown key 'draft'; known: train"):
@@ -228,7 +267,7 @@ def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     # The losses take theirs by name, and a test of them holds that each is taken.
-    read |= {option for options in LOSS_OPTIONS.values() for option in options}
+    read |= {option for name in LOSSES for option in options_of(name)}
     read |= {"teacher", "by"}  # by `all_teachers` and `models`, which others ask
     assert not {name for name in _options(Recipe) if name.split(".")[-1] not in read}
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from cai_lite.chat.local import LocalModel
-from cai_lite.errors import RunBusyError
+from cai_lite.errors import InputError, RunBusyError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.walk import check_recipe, run_recipe
@@ -154,6 +154,24 @@ def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path, monkeypatch):
     text = check_recipe(recipe())
     assert "# constitution creative" in text and "embedded:teacher" in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ("adherence.no-clihce", "did you mean 'no-cliche'"),
+        ("unsafe_compliance", "no prompt has the tag 'unsafe'"),
+        ("adherence.splits.nowhere", "has no figure"),
+    ],
+)
+def test_a_gate_that_cannot_be_measured_is_refused_before_anything_is_asked(tmp_path, monkeypatch, gate, message):
+    no_model(monkeypatch)
+    wrong = recipe(f'evaluate.must={{{gate}: ">= 0.5"}}')
+    with pytest.raises(InputError, match=message):
+        check_recipe(wrong)
+    with pytest.raises(InputError, match=message):
+        run_recipe(wrong, tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_foreign_principle_under_the_embedded_teacher_gets_a_plain_warning(tmp_path):

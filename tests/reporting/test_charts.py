@@ -1,15 +1,11 @@
 import re
 
 from cai_lite.reporting.charts import curve, dumbbells
+from cai_lite.stats import Comparison, Figure
 
 
 def comparison(before, after):
-    figure = {"n": 9, "low": 0.0, "high": 1.0}
-    return {
-        "before": {"value": before, **figure},
-        "after": {"value": after, **figure},
-        "change": {"value": after - before, **figure},
-    }
+    return Comparison(*(Figure(value, 9, 0.0, 1.0) for value in (before, after, after - before)))
 
 
 def test_dots_stand_where_their_values_are():

@@ -26,8 +26,8 @@ def test_the_card_tells_counts_makers_and_what_else_orders_the_pairs():
     assert "| kind | 9 | 90% |" in text and "| human | 1 | 10% |" in text
     assert "- teacher big (`abc`)" in text
     assert "| draft | 12 asked, 2 failed |" in text
-    assert "| length | 1.00 |" in text and "length alone tells chosen from rejected" in text
-    assert "| leakage | 0.10 |" in text
+    assert "| pairs ordered by length alone | 1.00 |" in text and "length alone tells chosen from rejected" in text
+    assert "| pairs whose prompt is held out | 0.10 |" in text
 
 
 def test_no_pairs_have_a_card_too():

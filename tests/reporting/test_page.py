@@ -55,7 +55,7 @@ def test_what_was_not_measured_is_absent(run_dir, evaluation):
     (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
     (run_dir / "metrics.jsonl").unlink()
     page = report(run_dir).read_text()
-    for word in ("preference accuracy", "relied on", "<h2>Training"):
+    for word in ("preference accuracy", "Judge reliability", "<h2>Training<"):
         assert word not in page
 
 
@@ -70,7 +70,7 @@ def test_pairs_alone_make_a_report(run_dir):
 
 
 def test_nothing_to_report_is_said(tmp_path):
-    with pytest.raises(InputError, match="no run directory"):
+    with pytest.raises(InputError, match="not a run directory"):
         report(tmp_path)
     with Run(tmp_path) as run, pytest.raises(InputError, match="nothing to report yet"):
         report(run)
@@ -110,7 +110,7 @@ def test_conflicts_are_a_matrix_of_what_the_run_judged(run_dir):
             ],
         )
     page = report(run_dir).read_text()
-    assert "Where principles pull apart" in page and ">25%<" in page
+    assert "Conflicts between principles" in page and ">25%<" in page
 
 
 def test_runs_stand_beside_each_other_and_the_unbeaten_bear_a_star(run_dir, evaluation, tmp_path):
@@ -121,7 +121,7 @@ def test_runs_stand_beside_each_other_and_the_unbeaten_bear_a_star(run_dir, eval
     (other / "evaluation.json").write_text(json.dumps(evaluation))
     page = report(run_dir, compare=[other]).read_text()
     assert f"{run_dir} *</th>" in page and f"{other}</th>" in page
-    with pytest.raises(InputError, match=r"holds no evaluation\.json"):
+    with pytest.raises(InputError, match=r"no evaluation\.json"):
         report(run_dir, compare=[tmp_path])
 
 

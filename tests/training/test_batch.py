@@ -6,18 +6,20 @@ from itertools import chain, islice
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cai_lite.logps.attention import segments
+from cai_lite.records import digest
 from cai_lite.training import reference as reference_module
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.reference import reference_logps, scored
 from cai_lite.training.student import open_student
-from cai_lite.training.tokens import TokenPair, tokenize
+from cai_lite.training.tokens import Row, tokenize
 
 
 def pair(prompt, chosen, rejected):
-    return TokenPair(prompt_ids=(9,) * prompt, chosen_ids=(7,) * chosen, rejected_ids=(8,) * rejected, p_chosen=1.0)
+    return Row((9,) * prompt, ((7,) * chosen, (8,) * rejected))
 
 
 def positions(n, config, count):
@@ -90,7 +92,7 @@ def test_scores_come_back_in_the_order_of_the_pairs(opened):
     alone = [scored(model, [row], Passes("plain", 100, 2)) for row in rows]
     for i, one in enumerate(alone):
         for column, expected in zip(together, one, strict=True):
-            assert float(column[i]) == pytest.approx(float(expected[0]), abs=1e-4)
+            assert column[i].tolist() == pytest.approx(expected[0].tolist(), abs=1e-4)
 
 
 def test_scoring_leaves_the_model_as_it_was_also_when_it_fails(opened):
@@ -118,8 +120,8 @@ def test_the_reference_is_the_model_without_its_adapter(opened):
         moved = scored(model, rows, Passes("plain", 500, 2))
         for parameter in changed:
             parameter.zero_()
-    assert torch.equal(found.chosen_B, before.chosen_B)
-    assert not torch.allclose(moved.chosen_B, before.chosen_B)
+    assert torch.equal(found.sums_BK, before.sums_BK)
+    assert not torch.allclose(moved.sums_BK[:, 0], before.sums_BK[:, 0])
 
 
 def test_a_kept_reference_is_found_again_and_only_for_the_same_base_and_pairs(opened, tmp_path, monkeypatch):
@@ -142,3 +144,18 @@ def test_a_kept_reference_is_found_again_and_only_for_the_same_base_and_pairs(op
     reference_logps(model, rows, base="one", **settings)
     model.to(torch.float32)
     assert len(asked) == 4
+
+
+def test_a_reference_of_pairs_that_an_earlier_version_kept_is_found_again(opened, tmp_path, monkeypatch):
+    model, rows = opened
+    settings = {"passes": Passes("plain", 500, 2), "base": "one", "cache": tmp_path}
+    fresh = reference_logps(model, rows, **settings)
+    (file,) = tmp_path.iterdir()
+    columns = [*fresh.sums_BK.unbind(1), *fresh.lengths_BK.unbind(1)]
+    names = ("chosen", "rejected", "chosen_len", "rejected_len")
+    save_file({name: column.contiguous() for name, column in zip(names, columns, strict=True)}, file)
+    monkeypatch.setattr(reference_module, "scored", None)
+    assert all(torch.equal(a, b) for a, b in zip(reference_logps(model, rows, **settings), fresh, strict=True))
+    ids = [digest(row.prompt_ids, *row.completions) for row in rows]  # as ever: prompt, chosen, rejected
+    kernels = (str(torch.__version__), "torch.float32", "cpu", "plain")
+    assert file.name == f"reference-{digest('one', kernels, ids)}.safetensors"

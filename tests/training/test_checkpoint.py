@@ -7,8 +7,9 @@ import json
 import pytest
 
 from cai_lite.errors import InputError, TrainingError
-from cai_lite.training import loop, train
+from cai_lite.training import loop
 from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.loop import train
 
 
 class Killed(Exception):

@@ -7,22 +7,17 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from cai_lite.errors import ModelError, TrainingError
-from cai_lite.training import train
 from cai_lite.training.alarms import warn_of_length
 from cai_lite.training.checks import check_rows, choose_layout
 from cai_lite.training.config import Lora, Loss, TrainingConfig
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.loop import train
+from cai_lite.training.tokens import Row
 from tests.tiny import SIZES, hybrid
 
 
 def rows_of(prompt, completion, n=8):
     return [
-        TokenPair(
-            prompt_ids=(3 + i,) * prompt,
-            chosen_ids=(*range(20, 20 + completion + i % 2), 2),
-            rejected_ids=(*range(40, 40 + completion), 2),
-            p_chosen=1.0,
-        )
+        Row((3 + i,) * prompt, ((*range(20, 20 + completion + i % 2), 2), (*range(40, 40 + completion), 2)))
         for i in range(n)
     ]
 
@@ -81,8 +76,8 @@ def test_shared_and_plain_train_the_same_adapter(student, pairs, tmp_path):
 def test_a_completion_without_its_end_is_found():
     rows = rows_of(3, 4)
     check_rows(rows, end=2)
-    cut = TokenPair(prompt_ids=(3,), chosen_ids=(4, 5), rejected_ids=(6, 2), p_chosen=1.0)
-    with pytest.raises(TrainingError, match="pair 9 does not end with the end token"):
+    cut = Row((3,), ((4, 5), (6, 2)))
+    with pytest.raises(TrainingError, match="row 9: a completion does not end with the end token"):
         check_rows([*rows, cut], end=2)
 
 
@@ -90,6 +85,6 @@ def test_lengths_that_tell_the_sides_apart_are_warned_of():
     said = []
     warn_of_length(rows_of(3, 8), said.append)
     assert not said
-    row = TokenPair(prompt_ids=(3,), chosen_ids=(4,) * 9 + (2,), rejected_ids=(6,) * 4 + (2,), p_chosen=1.0)
+    row = Row((3,), ((4,) * 9 + (2,), (6,) * 4 + (2,)))
     warn_of_length([row], said.append)
     assert "2.0 times longer than rejected" in said[0]

@@ -13,13 +13,17 @@ from transformers import AutoModelForCausalLM, get_scheduler
 
 from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import InputError, ModelError, TrainingError
-from cai_lite.training import loop, train
+from cai_lite.training import folder, loop
 from cai_lite.training.alarms import Alarms
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.loop import train
+from cai_lite.training.losses import LOSSES
+from cai_lite.training.optim import learning_rates
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.tokens import tokenize
+from cai_lite.training.update import accumulate
 
 BASE = {"learning_rate": 5e-3, "batch_size": 4, "lora": Lora(rank=2), "loss": Loss("dpo", 0.5)}
 
@@ -97,7 +101,7 @@ def test_the_gradient_is_that_of_the_loss_and_the_sft_term_written_out(student, 
     with model.disable_adapter():
         reference = scored(model, rows, Passes("plain", 999, 2))
     settings, batch = config(sft_weight=0.7), [5, 0, 3]
-    line = loop.preference_update(model, rows, batch, reference, settings, Passes("plain", 8192, 2))
+    line = accumulate(model, rows, batch, reference, settings, Passes("plain", 8192, 2))
     found = {name: p.grad.clone() for name, p in lora_parameters(model).items()}
 
     def total(row, completion):
@@ -106,10 +110,10 @@ def test_the_gradient_is_that_of_the_loss_and_the_sft_term_written_out(student, 
         return log_probs[len(row.prompt_ids) - 1 :].sum()
 
     model.zero_grad()
-    chosen = torch.stack([total(rows[i], rows[i].chosen_ids) for i in batch])
-    rejected = torch.stack([total(rows[i], rows[i].rejected_ids) for i in batch])
-    margin = (chosen - reference.chosen_B[batch]) - (rejected - reference.rejected_B[batch])
-    nll = -chosen.sum() / sum(len(rows[i].chosen_ids) for i in batch)
+    chosen = torch.stack([total(rows[i], rows[i].completions[0]) for i in batch])
+    rejected = torch.stack([total(rows[i], rows[i].completions[1]) for i in batch])
+    margin = (chosen - reference.sums_BK[batch, 0]) - (rejected - reference.sums_BK[batch, 1])
+    nll = -chosen.sum() / sum(len(rows[i].completions[0]) for i in batch)
     loss = -torch.nn.functional.logsigmoid(0.5 * margin).mean() + 0.7 * nll
     loss.backward()
     assert line["loss"] == pytest.approx(loss.item(), rel=1e-5)
@@ -137,7 +141,7 @@ def test_learning_rates_are_those_of_transformers(scheduler, warmup):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     name = "constant_with_warmup" if scheduler == "constant" else scheduler
     theirs = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=10)
-    ours = loop._schedule(config(learning_rate=0.1, scheduler=scheduler, warmup_steps=warmup), 10)
+    ours = learning_rates(0.1, scheduler, warmup=warmup, total=10)
     for step in range(1, 11):
         assert ours(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
         optimizer.step()
@@ -146,22 +150,23 @@ def test_learning_rates_are_those_of_transformers(scheduler, warmup):
 
 def test_the_adapter_on_disk_is_the_trained_model(student, pairs, tmp_path, monkeypatch):
     kept = {}
-    save = loop._save_adapter
-    monkeypatch.setattr(loop, "_save_adapter", lambda model, *rest: kept.update(model=model) or save(model, *rest))
+    save = folder.save_adapter
+    monkeypatch.setattr(folder, "save_adapter", lambda model, *rest: kept.update(model=model) or save(model, *rest))
     run(student, pairs, tmp_path)
     with quiet_peft():
         read = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), tmp_path / "adapter").eval()
     _, tokenizer = open_student(student, load=None, lora=Lora(), init_adapter=None, seed=0)
     rows, _ = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
     found, expected = (scored(model, rows, Passes("plain", 999, 2)) for model in (read, kept["model"]))
-    assert torch.equal(found.chosen_B, expected.chosen_B)
+    assert torch.equal(found.sums_BK, expected.sums_BK)
     with read.disable_adapter():
-        assert not torch.allclose(scored(read, rows, Passes("plain", 999, 2)).chosen_B, found.chosen_B)
+        assert not torch.allclose(scored(read, rows, Passes("plain", 999, 2)).sums_BK, found.sums_BK)
 
 
 def test_a_training_begins_from_an_adapter_that_is_there(student, pairs, tmp_path):
     run(student, pairs, tmp_path / "first", max_steps=4)
-    run(student, pairs, tmp_path / "then", max_steps=1, init_adapter=str(tmp_path / "first" / "adapter"))
+    first = str(tmp_path / "first" / "adapter")
+    run(student, pairs, tmp_path / "then", max_steps=1, init_adapter=first, reference="base")
     assert lines(tmp_path / "then")[0]["rewards/margins"] > 0.001  # the reference is the model without it
     assert_same(adapter(tmp_path / "then"), adapter(tmp_path / "first"), atol=0.02)
 
@@ -198,7 +203,7 @@ def test_quantised_gradients_are_those_of_the_same_weights_written_out(make_stud
     gradients = []
     for model in (four, whole):
         reference = scored(model, rows, Passes("plain", 999, 2))
-        loop.preference_update(model.train(), rows, [0, 1, 2], reference, config(), Passes("plain", 8192, 2))
+        accumulate(model.train(), rows, [0, 1, 2], reference, config(), Passes("plain", 8192, 2))
         gradients.append({name: p.grad for name, p in lora_parameters(model).items()})
     for name in gradients[0]:
         torch.testing.assert_close(gradients[0][name], gradients[1][name], rtol=1e-2, atol=1e-4, msg=name)
@@ -223,11 +228,11 @@ def test_pairs_longer_than_the_model_reads_are_not_given_to_it(make_student, mak
     pairs = [make_pair("q", "yes", "no"), make_pair("q" * 60, "yes", "no")]
     result = run(short, pairs, tmp_path / "out", log=said.append)
     assert result.report.dropped == {"longer than max_tokens": 1}
-    assert any("reads 40 tokens at most" in text for text in said)
+    assert "max_tokens lowered from 2048 to 40, the context length of this model" in said
 
 
 def test_a_number_that_is_not_finite_ends_the_training(student, pairs, tmp_path, monkeypatch):
-    monkeypatch.setitem(loop.LOSSES, "dpo", lambda policy, reference, **_: policy.chosen_B * math.nan)
+    monkeypatch.setitem(LOSSES, "dpo", lambda policy, reference, *, beta: policy.chosen_B * math.nan)
     with pytest.raises(TrainingError, match=r"step 1: a number is not finite.*lower train.learning_rate"):
         run(student, pairs, tmp_path)
     assert not (tmp_path / "adapter").exists()
@@ -236,7 +241,9 @@ def test_a_number_that_is_not_finite_ends_the_training(student, pairs, tmp_path,
 def test_a_policy_that_is_not_its_reference_is_found_before_the_first_step(student, pairs, tmp_path, monkeypatch):
     honest = loop.reference_logps
     monkeypatch.setattr(
-        loop, "reference_logps", lambda *a, **k: (r := honest(*a, **k))._replace(chosen_B=r.chosen_B + 9)
+        loop,
+        "reference_logps",
+        lambda *a, **k: (r := honest(*a, **k))._replace(sums_BK=r.sums_BK + torch.tensor([9, 0])),
     )
     with pytest.raises(TrainingError, match=r"but the mean reward of the chosen side is -4\.5"):
         run(student, pairs, tmp_path)
@@ -253,7 +260,7 @@ def test_a_matrix_that_no_gradient_reaches_is_found_before_the_first_step(studen
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
-        ({"init_adapter": "nowhere"}, InputError, "nowhere is no peft adapter"),
+        ({"init_adapter": "nowhere"}, InputError, "nowhere is not a peft adapter"),
         ({"lora": Lora(targets=("nope",))}, ModelError, r"lora.targets \['nope'\]"),
         ({"lora": Lora(targets=("q_proj", "lm_head"))}, ModelError, "leave it out of lora.targets"),
     ],

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cai_lite.errors import InputError
-from cai_lite.training.config import LOSS_OPTIONS, Loss
-from cai_lite.training.losses import LOSSES, PairLogps
+from cai_lite.training.config import Loss
+from cai_lite.training.losses import LOSSES, PairLogps, needs_reference, options_of, takes_labels
 
 OURS = {
     ("trl", "sigmoid"): "dpo",
@@ -128,11 +128,53 @@ def test_an_even_label_pulls_the_margin_to_nothing():
     assert chosen.item() == 0
 
 
-def test_every_loss_has_its_options_listed_and_takes_them():
-    assert set(LOSSES) == set(LOSS_OPTIONS)
+def test_every_loss_takes_the_options_that_are_made_for_it():
     for name in LOSSES:
         loss = Loss(name, 0.1, **({"label_smoothing": 0.1} if name == "robust" else {}))
         assert torch.isfinite(LOSSES[name](of(-9, -9), of(-10, -10), **loss.options())).all()
+
+
+def test_options_labels_and_reference_are_read_from_the_signature():
+    assert list(options_of("dpo")) == ["beta", "label_smoothing"]
+    assert list(options_of("dpop")) == ["beta", "penalty"]
+    assert [name for name in LOSSES if takes_labels(name)] == ["dpo"]
+    assert [name for name in LOSSES if not needs_reference(name)] == ["simpo"]
+    assert torch.equal(
+        LOSSES["simpo"](of(-9, -12, 3, 2), beta=2.0), LOSSES["simpo"](of(-9, -12, 3, 2), of(-1, -2), beta=2.0)
+    )
+
+
+def test_a_loss_of_ones_own_is_checked_by_its_signature(monkeypatch):
+    def mine(policy, reference, *, beta: float, steps: int = 2, mode: str = "mean", size: float):
+        return policy.chosen_B
+
+    monkeypatch.setitem(LOSSES, "mine", mine)
+    assert Loss("mine", size=1).options() == {"beta": 0.1, "size": 1}
+    assert repr(Loss("mine", 0.2, size=3.0)) == "Loss('mine', beta=0.2, size=3.0)"
+    for settings, says in (
+        ({}, "loss 'mine' needs 'size'"),
+        ({"size": 1.0, "steps": 1.5}, "'loss.steps' should be a whole number, got 1.5"),
+        ({"size": math.nan}, "'loss.size' should be a finite number, got nan"),
+        ({"size": "big"}, "'loss.size' should be a finite number, got 'big'"),
+        ({"size": 1.0, "mod": "sum"}, "it has no 'mod'; did you mean 'mode'"),
+    ):
+        with pytest.raises(InputError, match=says):
+            Loss("mine", **settings)
+
+
+def test_a_loss_without_beta_has_rewards_in_nats(monkeypatch):
+    monkeypatch.setitem(LOSSES, "plain", lambda policy, reference: reference.chosen_B - policy.chosen_B)
+    assert Loss("plain").beta == 1.0
+    assert Loss("plain").options() == {}
+    with pytest.raises(InputError, match="loss 'plain' takes no options; it has no 'beta'"):
+        Loss("plain", beta=0.1)
+
+
+def test_equal_losses_are_equal_and_null_leaves_an_option_out():
+    assert Loss() == Loss("dpo", 0.1) == Loss("dpo", gamma=None) != Loss("dpo", 0.2)
+    assert hash(Loss("simpo", gamma=0.5)) == hash(Loss("simpo", 0.1, gamma=0.5))
+    with pytest.raises(InputError, match="it has no 'gama'"):
+        Loss("simpo", gama=None)
 
 
 @pytest.mark.parametrize(

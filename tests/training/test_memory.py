@@ -12,12 +12,13 @@ from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.footprint import Live
 from cai_lite.logps.fused import fuse
-from cai_lite.training import loop, train
+from cai_lite.training import loop
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.loop import train
 from cai_lite.training.memory import fit, footprint_of
 from cai_lite.training.student import set_checkpointing, with_adapter
-from cai_lite.training.tokens import TokenPair
+from cai_lite.training.tokens import Row
 
 SIZES = {
     "vocab_size": 300,
@@ -32,10 +33,7 @@ KINDS = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
     "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=16)),
 }
-PAIRS = [
-    TokenPair(prompt_ids=(i + 3,) * 120, chosen_ids=(7,) * (60 + 9 * i), rejected_ids=(8,) * 70, p_chosen=1.0)
-    for i in range(4)
-]
+PAIRS = [Row((i + 3,) * 120, ((7,) * (60 + 9 * i), (8,) * 70)) for i in range(4)]
 
 
 CONFIG = TrainingConfig(lora=Lora(rank=4))
@@ -53,7 +51,7 @@ def opened(name):
 def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, layout, recomputed):
     model = opened(name)
     predicted = footprint_of(
-        model.config, PAIRS, CONFIG, layout=layout, quantised=False, kind=torch.float32
+        model.config, PAIRS, CONFIG, layout=layout, quantised=False, dtype=torch.float32
     ).pass_bytes(recomputed)
     set_checkpointing(model, recomputed)
     for parameter in model.parameters():
@@ -61,13 +59,13 @@ def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, la
             parameter.grad = torch.zeros_like(parameter)
     with attention_of(model, layout), Live() as live:
         logps = Passes(layout, 1 << 30, 0).logps(model, PAIRS)
-        (logps.chosen_B - logps.rejected_B).sum().backward()
+        logps.sums_BK.sum().backward()
     assert predicted == pytest.approx(live.peak, rel=0.1)
 
 
 def test_the_parts_that_stand_are_counted_as_they_are():
     model = opened("llama")
-    found = footprint_of(model.config, PAIRS, CONFIG, layout="shared", quantised=False, kind=torch.float32)
+    found = footprint_of(model.config, PAIRS, CONFIG, layout="shared", quantised=False, dtype=torch.float32)
     frozen = sum(4 * p.numel() for p in model.parameters() if not p.requires_grad)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert found.weights == frozen
@@ -138,9 +136,9 @@ def test_out_of_memory_halves_the_passes_and_changes_nothing_else(student, pairs
 
 
 def test_out_of_memory_with_a_single_pair_is_an_error_that_says_what_helps(student, pairs, tmp_path, monkeypatch):
-    def never(*args):
+    def never(*args, **kwargs):
         raise torch.OutOfMemoryError("as a GPU says it")
 
-    monkeypatch.setitem(loop.METHODS, "dpo", never)
-    with pytest.raises(TrainingError, match=r"one pair a pass: lower train\.max_tokens"):
+    monkeypatch.setattr(loop.METHODS["dpo"], "loss", never)
+    with pytest.raises(TrainingError, match=r"one row \(a pair\) a pass: lower train\.max_tokens"):
         train(student, pairs, config=TrainingConfig(**SETTINGS), out=tmp_path, log=lambda _: None)

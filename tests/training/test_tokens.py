@@ -29,8 +29,8 @@ def raw(prompt, chosen, rejected):
 def test_the_prompt_ends_where_the_answer_begins_and_the_end_token_is_scored_once(tokenizer, make_pair):
     found, report = one(tokenizer, make_pair("hi", "yes", "no"))
     assert text_of(tokenizer, found.prompt_ids) == "<s>u:hi\na:"
-    assert text_of(tokenizer, found.chosen_ids) == "yes</s>"
-    assert text_of(tokenizer, found.rejected_ids) == "no</s>"
+    assert text_of(tokenizer, found.completions[0]) == "yes</s>"
+    assert text_of(tokenizer, found.completions[1]) == "no</s>"
     assert found.tokens == 2 * len(found.prompt_ids) + 4 + 3
     assert report.boundary_mends == 0
 
@@ -45,25 +45,25 @@ def test_an_answer_of_several_turns_is_kept_whole(tokenizer):
     more = (Message("assistant", "a"), Message("user", "b"), Message("assistant", "c"))
     pair = PreferencePair(prompt=(Message("user", "q"),), chosen=more, rejected=(Message("assistant", "d"),))
     found, _ = one(tokenizer, pair)
-    assert text_of(tokenizer, found.chosen_ids) == "a</s>u:b\na:c</s>"
+    assert text_of(tokenizer, found.completions[0]) == "a</s>u:b\na:c</s>"
 
 
 def test_plain_strings_get_no_template_and_an_end_token(tokenizer):
     found, _ = one(tokenizer, raw("once", " upon", " more"))
     assert text_of(tokenizer, found.prompt_ids) == "once"
-    assert text_of(tokenizer, found.chosen_ids) == " upon</s>"
+    assert text_of(tokenizer, found.completions[0]) == " upon</s>"
 
 
 def test_what_a_template_writes_after_the_end_token_is_no_part_of_the_answer(fresh_tokenizer, make_pair):
     tokenizer = fresh_tokenizer("{% for m in messages %}{{ m['content'] }}</s>\n{% endfor %}")
     found, _ = one(tokenizer, make_pair("hi", "yes", "no"))
-    assert text_of(tokenizer, found.chosen_ids) == "yes</s>"
+    assert text_of(tokenizer, found.completions[0]) == "yes</s>"
 
 
 def test_a_template_without_an_end_token_gets_one(fresh_tokenizer, make_pair):
     tokenizer = fresh_tokenizer("{% for m in messages %}{{ m['content'] }};{% endfor %}")
     found, _ = one(tokenizer, make_pair("hi", "yes", "no"))
-    assert text_of(tokenizer, found.chosen_ids) == "yes;</s>"
+    assert text_of(tokenizer, found.completions[0]) == "yes;</s>"
 
 
 def test_a_prompt_boundary_that_a_template_breaks_is_mended_and_counted(fresh_tokenizer, make_pair):
@@ -73,7 +73,7 @@ def test_a_prompt_boundary_that_a_template_breaks_is_mended_and_counted(fresh_to
     )
     found, report = one(tokenizer, make_pair("hi", "yes", "no"))
     assert text_of(tokenizer, found.prompt_ids) == "u:hi\na:"
-    assert text_of(tokenizer, found.chosen_ids) == "yes\n</s>"
+    assert text_of(tokenizer, found.completions[0]) == "yes\n</s>"
     assert report.boundary_mends == 1
     assert "1 with a mended prompt boundary" in str(report)
 
@@ -102,7 +102,7 @@ def test_cutting_takes_the_oldest_turns_first(tokenizer, make_pair):
     width = len(kept) - len("<s></s>") + 2 + len("yes") + 1
     found, report = one(tokenizer, make_pair(turns, "yes", "no"), max_tokens=width, overlong="cut_prompt")
     assert text_of(tokenizer, found.prompt_ids) == kept
-    assert text_of(tokenizer, found.chosen_ids) == "yes</s>"
+    assert text_of(tokenizer, found.completions[0]) == "yes</s>"
     assert (report.kept, report.cut) == (1, 1)
     found, _ = one(tokenizer, make_pair(turns, "yes", "no"), max_tokens=width - 1, overlong="cut_prompt")
     assert text_of(tokenizer, found.prompt_ids) == "<s>s:be\nu:last\na:"
@@ -137,8 +137,8 @@ def test_a_control_token_in_one_answer_alone_leaves_the_prompt_as_it_is(tokenize
     plain, _ = one(tokenizer, make_pair("hi", "yes", "no"))
     found, report = one(tokenizer, make_pair("hi", "ye</s>s", "no"))
     assert found.prompt_ids == plain.prompt_ids
-    assert found.chosen_ids.count(tokenizer.eos_token_id) == 1
-    assert found.chosen_ids[-1] == tokenizer.eos_token_id
+    assert found.completions[0].count(tokenizer.eos_token_id) == 1
+    assert found.completions[0][-1] == tokenizer.eos_token_id
     assert report.boundary_mends == 0
 
 
@@ -162,7 +162,7 @@ def test_odd_characters_go_through(tokenizer, make_pair):
 
 
 def test_no_pairs_and_no_template_are_clear_errors(fresh_tokenizer, make_pair):
-    with pytest.raises(PairError, match="there are none"):
+    with pytest.raises(PairError, match="no pairs to train on: none were given"):
         tokenize(fresh_tokenizer(None), [], max_tokens=9, overlong="drop")
     with pytest.raises(ModelError, match="no chat template"):
         tokenize(fresh_tokenizer(None), [make_pair("a", "b", "c")], max_tokens=9, overlong="drop")

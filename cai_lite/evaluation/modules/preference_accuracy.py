@@ -17,4 +17,4 @@ class PreferenceAccuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions):
-        return preference_accuracy(predictions, [""] * len(predictions))
+        return preference_accuracy(predictions, [""] * len(predictions)).as_dict()

@@ -1,0 +1,260 @@
+"""The list of metrics: what each measures, and how its figures are labelled wherever they are shown.
+
+To add one, write a function over a `Subject` and name it here, or in a script:
+
+    def questions(subject: Subject) -> dict[str, Any]:
+        return {"questions": subject.mean(lambda answer: "?" in answer.text)}
+
+    METRICS["questions"] = Metric(questions, {"questions": Label("answers with a question", better="higher")})
+
+Recipes, gates, the terminal, report.html and the cards read this list and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cai_lite.errors import InputError, did_you_mean
+from cai_lite.evaluation import labels
+from cai_lite.evaluation.adherence import measure_adherence
+from cai_lite.evaluation.confounds import measure_confounds
+from cai_lite.evaluation.drift import measure_drift
+from cai_lite.evaluation.labels import Label
+from cai_lite.evaluation.preference import measure_preferences
+from cai_lite.evaluation.refusals import measure_refusals
+from cai_lite.evaluation.reliability import measure_reliability
+from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
+from cai_lite.evaluation.subject import Subject
+from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
+from cai_lite.evaluation.winrate import measure_win_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric: `measure` returns the `figures` that could be measured, by name.
+
+    `measure` returns figures, comparisons, or mappings of them by sub-figure. `weights`: it reads the student's
+    weights, so it is measured before they are let go. `answers`: asks the student for further answers beforehand.
+    """
+
+    measure: Callable[[Subject], Mapping[str, Any]]
+    figures: Mapping[str, Label]
+    weights: bool = False
+    answers: Callable[[Subject], object] | None = None
+
+
+METRICS: dict[str, Metric] = {
+    "drift": Metric(
+        measure_drift,
+        {
+            "words": Label("words per answer", section=labels.DRIFT),
+            "boilerplate": Label("answers given to several prompts", better="lower", section=labels.DRIFT),
+            "well_formed": Label("well-formed answers", better="higher", section=labels.DRIFT, needs=(labels.ORACLE,)),
+            "perplexity": Label(
+                "perplexity on neutral text", better="lower", section=labels.DRIFT, needs=(labels.ADAPTER,)
+            ),
+            "kl": Label(
+                "KL divergence from the base on neutral text",
+                "nats per token",
+                better="lower",
+                section=labels.DRIFT,
+                change="never",
+                needs=(labels.ADAPTER,),
+            ),
+        },
+        weights=True,
+    ),
+    "preference_accuracy": Metric(
+        measure_preferences,
+        {
+            "preference_accuracy": Label(
+                "held-out preference accuracy",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.ADAPTER, labels.HELD_OUT_PAIRS),
+            ),
+            "reward_margin": Label(
+                "held-out reward margin",
+                "nats",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.ADAPTER, labels.HELD_OUT_PAIRS),
+            ),
+        },
+        weights=True,
+    ),
+    "refusals": Metric(
+        measure_refusals,
+        {
+            "over_refusal": Label(
+                "benign twins refused", better="lower", section=labels.REFUSALS, needs=(labels.BENIGN_PROMPTS,)
+            ),
+            "unsafe_compliance": Label(
+                "unsafe requests complied with", better="lower", section=labels.REFUSALS, needs=(labels.UNSAFE_PROMPTS,)
+            ),
+        },
+    ),
+    "confounds": Metric(
+        measure_confounds,
+        {
+            "confounds": Label(
+                "confounds",
+                section=labels.PAIRS,
+                needs=(labels.TRAINING_PAIRS,),
+                parts={
+                    name: Label(f"pairs ordered by {what} alone", better="lower", section=labels.PAIRS, change="never")
+                    for name, what in (("length", "length"), ("refusal", "refusing"), ("author", "author"))
+                },
+            ),
+            "copies": Label(
+                "copies",
+                section=labels.PAIRS,
+                needs=(labels.TRAINING_PAIRS,),
+                parts={
+                    "duplicates": Label(
+                        "near copies of an earlier pair", better="lower", section=labels.PAIRS, change="never"
+                    ),
+                    "leakage": Label(
+                        "pairs whose prompt is held out", better="lower", section=labels.PAIRS, change="never"
+                    ),
+                },
+            ),
+        },
+    ),
+    "adherence": Metric(
+        measure_adherence,
+        {
+            "adherence": Label(
+                "adherence, all principles", better="higher", section=labels.ADHERENCE, by_principle=True
+            ),
+            "adherence_checks": Label(
+                "adherence by machine checks, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.CHECKS,),
+                by_principle=True,
+            ),
+            "adherence_judge": Label(
+                "adherence by the judge, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.ORACLE,),
+                by_principle=True,
+            ),
+        },
+    ),
+    "superficial": Metric(
+        measure_superficial,
+        {
+            "superficial": Label(
+                "superficial compliance",
+                section=labels.SUPERFICIAL,
+                needs=(labels.COMPARED,),
+                parts={
+                    "phrasing_gap": Label(
+                        "gain on training prompts less gain on held-out prompts",
+                        better="lower",
+                        section=labels.SUPERFICIAL,
+                        change="never",
+                        needs=(labels.SEEN_PROMPTS,),
+                    ),
+                    "checks_gap": Label(
+                        "gain by machine checks less gain by the judge",
+                        better="lower",
+                        section=labels.SUPERFICIAL,
+                        change="never",
+                        needs=(labels.CHECKS,),
+                    ),
+                },
+            )
+        },
+        answers=answers_to_seen,
+    ),
+    "robustness": Metric(
+        measure_robustness,
+        {
+            "robustness": Label(
+                "robustness",
+                section=labels.ROBUSTNESS,
+                parts={
+                    name: Label(wrapping.label, better="higher", section=labels.ROBUSTNESS, change="always")
+                    for name, wrapping in WRAPPINGS.items()
+                },
+            )
+        },
+        answers=wrapped_answers,
+    ),
+    "win_rate": Metric(
+        measure_win_rate,
+        {
+            "win_rate": Label(
+                "win rate against the base",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.COMPARED,),
+            ),
+            "win_rate_equal_length": Label(
+                "win rate against the base at equal length",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.COMPARED,),
+            ),
+        },
+    ),
+    "reliability": Metric(
+        measure_reliability,
+        {
+            "reliability": Label(
+                "reliability",
+                section=labels.JUDGE,
+                parts={
+                    name: Label(text, better="higher", section=labels.JUDGE, change="never", needs=needs)
+                    for name, text, needs in (
+                        (
+                            "order_consistency",
+                            "verdicts that stay the same when the answers are swapped",
+                            (labels.COMPARED,),
+                        ),
+                        ("repeat_kappa", "agreement with itself when asked again (Cohen's kappa)", ()),
+                        ("judges_alpha", "agreement between judges (Krippendorff's alpha)", (labels.JUDGES,)),
+                        ("pairwise_accuracy", "pairwise verdicts that are true", (labels.ORACLE, labels.COMPARED)),
+                        ("pointwise_accuracy", "pointwise verdicts that are true", (labels.ORACLE,)),
+                        ("pointwise_kappa", "pointwise agreement with the truth (Cohen's kappa)", (labels.ORACLE,)),
+                        ("pointwise_auc", "area under the ROC curve of pointwise scores", (labels.ORACLE,)),
+                    )
+                },
+            )
+        },
+    ),
+}
+"""Metrics by name, in the order in which they are measured and written."""
+
+
+def figure_labels() -> dict[str, Label]:
+    """Return the label of every figure, by its name in evaluation.json."""
+    return {name: label for metric in METRICS.values() for name, label in metric.figures.items()}
+
+
+def label_of(path: str) -> Label:
+    """Return the label of a figure by its path (see `paths`). A figure that no metric names is labelled by its path."""
+    name, _, part = path.partition(".")
+    label = figure_labels().get(name)
+    if label is None:
+        return Label(path.replace("_", " ").replace(".", ": "))
+    if not part:
+        return label
+    text = f"split {part.removeprefix('splits.')}" if part.startswith("splits.") else part
+    return label.parts.get(part, Label(text.replace("_", " "), better=label.better, section=label.section))
+
+
+def check_metrics(names: Collection[str]) -> None:
+    """Raise InputError for a name that is not in `METRICS`."""
+    for name in names:
+        if name not in METRICS:
+            raise InputError(f"unknown metric '{name}'{did_you_mean(name, METRICS)}")

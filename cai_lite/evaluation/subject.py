@@ -1,0 +1,194 @@
+"""The subject of an evaluation: who is measured, by whom, on what, and everything that was asked so far.
+
+A metric is a function over a `Subject`. The methods `answers_to`, `score_cells` and `verdicts` are the only places
+where an evaluation asks a model; each keeps what it got, so metrics may ask for the same things again at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal
+
+from cai_lite.chat.asking import Stage
+from cai_lite.chat.base import ChatModel
+from cai_lite.chat.local import LocalModel
+from cai_lite.distill.comparisons import Comparison as Pairing
+from cai_lite.distill.judging import Judging
+from cai_lite.distill.pointwise import score
+from cai_lite.distill.verdicts import judge_comparisons
+from cai_lite.embedded import oracle as grammar
+from cai_lite.evaluation.answers import answer
+from cai_lite.evaluation.deciders import Keeps, judge_keeps, oracle_keeps
+from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
+from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Screen
+from cai_lite.stats import Comparison, Figure, over_sides
+
+PAIRED_LIMIT = 60  # prompts whose two answers are compared with each other; also training prompts that are answered
+
+Sides = Sequence[Sequence[Candidate]]
+"""Answers of one model, or of two (before, after) to the same prompts in the same order."""
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """One model (`after`), or two to compare, with everything that a metric may need.
+
+    `judges`: the first decides adherence, the others tell how far judges agree. `seen`: prompts of the training.
+    `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
+    `judging`: how judges are asked.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from.
+    """
+
+    after: ChatModel
+    before: ChatModel | None = None
+    constitution: Constitution
+    judges: Sequence[ChatModel]
+    prompts: Sequence[Prompt]
+    seen: Sequence[Prompt] = ()
+    pairs: Sequence[PreferencePair] = ()
+    held_out_pairs: Sequence[PreferencePair] = ()
+    run: Run = field(default_factory=Run)
+    screen: Screen = field(default_factory=lambda: Screen(quiet=True))
+    sampling: Sampling = field(default_factory=Sampling)
+    samples: int = 1
+    judging: Judging = field(default_factory=Judging)
+    oracle: Literal["embedded"] | None = None
+    scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
+    _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
+    _verdicts: dict[str, list[Verdict]] = field(default_factory=dict, init=False)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the answers and of every bootstrap."""
+        return self.sampling.seed
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are two models."""
+        return self.before is not None
+
+    @property
+    def adapted(self) -> LocalModel | None:
+        """The trained model, if it is a local one whose adapter can be switched off."""
+        return self.after if isinstance(self.after, LocalModel) and self.after.adapter is not None else None
+
+    # Answers
+
+    @property
+    def sides(self) -> Sides:
+        """The answers to the held-out prompts: of one model, or before and after."""
+        return self.answers_of_sides(self.prompts, "answers")
+
+    def answers_of_sides(self, prompts: Sequence[Prompt], stage: str) -> Sides:
+        """Answer `prompts` by the model before, if there is one, and by the model after."""
+        models = [("before", self.before), ("after", self.after)]
+        return [
+            self.answers_to(prompts, f"{stage} {when}", model, samples=self.samples)
+            for when, model in models
+            if model is not None
+        ]
+
+    def answers_to(
+        self, prompts: Sequence[Prompt], stage: str, model: ChatModel | None = None, *, samples: int = 1
+    ) -> list[Candidate]:
+        """Answer `prompts` by `model` (the model after, where None is given), once per `stage`."""
+        if stage not in self._answers:
+            with self.screen.stage(stage) as tick:
+                self._answers[stage] = answer(
+                    model or self.after,
+                    prompts,
+                    sampling=self.sampling,
+                    samples=samples,
+                    run=self.run,
+                    stage=stage,
+                    progress=tick,
+                )
+        return self._answers[stage]
+
+    def mean(self, value: Callable[[Candidate], float]) -> Figure | Comparison:
+        """Return the mean of `value` over the answers, with an interval by bootstrap over prompt families."""
+        sides = self.sides
+        families = [candidate.prompt.family for candidate in sides[-1]]
+        return over_sides([[value(c) for c in answers] for answers in sides], families, seed=self.seed)
+
+    # Scores: one answer under one principle
+
+    def keeps(self, candidates: Sequence[Candidate] = (), stage: str = "") -> Keeps:
+        """Return the decider of `metrics.adherence`: the oracle where there is one, else the first judge.
+
+        The judge first scores the answers to the held-out prompts, then `candidates`.
+        """
+        if self.oracle:
+            return oracle_keeps(self.constitution.name, grammar.keeps)
+        self.score_answers()
+        if candidates:
+            self.score(candidates, stage)
+        return judge_keeps(self.scores.values())
+
+    def score_answers(self) -> list[Score]:
+        """Score the answers to the held-out prompts by the first judge; return all scores so far."""
+        self.score([candidate for answers in self.sides for candidate in answers], "judge the answers")
+        return list(self.scores.values())
+
+    def score(self, candidates: Sequence[Candidate], stage: str) -> None:
+        """Score the candidates under every principle that applies, by the first judge; each cell once."""
+        cells = [
+            (candidate, principle)
+            for candidate in candidates
+            for principle in self.constitution.principles
+            if principle.applies(candidate.prompt) and (candidate.key, principle.id) not in self.scores
+        ]
+        if cells:
+            for row in self.score_cells(self.judges[0], cells, stage):
+                self.scores[row.candidate.key, row.principle] = row
+
+    def score_cells(
+        self, judge: ChatModel, cells: Sequence[tuple[Candidate, Principle]], stage: str, **otherwise: Any
+    ) -> list[Score]:
+        """Ask a judge for pointwise scores. `otherwise`: settings that differ from those of the evaluation."""
+        # A single score has no reason beside it, and all of its votes are wanted.
+        judging = self.judging.but(mode="pointwise", reason="none", until=None, **otherwise)
+        with self.screen.stage(stage) as tick:
+            return score(judge, cells, judging, Stage(run=self.run, name=stage, tick=tick))
+
+    # Verdicts: two answers to one prompt
+
+    def verdicts(self, mode: Literal["pairwise", "pointwise"]) -> list[Verdict]:
+        """Compare the answer before (`first`) with the answer after (`second`), each mode once. Empty for one model."""
+        if not self.compared:
+            return []
+        if mode not in self._verdicts:
+            stage = f"compare the answers, {mode}"
+            principles = len(self.constitution.principles) if mode == "pointwise" else 1
+            judging = self.judging.but(mode=mode, principles=principles, reason="none", until=None)
+            with self.screen.stage(stage) as tick:
+                self._verdicts[mode] = judge_comparisons(
+                    self.judges[0],
+                    self._pairings(),
+                    self.constitution,
+                    judging,
+                    Stage(run=self.run, name=stage, tick=tick),
+                    rule="after_against_before",
+                )
+        return self._verdicts[mode]
+
+    def paired_answers(self) -> Sides:
+        """The answers to the first `PAIRED_LIMIT` prompts, which are compared with each other."""
+        return [answers[: PAIRED_LIMIT * self.samples] for answers in self.sides]
+
+    def _pairings(self) -> list[Pairing]:
+        """Pair every answer before with every answer after to the same prompt, unless the texts are equal."""
+        before, after = ({}, {})  # type: dict[str, list[Candidate]], dict[str, list[Candidate]]
+        for of_prompt, answers in zip((before, after), self.paired_answers(), strict=True):
+            for candidate in answers:
+                of_prompt.setdefault(candidate.prompt.key, []).append(candidate)
+        return [
+            Pairing(first, second)
+            for key in before
+            for first, second in product(before[key], after[key])
+            if first.text != second.text
+        ]

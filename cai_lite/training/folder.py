@@ -1,0 +1,168 @@
+"""What a training leaves in its folder: adapter/, training.json, metrics.jsonl, and while it runs checkpoints/.
+
+training.json holds the identity of the training: digests of the base model, the settings and the data. The same call
+on the same folder finds its own identity there and goes on, or is done already; any other moves the output aside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cai_lite.chat.weights import folder_digest
+from cai_lite.errors import InputError
+from cai_lite.run.files import move_aside, write_text
+from cai_lite.training.tokens import TokenReport
+
+OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
+ASIDE = "training"  # what is moved aside goes to training.1, training.2, ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """The outcome of a training.
+
+    `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
+    a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl.
+    """
+
+    adapter: Path
+    steps: int
+    resumed_from: int
+    report: TokenReport
+    last: dict[str, float]
+
+
+class Initial(NamedTuple):
+    """The adapter that a training begins from: its folder, and the digest of its files."""
+
+    folder: str
+    digest: str
+
+
+def initial_adapters(out: Path, init_adapter: str | None) -> list[Initial | None]:
+    """Return what `init_adapter` may mean, the adapter that a new training begins from first.
+
+    There are two where it is the adapter of `out` itself: the one in place, and the newest one that was moved aside. A
+    training that begins from its own folder's adapter moves it aside, and in the end puts the result in its place.
+
+    Raises:
+        InputError: no adapter is there.
+    """
+    if init_adapter is None:
+        return [None]
+    path, root = Path(init_adapter).resolve(), out.resolve()
+    aside: list[Path] = []
+    if path.is_relative_to(root):
+        numbers = sorted(int(folder.suffix[1:]) for folder in root.glob(f"{ASIDE}.*") if folder.suffix[1:].isdigit())
+        older = (out / f"{ASIDE}.{number}" / path.relative_to(root) for number in reversed(numbers))
+        aside = [folder for folder in older if _is_adapter(folder)][:1]
+    found = [folder for folder in (Path(init_adapter), *aside) if _is_adapter(folder)]
+    if not found:
+        raise InputError(f"train.init_adapter: {init_adapter} is not a peft adapter (adapter_config.json not found)")
+    return [Initial(str(folder), folder_digest(folder)) for folder in found]
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """Return training.json, or an empty mapping where no training has begun."""
+    file = out / "training.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None]) -> TrainingResult | None:
+    """Return the result of a finished training with this identity, or None.
+
+    Raises:
+        InputError: the base model changed in the middle of the training that stands there.
+    """
+    record = recorded(out)
+    if not record:
+        return None
+    if record["identity"] != identity:
+        if "base" in _changed(record, identity) and _half_done(out, record):
+            raise InputError(
+                f"{out}: the student changed in the middle of a training; take the old one, or another --out"
+            )
+        return None
+    if not record["finished"] or not (out / "adapter").is_dir():
+        return None
+    log(f"trained already: {record['steps']} steps")
+    report = TokenReport(**{**record["report"], "lengths": tuple(record["report"]["lengths"])})
+    return TrainingResult(
+        adapter=out / "adapter",
+        steps=record["steps"],
+        resumed_from=record["steps"],
+        report=report,
+        last=record["last"],
+    )
+
+
+def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None]) -> None:
+    """Record that a training with this identity has begun; the output of any other one is moved aside."""
+    record = recorded(out)
+    same = record.get("identity") == identity
+    if same and not record["finished"]:
+        return
+    if _half_done(out, record) or record.get("finished") or (out / "adapter").is_dir():
+        aside = move_aside(out, OUTPUT, ASIDE)
+        why = " and ".join(_changed(record, identity)) or "adapter"
+        log(f"{why} changed: training anew; the old output is in {aside}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "training.json", json.dumps({"identity": identity, "finished": False}))
+
+
+def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> None:
+    """Record that a training is finished, and delete its checkpoints."""
+    record = {
+        "identity": identity,
+        "steps": result.steps,
+        "finished": True,
+        "last": result.last,
+        "report": dataclasses.asdict(result.report),
+    }
+    write_text(out / "training.json", json.dumps(record, indent=1))
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed."""
+    partial = folder.with_name(".adapter.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # "auto" would ask the hub whether the vocabulary grew; LoRA never grows it.
+    model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
+    tokenizer.save_pretrained(str(partial))
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+class Metrics:
+    """Append one line per step to metrics.jsonl.
+
+    On resume, lines after the last checkpoint are removed, so that no step appears twice.
+    """
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
+
+    def add(self, line: Mapping[str, float]) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+
+def _half_done(out: Path, record: Mapping[str, Any]) -> bool:
+    return not record.get("finished") and any((out / "checkpoints").glob("step-*"))
+
+
+def _changed(record: Mapping[str, Any], identity: Mapping[str, str]) -> list[str]:
+    return [what for what in identity if record and record["identity"].get(what) != identity[what]]
+
+
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()

@@ -1,0 +1,83 @@
+"""Training methods: what a row is made of, what its loss is, and which checks and alarms belong to it.
+
+The loop knows rows alone. It computes log-probabilities in as many passes as memory takes, adds up gradients, clips,
+steps, writes checkpoints and resumes, whatever the method. To add a method, write an object with the members of
+`Method` (or a subclass of it, which inherits what is optional) and name it in `METHODS`; `train.method` then takes it.
+
+Methods import torch inside functions only, so that a recipe can be read without it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cai_lite.records import digest
+from cai_lite.training.methods.dpo import Preference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cai_lite.training.config import TrainingConfig
+    from cai_lite.training.losses import Logps
+    from cai_lite.training.tokens import Row, TokenReport
+
+
+class Method(Protocol):
+    """What the loop asks of a training method. Only `rows` and `loss` have to be written.
+
+    Shapes: B rows of a pass, K completions of a row.
+    """
+
+    @abstractmethod
+    def rows(
+        self, tokenizer: Any, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
+    ) -> tuple[list[Row], TokenReport]:
+        """Return the rows to train on, and what became of the data; see `tokens.tokenize_examples`.
+
+        `max_tokens`: limit of prompt and completion together: the setting, or the model's context where that is less.
+        """
+
+    @abstractmethod
+    def loss(
+        self,
+        policy: Logps,
+        reference: Logps | None,
+        rows: Sequence[Row],
+        *,
+        update: Sequence[Row],
+        config: TrainingConfig,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the loss of each row of a pass, shape [B], and numbers to report, each of shape [B].
+
+        The losses of all rows of an update add up to the loss of the update, so a mean over rows is divided by
+        `len(update)` here, and a mean over tokens by the tokens of `update`, which holds the rows of all passes. The
+        loop multiplies each loss by the weight of its row, and writes the mean of each number over the update.
+        `reference` is None where `needs_reference` is false.
+        """
+
+    def needs_reference(self, config: TrainingConfig) -> bool:
+        """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
+        return False
+
+    def data_digest(self, data: Sequence[Any]) -> str:
+        """Return a digest of all of the data that decides the result; another digest starts the training anew."""
+        return digest(list(data))
+
+    def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
+        """Check the numbers of the first update, where policy and reference are the same model.
+
+        Raises:
+            TrainingError: they say otherwise.
+        """
+
+    def alarms(
+        self, rows: Sequence[Row], config: TrainingConfig, log: Callable[[str], None]
+    ) -> Callable[[Mapping[str, float]], None]:
+        """Warn of what is wrong with the rows; return the function that looks at the numbers of each update."""
+        return lambda line: None
+
+
+METHODS: dict[str, Method] = {"dpo": Preference()}
+"""Training methods by `train.method`."""

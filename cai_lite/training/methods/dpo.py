@@ -1,0 +1,115 @@
+"""Preference training on pairs: DPO and every loss of `cai_lite.losses`, with an optional likelihood term.
+
+The rewards of a pair are those that the loss implies: beta times the log-ratio of policy and reference (Rafailov et
+al. 2023, arXiv:2305.18290, eq. 5). A loss without a reference, such as SimPO, has beta times the mean log-probability
+per token (Meng et al. 2024, arXiv:2405.14734, eq. 4).
+
+Shapes: B pairs of a pass, K = 2: chosen, rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cai_lite.errors import TrainingError
+from cai_lite.records import PreferencePair, digest
+from cai_lite.training.alarms import Alarms, warn_of_length
+from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
+from cai_lite.training.tokens import Row, TokenReport, tokenize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cai_lite.training.config import TrainingConfig
+
+ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
+SAME = 1e-2  # of a log-probability: largest difference of policy and reference before the first step
+
+
+class Preference:
+    """The training method "dpo"; see `methods.Method` for its members."""
+
+    def rows(
+        self, tokenizer: Any, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
+    ) -> tuple[list[Row], TokenReport]:
+        """Return the pairs as rows of two completions, chosen first."""
+        return tokenize(tokenizer, data, max_tokens=max_tokens, overlong=config.overlong)
+
+    def data_digest(self, data: Sequence[PreferencePair]) -> str:
+        """Return a digest of texts and labels; where a pair came from does not count."""
+        return digest([digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data])
+
+    def needs_reference(self, config: TrainingConfig) -> bool:
+        """Return whether the loss uses a reference, as its signature says."""
+        return needs_reference(config.loss.name)
+
+    def loss(
+        self,
+        policy: Logps,
+        reference: Logps | None,
+        rows: Sequence[Row],
+        *,
+        update: Sequence[Row],
+        config: TrainingConfig,
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the mean preference loss of the update, plus `sft_weight` times the mean loss of a chosen token."""
+        pairs = _pairs(policy)
+        options: dict[str, Any] = {**config.loss.options()}
+        if takes_labels(config.loss.name):
+            options[LABELS] = pairs.chosen_B.new_tensor([row.p_chosen for row in rows])
+        before = None if reference is None else _pairs(reference)
+        loss_B = LOSSES[config.loss.name](pairs, before, **options) / len(update)
+        if config.sft_weight:
+            chosen_tokens = sum(len(row.completions[0]) for row in update)
+            loss_B = loss_B - config.sft_weight * pairs.chosen_B / chosen_tokens
+        return loss_B, _numbers(policy, reference, config.loss.beta)
+
+    def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
+        """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""
+        for side in ("chosen", "rejected"):
+            reward = first[f"rewards/{side}"]
+            if abs(reward) > SAME * config.loss.beta * max(1.0, abs(first[f"logps/{side}"])):
+                what = f"the mean reward of the {side} side is {reward:.4f}, not 0"
+                raise TrainingError(f"before the first step the policy should equal the reference, but {what}")
+
+    def alarms(
+        self, rows: Sequence[Row], config: TrainingConfig, log: Callable[[str], None]
+    ) -> Callable[[Mapping[str, float]], None]:
+        """Warn of unused soft labels and of unequal lengths; then watch for a collapse."""
+        if not takes_labels(config.loss.name) and any(row.p_chosen != 1 for row in rows):
+            log(f"the loss '{config.loss.name}' takes no soft labels: p_chosen is not used")
+        warn_of_length(rows, log)
+        return Alarms(config.loss.beta, log, reference=self.needs_reference(config)).look
+
+
+def _pairs(logps: Logps) -> PairLogps:
+    return PairLogps(*logps.sums_BK.unbind(1), *logps.lengths_BK.unbind(1))
+
+
+def _numbers(policy: Logps, reference: Logps | None, beta: float) -> dict[str, Tensor]:
+    """Return what is reported of each pair, computed in float64 on the CPU.
+
+    "kl" estimates KL(reference || policy) in nats per answer by the mean log-ratio, as far as the answers were drawn
+    from the reference; without a reference it is absent.
+    """
+    import torch
+
+    given = [policy.sums_BK, policy.lengths_BK if reference is None else reference.sums_BK]
+    sums_BK, others_BK = torch.stack([column.detach().double() for column in given]).cpu()
+    change_BK = sums_BK / others_BK.clamp(min=1) if reference is None else sums_BK - others_BK
+    chosen_reward_B, rejected_reward_B = (beta * change_BK).unbind(1)
+    margin_B = chosen_reward_B - rejected_reward_B
+    chosen_B, rejected_B = sums_BK.unbind(1)
+    numbers = {
+        "rewards/chosen": chosen_reward_B,
+        "rewards/rejected": rejected_reward_B,
+        "rewards/accuracies": (margin_B > ROUNDING * beta * chosen_B.abs()).double(),
+        "rewards/margins": margin_B,
+        "logps/chosen": chosen_B,
+        "logps/rejected": rejected_B,
+    }
+    if reference is not None:
+        before_BK = others_BK
+        numbers["kl"] = (before_BK[:, 0] - chosen_B + before_BK[:, 1] - rejected_B) / 2
+    return numbers

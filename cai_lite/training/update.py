@@ -1,0 +1,77 @@
+"""One update: the gradients of its rows, in as many passes of the model as memory takes.
+
+Shapes: B rows of a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from cai_lite.errors import TrainingError
+from cai_lite.training.batch import Passes, tokens_read
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.losses import Logps
+from cai_lite.training.methods import METHODS
+from cai_lite.training.reference import part_of
+from cai_lite.training.tokens import Row
+
+
+def accumulate(
+    model: Any,
+    rows: Sequence[Row],
+    batch: Sequence[int],
+    reference: Logps | None,
+    config: TrainingConfig,
+    passes: Passes,
+) -> dict[str, float]:
+    """Add up the gradients of one update in as many passes as it takes; return its loss and the method's numbers."""
+    method, whole = METHODS[config.method], [rows[i] for i in batch]
+    total, columns = 0.0, dict[str, list[torch.Tensor]]()
+    for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
+        some = [rows[i] for i in part]
+        policy = passes.logps(model, some)
+        before = None if reference is None else part_of(reference, part, like=policy)
+        loss_B, numbers = method.loss(policy, before, some, update=whole, config=config)
+        if any(row.weight != 1 for row in some):
+            loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
+        loss = loss_B.sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+        for name, values_B in numbers.items():
+            columns.setdefault(name, []).append(values_B.detach().double().cpu())
+    return {"loss": total, **{name: torch.cat(values).mean().item() for name, values in columns.items()}}
+
+
+def update(
+    model: Any,
+    rows: Sequence[Row],
+    batch: Sequence[int],
+    reference: Logps | None,
+    config: TrainingConfig,
+    passes: Passes,
+    log: Callable[[str], None],
+) -> dict[str, float]:
+    """Accumulate an update; where memory runs out, in smaller passes, with the same rows in the update.
+
+    Raises:
+        TrainingError: memory runs out with a single row.
+    """
+    while True:
+        with suppress(torch.OutOfMemoryError):
+            return accumulate(model, rows, batch, reference, config, passes)
+        # Here the error and what its frames held are gone.
+        model.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        cut = passes.cut(batch, rows, at_least=config.gradient_accumulation)
+        if len(cut) == len(batch):
+            raise TrainingError(
+                "out of memory with one row (a pair) a pass: lower train.max_tokens, or set "
+                "train.activation_checkpointing: true, or load: nf4"
+            )
+        passes.tokens = max(tokens_read(part, rows, passes.layout) for part in cut) // 2
+        log(f"out of memory: passes of at most {passes.tokens} tokens from here on; the updates stay the same")
