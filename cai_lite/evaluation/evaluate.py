@@ -46,7 +46,7 @@ def evaluate(
     """Measure the metrics that can be measured with what is given, and return the contents of evaluation.json.
 
     `adapter`: the folder of an adapter for the local model `against`, or a model of its own, which is compared with
-    `against` unless that is None. `judge`: the first of several decides adherence, the others tell how far judges
+    `against` unless that is None. `judge`: the first of several decides adherence, the others show how far judges
     agree. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for "confounds",
     `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in `metrics.METRICS`, all
     of them where left out. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace single settings of
