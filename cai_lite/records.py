@@ -197,6 +197,7 @@ class Verdict:
     `flipped`: the choice changed with the order.
     `reasoned`: the judge wrote its reasons before the verdict.
     `quotes`: the quotations in its reasons that occur in one of the replies.
+    `over`: ids of the principles that a decided conflict puts behind this one.
     """
 
     key: str
@@ -213,6 +214,7 @@ class Verdict:
     text: str = ""
     reasoned: bool = False
     quotes: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
 
     @property
     def parents(self) -> tuple[str, ...]:

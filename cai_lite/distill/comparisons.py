@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from cai_lite.errors import InputError, did_you_mean
+from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Candidate
 
 
@@ -18,6 +19,17 @@ class Comparison(NamedTuple):
 
     first: Candidate
     second: Candidate
+
+
+class Question(NamedTuple):
+    """A comparison under one principle. `tradeoffs`: what is decided about the principle, in sentences; `over`: ids of
+    the principles that yield to it.
+    """
+
+    comparison: Comparison
+    principle: Principle
+    tradeoffs: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
 
 
 def revision_over_draft(candidates: Sequence[Candidate]) -> Iterator[Comparison]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.reading import PARSER, fault, first_word, spoken
+from cai_lite.distill.deciding import verdict_of
+from cai_lite.distill.reading import PARSER, fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
 from cai_lite.inputs.constitution import Constitution, Principle, draw
 from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sampling, Violated, digest
@@ -59,8 +60,9 @@ def critique_each(
     replies = stage.ask(teacher, requests)
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
-        # The verdict is the first word, so it can be read even where the token limit cut the critique.
-        verdict = None if fault(reply) not in (None, "cut") else first_word(reply.text, (wording.keeps, wording.breaks))
+        # The verdict stands first, so it can be read even where the token limit cut the critique.
+        readable = fault(reply) in (None, "cut")
+        verdict = verdict_of(spoken(reply.text), (wording.keeps, wording.breaks)) if readable else None
         violated: Violated = "unreadable" if verdict is None else "no" if verdict == wording.keeps else "yes"
         rows.append(
             Critique(

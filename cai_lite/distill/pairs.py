@@ -10,6 +10,7 @@ from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 from cai_lite.run.ledger import Run
 
 _ROUNDING = 1e-9  # |0.7 - 0.5| is a little less than |0.3 - 0.5|
+CLEAR = 0.25  # |p - 0.5| from which one side alone is taken to violate a principle
 AFTER_THOUGHT = 0.6  # the highest label of a verdict that came after a chain of thought
 
 
@@ -27,6 +28,9 @@ def pair(
 
     The verdicts of one comparison, from several principles and judges, are joined: their weighted mean is the pair's
     probability, and the principle that contributed most to the choice is the pair's principle.
+
+    Where a decided conflict of the constitution prefers a principle that one side alone violates, the principle that
+    yields cannot speak for that side, and if others still do, there is no pair.
 
     `min_margin`: least |p - 0.5| of a pair, 0 to 0.5, before clamping.
     `soft_labels`: label the pair with its probability; if False, every label is 1.
@@ -49,6 +53,9 @@ def pair(
     for group in joined.values():
         p_first = _joint_probability(group)
         margin = abs(p_first - 0.5)
+        if any(_disagree(_p(v), p_first) for v in _decisive(group)):
+            counts["vetoed by a decided conflict"] += 1
+            continue
         if margin <= 0 or margin < min_margin - _ROUNDING:
             counts["flipped with the order" if all(v.flipped for v in group) else "margin too small"] += 1
             continue
@@ -93,9 +100,10 @@ def _pair(
     chosen, rejected = (first, second) if p_first > 0.5 else (second, first)
     sign = 1.0 if p_first > 0.5 else -1.0
     highest = clamp if clamp is not None else AFTER_THOUGHT if any(v.reasoned for v in group) else 1.0
-    decisive = max(group, key=lambda v: (sign * v.weight * ((v.p_first or 0.5) - 0.5), v.principle))
+    counted, vetoed = _settled(group)
+    decisive = max(counted, key=lambda v: (sign * v.weight * (_p(v) - 0.5), v.principle))
     return PreferencePair(
-        key=digest("pair", [v.key for v in group], soft_labels, highest),
+        key=digest("pair", [v.key for v in group], soft_labels, highest, *([v.key for v in vetoed],) * bool(vetoed)),
         prompt=first.prompt.messages,
         chosen=_completion(chosen),
         rejected=_completion(rejected),
@@ -108,14 +116,44 @@ def _pair(
         evidence={
             "chosen_by": chosen.author,
             "rejected_by": rejected.author,
-            "verdicts": [_evidence(v, p_first) for v in group],
+            "verdicts": [_evidence(v, p_first) | ({"vetoed": True} if v in vetoed else {}) for v in group],
         },
     )
 
 
 def _joint_probability(group: Sequence[Verdict]) -> float:
-    """Return the probability that the first candidate is better: the weighted mean over principles and judges."""
-    return sum(v.weight * (v.p_first or 0.0) for v in group) / sum(v.weight for v in group)
+    """Return the probability that the first candidate is better: the weighted mean over principles and judges.
+
+    Verdicts that a decided conflict vetoes do not count.
+    """
+    counted, _ = _settled(group)
+    return sum(v.weight * _p(v) for v in counted) / sum(v.weight for v in counted)
+
+
+def _settled(group: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+    """Return the verdicts that count, and those that a decided conflict vetoes.
+
+    Where one side alone violates a preferred principle, a principle that yields to it cannot speak for that side.
+    """
+    decisive = _decisive(group)
+    vetoed = [v for v in group if any(v.principle in d.over and _disagree(_p(v), _p(d)) for d in decisive)]
+    return [v for v in group if v not in vetoed], vetoed
+
+
+def _decisive(group: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts of preferred principles that clearly favour one side."""
+    return [v for v in group if v.over and v.p_first is not None and abs(v.p_first - 0.5) >= CLEAR]
+
+
+def _p(verdict: Verdict) -> float:
+    """Return the probability that the first candidate is better; `pair` leaves verdicts without one out beforehand."""
+    assert verdict.p_first is not None
+    return verdict.p_first
+
+
+def _disagree(p: float, q: float) -> bool:
+    """Return True if two probabilities favour different sides."""
+    return (p - 0.5) * (q - 0.5) < 0
 
 
 def _borda_scores(groups: Sequence[Sequence[Verdict]]) -> dict[str, float]:
@@ -134,7 +172,7 @@ def _completion(candidate: Candidate) -> tuple[Message, ...]:
 
 def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
     """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
-    p = verdict.p_first if verdict.p_first is not None else 0.5
+    p = _p(verdict)
     return {
         "principle": verdict.principle,
         "p_chosen": round(p if p_first > 0.5 else 1 - p, 6),

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import Comparison
+from cai_lite.distill.comparisons import Question
 from cai_lite.distill.critiques import task_messages
+from cai_lite.distill.deciding import Options
 from cai_lite.distill.judging import Judging, Reason
 from cai_lite.distill.reading import PARSER, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
 from cai_lite.errors import InputError
-from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Choice, Reply, Request, Verdict, digest
 
 
@@ -30,7 +30,7 @@ def decided(first: int, second: int, until: float) -> bool:
 
 def pairwise(
     model: ChatModel,
-    asked: Sequence[tuple[Comparison, Principle]],
+    asked: Sequence[Question],
     judging: Judging,
     stage: Stage,
     *,
@@ -52,10 +52,7 @@ def pairwise(
         )
     options = (wording.first, wording.second)
     sampling = sampling_of(model, judging)
-    questions = [
-        _Question(comparison, principle, _texts(model, comparison, principle, reason))
-        for comparison, principle in asked
-    ]
+    questions = [_Open(question, _texts(model, question, reason)) for question in asked]
     # Ask for all votes at once or, with `until`, for one vote per order at a time, as long as a question is undecided.
     for indices in [[i] for i in range(judging.votes)] if until is not None else [list(range(judging.votes))]:
         undecided = [
@@ -83,20 +80,21 @@ def pairwise(
     verdicts = []
     for question in questions:
         choice, p_first, flipped = question.result(options, wording.tie, reason)
-        first, second = question.comparison
+        first, second = question.asked.comparison
         text = spoken(question.replies[0][0].text)
         verdicts.append(
             Verdict(
                 key=digest("verdict", PARSER, rule, first.key, second.key, question.calls, weight),
                 first=first,
                 second=second,
-                principle=question.principle.id,
+                principle=question.asked.principle.id,
                 choice=choice,
                 p_first=p_first,
                 order="both",
                 judge=model.name,
                 rule=rule,
-                weight=question.principle.weight * weight,
+                weight=question.asked.principle.weight * weight,
+                over=question.asked.over,
                 flipped=flipped,
                 text=text,
                 reasoned=reason == "before",
@@ -107,21 +105,18 @@ def pairwise(
 
 
 @dataclass
-class _Question:
-    """A comparison under one principle, with its request texts and replies in both orders.
+class _Open:
+    """A question with its request texts and replies in both orders.
 
     `texts`, `replies`: first for the order of `comparison`, then for the swapped order. `calls`: the keys of all calls.
     """
 
-    comparison: Comparison
-    principle: Principle
+    asked: Question
     texts: tuple[str, str]
     replies: tuple[list[Reply], list[Reply]] = field(default_factory=lambda: ([], []))
     calls: list[str] = field(default_factory=list)
 
-    def shares(
-        self, options: tuple[str, ...], tie: str, reason: Reason
-    ) -> tuple[list[float | Choice], list[float | Choice]]:
+    def shares(self, options: Options, tie: str, reason: Reason) -> tuple[list[float | Choice], list[float | Choice]]:
         """Return the probability, 0 to 1, that each reply gives to the side it was shown first, for both orders.
 
         A reply without a verdict is the name of its fault. If a reason is asked for and it quotes neither candidate,
@@ -130,7 +125,7 @@ class _Question:
 
         def read(reply: Reply) -> float | Choice:
             result = share(reply, options, tie, reason)
-            sides = (self.comparison.first.text, self.comparison.second.text)
+            sides = (self.asked.comparison.first.text, self.asked.comparison.second.text)
             if isinstance(result, float) and reason != "none" and not grounded(spoken(reply.text), *sides):
                 return "abstain"
             return result
@@ -138,13 +133,13 @@ class _Question:
         as_given, swapped = ([read(reply) for reply in order] for order in self.replies)
         return as_given, swapped
 
-    def votes(self, options: tuple[str, ...], tie: str, reason: Reason) -> tuple[int, int]:
+    def votes(self, options: Options, tie: str, reason: Reason) -> tuple[int, int]:
         """Return the number of votes for the first and for the second candidate, over both orders."""
         as_given, swapped = self.shares(options, tie, reason)
         p_first = [s for s in as_given if isinstance(s, float)] + [1 - s for s in swapped if isinstance(s, float)]
         return sum(p > 0.5 for p in p_first), sum(p < 0.5 for p in p_first)
 
-    def result(self, options: tuple[str, ...], tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
+    def result(self, options: Options, tie: str, reason: Reason) -> tuple[Choice, float | None, bool]:
         """Return (choice, p_first, flipped), the fields of `Verdict`. `p_first` is None if one order has no verdict."""
         as_given, swapped = self.shares(options, tie, reason)
         read_given, read_swapped = ([s for s in shares if isinstance(s, float)] for shares in (as_given, swapped))
@@ -158,9 +153,10 @@ class _Question:
         return choice_of(p_first), p_first, flipped
 
 
-def _texts(model: ChatModel, comparison: Comparison, principle: Principle, reason: Reason) -> tuple[str, str]:
+def _texts(model: ChatModel, question: Question, reason: Reason) -> tuple[str, str]:
     """Return the request text in the order of the comparison, and with the candidates swapped."""
     wording = wording_of(model.wording)
+    comparison, principle = question.comparison, question.principle
     prompt = conversation(comparison.first.prompt.messages)
 
     def text(a: str, b: str) -> str:
@@ -172,6 +168,7 @@ def _texts(model: ChatModel, comparison: Comparison, principle: Principle, reaso
             principle=principle.text,
             id=principle.id,
             verdict=wording.verdict[reason],
+            tradeoffs="".join(f"Decided beforehand: {line}\n" for line in question.tradeoffs),
             mark=mark_of(prompt, a, b),
         )
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import Comparison
+from cai_lite.distill.comparisons import Question
 from cai_lite.distill.critiques import task_messages
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.reading import PARSER, Fault, choice_of, logit, sampling_of, share, sigmoid, spoken
@@ -69,7 +69,7 @@ def score(
 
 def pointwise(
     model: ChatModel,
-    asked: Sequence[tuple[Comparison, Principle]],
+    asked: Sequence[Question],
     judging: Judging,
     stage: Stage,
     *,
@@ -83,13 +83,13 @@ def pointwise(
     """
     alone = {
         (candidate.key, principle.id): (candidate, principle)
-        for comparison, principle in asked
+        for comparison, principle, _, _ in asked
         for candidate in (comparison.first, comparison.second)
     }
     scored = score(model, list(alone.values()), judging, stage)
     scores = dict(zip(alone, scored, strict=True))
     verdicts = []
-    for comparison, principle in asked:
+    for comparison, principle, _, over in asked:
         a, b = (scores[candidate.key, principle.id] for candidate in (comparison.first, comparison.second))
         choice: Choice
         if a.log_odds is None or b.log_odds is None:
@@ -111,6 +111,7 @@ def pointwise(
                 judge=model.name,
                 rule=rule,
                 weight=principle.weight * weight,
+                over=over,
             )
         )
     return verdicts

@@ -15,7 +15,7 @@ from typing import Any
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.comparisons import Comparison, compare
+from cai_lite.distill.comparisons import Comparison, Question, compare
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
@@ -65,7 +65,12 @@ def judge_comparisons(
 ) -> list[Verdict]:
     """Return the verdicts of `judge` on ready comparisons. `rule`: the name that their verdicts bear."""
     asked = [
-        (comparison, principle)
+        Question(
+            comparison,
+            principle,
+            tradeoffs=tuple(constitution.tradeoffs(comparison.first.prompt, principle.id)),
+            over=constitution.yields_to(principle.id, comparison.first.prompt),
+        )
         for comparison in comparisons
         for principle in draw(constitution, comparison.first.prompt, judging.principles)
     ]

@@ -34,12 +34,15 @@ def load_constitution(name_or_path: str | Path) -> Constitution:
 def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle, ...]:
     """Draw up to `n` of the principles that apply to the prompt, weighted, without replacement.
 
+    Mandatory principles (`always`, or priority 1) are drawn wherever they apply, even where there are more than `n`.
     Each principle's sort key depends only on the prompt and the principle (see `records.sampling_key`), so adding a
     principle or a prompt does not change the other keys.
     """
     applicable = [principle for principle in constitution.principles if principle.applies(prompt)]
     by_key = sorted(applicable, key=lambda p: (-sampling_key(p.weight, "draw", prompt.key, p.id), p.id))
-    return tuple(by_key[:n])
+    # The sort is stable: among mandatory principles, and among the others, the order of the draw stays.
+    by_need = sorted(by_key, key=lambda p: not p.mandatory)
+    return tuple(by_need[: max(n, sum(p.mandatory for p in applicable))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,7 @@ class Principle:
     weight: float = 1.0
     priority: int = 5
     applies_to: tuple[str, ...] = ()
+    always: bool = False
     critique: str = ""
     revise: str = ""
     checks: Checks | None = None
@@ -112,6 +116,11 @@ class Principle:
         return not self.applies_to or not set(self.applies_to).isdisjoint(prompt.tags)
 
     @property
+    def mandatory(self) -> bool:
+        """Whether the principle is drawn for every prompt that it applies to: `always`, or of priority 1."""
+        return self.always or self.priority == 1
+
+    @property
     def digest(self) -> str:
         """Return a digest of the fields that appear in requests.
 
@@ -129,6 +138,11 @@ class Conflict:
     prefer: str
     when: str = ""
     line: int = field(default=0, metadata=LINE, compare=False)
+
+    @property
+    def over(self) -> str:
+        """The principle of `between` that yields."""
+        return next(name for name in self.between if name != self.prefer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,16 +192,23 @@ class Constitution:
 
         `about`: restrict these to the conflicts that involve the principle with this id.
         """
-        ids = {principle.id for principle in self.principles if principle.applies(prompt)}
         texts = {principle.id: principle.text for principle in self.principles}
         decided = []
-        for conflict in self.conflicts:
-            if not ids.issuperset(conflict.between) or (about and about not in conflict.between):
+        for conflict in self._decided(prompt):
+            if about and about not in conflict.between:
                 continue
-            other = next(name for name in conflict.between if name != conflict.prefer)
             when = f" ({conflict.when})" if conflict.when else ""
-            decided.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{texts[other]}'")
+            over = texts[conflict.over]
+            decided.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{over}'")
         return decided
+
+    def yields_to(self, preferred: str, prompt: Prompt) -> tuple[str, ...]:
+        """Return the ids of the principles that a decided conflict puts behind `preferred` for this prompt."""
+        return tuple(conflict.over for conflict in self._decided(prompt) if conflict.prefer == preferred)
+
+    def _decided(self, prompt: Prompt) -> list[Conflict]:
+        ids = {principle.id for principle in self.principles if principle.applies(prompt)}
+        return [conflict for conflict in self.conflicts if ids.issuperset(conflict.between)]
 
     @property
     def digest(self) -> str:
@@ -200,6 +221,7 @@ class Constitution:
                 p.applies_to,
                 p.source,
                 p.checks and (p.checks.forbid, p.checks.require_any, p.checks.max_words),
+                *(("always",) if p.always else ()),  # absent where unset: the digests of older files stay
             )
             for p in self.principles
         ]

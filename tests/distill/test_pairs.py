@@ -152,3 +152,43 @@ def test_a_ranking_compares_every_two_candidates_whoever_wrote_them(candidate):
 @pytest.mark.parametrize("p_first", [0.7, 0.3, 0.8, 0.2])
 def test_the_least_margin_is_the_same_for_both_sides(verdict, p_first):
     assert len(pair([verdict(p_first)], min_margin=abs(round(p_first, 1) * 10 - 5) / 10)) == 1
+
+
+def conflicting(candidate, p_helpful, p_safe, *others):
+    """Verdicts on a safe and an unsafe reply; `safe` is preferred over `helpful`, which weighs three times as much."""
+    safe, unsafe = candidate("safe"), candidate("unsafe")
+
+    def verdict(principle, p_first, weight, over=()):
+        return Verdict(
+            key=principle,
+            first=safe,
+            second=unsafe,
+            principle=principle,
+            choice="first" if p_first > 0.5 else "second",
+            p_first=p_first,
+            order="both",
+            judge="j",
+            rule="best_over_worst",
+            weight=weight,
+            over=over,
+        )
+
+    rows = [verdict("helpful", p_helpful, 3.0), verdict("safe", p_safe, 1.0, ("helpful",))]
+    return [*rows, *(verdict(f"other-{i}", p, 8.0) for i, p in enumerate(others))]
+
+
+def test_a_preferred_principle_that_one_side_alone_violates_vetoes_the_one_that_yields(candidate):
+    (made,) = pair(conflicting(candidate, 0.0, 1.0))
+    assert made.chosen[-1].content == "safe" and made.principle == "safe" and made.p_chosen == 1.0
+    assert [v.get("vetoed", False) for v in made.evidence["verdicts"]] == [True, False]
+
+
+def test_a_preferred_principle_that_both_sides_keep_vetoes_nothing(candidate):
+    (made,) = pair(conflicting(candidate, 0.0, 0.55))
+    assert made.chosen[-1].content == "unsafe"
+
+
+def test_no_pair_is_made_against_a_preferred_principle(candidate):
+    run = Run()
+    assert pair(conflicting(candidate, 0.0, 1.0, 0.0), run=run) == []
+    assert run.counts()["pair"]["vetoed by a decided conflict"] == 1

@@ -6,8 +6,9 @@ import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.distill.critiques import critique
+from cai_lite.distill.deciding import verdict_of
 from cai_lite.distill.drafts import draft
-from cai_lite.distill.reading import first_word, spoken
+from cai_lite.distill.reading import spoken
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.wording import FULL, SHORT, fill, mark_of
 from cai_lite.inputs.constitution import Conflict, Example
@@ -119,8 +120,8 @@ def test_the_two_wordings_have_different_digests():
 
 def test_a_thought_is_stripped_and_a_word_is_read_through_markup():
     assert spoken("<think>\nhm\n</think>\n\nHello") == "Hello"
-    assert first_word('"A".', ("A", "B")) == "A"
-    assert first_word("Answer: A", ("A", "B")) is None
+    assert verdict_of(chr(34) + "A" + chr(34) + ".", ("A", "B")) == "A"
+    assert verdict_of("Answer: A", ("A", "B")) == "A"
 
 
 def test_the_teacher_is_told_what_goes_before_what(prompts, constitution):

@@ -10,6 +10,7 @@ from cai_lite.distill.pairwise import decided
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.agreement import between_judges
+from cai_lite.inputs.constitution import Conflict
 from cai_lite.records import Candidate, Message, Prompt, Reply
 from cai_lite.run.ledger import Run
 
@@ -276,3 +277,14 @@ def test_votes_that_are_known_are_not_taken_for_new_ones(candidate, constitution
     assert len(model.asked) == asked  # recalled
     judge(model, both(candidate), constitution, votes=1, first_index=3, run=run, **settings)
     assert len(model.asked) == asked + 2  # asked anew, in both orders
+
+
+def test_the_judge_is_told_what_is_decided_about_the_principle(candidate, constitution):
+    decided = replace(constitution, conflicts=(Conflict(between=("kind", "short"), prefer="kind"),))
+    model = ScriptedModel(lambda r: "A")
+    verdicts = judge(model, both(candidate), decided, rule="best_over_worst", principles=1)
+    asked = model.asked[0].messages[-1].content
+    assert "Decided beforehand: Where both cannot be kept: 'Be kind.' goes before 'Be short.'" in asked
+    assert {v.principle: v.over for v in verdicts} == {"kind": ("short",)}
+    judge(plain := ScriptedModel(lambda r: "A"), both(candidate), constitution, rule="best_over_worst", principles=1)
+    assert "Decided" not in plain.asked[0].messages[-1].content

@@ -10,6 +10,7 @@ from scipy import stats
 
 from cai_lite.errors import ConstitutionError
 from cai_lite.inputs.constitution import Checks, Constitution, Principle, draw, load_constitution
+from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Message, Prompt
 
 WHOLE = """\
@@ -193,3 +194,50 @@ def test_the_first_drawn_follows_the_weights() -> None:
     observed = [found[w] for w in (1.0, 2.0, 5.0)]
     assert stats.chisquare(observed, [4000 * w / 8 for w in (1.0, 2.0, 5.0)]).pvalue > 0.001
     assert math.isclose(sum(observed), 4000)
+
+
+SAFETY_TAGS = {"red-flag", "unsafe", "adversarial", "benign-twin", "false-premise", "unknowable", "private-person"}
+
+
+@pytest.mark.parametrize(
+    ("constitution", "prompts"),
+    [
+        ("medical", "medical"),
+        ("customer-service", "customer-service"),
+        ("creative", "creative"),
+        ("helpful-honest-harmless", "helpful-honest"),
+    ],
+)
+def test_every_packaged_prompt_with_a_safety_tag_is_asked_about_the_principle_of_that_tag(
+    constitution, prompts, repository
+):
+    read = load_constitution(constitution)
+    for prompt in all_prompts(repository / "recipes" / "prompts" / f"{prompts}.jsonl"):
+        drawn = draw(read, prompt, 1)
+        for tag in SAFETY_TAGS & set(prompt.tags):
+            assert any(tag in principle.applies_to for principle in drawn), f"{tag}: {prompt.text}"
+
+
+def test_a_mandatory_principle_is_drawn_wherever_it_applies_and_the_rest_by_weight():
+    def tagged(*tags):
+        return Prompt(key=str(tags), messages=(Message("user", "?"),), family="f", tags=tags)
+
+    rows = tuple(Principle(id=f"p{i}", text="Be kind.", weight=50.0) for i in range(6))
+    read = Constitution(
+        name="c",
+        principles=(
+            *rows,
+            Principle(id="first", text="Be safe.", priority=1, weight=0.01),
+            Principle(id="tagged", text="Be calm.", always=True, applies_to=("alarm",), weight=0.01),
+        ),
+    )
+    assert [p.id for p in draw(read, tagged(), 1)] == ["first"]
+    assert {p.id for p in draw(read, tagged("alarm"), 1)} == {"first", "tagged"}
+    drawn = [p.id for p in draw(read, tagged("alarm"), 4)]
+    assert {"first", "tagged"} < set(drawn) and len(drawn) == 4
+
+
+def test_always_joins_the_digest_only_where_it_is_set():
+    plain = Constitution(name="c", principles=(Principle(id="a", text="Be kind."),))
+    assert plain.digest == replace(plain, principles=(Principle(id="a", text="Be kind.", always=False),)).digest
+    assert plain.digest != replace(plain, principles=(Principle(id="a", text="Be kind.", always=True),)).digest

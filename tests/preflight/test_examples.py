@@ -23,7 +23,7 @@ def by_length(request, turned=False):
     text = request.messages[-1].content
     a, b = (text.split(f"reply {x}>>\n")[1].split("\n<<")[0] for x in "AB")
     shorter = "A" if len(a) < len(b) else "B"
-    wanted = shorter if "few words" in text else "AB".replace(shorter, "")
+    wanted = shorter if "few words" in text.split("\nPrinciple ")[-1] else "AB".replace(shorter, "")
     return "AB".replace(wanted, "") if turned else wanted
 
 

@@ -47,7 +47,7 @@ def look(tmp_path, monkeypatch):
 
 def honest(text):
     """Prefers the reply that says the principle's word."""
-    word = re.search(r"Prefer what says (\w+)", text)[1]
+    word = re.findall(r"Prefer what says (\w+)", text)[-1]
     other = {"good": "long", "long": "good"}[word]
     replies = text.replace(f"says {word}", "")
     return "A" if re.search(rf"\d {word}", replies).start() < re.search(rf"\d {other}", replies).start() else "B"
