@@ -45,7 +45,7 @@ def ask(
 ) -> list[Reply]:
     """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
-    Requests with equal keys are sent once. Calls that failed earlier are repeated. If the run has a budget, it is
+    Requests with equal keys are sent once. Replies stored under a model's `former_digests` count as its own. Calls that failed earlier are repeated. If the run has a budget, it is
     checked before every `LOOK` calls.
 
     Raises:
@@ -54,6 +54,9 @@ def ask(
     tick = progress or (lambda done, total: None)
     keys = [request.key(model.digest) for request in requests]
     known = run.replies(dict.fromkeys(keys))
+    for former in getattr(model, "former_digests", ()):
+        formerly = {request.key(former): key for key, request in zip(keys, requests, strict=True) if key not in known}
+        known.update((formerly[key], reply) for key, reply in run.replies(formerly).items())
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
     total = len(known) + len(wanted)
     tick(len(known), total)
