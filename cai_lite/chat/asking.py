@@ -45,8 +45,8 @@ def ask(
 ) -> list[Reply]:
     """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
-    Requests with equal keys are sent once. Replies stored under a model's `former_digests` count as its own. Calls that failed earlier are repeated. If the run has a budget, it is
-    checked before every `LOOK` calls.
+    Requests with equal keys are sent once, and replies stored under one of the model's `former_digests` count as its
+    own. Calls that failed earlier are repeated. If the run has a budget, it is checked before every `LOOK` calls.
 
     Raises:
         Stopped: the run's budget is spent; the replies so far are stored.

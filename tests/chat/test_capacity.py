@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny import SIZES, hybrid
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from cai_lite.chat.capacity import RowCost, batches, is_out_of_memory, row_cost
+from tests.tiny import SIZES, hybrid
 
 
 def test_batches_keep_the_order_and_hold_as_many_rows_as_fit():

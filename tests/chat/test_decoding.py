@@ -3,11 +3,11 @@
 import pytest
 import torch
 import transformers as t
-from tiny import SIZES, hybrid
 
 from cai_lite.chat.decoding import decode
 from cai_lite.errors import ModelError
 from cai_lite.records import Request, Sampling
+from tests.tiny import SIZES, hybrid
 
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8}
 GATED_DELTA = {
@@ -108,16 +108,13 @@ def qwen_3_5_with_vision():
 
 def mistral_3_with_vision():
     text = {**SIZES, "model_type": "mistral", "head_dim": 8, "sliding_window": None}
-    config = t.Mistral3Config(
-        text_config=text, vision_config={"model_type": "pixtral", **VISION}, image_token_index=60
-    )
+    config = t.Mistral3Config(text_config=text, vision_config={"model_type": "pixtral", **VISION}, image_token_index=60)
     return t.AutoModelForImageTextToText.from_config(config)
 
 
 ATTENTION = [llama, gemma_3, gemma_4, gpt_oss]
 RECURRENT = [hybrid, qwen_3_5, olmo_hybrid, lfm_2, falcon_h1, granite_hybrid, bamba, nemotron_h, mamba_2]
 WRAPPED = [gemma_3_with_vision, qwen_3_5_with_vision, mistral_3_with_vision]
-STEPS = 8
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers tells of fast kernels that are not installed
@@ -129,9 +126,9 @@ def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(make):
         for parameter in model.parameters():  # not every architecture draws its weights as widely as the others
             if parameter.dim() > 1:
                 parameter.normal_(std=0.3)
-    prompts = [torch.randint(3, 50, (length,)).tolist() for length in (14, 9, 5, 2)]
+    prompts = [torch.randint(3, 50, (length,)).tolist() for length in (14, 9, 2)]
     # Rows leave the batch one after another, so that what is left of the cache is another row's every time.
-    steps = [STEPS - 3, 2, STEPS, STEPS - 1]
+    steps = [4, 2, 6]
     asked = [Request(messages=(), sampling=Sampling(temperature=0, max_tokens=n)) for n in steps]
     with torch.inference_mode():
         found, first = decode(model, prompts, asked, ends=set(), pad=0)
@@ -142,15 +139,12 @@ def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(make):
             expected = model.generate(ids, max_new_tokens=n, do_sample=False, **options)[0, len(prompt) :].tolist()
             assert tokens == expected
             assert not ended
-            # In a batch of equal lengths, too, there is no padding to be left out.
-            (alone, _), *_ = decode(model, [prompt, prompt], [asked[0]] * 2, ends={expected[1]}, pad=0)[0]
-            assert alone == expected[: expected.index(expected[1])]
 
 
 def test_an_architecture_with_a_cache_of_its_own_is_refused_in_words():
-    config = t.RwkvConfig(vocab_size=61, hidden_size=32, num_hidden_layers=1, context_length=16)
+    config = t.RwkvConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, context_length=16)
     with pytest.raises(ModelError, match="RwkvForCausalLM decodes with a cache of its own"):
-        decode(t.RwkvForCausalLM(config), [[3]], [Request(messages=())], ends=set(), pad=0)
+        decode(t.RwkvForCausalLM(config), [[3]], [Request(messages=(), sampling=Sampling())], ends=set(), pad=0)
 
 
 def test_the_first_logits_are_kept_for_requests_with_options():

@@ -121,7 +121,7 @@ def test_the_rows_of_a_batch_follow_the_memory_and_leave_the_texts_alone(folder,
     expected = [reply.text for reply in ask(LocalModel(str(folder)), asked, run=Run(), stage="s")]
     monkeypatch.setattr(local, "SMALL", 10)
     sizes = {}
-    for budget in (1, 150_000, 4 << 30):
+    for budget in (1, 2_000_000, 4 << 30):
         tried = runs_out_above(99, monkeypatch, RuntimeError())
         monkeypatch.setattr(local, "free_bytes", lambda device, budget=budget: budget)
         found = ask(LocalModel(str(folder)), asked, run=Run(), stage="s")
@@ -129,7 +129,7 @@ def test_the_rows_of_a_batch_follow_the_memory_and_leave_the_texts_alone(folder,
         sizes[budget] = tried[0]
         monkeypatch.undo()
         monkeypatch.setattr(local, "SMALL", 10)
-    assert sizes[1] == 1 < sizes[150_000] < sizes[4 << 30] == 12
+    assert sizes[1] == 1 < sizes[2_000_000] < sizes[4 << 30] == 12
 
 
 def test_replies_stored_under_a_former_digest_are_not_asked_again(folder):
