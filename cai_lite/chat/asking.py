@@ -45,8 +45,8 @@ def ask(
 ) -> list[Reply]:
     """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
-    Requests with equal keys are sent once. Calls that failed earlier are repeated. If the run has a budget, it is
-    checked before every `LOOK` calls.
+    Requests with equal keys are sent once, and replies stored under one of the model's `former_digests` count as its
+    own. Calls that failed earlier are repeated. If the run has a budget, it is checked before every `LOOK` calls.
 
     Raises:
         Stopped: the run's budget is spent; the replies so far are stored.
@@ -54,6 +54,9 @@ def ask(
     tick = progress or (lambda done, total: None)
     keys = [request.key(model.digest) for request in requests]
     known = run.replies(dict.fromkeys(keys))
+    for former in getattr(model, "former_digests", ()):
+        formerly = {request.key(former): key for key, request in zip(keys, requests, strict=True) if key not in known}
+        known.update((formerly[key], reply) for key, reply in run.replies(formerly).items())
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
     total = len(known) + len(wanted)
     tick(len(known), total)
