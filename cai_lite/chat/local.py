@@ -11,11 +11,14 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.chat.rendering import token_ids
+from cai_lite.chat.base import SystemMessage, settings_digest
+from cai_lite.chat.completions import settled
+from cai_lite.chat.rendering import merged_system, read_template, token_ids
+from cai_lite.chat.thoughts import opening_mark, thinks
 from cai_lite.chat.weights import Load, adapter_folder, folder_digest, open_weights, weights_digest
 from cai_lite.records import Reply, Request, digest
 
@@ -23,7 +26,9 @@ from cai_lite.records import Reply, Request, digest
 class LocalModel:
     """A chat model on this machine. Weights are loaded at the first request and shared with `without_adapter()`.
 
-    `tokens_per_batch` limits the number of prompt and reply tokens of a batch together.
+    `tokens_per_batch` limits the number of prompt and reply tokens of a batch together. `template`: variables of the
+    chat template, such as `{"enable_thinking": False}`; None takes those that `adapter` was trained with. `system`:
+    "merge" puts the system message in front of the first user turn, for templates that refuse one.
     """
 
     def __init__(
@@ -34,11 +39,21 @@ class LocalModel:
         adapter: str | Path | None = None,
         wording: Literal["full", "short"] = "full",
         tokens_per_batch: int = 16384,
+        template: Mapping[str, Any] | None = None,
+        system: SystemMessage = "keep",
     ) -> None:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
+        if template is None and adapter is not None:
+            template = read_template(adapter)
+        self.template: Mapping[str, Any] = dict(template or {})
+        self.system: SystemMessage = system
         self.digest = digest(
-            "local", weights_digest(model), load or "auto", folder_digest(adapter_folder(adapter)) if adapter else None
+            "local",
+            weights_digest(model),
+            load or "auto",
+            folder_digest(adapter_folder(adapter)) if adapter else None,
+            *settings_digest(template=self.template, system=system),
         )
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch
@@ -54,6 +69,21 @@ class LocalModel:
         """Release the weights. The model stays usable: the next request loads them again."""
         self._opened = None
 
+    def with_adapter(self, adapter: str | Path) -> LocalModel:
+        """Return the same model with an adapter, on weights of its own.
+
+        Without variables of the chat template, those that the adapter was trained with are used.
+        """
+        return LocalModel(
+            self.model,
+            load=self.load,
+            adapter=adapter,
+            wording=self.wording,
+            tokens_per_batch=self.tokens_per_batch,
+            template=self.template or None,
+            system=self.system,
+        )
+
     def without_adapter(self) -> LocalModel:
         """Return the base model without the adapter, on the same copy of the weights."""
         return _AdapterOff(self)
@@ -61,13 +91,18 @@ class LocalModel:
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Answer in batches of similar length, longest first, so that running out of memory shows at once."""
         model, tokenizer = self.opened()
-        prompts = [token_ids(tokenizer, request.messages, add_generation_prompt=True) for request in requests]
+        prompts = [self.token_ids(tokenizer, request) for request in requests]
         # Sorted by length, then by key, so that the order does not depend on earlier requests.
         order = sorted(
             range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
         )
         for batch in _batches(order, prompts, requests, self.tokens_per_batch):
             yield self._answer_batch(model, tokenizer, batch, prompts, requests)
+
+    def token_ids(self, tokenizer: Any, request: Request) -> list[int]:
+        """Return the token ids of a request, rendered as this model is asked."""
+        messages = merged_system(request.messages) if self.system == "merge" else request.messages
+        return token_ids(tokenizer, messages, add_generation_prompt=True, template=self.template)
 
     def _answer_batch(
         self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]], requests: Sequence[Request]
@@ -83,11 +118,16 @@ class LocalModel:
         for row, i in enumerate(batch):
             tokens, ended = drawn[row]
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+            if mark := opening_mark(tokenizer.decode(prompts[i][-8:])):
+                text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
             options = requests[i].options
+            outcome, fault = settled(text, cut=not ended, brief=bool(options))
+            scored = bool(options) and not thinks(text)
             replies[i] = Reply(
                 text=text,
-                outcome="empty" if not text else "ok" if ended or options else "cut",
-                log_probs=_option_log_probs(tokenizer, first_logits[row], options) if options else None,
+                outcome=outcome,
+                fault=fault,
+                log_probs=_option_log_probs(tokenizer, first_logits[row], options) if scored else None,
                 tokens_in=len(prompts[i]),
                 tokens_out=len(tokens),
                 seconds=seconds,
@@ -101,7 +141,12 @@ class _AdapterOff(LocalModel):
     def __init__(self, adapted: LocalModel) -> None:
         self._adapted = adapted
         super().__init__(
-            adapted.model, load=adapted.load, wording=adapted.wording, tokens_per_batch=adapted.tokens_per_batch
+            adapted.model,
+            load=adapted.load,
+            wording=adapted.wording,
+            tokens_per_batch=adapted.tokens_per_batch,
+            template=adapted.template,
+            system=adapted.system,
         )
 
     def opened(self) -> tuple[Any, Any]:
