@@ -81,7 +81,7 @@ def evaluate(
     sampling = sampling or Sampling()
     if isinstance(adapter, (str, Path)):
         assert isinstance(against, LocalModel), "an adapter goes on top of a local model"
-        after: ChatModel = LocalModel(against.model, load=against.load, adapter=adapter)
+        after: ChatModel = against.with_adapter(adapter)
         before: ChatModel | None = after.without_adapter() if isinstance(after, LocalModel) else None
     else:
         after, before = adapter, against
@@ -209,6 +209,7 @@ class _Measuring:
                         run=self.run,
                         stage=name,
                         progress=tick,
+                        warn=self.screen.warn,
                     )
                 )
         if self.before is not None and self.before.name == self.after.name:  # two servers of one model's name
