@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.chat.base import SystemMessage, settings_digest
 from cai_lite.chat.capacity import LARGE, SMALL, STEP, RowCost, batches, free_bytes, is_out_of_memory, release, row_cost
+from cai_lite.chat.completions import settled
 from cai_lite.chat.decoding import decode
 from cai_lite.chat.ends import end_tokens
-from cai_lite.chat.rendering import token_ids
+from cai_lite.chat.rendering import merged_system, read_template, token_ids
+from cai_lite.chat.thoughts import opening_mark, thinks
 from cai_lite.chat.weights import (
     Load,
     adapter_digest,
@@ -35,7 +38,9 @@ class LocalModel:
 
     `tokens_per_batch` limits the number of prompt and reply tokens of a batch together. None chooses it by the memory
     that a row takes: 80 % of a GPU's free memory, 4 GB and 65,536 tokens on a CPU. A batch that runs out of memory is
-    decoded in halves.
+    decoded in halves. `template`: variables of the chat template, such as `{"enable_thinking": False}`; None takes
+    those that `adapter` was trained with. `system`: "merge" puts the system message in front of the first user turn,
+    for templates that refuse one.
 
     `former_digests` are those that earlier versions of cai_lite gave the same model; replies stored under them count.
     """
@@ -48,17 +53,24 @@ class LocalModel:
         adapter: str | Path | None = None,
         wording: Literal["full", "short"] = "full",
         tokens_per_batch: int | None = None,
+        template: Mapping[str, Any] | None = None,
+        system: SystemMessage = "keep",
     ) -> None:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
+        if template is None and adapter is not None:
+            template = read_template(adapter)
+        self.template: Mapping[str, Any] = dict(template or {})
+        self.system: SystemMessage = system
         self.former_digests: tuple[str, ...] = ()
         loaded = ("local", weights_digest(model), load or "auto")
+        asked = settings_digest(template=self.template, system=system)
         if adapter is None:
-            self.digest = digest(*loaded, None)
+            self.digest = digest(*loaded, None, *asked)
         else:
             folder = adapter_folder(adapter)
-            self.digest = digest(*loaded, adapter_digest(folder))
-            self.former_digests = (digest(*loaded, folder_digest(folder)),)
+            self.digest = digest(*loaded, adapter_digest(folder), *asked)
+            self.former_digests = (digest(*loaded, folder_digest(folder), *asked),)
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch
         self._opened: tuple[Any, Any] | None = None
@@ -75,6 +87,21 @@ class LocalModel:
         """Release the weights. The model stays usable: the next request loads them again."""
         self._opened = None
 
+    def with_adapter(self, adapter: str | Path) -> LocalModel:
+        """Return the same model with an adapter, on weights of its own.
+
+        Without variables of the chat template, those that the adapter was trained with are used.
+        """
+        return LocalModel(
+            self.model,
+            load=self.load,
+            adapter=adapter,
+            wording=self.wording,
+            tokens_per_batch=self.tokens_per_batch,
+            template=self.template or None,
+            system=self.system,
+        )
+
     def without_adapter(self) -> LocalModel:
         """Return the base model without the adapter, on the same copy of the weights."""
         return _AdapterOff(self)
@@ -86,7 +113,7 @@ class LocalModel:
             ModelError: the model cannot be opened or decoded, or a single request does not fit into memory.
         """
         model, tokenizer = self.opened()
-        prompts = [token_ids(tokenizer, request.messages, add_generation_prompt=True) for request in requests]
+        prompts = [self.token_ids(tokenizer, request) for request in requests]
         # Sorted by length, then by key, so that the order does not depend on earlier requests.
         order = sorted(
             range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
@@ -140,6 +167,11 @@ class LocalModel:
         self._most_tokens = rows // 2 * width
         return rows // 2
 
+    def token_ids(self, tokenizer: Any, request: Request) -> list[int]:
+        """Return the token ids of a request, rendered as this model is asked."""
+        messages = merged_system(request.messages) if self.system == "merge" else request.messages
+        return token_ids(tokenizer, messages, add_generation_prompt=True, template=self.template)
+
     def _answer_batch(
         self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]], requests: Sequence[Request]
     ) -> dict[int, Reply] | None:
@@ -165,11 +197,16 @@ class LocalModel:
         for row, i in enumerate(batch):
             tokens, ended = drawn[row]
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+            if mark := opening_mark(tokenizer.decode(prompts[i][-8:])):
+                text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
             options = requests[i].options
+            outcome, fault = settled(text, cut=not ended, brief=bool(options))
+            scored = bool(options) and not thinks(text)
             replies[i] = Reply(
                 text=text,
-                outcome="empty" if not text else "ok" if ended or options else "cut",
-                log_probs=_option_log_probs(tokenizer, first_logits[row], options) if options else None,
+                outcome=outcome,
+                fault=fault,
+                log_probs=_option_log_probs(tokenizer, first_logits[row], options) if scored else None,
                 tokens_in=len(prompts[i]),
                 tokens_out=len(tokens),
                 seconds=seconds,
@@ -183,7 +220,12 @@ class _AdapterOff(LocalModel):
     def __init__(self, adapted: LocalModel) -> None:
         self._adapted = adapted
         super().__init__(
-            adapted.model, load=adapted.load, wording=adapted.wording, tokens_per_batch=adapted.tokens_per_batch
+            adapted.model,
+            load=adapted.load,
+            wording=adapted.wording,
+            tokens_per_batch=adapted.tokens_per_batch,
+            template=adapted.template,
+            system=adapted.system,
         )
 
     def opened(self) -> tuple[Any, Any]:

@@ -1,12 +1,21 @@
-"""Convert conversations to token ids by the tokenizer's chat template; control tokens in a message stay plain text."""
+"""Convert conversations to token ids by the tokenizer's chat template; control tokens in a message stay plain text.
+
+A chat template has variables, such as `enable_thinking`. Those a student is trained with are kept beside its adapter
+in `template.json`, so that whoever opens the adapter renders prompts as in training.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cai_lite.errors import ModelError
-from cai_lite.records import Messages
+from cai_lite.records import Message, Messages
+
+TEMPLATE_FILE = "template.json"
 
 # A placeholder between private-use characters: no template changes it, and no user's text contains it.
 _PLACE = "\ue000{}\ue001"
@@ -20,9 +29,16 @@ def holds_control(tokenizer: Any, messages: Messages) -> bool:
 
 
 def token_ids(
-    tokenizer: Any, messages: Messages, *, add_generation_prompt: bool, apart: bool | None = None
+    tokenizer: Any,
+    messages: Messages,
+    *,
+    add_generation_prompt: bool,
+    apart: bool | None = None,
+    template: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Return the conversation's token ids. Lone surrogates become U+FFFD.
+
+    `template`: variables of the chat template, such as `{"enable_thinking": False}`; None leaves them at its defaults.
 
     If a message contains the spelling of a control token (`<|im_end|>`), messages are encoded separately from the
     template, as plain text; otherwise a user could end the turn, or a candidate could speak as the system. transformers
@@ -41,9 +57,12 @@ def token_ids(
     texts = [characters(message.content) for message in messages]
     turns = [{"role": m.role, "content": _PLACE.format(i) if apart else texts[i]} for i, m in enumerate(messages)]
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **(template or {})
+        )
     except Exception as error:  # templates may raise any exception
-        raise ModelError(f"the model's chat template refuses this conversation: {error}") from error
+        merge = "; set 'system: merge' for this model" if any(m.role == "system" for m in messages) else ""
+        raise ModelError(f"the model's chat template refuses this conversation: {error}{merge}") from error
     if not apart:
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     ids: list[int] = []
@@ -53,6 +72,42 @@ def token_ids(
             settings: dict[str, bool] = {"add_special_tokens": False, "verbose": False}
             ids += tokenizer(content, split_special_tokens=bool(place % 2), **settings)["input_ids"]
     return ids
+
+
+def merged_system(messages: Messages) -> Messages:
+    """Return the conversation with its system message in front of the first user turn, for templates without one."""
+    system = "\n\n".join(m.content for m in messages if m.role == "system")
+    turns = [m for m in messages if m.role != "system"]
+    if not system:
+        return tuple(turns)
+    if turns and turns[0].role == "user":
+        return (Message("user", f"{system}\n\n{turns[0].content}"), *turns[1:])
+    return (Message("user", system), *turns)
+
+
+def read_template(folder: str | Path) -> dict[str, Any]:
+    """Return the variables of the chat template that an adapter was trained with; empty if its folder names none.
+
+    Raises:
+        ModelError: `template.json` cannot be read.
+    """
+    file = Path(folder) / TEMPLATE_FILE
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{file}: is not JSON; write {{}} if the chat template has no variables") from error
+    if not isinstance(found, dict):
+        raise ModelError(f'{file}: should be an object, such as {{"enable_thinking": false}}')
+    return found
+
+
+def write_template(folder: str | Path, template: Mapping[str, Any] | None) -> None:
+    """Write the variables of the chat template beside an adapter; nothing is written if there are none."""
+    if template:
+        text = json.dumps(dict(template), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        (Path(folder) / TEMPLATE_FILE).write_text(text, encoding="utf-8")
 
 
 def characters(text: str) -> str:

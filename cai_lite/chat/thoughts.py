@@ -88,6 +88,24 @@ def thinks(text: str) -> bool:
     return split_thought(text).thought is not None
 
 
+def before_answer(thought: str, answer: str) -> str:
+    """Return a reply with the thought in front of the answer, in the form that `split_thought` reads.
+
+    Without an answer the thought stays open, as in a reply that was cut while thinking.
+    """
+    thought = re.sub(r"</?think>", "", thought, flags=re.I).strip()
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if answer else f"<think>\n{thought}"
+
+
+def opening_mark(prompt: str) -> str:
+    """Return the mark of a thought that a rendered prompt ends with, so that the reply begins inside the thought.
+
+    "" if the prompt opens no thought.
+    """
+    end = prompt[-60:].rstrip()
+    return next((opening for opening, _ in _MARKS if end.endswith(opening)), "")
+
+
 def _without_end(text: str) -> str:
     """Return the text without the end tokens that a server left behind it."""
     text = text.rstrip()

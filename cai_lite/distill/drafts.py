@@ -32,6 +32,9 @@ def draft(
 
     `constitution`: if given, the system message tells the model to follow it (as for the teacher's own replies).
     `run`: where calls and drafts are stored; in memory if None. `stage`: the name under which calls are counted.
+
+    Raises:
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     work = stage_of(stage, run, progress)
     sampling = sampling or Sampling()
@@ -40,12 +43,12 @@ def draft(
         for prompt in prompts
         for index in range(n)
     ]
-    replies = work.ask(model, requests)
-    drafts, counts = [], Counter[str]({"asked": len(requests)})
+    replies = work.ask(model, requests, section="draft")
+    drafts, faults = [], Counter[str]()
     for position, (request, reply) in enumerate(zip(requests, replies, strict=True)):
         prompt = prompts[position // n]
         if why := fault(reply):
-            counts[why] += 1
+            faults[why] += 1
             continue
         drafts.append(
             Candidate(
@@ -58,9 +61,9 @@ def draft(
                 parents=(prompt.key,),
             )
         )
-    counts["kept"] = len(drafts)
-    work.count(counts)
+    work.count({"asked": len(requests), **faults, "kept": len(drafts)})
     keep_candidates(work.run, drafts)
+    work.weigh(len(requests), faults, section="draft", of="drafts")
     return drafts
 
 

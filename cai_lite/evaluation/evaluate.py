@@ -124,5 +124,5 @@ def _models(adapter: str | Path | ChatModel, against: ChatModel | None) -> tuple
         return adapter, against
     if not isinstance(against, LocalModel):
         raise InputError(f"adapter '{adapter}': give the local model that it was trained on as `against`")
-    after = LocalModel(against.model, load=against.load, adapter=adapter)
+    after = against.with_adapter(adapter)
     return after, after.without_adapter()

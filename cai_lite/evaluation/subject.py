@@ -106,6 +106,7 @@ class Subject:
                     run=self.run,
                     stage=stage,
                     progress=tick,
+                    warn=self.screen.warn,
                 )
         return self._answers[stage]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cai_lite.chat import ChatModel, open_model
+from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.faults import Watch
 from cai_lite.chat.local import LocalModel
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -15,10 +17,11 @@ from cai_lite.records import Prompt, sampling_key
 
 
 class WeightedModel(NamedTuple):
-    """One of the models that share a role, and its weight among them."""
+    """One of the models that share a role, its weight among them, and its section in the recipe."""
 
     model: ChatModel
     weight: float
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +75,18 @@ class Roles:
                     "nothing. It knows only the principles of the three demos: name another model for these"
                 )
 
+    def watch(self, model: ChatModel, say: Callable[[str], None], told: set[str], *, stops: bool) -> Watch:
+        """Return what watches the replies of a stage that asks `model`; its messages name the model's settings."""
+        members = (*self.teachers, *self.judges)
+        section = next((member.section for member in members if member.model is model), "student")
+        return Watch(say=say, stops=stops, section=section, switched=bool(getattr(model, "template", None)), told=told)
+
     def close(self) -> None:
-        """Free the weights of all local models."""
+        """Free the weights of all local models, and close the connections to servers."""
         for model in (self.student, *(member.model for member in (*self.teachers, *self.judges))):
             close(model)
+            if isinstance(model, EndpointModel):
+                model.close()
 
 
 def open_roles(recipe: Recipe) -> Roles:
@@ -84,12 +95,17 @@ def open_roles(recipe: Recipe) -> Roles:
     Raises:
         InputError: a model or the constitution cannot be found or read.
     """
-    teachers = _weighted(recipe.all_teachers)
+    teachers = _weighted(recipe.all_teachers, "teacher" if recipe.teacher else "teachers")
     return Roles(
         constitution=load_constitution(recipe.constitution),
-        student=LocalModel(recipe.student.model, load=recipe.student.load),
+        student=LocalModel(
+            recipe.student.model,
+            load=recipe.student.load,
+            template=recipe.student.template,
+            system=recipe.student.system,
+        ),
         teachers=teachers,
-        judges=_weighted(recipe.judge.models) or teachers,
+        judges=_weighted(recipe.judge.models, "judge.by") or teachers,
     )
 
 
@@ -99,8 +115,12 @@ def close(model: ChatModel) -> None:
         model.close()
 
 
-def _weighted(sections: Sequence[ModelSection]) -> tuple[WeightedModel, ...]:
-    return tuple(WeightedModel(_opened(section), section.weight) for section in sections)
+def _weighted(sections: Sequence[ModelSection], name: str) -> tuple[WeightedModel, ...]:
+    several = len(sections) > 1
+    return tuple(
+        WeightedModel(_opened(section), section.weight, f"{name}.{i}" if several else name)
+        for i, section in enumerate(sections)
+    )
 
 
 def _opened(section: ModelSection) -> ChatModel:
@@ -112,5 +132,14 @@ def _opened(section: ModelSection) -> ChatModel:
             api_key_env=section.api_key_env,
             concurrency=section.concurrency,
             prices=prices,
+            template=section.template,
+            extra_body=section.extra_body,
+            system=section.system,
         )
-    return open_model(section.model, load=section.load)
+    return open_model(
+        section.model,
+        load=section.load,
+        template=section.template,
+        extra_body=section.extra_body,
+        system=section.system,
+    )

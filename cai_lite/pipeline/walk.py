@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from cai_lite.chat.weights import adapter_folder, checked_load, resolve
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
@@ -18,7 +19,7 @@ from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.pipeline.assess import gated
-from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
+from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, nothing_left, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles, open_roles
 from cai_lite.records import PreferencePair
@@ -74,6 +75,8 @@ def run_recipe(
                 if until == "pair":
                     write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                if not pairs:
+                    raise Stopped(nothing_left(work))
                 from cai_lite.training.loop import train  # which imports torch
 
                 with screen.stage("train") as tick:
