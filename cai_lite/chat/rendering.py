@@ -7,25 +7,29 @@ in `template.json`, so that whoever opens the adapter renders prompts as in trai
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cai_lite.chat.controls import control_pattern, encode, mark_for, shielded
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Messages
 
 TEMPLATE_FILE = "template.json"
 
-# A placeholder between private-use characters: no template changes it, and no user's text contains it.
-_PLACE = "\ue000{}\ue001"
-_PLACES = re.compile("\ue000([0-9]+)\ue001")
+
+class TemplateRefusal(ModelError):
+    """The chat template refuses a conversation; `why` is its own message."""
+
+    def __init__(self, why: str, mend: str = "") -> None:
+        super().__init__(f"the model's chat template refuses this conversation: {why}{mend}")
+        self.why = why
 
 
 def holds_control(tokenizer: Any, messages: Messages) -> bool:
     """Return True if a message contains the spelling of a control token."""
-    controls = [token for token in tokenizer.get_added_vocab() if token.strip()]
-    return any(control in message.content for message in messages for control in controls)
+    pattern = control_pattern(tokenizer)
+    return any(pattern.search(message.content) for message in messages)
 
 
 def token_ids(
@@ -33,45 +37,64 @@ def token_ids(
     messages: Messages,
     *,
     add_generation_prompt: bool,
-    apart: bool | None = None,
     template: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Return the conversation's token ids. Lone surrogates become U+FFFD.
 
     `template`: variables of the chat template, such as `{"enable_thinking": False}`; None leaves them at its defaults.
-
-    If a message contains the spelling of a control token (`<|im_end|>`), messages are encoded separately from the
-    template, as plain text; otherwise a user could end the turn, or a candidate could speak as the system. transformers
-    5.17 has no option for this. `apart` forces (True) or prevents (False) it; None decides by the messages.
-    Conversations whose beginnings are compared must use the same value.
+    The spelling of a control token in a message (`<|im_end|>`) is encoded as plain text; otherwise a user could end the
+    turn, or a candidate could speak as the system.
 
     Raises:
         ModelError: the tokenizer has no chat template, or the template refuses the conversation.
+    """
+    mark = mark_for(messages)
+    text = render(tokenizer, messages, mark, add_generation_prompt=add_generation_prompt, template=template)
+    return encode(tokenizer, text, mark)
+
+
+def render(
+    tokenizer: Any,
+    messages: Messages,
+    mark: str,
+    *,
+    add_generation_prompt: bool,
+    template: Mapping[str, Any] | None = None,
+    completion: int = 0,
+    source: str | None = None,
+) -> str:
+    """Return the text that the chat template makes of a conversation, with control tokens in messages shielded.
+
+    `mark`: that of `controls.mark_for`, for all messages that are compared with each other. `completion`: the number of
+    messages at the end that are a completion, in which thoughts are shielded, too. `source`: the template to use in
+    place of the tokenizer's own.
+
+    Raises:
+        ModelError: the tokenizer has no chat template. TemplateRefusal: the template refuses the conversation.
     """
     if not tokenizer.chat_template:
         raise ModelError(
             "the model's tokenizer has no chat template; use an instruct model, or give pairs as plain strings"
         )
-    if apart is None:
-        apart = holds_control(tokenizer, messages)
-    texts = [characters(message.content) for message in messages]
-    turns = [{"role": m.role, "content": _PLACE.format(i) if apart else texts[i]} for i, m in enumerate(messages)]
+    earlier = len(messages) - completion
+    turns = [
+        {
+            "role": message.role,
+            "content": shielded(
+                tokenizer, characters(message.content), mark, thoughts=message.role != "assistant" or place >= earlier
+            ),
+        }
+        for place, message in enumerate(messages)
+    ]
+    own: dict[str, Any] = {} if source is None else {"chat_template": source}
     try:
-        text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **(template or {})
+        text: str = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **own, **(template or {})
         )
     except Exception as error:  # templates may raise any exception
         merge = "; set 'system: merge' for this model" if any(m.role == "system" for m in messages) else ""
-        raise ModelError(f"the model's chat template refuses this conversation: {error}{merge}") from error
-    if not apart:
-        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-    ids: list[int] = []
-    for place, piece in enumerate(_PLACES.split(text)):
-        content = texts[int(piece)] if place % 2 else piece
-        if content:
-            settings: dict[str, bool] = {"add_special_tokens": False, "verbose": False}
-            ids += tokenizer(content, split_special_tokens=bool(place % 2), **settings)["input_ids"]
-    return ids
+        raise TemplateRefusal(str(error), merge) from error
+    return text
 
 
 def merged_system(messages: Messages) -> Messages:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # How models of today open and close a thought. Templates may write the opening mark into the prompt, and servers may
 # drop special tokens, so either mark can be missing.
-_MARKS = (
+MARKS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -103,7 +103,7 @@ def opening_mark(prompt: str) -> str:
     "" if the prompt opens no thought.
     """
     end = prompt[-60:].rstrip()
-    return next((opening for opening, _ in _MARKS if end.endswith(opening)), "")
+    return next((opening for opening, _ in MARKS if end.endswith(opening)), "")
 
 
 def _without_end(text: str) -> str:
@@ -125,11 +125,11 @@ def _one_thought(text: str) -> tuple[str, str] | None:
         answer = _FINAL.search(text)
         return ("", text[answer.end() :]) if answer else None
     bare = text.lstrip()
-    for opening, closing in _MARKS:
+    for opening, closing in MARKS:
         if bare[: len(opening)].lower() == opening.lower() and not _is_talk(bare, opening):
             inside, mark, rest = _parted(bare[len(opening) :], closing)
             return (inside.strip(), rest) if mark else (inside.strip(), "")
-    for opening, closing in _MARKS[:-2]:
+    for opening, closing in MARKS[:-2]:
         place = text.rfind(closing)
         if place >= 0 and opening not in text[:place] and not _talked_of(text, place, closing):
             return text[:place].strip(), text[place + len(closing) :]

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from cai_lite.chat.turns import Turns
 from cai_lite.chat.weights import Load, resolve, weights_digest
 from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
@@ -46,12 +47,16 @@ def train(
     config: TrainingConfig,
     out: Path,
     load: Load | None = None,
+    template: Mapping[str, Any] | None = None,
+    system: Literal["keep", "merge"] = "keep",
     progress: Tick | None = None,
     log: Log = print,
 ) -> TrainingResult:
     """Train a LoRA adapter; the same call on the same `out` continues where it stopped.
 
-    `data`: what the method takes, preference pairs for "dpo". Writes adapter/, metrics.jsonl, training.json, reference/
+    `data`: what the method takes, preference pairs for "dpo". `template`: variables of the chat template with which the
+    student is served, such as `{"enable_thinking": False}`. `system`: "merge" puts the system message in front of the
+    first user turn, for chat templates that refuse one. Writes adapter/, metrics.jsonl, training.json, reference/
     (log-probabilities, used again when only settings change) and, until the end, checkpoints/. Other settings or data
     start anew, and the old output is moved aside; nothing is moved or written before the student is opened.
 
@@ -61,7 +66,7 @@ def train(
     """
     method = METHODS[config.method]
     base = digest(weights_digest(student), load or "auto")
-    initial, identity = _begun(out, base, method.data_digest(data), config)
+    initial, identity = _begun(out, base, method.data_digest(data), config, template, system)
     done = folder.finished(out, identity, log)
     if done is not None:
         return done
@@ -76,15 +81,18 @@ def train(
     max_tokens = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
     if max_tokens < config.max_tokens:
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
-    rows, report = method.rows(tokenizer, data, config, max_tokens=max_tokens)
+    today = folder.date_of(out, identity)
+    turns = Turns.of_model(model, tokenizer, template=template, system=system, today=today)
+    rows, report = method.rows(turns, data, config, max_tokens=max_tokens)
+    served = turns.served_template() if tokenizer.chat_template else None
     log(str(report))
     watch = method.alarms(rows, config, log)
-    check_rows(rows, tokenizer.eos_token_id)
+    check_rows(rows, turns.ends)
     check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
     fit(model, rows, passes, config, log)
-    folder.begin(out, identity, log)
+    folder.begin(out, identity, log, today=today if turns.source is not None else None)
     with attention_of(model, layout):
         reference = None
         if method.needs_reference(config):
@@ -92,7 +100,7 @@ def train(
             reference = reference_logps(model, rows, passes, base=base, cache=out / "reference", initial=own)
         start, line = _steps(model, rows, reference, passes, config, out, watch, progress, log)
     model.peft_config["default"].base_model_name_or_path = resolve(student)
-    folder.save_adapter(model, tokenizer, out / "adapter")
+    folder.save_adapter(model, tokenizer, out / "adapter", template=template, served=served)
     result = TrainingResult(
         adapter=out / "adapter",
         steps=total_steps(len(rows), config),
@@ -104,10 +112,21 @@ def train(
     return result
 
 
-def _begun(out: Path, base: str, data: str, config: TrainingConfig) -> tuple[folder.Initial | None, dict[str, str]]:
+def _begun(
+    out: Path,
+    base: str,
+    data: str,
+    config: TrainingConfig,
+    template: Mapping[str, Any] | None,
+    system: Literal["keep", "merge"],
+) -> tuple[folder.Initial | None, dict[str, str]]:
     """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there."""
+    served = (dict(template or {}), system) if template or system != "keep" else ()  # the default enters no digest
     choices = [
-        (initial, {"base": base, "settings": digest(config.identity(), initial and initial.digest), "pairs": data})
+        (
+            initial,
+            {"base": base, "settings": digest(config.identity(), initial and initial.digest, *served), "pairs": data},
+        )
         for initial in folder.initial_adapters(out, config.init_adapter)
     ]
     known = folder.recorded(out).get("identity")
