@@ -15,6 +15,7 @@ from cai_lite.errors import TrainingError
 from cai_lite.training.batch import Passes, tokens_read
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
+from cai_lite.training.memory import recompute_more
 from cai_lite.training.methods import METHODS
 from cai_lite.training.reference import part_of
 from cai_lite.training.tokens import Row
@@ -55,10 +56,12 @@ def update(
     passes: Passes,
     log: Callable[[str], None],
 ) -> dict[str, float]:
-    """Accumulate an update; where memory runs out, in smaller passes, with the same rows in the update.
+    """Accumulate an update; where memory runs out, recompute more layers, then take smaller passes.
+
+    The rows of the update stay the same.
 
     Raises:
-        TrainingError: memory runs out with a single row.
+        TrainingError: memory runs out with a single row and every layer recomputed.
     """
     while True:
         with suppress(torch.OutOfMemoryError):
@@ -67,6 +70,9 @@ def update(
         model.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if (more := recompute_more(model, config)) is not None:
+            log(f"out of memory: {more} from here on; the updates stay the same")
+            continue
         cut = passes.cut(batch, rows, at_least=config.gradient_accumulation)
         if len(cut) == len(batch):
             raise TrainingError(
