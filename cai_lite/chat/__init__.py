@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.loaded import hold, is_transformers_model, named
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import Load
-from cai_lite.errors import ModelError
+from cai_lite.errors import ModelError, shortened
 
 __all__ = ["BACKENDS", "ChatModel", "open_model"]
 
+TAKEN = (
+    "a model folder, a hub id, embedded:teacher or embedded:student, the URL of a server, (model, tokenizer), or what "
+    "open_model returned"
+)
+
 
 def open_model(
-    where: str,
+    where: Any,
     *,
     model: str | None = None,
     load: Load | None = None,
@@ -30,14 +37,27 @@ def open_model(
 ) -> ChatModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
-    `where`: the URL of an OpenAI-compatible server (then `model` is its name there), a model folder, a hub id, or
-    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models, `concurrency` (the highest
+    `where`: the URL of an OpenAI-compatible server (then `model` is its name there; `URL#NAME` says both), a model
+    folder, a hub id, `embedded:teacher` / `embedded:student`, or a transformers model with its tokenizer,
+    `(model, tokenizer)`. A model folder may be followed by `#ADAPTER_FOLDER`. What is a `ChatModel` already is
+    returned as it is. `load` and `adapter` are for local models, `concurrency` (the highest
     number of calls under way at once) and `prices` (of a million tokens read and written) for servers.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
     """
+    if isinstance(where, ChatModel):
+        return where
+    if is_transformers_model(where) or isinstance(where, tuple):
+        return _loaded(where, model=model, load=load, adapter=adapter)
+    if not isinstance(where, (str, Path)):
+        raise ModelError(f"a model should be {TAKEN}, got {shortened(where)}")
+    where, sharp, rest = (str(where), "", "") if Path(where).exists() else str(where).partition("#")
     prefix = where.partition(":")[0]
+    if sharp:
+        if (model if prefix in BACKENDS else adapter) is not None:
+            raise ModelError(f"'{where}#{rest}': what follows the # is given twice; keep one")
+        model, adapter = (rest, adapter) if prefix in BACKENDS else (model, rest)
     given = {"model": model, "load": load, "adapter": adapter}
     if prefix in BACKENDS:
         server = {"api_key_env": api_key_env, "concurrency": concurrency, "prices": prices}
@@ -45,6 +65,21 @@ def open_model(
     if model is not None:
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
     return LocalModel(where, load=load, adapter=adapter, wording="short" if where == "embedded:teacher" else "full")
+
+
+def _loaded(
+    given: Any, *, model: str | None = None, load: Load | None = None, adapter: str | Path | None = None
+) -> LocalModel:
+    """Open a transformers model of the caller's, given as (model, tokenizer)."""
+    weights, tokenizer = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    if not is_transformers_model(weights):
+        raise ModelError(f"a model should be {TAKEN}, got {shortened(given)}")
+    if model is not None or load is not None:
+        raise ModelError("'model' and 'load' say nothing about a loaded model; it is used as it is")
+    loaded = named(weights, tokenizer)
+    handle = LocalModel(loaded.name, adapter=adapter)
+    hold(handle, loaded)
+    return handle
 
 
 def _endpoint(

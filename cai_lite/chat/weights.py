@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from cai_lite.chat import loaded
 from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
 from cai_lite.records import digest
 
@@ -25,9 +26,13 @@ EMBEDDED = ("embedded:teacher", "embedded:student")
 def resolve(model: str) -> str:
     """Return the folder of an embedded or local model; a hub id is returned unchanged.
 
+    For a model that the caller loaded, this is what it was loaded from.
+
     Raises:
         ModelError: the folder does not exist or holds no model, or there is no such embedded model.
     """
+    if model.startswith(loaded.PREFIX):
+        return loaded.find(model).source
     if model.startswith("embedded:"):
         if model not in EMBEDDED:
             raise ModelError(f"no embedded model '{model}'{did_you_mean(model, EMBEDDED)}")
@@ -65,6 +70,8 @@ def weights_digest(model: str) -> str:
 
     A hub id is digested as its name.
     """
+    if model.startswith(loaded.PREFIX):
+        return loaded.find(model).digest
     folder = Path(resolve(model))
     return folder_digest(folder) if folder.is_dir() else digest("hub", model)
 
@@ -109,6 +116,18 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         ModelError: the model does not exist, has no safetensors, or cannot be loaded.
         MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed.
     """
+    weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
+    keep_packed(weights)
+    if adapter is not None:
+        from peft import PeftModel
+
+        with quiet_peft():
+            weights = PeftModel.from_pretrained(weights, str(adapter))
+    return weights.eval(), tokenizer
+
+
+def _read(model: str, load: Load | None) -> tuple[Any, Any]:
+    """Return (transformers model, tokenizer) from a folder or the hub."""
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -129,15 +148,9 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
-    keep_packed(weights)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if adapter is not None:
-        from peft import PeftModel
-
-        with quiet_peft():
-            weights = PeftModel.from_pretrained(weights, str(adapter))
-    return weights.eval(), tokenizer
+    return weights, tokenizer
 
 
 @contextmanager

@@ -26,13 +26,14 @@ def critique(
     principles: int = 2,
     sampling: Sampling = _SAMPLING,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "critique",
 ) -> list[Critique]:
     """Return one critique per candidate and per principle drawn for its prompt.
 
     `principles`: how many principles are drawn per prompt, weighted; all candidates of a prompt get the same ones.
     `run`: where calls and critiques are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
     """
     asked = [
         (candidate, principle)

@@ -29,7 +29,7 @@ def revise(
     until: Literal["satisfied", "rounds"] = "satisfied",
     sampling: Sampling | None = None,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "revise",
 ) -> list[Candidate]:
     """Return the last accepted revision of each draft that was found to break a principle.
@@ -41,6 +41,7 @@ def revise(
     `critiques`: the critiques of the drafts; drafts without a violation are not revised. `rounds`: the limit of rounds
     per draft. `until`: "satisfied" stops when no principle is broken any more, "rounds" always uses all rounds.
     `run`: where calls and revisions are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
     """
     work = stage_of(stage, run, progress)
     sampling = sampling or Sampling(temperature=0.0)

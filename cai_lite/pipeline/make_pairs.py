@@ -12,7 +12,7 @@ from cai_lite.chat.base import ChatModel
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
-from cai_lite.distill.pairs import pair
+from cai_lite.distill.pairs import pairs_of
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.evaluation.agreement import between_judges
@@ -75,7 +75,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
                     teacher, assigned, sampling=sampling_of(recipe), constitution=constitution, stage=stage
                 )
     settings = recipe.pair
-    pairs = pair(
+    pairs = pairs_of(
         _verdicts(work, candidates),
         min_margin=settings.min_margin,
         soft_labels=settings.soft_labels,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,6 @@ from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.pipeline.assess import gated
 from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles, open_roles
@@ -103,11 +101,10 @@ def run_recipe(
                 sampling=sampling_of(recipe, recipe.evaluate.temperature),
                 samples=recipe.evaluate.samples,
                 judging=recipe.judge,
+                must=recipe.evaluate.must,
                 screen=screen,
             )
             roles.close()
-            evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
-            write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_card(out)
         write_manifest(out)
