@@ -76,6 +76,27 @@ def weights_digest(model: str) -> str:
     return folder_digest(folder) if folder.is_dir() else digest("hub", model)
 
 
+def check_opens(model: str) -> None:
+    """Check, without reading any weights, that a model's configuration, tokenizer and chat template can be read.
+
+    Raises:
+        ModelError: one of them is missing or cannot be read.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    if model.startswith(loaded.PREFIX):
+        tokenizer = loaded.find(model).tokenizer
+    else:
+        source = resolve(model)
+        try:
+            AutoConfig.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"{model}: its tokenizer has no chat template; give an instruct model")
+
+
 def adapter_folder(path: str | Path) -> Path:
     """Return the folder of a peft adapter.
 

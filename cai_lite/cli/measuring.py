@@ -19,6 +19,7 @@ from cai_lite.cli.shared import (
     exit_by_gates,
     guarded,
     quiet_libraries,
+    run_name,
     show,
     walk,
 )
@@ -74,7 +75,7 @@ def evaluate(
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
-        place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
+        place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
         return
     if model is None or constitution is None or prompts is None or not judge:

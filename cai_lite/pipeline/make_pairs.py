@@ -98,8 +98,21 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
     """
     if "preference_accuracy" not in work.recipe.evaluate.metrics:
         return []
-    sample = spread(prompts, work.recipe.evaluate.pair_prompts or len(prompts))
-    return make_pairs(replace(work, purpose="held-out"), sample)
+    return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
+
+
+def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
+    """Draft for the held-out pairs beforehand, while the student is in memory for the training drafts.
+
+    `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
+    """
+    if "preference_accuracy" in work.recipe.evaluate.metrics and work.recipe.draft.from_ == "student":
+        _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
+
+
+def _paired(work: Work, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return the held-out prompts of which pairs are made."""
+    return spread(prompts, work.recipe.evaluate.pair_prompts or len(prompts))
 
 
 def sampling_of(recipe: Recipe, temperature: float | None = None) -> Sampling:
@@ -119,7 +132,7 @@ def spread(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
     return [prompts[i * len(prompts) // limit] for i in range(limit)]
 
 
-def _drafts(work: Work, prompts: Sequence[Prompt]) -> list[Candidate]:
+def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -> list[Candidate]:
     recipe, roles = work.recipe, work.roles
     by_teacher = recipe.draft.from_ == "teacher"
     authors = list(roles.assign(prompts)) if by_teacher else [(roles.student, list(prompts))]
@@ -127,7 +140,8 @@ def _drafts(work: Work, prompts: Sequence[Prompt]) -> list[Candidate]:
     for author, assigned in authors:
         with work.stage("draft", author if by_teacher else None) as stage:
             drafts += draft(author, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
-        close(author)
+        if not stay_open:
+            close(author)
     return drafts
 
 

@@ -343,8 +343,9 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The name of the recipe's file without its ending, such as `medical`."""
-        return Path(self.path).stem
+        """The name of the recipe's file, such as `medical`, or of its folder if the file is a recipe.yaml."""
+        path = Path(self.path)
+        return path.resolve().parent.name if path.name == "recipe.yaml" else path.stem
 
     def resolved(self) -> str:
         """Return the recipe as YAML with all defaults written out; `load_recipe` can read it.
@@ -423,7 +424,8 @@ def _with_paths(document: Document) -> Document:
 
     def resolved(keys: Keys, value: str) -> str:
         path = Path(value).expanduser()
-        return str(path if path.is_absolute() or document.place(keys).file != document.file else folder / path)
+        beside = document.place(keys).file == document.file and not path.is_absolute()
+        return str((folder / path if beside else path).absolute())  # so that recipe.yaml can be read from anywhere
 
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):

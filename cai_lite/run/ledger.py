@@ -276,6 +276,17 @@ class Run:
             )
 
 
+def in_use(directory: Path) -> bool:
+    """Return whether a process or thread has the run open."""
+    if not (directory / ".lock").is_file():
+        return False
+    try:
+        _lock(directory).close()
+    except RunBusyError:
+        return True
+    return False
+
+
 def _place(directory: str | Path) -> tuple[Path, int, int]:
     """Return what a run is shared by: its directory, in one thread of one process, as SQLite allows."""
     return Path(directory).resolve(), os.getpid(), threading.get_ident()

@@ -81,6 +81,7 @@ class Screen:
 
     def _write(self, line: str) -> None:
         if self._log is not None:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
 

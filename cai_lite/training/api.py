@@ -15,7 +15,7 @@ from cai_lite.errors import InputError, ModelError, shortened
 from cai_lite.inputs.pairs import as_pairs
 from cai_lite.run.files import write_manifest
 from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Tick, tick_of
+from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 
 T = TypeVar("T")
@@ -63,7 +63,13 @@ def train(
             _check("run", run, Run, "a Run or a directory")
         folder = run.path(".") if run is not None else Path(str(out))
         done = train_adapter(
-            model.model, data, config=settings, out=folder, load=model.load, progress=tick_of(progress, "train")
+            model.model,
+            data,
+            config=settings,
+            out=folder,
+            load=model.load,
+            progress=tick_of(progress, "train"),
+            log=Screen(quiet=True, log=folder / "log.txt").say,
         )
         if run is not None:
             trained = [f"{done.adapter.name}/{file.name}" for file in done.adapter.iterdir()]
