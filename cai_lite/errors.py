@@ -82,7 +82,8 @@ class Stopped(CaiError, RuntimeError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known word, or `; known: ...` with all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
+    initials = [name for name in known if "_" in name and "".join(part[:1] for part in name.split("_")) == word.lower()]
+    near = initials or difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
 
 

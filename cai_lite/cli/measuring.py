@@ -122,11 +122,8 @@ def report(
     """
     from cai_lite.reporting import report as write_report
     from cai_lite.reporting.page import write_figure
-    from cai_lite.run.files import MANIFEST, write_manifest
 
     path = write_report(run_directory, compare=compare or [])
-    if (run_directory / MANIFEST).is_file():
-        write_manifest(run_directory, "report.html")
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")

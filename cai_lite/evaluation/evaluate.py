@@ -47,6 +47,7 @@ def evaluate(
     samples: int = 1,
     votes: int | None = None,
     log_probs: bool | None = None,
+    answering: Mapping[str, ChatModel] | None = None,
     screen: Screen | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def evaluate(
     "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
     `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
     judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
-    adherence by the grammar that the embedded models were made from. `progress`: show bars.
+    adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
+    answer in place of the models "before" and "after", by these names. `progress`: show bars.
 
     Raises:
         PromptError: there are no prompts.
@@ -106,6 +108,7 @@ def evaluate(
                 **{name: value for name, value in settings.items() if value is not None}
             ),
             oracle=oracle,
+            answering=answering or {},
         )
         found = evaluation_json(
             model=after.name,

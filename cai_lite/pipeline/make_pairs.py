@@ -135,7 +135,7 @@ def spread(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
 def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -> list[Candidate]:
     recipe, roles = work.recipe, work.roles
     by_teacher = recipe.draft.from_ == "teacher"
-    authors = list(roles.assign(prompts)) if by_teacher else [(roles.student, list(prompts))]
+    authors = list(roles.assign(prompts)) if by_teacher else [(roles.drafter, list(prompts))]
     drafts: list[Candidate] = []
     for author, assigned in authors:
         with work.stage("draft", author if by_teacher else None) as stage:

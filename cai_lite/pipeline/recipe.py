@@ -133,10 +133,31 @@ class ModelSection:
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
             raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
-        if self.url is not None and self.load is not None:
+        if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
         _check(0 < self.weight < math.inf, "weight", "above 0", self.weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentSection(ModelSection):
+    """The student, which is trained on this machine: the fields of a model, and a server of the same weights.
+
+    `url`: base URL of an OpenAI-compatible server of the same weights, which drafts and answers in place of the local
+    copy. Training, log-probabilities and perplexity stay local.
+    `served`: the name of the student on that server; by default `model`.
+    `adapter_name`: the name under which that server offers the trained adapter, which then gives the answers after
+    training; by default the local copy does.
+    """
+
+    served: str | None = None
+    adapter_name: str | None = None
+
+    def __post_init__(self) -> None:
+        ModelSection.__post_init__(self)
+        for name in ("served", "adapter_name"):
+            if self.url is None and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is a name on the server of 'url'; give the url, too")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +316,7 @@ class Recipe:
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
-    `student`: the model to be trained; it must be local.
+    `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that critiques, revises and, without `judge.by`, judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
@@ -305,7 +326,7 @@ class Recipe:
 
     constitution: str
     prompts: PromptsSection
-    student: ModelSection
+    student: StudentSection
     teacher: ModelSection | None = None
     teachers: tuple[ModelSection, ...] = ()
     draft: DraftSection = field(default_factory=DraftSection)
@@ -329,11 +350,6 @@ class Recipe:
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
-            )
-        if self.student.url is not None:
-            raise ValueError(
-                "'student' has a 'url', but the student is trained locally; give a model folder, a hub id or "
-                "embedded:student"
             )
 
     @property

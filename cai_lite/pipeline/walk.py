@@ -17,7 +17,6 @@ from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import report
-from cai_lite.reporting.card import write_card
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
@@ -87,6 +86,9 @@ def run_recipe(
                     ).adapter
             held_out = held_out_pairs(work, prompts.held_out)
             roles.close()
+            if roles.adapter_server is not None:
+                server = roles.adapter_server
+                screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
             evaluation = evaluate(
                 adapter,
                 against=roles.student,
@@ -103,11 +105,11 @@ def run_recipe(
                 samples=recipe.evaluate.samples,
                 judging=recipe.judge,
                 must=recipe.evaluate.must,
+                answering=roles.answering(adapter),
                 screen=screen,
             )
             roles.close()
         page = report(run)
-        write_card(out)
         write_manifest(out)
     return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
 

@@ -57,7 +57,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
-        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
+        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
         with screen.stage("draft") as tick:
             drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
 

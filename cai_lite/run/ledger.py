@@ -62,6 +62,7 @@ class Run:
     """
 
     _open: ClassVar[WeakValueDictionary[tuple[Path, int, int], Run]] = WeakValueDictionary()
+    budget: Budget
     _uses = 0  # calls of `Run(...)` without a `close`
 
     def __new__(cls, directory: str | Path | None = None, *, budget: Budget | None = None) -> Run:

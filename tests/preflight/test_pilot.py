@@ -35,7 +35,7 @@ def look(tmp_path, monkeypatch):
             lambda r: unsure(r) if unsure and r.sampling.temperature > 0 else judge(r.messages[-1].content)
         )
         constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
-        roles = SimpleNamespace(student=student, judges=[], judge=model, constitution=constitution)
+        roles = SimpleNamespace(drafter=student, judges=[], judge=model, constitution=constitution)
         roles.close, roles.digests = (lambda: None), (lambda: {})
         monkeypatch.setattr("cai_lite.preflight.pilot.open_roles", lambda _: roles)
         found = preflight(recipe, tmp_path / "run", prompts=prompts, quiet=True)
