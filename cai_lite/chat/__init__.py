@@ -12,15 +12,21 @@ from typing import Any
 
 from cai_lite.chat.base import ChatModel, SystemMessage
 from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.loaded import hold, is_transformers_model, named
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import Load
-from cai_lite.errors import ModelError
+from cai_lite.errors import ModelError, shortened
 
 __all__ = ["BACKENDS", "ChatModel", "open_model"]
 
+TAKEN = (
+    "a model folder, a hub id, embedded:teacher or embedded:student, the URL of a server, (model, tokenizer), or what "
+    "open_model returned"
+)
+
 
 def open_model(
-    where: str,
+    where: Any,
     *,
     model: str | None = None,
     load: Load | None = None,
@@ -34,17 +40,29 @@ def open_model(
 ) -> ChatModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
-    `where`: the URL of an OpenAI-compatible server (then `model` is its name there), a model folder, a hub id, or
-    `embedded:teacher` / `embedded:student`. `load` and `adapter` are for local models, `concurrency` (the highest
-    number of calls under way at once), `prices` (of a million tokens read and written) and `extra_body` (further
-    fields of every request) for servers. `template`: variables of the chat template, such as
-    `{"enable_thinking": False}` for a model that thinks. `system`: "merge" puts the system message in front of the
-    first user turn, for chat templates that refuse one.
+    `where`: the URL of an OpenAI-compatible server (then `model` is its name there; `URL#NAME` says both), a model
+    folder, a hub id, `embedded:teacher` / `embedded:student`, or a transformers model with its tokenizer,
+    `(model, tokenizer)`. A model folder may be followed by `#ADAPTER_FOLDER`. What is a `ChatModel` already is
+    returned as it is. `load` and `adapter` are for local models, `concurrency` (the highest number of calls under way
+    at once), `prices` (of a million tokens read and written) and `extra_body` (further fields of every request) for
+    servers. `template`: variables of the chat template, such as `{"enable_thinking": False}` for a model that thinks.
+    `system`: "merge" puts the system message in front of the first user turn, for chat templates that refuse one.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
     """
+    if isinstance(where, ChatModel):
+        return where
+    if is_transformers_model(where) or isinstance(where, tuple):
+        return _loaded(where, model=model, load=load, adapter=adapter, template=template, system=system)
+    if not isinstance(where, (str, Path)):
+        raise ModelError(f"a model should be {TAKEN}, got {shortened(where)}")
+    where, sharp, rest = (str(where), "", "") if Path(where).exists() else str(where).partition("#")
     prefix = where.partition(":")[0]
+    if sharp:
+        if (model if prefix in BACKENDS else adapter) is not None:
+            raise ModelError(f"'{where}#{rest}': what follows the # is given twice; keep one")
+        model, adapter = (rest, adapter) if prefix in BACKENDS else (model, rest)
     given = {
         "model": model,
         "load": load,
@@ -68,6 +86,27 @@ def open_model(
         template=template,
         system=system,
     )
+
+
+def _loaded(
+    given: Any,
+    *,
+    model: str | None,
+    load: Load | None,
+    adapter: str | Path | None,
+    template: Mapping[str, Any] | None,
+    system: SystemMessage,
+) -> LocalModel:
+    """Open a transformers model of the caller's, given as (model, tokenizer)."""
+    weights, tokenizer = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    if not is_transformers_model(weights):
+        raise ModelError(f"a model should be {TAKEN}, got {shortened(given)}")
+    if model is not None or load is not None:
+        raise ModelError("'model' and 'load' say nothing about a loaded model; it is used as it is")
+    loaded = named(weights, tokenizer)
+    handle = LocalModel(loaded.name, adapter=adapter, template=template, system=system)
+    hold(handle, loaded)
+    return handle
 
 
 def _endpoint(

@@ -10,7 +10,7 @@ from cai_lite.chat.base import ChatModel
 from cai_lite.chat.faults import Watch
 from cai_lite.records import Reply, Request
 from cai_lite.run.ledger import Budget, Run
-from cai_lite.run.progress import Tick
+from cai_lite.run.progress import Tick, tick_of
 
 LOOK = 128  # calls between two checks of the budget, and so the largest number of calls beyond it
 
@@ -58,9 +58,11 @@ class Stage:
             self.watch.counted(self.name, rows, unusable, section=section, of=of)
 
 
-def stage_of(stage: str | Stage, run: Run | None, progress: Tick | None) -> Stage:
+def stage_of(stage: str | Stage, run: Run | None, progress: Tick | bool | None) -> Stage:
     """Return the stage as it is, or one of this name in `run` (in memory where that is None)."""
-    return stage if isinstance(stage, Stage) else Stage(run=run or Run(), name=stage, tick=progress)
+    if isinstance(stage, Stage):
+        return stage
+    return Stage(run=run or Run(), name=stage, tick=tick_of(progress, stage))
 
 
 def ask(

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from cai_lite.chat import loaded
 from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
 from cai_lite.records import digest
 
@@ -26,9 +27,13 @@ EMBEDDED = ("embedded:teacher", "embedded:student")
 def resolve(model: str) -> str:
     """Return the folder of an embedded or local model; a hub id is returned unchanged.
 
+    For a model that the caller loaded, this is what it was loaded from.
+
     Raises:
         ModelError: the folder does not exist or holds no model, or there is no such embedded model.
     """
+    if model.startswith(loaded.PREFIX):
+        return loaded.find(model).source
     if model.startswith("embedded:"):
         if model not in EMBEDDED:
             raise ModelError(f"no embedded model '{model}'{did_you_mean(model, EMBEDDED)}")
@@ -66,8 +71,31 @@ def weights_digest(model: str) -> str:
 
     A hub id is digested as its name.
     """
+    if model.startswith(loaded.PREFIX):
+        return loaded.find(model).digest
     folder = Path(resolve(model))
     return folder_digest(folder) if folder.is_dir() else digest("hub", model)
+
+
+def check_opens(model: str) -> None:
+    """Check, without reading any weights, that a model's configuration, tokenizer and chat template can be read.
+
+    Raises:
+        ModelError: one of them is missing or cannot be read.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    if model.startswith(loaded.PREFIX):
+        tokenizer = loaded.find(model).tokenizer
+    else:
+        source = resolve(model)
+        try:
+            AutoConfig.from_pretrained(source)
+            tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"{model}: its tokenizer has no chat template; give an instruct model")
 
 
 def adapter_folder(path: str | Path) -> Path:
@@ -131,6 +159,15 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         ModelError: the model does not exist, has no safetensors, or cannot be loaded; or the adapter does not fit it.
         MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed; or the tokenizer needs a package.
     """
+    weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
+    keep_packed(weights)
+    if adapter is not None:
+        weights = load_peft(weights, adapter)
+    return weights.eval(), tokenizer
+
+
+def _read(model: str, load: Load | None) -> tuple[Any, Any]:
+    """Return (transformers model, tokenizer) from a folder or the hub."""
     import torch
     from safetensors import SafetensorError
     from transformers import AutoTokenizer
@@ -157,12 +194,9 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         ) from error
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
-    keep_packed(weights)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if adapter is not None:
-        weights = load_peft(weights, adapter)
-    return weights.eval(), tokenizer
+    return weights, tokenizer
 
 
 def device_of(load: Load | None = None) -> Literal["cuda", "mps", "cpu"]:

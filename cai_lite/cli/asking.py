@@ -29,6 +29,8 @@ def doctor(
     from cai_lite.preflight.doctor import examine, show_examination
 
     quiet_libraries()
+    if not json_:
+        typer.echo("examining this machine: packages, GPUs, 4-bit weights ...", err=True)
     found = examine(url, model, api_key_env, variables(template))
     if json_:
         typer.echo(json.dumps(found))

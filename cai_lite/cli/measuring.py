@@ -20,6 +20,7 @@ from cai_lite.cli.shared import (
     exit_by_gates,
     guarded,
     quiet_libraries,
+    run_name,
     show,
     variables,
     walk,
@@ -79,7 +80,7 @@ def evaluate(
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
-        place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
+        place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
         return
     if model is None or constitution is None or prompts is None or not judge:
@@ -127,11 +128,8 @@ def report(
     """
     from cai_lite.reporting import report as write_report
     from cai_lite.reporting.page import write_figure
-    from cai_lite.run.files import MANIFEST, write_manifest
 
     path = write_report(run_directory, compare=compare or [])
-    if (run_directory / MANIFEST).is_file():
-        write_manifest(run_directory, "report.html")
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")

@@ -10,13 +10,18 @@ import functools
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
+from cai_lite import __version__
 from cai_lite.errors import CaiError, InputError, RunBusyError
+
+if TYPE_CHECKING:
+    from cai_lite.pipeline.recipe import Recipe
 
 P = ParamSpec("P")
 
@@ -83,8 +88,19 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cai-lite {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     if debug:
         os.environ["CAI_LITE_DEBUG"] = "1"
 
@@ -140,12 +156,54 @@ def walk(
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
     if more.pop("dry_run", False):
-        from cai_lite.pipeline.walk import check_recipe
-
-        typer.echo(check_recipe(read))
+        _dry_run(read, out, _words(recipe, settings, profile), json_, more.pop("show", False))
         return {}
+    more.pop("show", None)
     result = run_recipe(read, out, quiet=quiet or json_, **more)
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
+    elif not quiet and "evaluation" in result:
+        _end(result, out, read.student.model)
     exit_by_gates(result.get("evaluation", {}))
     return result
+
+
+def run_name(recipe: str) -> str:
+    """Return the name of a recipe's run directory: the file's, or its folder's for NAME/recipe.yaml."""
+    path = Path(recipe)
+    return path.resolve().parent.name if path.name == "recipe.yaml" else path.stem
+
+
+def _words(recipe: str, settings: list[str] | None, profile: str | None) -> str:
+    words = [recipe, *(["--profile", profile] if profile else [])]
+    return shlex.join([*words, *(word for setting in settings or [] for word in ("--set", setting))])
+
+
+def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool) -> None:
+    from cai_lite.pipeline.ready import show_plan
+    from cai_lite.pipeline.walk import check_recipe, resolved_text
+
+    plan = check_recipe(recipe, out)
+    if json_:
+        typer.echo(json.dumps({**plan.as_dict(), "ready": plan.headline, "resolved": resolved_text(recipe)}))
+        return
+    if show_:
+        typer.echo(resolved_text(recipe))
+    first = [f"cai-lite preflight {words}"] if plan.paid and plan.forecast is None else []
+    show_plan(plan, [*first, f"cai-lite run {words} --out {shlex.quote(str(out))}"])
+
+
+def _end(result: dict[str, Any], out: Path, student: str) -> None:
+    """Print the figures with the headline and the gates, and last what may follow."""
+    from rich.console import Console
+
+    from cai_lite.evaluation.table import show
+    from cai_lite.pipeline.ready import show_next
+
+    console = Console()
+    show(result["evaluation"], console)
+    adapter, place = shlex.quote(result["adapter"]), shlex.quote(str(out))
+    console.print(f"report: {result['report']}", highlight=False, markup=False, soft_wrap=True)
+    show_next(
+        [f"cai-lite chat {shlex.quote(student)} --adapter {adapter}", f"cai-lite audit {place} --verify"], console
+    )

@@ -26,7 +26,7 @@ def critique(
     principles: int = 2,
     sampling: Sampling = SAMPLING,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "critique",
 ) -> list[Critique]:
     """Return one critique per candidate and per principle drawn for its prompt.
@@ -34,6 +34,7 @@ def critique(
     `principles`: how many principles are drawn per prompt, weighted; all candidates of a prompt get the same ones.
     `sampling`: how a critique is sampled; a model that thinks first needs a larger `max_tokens`, some thousands.
     `run`: where calls and critiques are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
 
     Raises:
         Stopped: the stage watches its replies, and too few of them are usable.

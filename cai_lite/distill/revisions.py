@@ -30,7 +30,7 @@ def revise(
     sampling: Sampling | None = None,
     critique_sampling: Sampling = SAMPLING,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "revise",
 ) -> list[Candidate]:
     """Return the last accepted revision of each draft that was found to break a principle.
@@ -43,6 +43,7 @@ def revise(
     per draft. `until`: "satisfied" stops when no principle is broken any more, "rounds" always uses all rounds.
     `sampling`, `critique_sampling`: how a revision and the critiques of it are sampled.
     `run`: where calls and revisions are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
 
     Raises:
         Stopped: the stage watches its replies, and too few of them are usable.

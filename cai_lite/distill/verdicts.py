@@ -35,7 +35,7 @@ def judge(
     judging: Judging | None = None,
     weight: float = 1.0,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "judge",
     **settings: Any,
 ) -> list[Verdict]:
@@ -46,6 +46,7 @@ def judge(
     `rule`: a name in `PAIRINGS`. `judging`: how the judge is asked; `settings` replace single fields of it, such as
     `mode="pointwise"` or `votes=5`. `weight`: the weight of this judge among several; `pair` joins their verdicts.
     `run`: where calls and verdicts are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
 
     Raises:
         InputError: a rule or setting is unknown, or a reason is asked for and the mode or the model gives none.

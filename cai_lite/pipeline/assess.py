@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,14 +11,14 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.errors import InputError
 from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.gates import check_gates, gates
+from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
 from cai_lite.reporting import report
-from cai_lite.run.files import write_aside, write_manifest
+from cai_lite.run.files import write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -85,18 +84,12 @@ def assess(
             metrics=metrics,
             mode=mode,
             sampling=sampling,
+            must=must,
             screen=screen,
         )
-        evaluation |= gated(must or {}, evaluation["metrics"])
-        write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_manifest(out)
     return {"report": str(page), "evaluation": evaluation}
-
-
-def gated(must: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `{"gates": [...]}` for evaluation.json; nothing where there are no gates."""
-    return {"gates": [gate._asdict() for gate in gates(must, metrics)]} if must else {}
 
 
 def opened(name: str, load: str | None = None, template: Mapping[str, Any] | None = None) -> ChatModel:

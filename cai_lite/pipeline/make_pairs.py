@@ -12,7 +12,7 @@ from cai_lite.chat.base import ChatModel
 from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
-from cai_lite.distill.pairs import pair
+from cai_lite.distill.pairs import pairs_of
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import Stopped
@@ -88,7 +88,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
                     teacher, assigned, sampling=sampling_of(recipe), constitution=constitution, stage=stage
                 )
     settings = recipe.pair
-    pairs = pair(
+    pairs = pairs_of(
         _verdicts(work, candidates),
         min_margin=settings.min_margin,
         soft_labels=settings.soft_labels,
@@ -126,8 +126,21 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
     """
     if "preference_accuracy" not in work.recipe.evaluate.metrics:
         return []
-    sample = spread(prompts, work.recipe.evaluate.pair_prompts or len(prompts))
-    return make_pairs(replace(work, purpose="held-out"), sample)
+    return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
+
+
+def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
+    """Draft for the held-out pairs beforehand, while the student is in memory for the training drafts.
+
+    `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
+    """
+    if "preference_accuracy" in work.recipe.evaluate.metrics and work.recipe.draft.from_ == "student":
+        _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
+
+
+def _paired(work: Work, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return the held-out prompts of which pairs are made."""
+    return spread(prompts, work.recipe.evaluate.pair_prompts or len(prompts))
 
 
 def sampling_of(recipe: Recipe, temperature: float | None = None) -> Sampling:
@@ -147,15 +160,16 @@ def spread(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
     return [prompts[i * len(prompts) // limit] for i in range(limit)]
 
 
-def _drafts(work: Work, prompts: Sequence[Prompt]) -> list[Candidate]:
+def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -> list[Candidate]:
     recipe, roles = work.recipe, work.roles
     by_teacher = recipe.draft.from_ == "teacher"
-    authors = list(roles.assign(prompts)) if by_teacher else [(roles.student, list(prompts))]
+    authors = list(roles.assign(prompts)) if by_teacher else [(roles.drafter, list(prompts))]
     drafts: list[Candidate] = []
     for author, assigned in authors:
         with work.stage("draft", author, named=by_teacher) as stage:
             drafts += draft(author, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
-        close(author)
+        if not stay_open:
+            close(author)
     if prompts and not drafts and work.purpose == "training":
         raise Stopped(nothing_left(work))
     return drafts

@@ -149,10 +149,31 @@ class ModelSection:
             raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
             raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
-        if self.url is not None and self.load is not None:
+        if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
         _check(0 < self.weight < math.inf, "weight", "above 0", self.weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentSection(ModelSection):
+    """The student, which is trained on this machine: the fields of a model, and a server of the same weights.
+
+    `url`: base URL of an OpenAI-compatible server of the same weights, which drafts and answers in place of the local
+    copy. Training, log-probabilities and perplexity stay local.
+    `served`: the name of the student on that server; by default `model`.
+    `adapter_name`: the name under which that server offers the trained adapter, which then gives the answers after
+    training; by default the local copy does.
+    """
+
+    served: str | None = None
+    adapter_name: str | None = None
+
+    def __post_init__(self) -> None:
+        ModelSection.__post_init__(self)
+        for name in ("served", "adapter_name"):
+            if self.url is None and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is a name on the server of 'url'; give the url, too")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +338,7 @@ class Recipe:
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
-    `student`: the model to be trained; it must be local.
+    `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that critiques, revises and, without `judge.by`, judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
@@ -327,7 +348,7 @@ class Recipe:
 
     constitution: str
     prompts: PromptsSection
-    student: ModelSection
+    student: StudentSection
     teacher: ModelSection | None = None
     teachers: tuple[ModelSection, ...] = ()
     draft: DraftSection = field(default_factory=DraftSection)
@@ -352,11 +373,6 @@ class Recipe:
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
-        if self.student.url is not None:
-            raise ValueError(
-                "'student' has a 'url', but the student is trained locally; give a model folder, a hub id or "
-                "embedded:student"
-            )
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
@@ -365,8 +381,9 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The name of the recipe's file without its ending, such as `medical`."""
-        return Path(self.path).stem
+        """The name of the recipe's file, such as `medical`, or of its folder if the file is a recipe.yaml."""
+        path = Path(self.path)
+        return path.resolve().parent.name if path.name == "recipe.yaml" else path.stem
 
     def resolved(self) -> str:
         """Return the recipe as YAML with all defaults written out; `load_recipe` can read it.
@@ -449,7 +466,8 @@ def _with_paths(document: Document) -> Document:
 
     def resolved(keys: Keys, value: str) -> str:
         path = Path(value).expanduser()
-        return str(path if path.is_absolute() or document.place(keys).file != document.file else folder / path)
+        beside = document.place(keys).file == document.file and not path.is_absolute()
+        return str((folder / path if beside else path).absolute())  # so that recipe.yaml can be read from anywhere
 
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):

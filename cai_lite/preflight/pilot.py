@@ -7,6 +7,7 @@ to the next, more pairs will not help.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from cai_lite.errors import InputError, Stopped
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.pipeline.make_pairs import sampling_of, spread
+from cai_lite.pipeline.ready import PREFLIGHT, calls_for_pairs
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.preflight.examples import in_other_words
 from cai_lite.records import Prompt, Verdict
+from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.stats import kappa_figure, wilson
@@ -56,7 +59,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
-        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
+        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
         faults: list[str] = []
         told: set[str] = set()
 
@@ -95,7 +98,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         rows = [_principle(p, sample, trials, p.id in opposed, recipe, unread) for p in constitution.principles]
         forecast = _forecast(recipe, len(known.train), run.calls(), plain)
     roles.close()
-    return {
+    found = {
         "format": 1,
         "judge": roles.judge.name,
         "mode": recipe.judge.mode,
@@ -105,7 +108,10 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "forecast": forecast,
         "faults": faults,
         "ready": all(row["verdict"] in ("ready", "not met") for row in rows),
+        "digests": roles.digests(),
     }
+    write_text(out / PREFLIGHT, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return found
 
 
 def show_preflight(found: dict[str, Any], console: Console | None = None) -> None:
@@ -233,20 +239,7 @@ def _forecast(
     The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
     and revisions are taken to cost as much as drafts.
     """
-    drafts = prompts * recipe.draft.n
-    principles, votes = recipe.judge.principles, recipe.judge.votes
-    needed = {"draft": drafts, "judge": 0}
-    for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds
-        if rule == "revision_over_draft":
-            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
-        elif rule == "teacher_over_student":
-            needed["draft"] += prompts
-        compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
-            rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
-        )
-        pointwise = drafts + (revised if rule == "revision_over_draft" else 0)
-        needed["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
+    needed = calls_for_pairs(recipe, prompts)
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
     for stage, n in needed.items():
         measured = next((row for row in calls if row["stage"] == stage), None)

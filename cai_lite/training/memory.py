@@ -70,7 +70,9 @@ def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> lis
             weights = {
                 "tokens": tokens_read(part, rows, passes.layout),
                 "completions": sum(len(ids) for i in part for ids in rows[i].completions),
-                "attention": sum((len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions),
+                "attention": sum(
+                    (len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions
+                ),
             }
             for what, weight in weights.items():
                 if weight > found.get(what, (0, []))[0]:
@@ -114,10 +116,7 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
             "every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
         )
     set_checkpointing(model, recomputed)
-    log(
-        f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; "
-        f"peak about {peak:.2f} GB"
-    )
+    log(f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; peak about {peak:.2f} GB")
 
 
 def recompute_more(model: Any, config: TrainingConfig) -> str | None:

@@ -37,11 +37,12 @@ def look(tmp_path, monkeypatch):
         )
         constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
         roles = SimpleNamespace(
-            student=student,
+            drafter=student,
             judges=[],
             judge=model,
             constitution=constitution,
             close=lambda: None,
+            digests=lambda: {},
             watch=lambda model, say, told, stops: Watch(say=say, told=told, stops=stops, section="teacher"),
         )
         monkeypatch.setattr("cai_lite.preflight.pilot.open_roles", lambda _: roles)
