@@ -39,7 +39,11 @@ def thinking(form, *, heeds=True):
             return 200, {}, completion(said)
         cut = body["max_tokens"] < TOKENS
         if form == "content":
-            return 200, {}, completion(f"<think>\n{THOUGHT}" + ("" if cut else f"</think>\n\n{said}"), *["length"] * cut)
+            return (
+                200,
+                {},
+                completion(f"<think>\n{THOUGHT}" + ("" if cut else f"</think>\n\n{said}"), *["length"] * cut),
+            )
         made = completion(None if cut else said, "length" if cut else "stop")
         made["choices"][0]["message"][form] = THOUGHT
         if body.get("logprobs"):  # of the thought that the server took out: they would turn every verdict round
@@ -140,13 +144,20 @@ def test_all_drafts_cut_stop_the_run_before_anything_is_judged(server, recipe, t
 def test_some_faults_are_said_and_the_run_goes_on(server, recipe, tmp_path):
     def behave(body):
         text = body["messages"][-1]["content"]
-        return 200, {}, completion("half", "length") if text.startswith("question 3") else completion(answer(text, body.get("seed")))
+        return (
+            200,
+            {},
+            completion("half", "length")
+            if text.startswith("question 3")
+            else completion(answer(text, body.get("seed"))),
+        )
 
     server.reply = behave
     assert made(recipe(), tmp_path / "run") > 0
-    assert "! draft: 2 of 24 drafts cut at draft.max_tokens=512 tokens; raise it" in (
-        tmp_path / "run" / "log.txt"
-    ).read_text()
+    assert (
+        "! draft: 2 of 24 drafts cut at draft.max_tokens=512 tokens; raise it"
+        in (tmp_path / "run" / "log.txt").read_text()
+    )
 
 
 def test_preflight_says_what_to_set(server, recipe, tmp_path):
