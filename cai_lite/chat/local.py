@@ -197,7 +197,7 @@ class LocalModel:
         for row, i in enumerate(batch):
             tokens, ended = drawn[row]
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            if mark := opening_mark(tokenizer.decode(prompts[i][-8:])):
+            if mark := opening_mark(tokenizer.decode(prompts[i][-24:])):
                 text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
             options = requests[i].options
             outcome, fault = settled(text, cut=not ended, brief=bool(options))

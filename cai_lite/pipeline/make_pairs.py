@@ -105,7 +105,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
 
 
 def nothing_left(work: Work) -> str:
-    """Return why there are no pairs to train on: what was said about the stages, else what `pair` and guards dropped."""
+    """Return why there are no pairs to train on: the faults of its stages, else what was dropped from the pairs."""
     if work.faulty:
         return f"no pairs to train on: {'; '.join(work.faulty)}. Then run the same command again"
     counted = work.run.counts()

@@ -92,6 +92,8 @@ def run_recipe(
                         config=recipe.train,
                         out=out,
                         load=recipe.student.load,
+                        template=recipe.student.template,
+                        system=recipe.student.system,
                         progress=tick,
                         log=screen.say,
                     ).adapter

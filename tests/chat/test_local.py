@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from cai_lite.chat import local, open_model
 from cai_lite.chat.asking import ask
 from cai_lite.chat.local import LocalModel, _option_log_probs
+from cai_lite.chat.rendering import write_template
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Request, Sampling, dicts_of
 from cai_lite.run.ledger import Run
@@ -177,3 +178,47 @@ def test_a_quantised_model_answers_on_a_cpu():
     (replies,) = list(model.answer([asked]))
     assert replies[0].outcome in {"ok", "cut"}
     assert replies[0].text
+
+
+@pytest.fixture
+def templated(folder):
+    """Sets the chat template of a model that is opened already."""
+
+    def put(handle, template):
+        handle.opened()[1].chat_template = template
+        return handle
+
+    return put
+
+
+def test_variables_of_the_template_and_a_merged_system_message_reach_the_prompt(folder, templated):
+    template = TEMPLATE + "{% if enable_thinking is false %}!{% endif %}"
+    handle = templated(open_model(str(folder), template={"enable_thinking": False}, system="merge"), template)
+    turns = (Message("system", "be"), Message("user", "hi"))
+    request = Request(messages=turns, sampling=Sampling(max_tokens=2))
+    _, tokenizer = handle.opened()
+    assert tokenizer.decode(handle.token_ids(tokenizer, request)) == "<s>ube\n\nhi<s>a!"
+    base = handle.without_adapter()
+    assert base.token_ids(tokenizer, request) == handle.token_ids(tokenizer, request)
+    assert base.digest == handle.digest != open_model(str(folder)).digest
+    assert open_model(str(folder), template={}).digest == open_model(str(folder)).digest
+
+
+def test_a_reply_that_begins_inside_a_thought_says_so(folder, templated):
+    handle = templated(open_model(str(folder)), TEMPLATE.replace("<s>a{%", "<s>a<think>\n{%"))
+    asked = [*requests(1, temperature=0, max_tokens=4)]
+    asked += [Request(messages=asked[0].messages, sampling=asked[0].sampling, options=("A", "B"))]
+    for reply in ask(handle, asked, run=Run(), stage="s"):
+        assert reply.text.startswith("<think>") and reply.log_probs is None
+        assert (reply.outcome, reply.fault) == ("cut", "cut while thinking")
+
+
+def test_an_adapter_brings_the_variables_it_was_trained_with(folder, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    write_template(tmp_path, {"enable_thinking": False})
+    base = open_model(str(folder))
+    assert base.with_adapter(tmp_path).template == {"enable_thinking": False}
+    assert base.with_adapter(tmp_path).without_adapter().template == {"enable_thinking": False}
+    other = open_model(str(folder), template={"enable_thinking": True})
+    assert other.with_adapter(tmp_path).template == {"enable_thinking": True}
+    assert open_model(str(folder), adapter=tmp_path, template={}).template == {}
