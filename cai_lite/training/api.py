@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,16 @@ def train(
     load: str | None = None,
     run: Run | None = None,
     out: str | Path | None = None,
+    held_out: Sequence[Any] | None = None,
     progress: Tick | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
     `pairs`: preference pairs, or what another `config.method` takes. `loss` and `lora` replace those of `config`. A
-    model handle gives its name and way of loading, and releases its weights.
+    model handle gives its name and way of loading, and releases its weights. `held_out`: pairs to evaluate on while it
+    trains, in place of some split off `pairs` (see `TrainingConfig.eval_every`). Nothing is printed: messages go to
+    log.txt in the folder, and to `log`.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -47,5 +51,22 @@ def train(
         student.close()
         name, load = student.model, load or student.load
     folder = Path(out) if out is not None else run.path(".") if run is not None else Path()
-    done = train_adapter(str(name), pairs, config=config, out=folder, load=checked_load(load), progress=progress)
+
+    def say(message: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "log.txt").open("a", encoding="utf-8") as stream:
+            stream.write(message + "\n")
+        if log is not None:
+            log(message)
+
+    done = train_adapter(
+        str(name),
+        pairs,
+        config=config,
+        out=folder,
+        load=checked_load(load),
+        held_out=held_out,
+        progress=progress,
+        log=say,
+    )
     return done.adapter

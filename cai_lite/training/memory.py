@@ -6,6 +6,7 @@ The order of all updates is known beforehand, and so is every pass of the traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
@@ -48,14 +49,15 @@ def footprint_of(
             logps = Passes(layout, 1 << 40, 0).logps(model, rows)
             logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
 
-    return footprint(
-        model_config,
-        prepare=prepare,
-        walk=walk,
-        quantised=quantised,
-        dtype=dtype,
-        moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
-    )
+    with random_state_kept():  # making the adapter sets the seed
+        return footprint(
+            model_config,
+            prepare=prepare,
+            walk=walk,
+            quantised=quantised,
+            dtype=dtype,
+            moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
+        )
 
 
 def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> list[list[int]]:
@@ -70,7 +72,9 @@ def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> lis
             weights = {
                 "tokens": tokens_read(part, rows, passes.layout),
                 "completions": sum(len(ids) for i in part for ids in rows[i].completions),
-                "attention": sum((len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions),
+                "attention": sum(
+                    (len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions
+                ),
             }
             for what, weight in weights.items():
                 if weight > found.get(what, (0, []))[0]:
@@ -114,10 +118,7 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
             "every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
         )
     set_checkpointing(model, recomputed)
-    log(
-        f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; "
-        f"peak about {peak:.2f} GB"
-    )
+    log(f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; peak about {peak:.2f} GB")
 
 
 def recompute_more(model: Any, config: TrainingConfig) -> str | None:
@@ -134,6 +135,12 @@ def recompute_more(model: Any, config: TrainingConfig) -> str | None:
     count = min(len(on), sum(on) + max(1, len(on) // 4))
     set_checkpointing(model, count)
     return f"{count} of {len(on)} layers recomputed"
+
+
+def random_state_kept() -> AbstractContextManager[None]:
+    """Return a context manager after which torch's random state is what it was before."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:
