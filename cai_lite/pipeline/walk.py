@@ -85,7 +85,7 @@ def run_recipe(
                     raise Stopped(nothing_left(work))
                 from cai_lite.training.loop import train  # which imports torch
 
-                with screen.stage("train") as tick:
+                with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
                     adapter = train(
                         recipe.student.model,
                         pairs,
@@ -95,6 +95,7 @@ def run_recipe(
                         template=recipe.student.template,
                         system=recipe.student.system,
                         progress=tick,
+                        reference_progress=reference_tick,
                         log=screen.say,
                     ).adapter
             held_out = held_out_pairs(work, prompts.held_out)
@@ -147,14 +148,29 @@ def train_pairs(
 
     rows, how = load_pairs(pairs), checked_load(load)
     resolve(student)
-    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
-        result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+    with (
+        Run(out),
+        Screen(quiet=quiet, log=out / "log.txt") as screen,
+        screen.stage("reference") as reference_tick,
+        screen.stage("train") as tick,
+    ):
+        result = train(
+            student,
+            rows,
+            config=config,
+            out=out,
+            load=how,
+            progress=tick,
+            reference_progress=reference_tick,
+            log=screen.say,
+        )
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
         "resumed_from": result.resumed_from,
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
+        "best": result.best,
     }
 
 

@@ -30,7 +30,8 @@ class TrainingResult:
     """The outcome of a training.
 
     `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
-    a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl.
+    a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
+    weights were kept, if there were evaluations and `keep` is "best".
     """
 
     adapter: Path
@@ -38,6 +39,7 @@ class TrainingResult:
     resumed_from: int
     report: TokenReport
     last: dict[str, float]
+    best: int | None = None
 
 
 class Initial(NamedTuple):
@@ -101,6 +103,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         resumed_from=record["steps"],
         report=report,
         last=record["last"],
+        best=record.get("best"),
     )
 
 
@@ -139,6 +142,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
         "steps": result.steps,
         "finished": True,
         "last": result.last,
+        "best": result.best,
         "report": dataclasses.asdict(result.report),
     }
     write_text(out / "training.json", json.dumps(record, indent=1))
@@ -185,6 +189,10 @@ class Metrics:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
+    def last(self, count: int) -> list[dict[str, float]]:
+        """Return the last `count` lines."""
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()[-count:]]
+
     def add(self, line: Mapping[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -195,7 +203,8 @@ def _half_done(out: Path, record: Mapping[str, Any]) -> bool:
 
 
 def _changed(record: Mapping[str, Any], identity: Mapping[str, str]) -> list[str]:
-    return [what for what in identity if record and record["identity"].get(what) != identity[what]]
+    before = record.get("identity", identity)
+    return [what for what in {**identity, **before} if before.get(what) != identity.get(what)]
 
 
 def _is_adapter(folder: Path) -> bool:

@@ -6,6 +6,7 @@ The order of all updates is known beforehand, and so is every pass of the traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
@@ -48,14 +49,15 @@ def footprint_of(
             logps = Passes(layout, 1 << 40, 0).logps(model, rows)
             logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
 
-    return footprint(
-        model_config,
-        prepare=prepare,
-        walk=walk,
-        quantised=quantised,
-        dtype=dtype,
-        moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
-    )
+    with random_state_kept():  # making the adapter sets the seed
+        return footprint(
+            model_config,
+            prepare=prepare,
+            walk=walk,
+            quantised=quantised,
+            dtype=dtype,
+            moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
+        )
 
 
 def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> list[list[int]]:
@@ -133,6 +135,12 @@ def recompute_more(model: Any, config: TrainingConfig) -> str | None:
     count = min(len(on), sum(on) + max(1, len(on) // 4))
     set_checkpointing(model, count)
     return f"{count} of {len(on)} layers recomputed"
+
+
+def random_state_kept() -> AbstractContextManager[None]:
+    """Return a context manager after which torch's random state is what it was before."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:

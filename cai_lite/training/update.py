@@ -5,7 +5,7 @@ Shapes: B rows of a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,29 @@ from cai_lite.training.reference import part_of
 from cai_lite.training.tokens import Row
 
 
+def loss_of_pass(
+    model: Any,
+    rows: Sequence[Row],
+    part: Sequence[int],
+    reference: Logps | None,
+    config: TrainingConfig,
+    passes: Passes,
+    *,
+    update: Sequence[Row],
+) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+    """Return the loss of the rows `part`, weighted and added up, and the method's numbers, each of shape [B].
+
+    `update`: the rows of the whole update that the pass belongs to.
+    """
+    some = [rows[i] for i in part]
+    policy = passes.logps(model, some)
+    before = None if reference is None else part_of(reference, part, like=policy)
+    loss_B, numbers = METHODS[config.method].loss(policy, before, some, update=update, config=config)
+    if any(row.weight != 1 for row in some):
+        loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
+    return loss_B.sum(), numbers
+
+
 def accumulate(
     model: Any,
     rows: Sequence[Row],
@@ -30,16 +53,10 @@ def accumulate(
     passes: Passes,
 ) -> dict[str, float]:
     """Add up the gradients of one update in as many passes as it takes; return its loss and the method's numbers."""
-    method, whole = METHODS[config.method], [rows[i] for i in batch]
+    whole = [rows[i] for i in batch]
     total, columns = 0.0, dict[str, list[torch.Tensor]]()
     for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
-        some = [rows[i] for i in part]
-        policy = passes.logps(model, some)
-        before = None if reference is None else part_of(reference, part, like=policy)
-        loss_B, numbers = method.loss(policy, before, some, update=whole, config=config)
-        if any(row.weight != 1 for row in some):
-            loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
-        loss = loss_B.sum()
+        loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=whole)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
         for name, values_B in numbers.items():

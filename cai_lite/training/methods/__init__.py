@@ -67,6 +67,14 @@ class Method(Protocol):
         """Return a digest of all of the data that decides the result; another digest starts the training anew."""
         return digest(list(data))
 
+    def family(self, example: Any) -> str:
+        """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
+        return digest(example)
+
+    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+        """Return a warning if the numbers of the last updates say that nothing was learnt, else None."""
+        return None
+
     def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
         """Check the numbers of the first update, where policy and reference are the same model.
 

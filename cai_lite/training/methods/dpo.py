@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cai_lite.errors import TrainingError
 from cai_lite.records import PreferencePair, digest
-from cai_lite.training.alarms import Alarms, warn_of_length
+from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.tokens import Row, TokenReport, tokenize
 
@@ -65,6 +65,14 @@ class Preference:
             chosen_tokens = sum(len(row.completions[0]) for row in update)
             loss_B = loss_B - config.sft_weight * pairs.chosen_B / chosen_tokens
         return loss_B, _numbers(policy, reference, config.loss.beta)
+
+    def family(self, example: PreferencePair) -> str:
+        """Return the family of the pair's prompt, or a digest of the prompt where none is named."""
+        return example.family or digest(example.prompt)
+
+    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+        """Return a warning if the reward margin is still about 0, where a loss against a reference begins."""
+        return unlearnt(last, config) if self.needs_reference(config) else None
 
     def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
         """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""
