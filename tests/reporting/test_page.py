@@ -101,6 +101,18 @@ def test_an_alarm_is_marked_on_the_curves_and_told(run_dir):
     assert page.count('class="alarm"') >= 4 and "step 3: the log-probability fell" in page
 
 
+def test_held_out_numbers_stand_beside_those_of_training_and_a_warning_is_told(run_dir):
+    metrics = run_dir / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for line in lines[1::2]:
+        line["eval/loss"] = 0.4321
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run_dir / "log.txt").write_text("warning: the student has learnt next to nothing: raise it\n")
+    page = report(run_dir).read_text()
+    assert ">held out 0.432<" in page and "the student has learnt next to nothing: raise it" in page
+    assert 'class="alarm"' not in page
+
+
 def test_gates_stand_on_top_with_what_was_found(run_dir, evaluation):
     evaluation["gates"] = [{"name": "adherence", "wanted": ">= 0.9", "found": 0.876, "holds": False}]
     (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
