@@ -1,4 +1,4 @@
-"""Choose how many rows are decoded together, by the memory that one row takes.
+"""Choose how many rows are decoded together on a GPU, by the memory that one row takes.
 
 The memory is measured, not computed from the configuration: the bytes of all live storages are counted during a pass
 with one row and a pass with two. So every architecture is covered, and quantised weights that are dequantised for a
@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SMALL = 16384  # tokens of a batch, prompts and replies together, that are decoded without measuring
-LARGE = 65536  # tokens of a batch on a CPU, where larger batches are hardly faster
-CPU_BYTES = 4 << 30  # memory of a batch on a CPU
+SMALL = 16384  # tokens of a batch on a CPU, where larger ones are no faster, and where measuring is not worth it
 SHARE = 0.8  # share of a GPU's free memory that a batch may use; the rest is fragmentation and workspaces
 STEP = 256  # widths are measured in multiples of this number of tokens
 PER_LOGIT = 24  # bytes per row and token of the vocabulary: logits in the model's dtype and float32, probabilities
@@ -39,6 +37,9 @@ class RowCost:
         # While a layer is extended, its cache is there twice, and its keys and values are repeated for all heads.
         decoding = self.cached * width * (1 + 4 / self.layers) + self.drawn
         return max(1, int((budget - self.fixed) // max(self.prefill + self.drawn, decoding)))
+
+
+ONE_ROW = RowCost(fixed=0, prefill=1 << 62, cached=0.0, drawn=0, layers=1)  # where a second row does not fit
 
 
 def batches(
@@ -88,16 +89,16 @@ def row_cost(model: Any, prompt: int) -> RowCost:
     )
 
 
-def free_bytes(device: Any) -> float:
-    """Return the memory that a batch may use on this device, in bytes."""
+def free_bytes(device: Any) -> float | None:
+    """Return the memory that a batch may use on a GPU, in bytes; None on a CPU."""
     import torch
 
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
     if device.type == "mps":
-        return SHARE * (torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    return CPU_BYTES
+        return SHARE * float(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return None
 
 
 def release(device: Any) -> None:

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.chat.base import SystemMessage, settings_digest
-from cai_lite.chat.capacity import LARGE, SMALL, STEP, RowCost, batches, free_bytes, is_out_of_memory, release, row_cost
+from cai_lite.chat.capacity import (
+    ONE_ROW,
+    SMALL,
+    STEP,
+    RowCost,
+    batches,
+    free_bytes,
+    is_out_of_memory,
+    release,
+    row_cost,
+)
 from cai_lite.chat.completions import settled
 from cai_lite.chat.decoding import decode
 from cai_lite.chat.ends import end_tokens
@@ -37,7 +47,7 @@ class LocalModel:
     """A chat model on this machine. Weights are loaded at the first request and shared with `without_adapter()`.
 
     `tokens_per_batch` limits the number of prompt and reply tokens of a batch together. None chooses it by the memory
-    that a row takes: 80 % of a GPU's free memory, 4 GB and 65,536 tokens on a CPU. A batch that runs out of memory is
+    that a row takes, up to 80 % of a GPU's free memory; on a CPU it is 16,384. A batch that runs out of memory is
     decoded in halves. `template`: variables of the chat template, such as `{"enable_thinking": False}`; None takes
     those that `adapter` was trained with. `system`: "merge" puts the system message in front of the first user turn,
     for templates that refuse one.
@@ -81,6 +91,10 @@ class LocalModel:
         """Return (model, tokenizer), loading them at the first call."""
         if self._opened is None:
             self._opened = open_weights(self.model, load=self.load, adapter=self.adapter)
+            if self.adapter is not None:
+                from cai_lite.logps.fused import fuse
+
+                fuse(self._opened[0])  # the passes of training: fewer operations a layer than peft's
         return self._opened
 
     def close(self) -> None:
@@ -135,26 +149,24 @@ class LocalModel:
 
     def _rows(self, model: Any, prompt: int, width: int, *, measure: bool) -> int:
         """Return how many rows are decoded together; see `batches`. Measuring takes a few passes."""
-        if self.tokens_per_batch is not None or not measure:
+        budget = free_bytes(model.get_input_embeddings().weight.device) if measure else None
+        if self.tokens_per_batch is not None or budget is None:
             rows = (self.tokens_per_batch or SMALL) // width
         else:
-            rows = self._measured_rows(model, prompt, width)
+            rows = self._cost(model, -(-prompt // STEP) * STEP).rows(budget, width)
         if self._most_tokens is not None:
             rows = min(rows, self._most_tokens // width)
         return max(1, rows)
 
-    def _measured_rows(self, model: Any, prompt: int, width: int) -> int:
-        device = model.get_input_embeddings().weight.device
-        measured = -(-prompt // STEP) * STEP
-        try:
-            if measured not in self._costs:
-                self._costs[measured] = row_cost(model, measured)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            return 1
-        rows = self._costs[measured].rows(free_bytes(device), width)
-        return max(SMALL // width, min(LARGE // width, rows)) if device.type == "cpu" else rows
+    def _cost(self, model: Any, prompt: int) -> RowCost:
+        if prompt not in self._costs:
+            try:
+                self._costs[prompt] = row_cost(model, prompt)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._costs[prompt] = ONE_ROW
+        return self._costs[prompt]
 
     def _halved(self, model: Any, rows: int, width: int) -> int:
         """Return half of the rows of a batch that ran out of memory; later batches have no more tokens than that."""
