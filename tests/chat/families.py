@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (templates and their renderings read better whole)
 """Chat templates written in the manner of model families: the parts that decide how a turn begins and ends."""
 
 from __future__ import annotations
