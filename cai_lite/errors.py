@@ -98,5 +98,11 @@ def shortened(value: Any) -> str:
     article = "an" if kind[0].lower() in "aeiou" else "a"
     if not isinstance(value, (list, tuple, dict, set, frozenset)):
         return f"{article} {kind}" + (f" of {len(value):,}" if isinstance(value, Sized) else "")
-    text = repr(value) if len(value) <= SHOWN and all(isinstance(part, (str, int, float)) for part in value) else ""
+    parts = [*value, *(value.values() if isinstance(value, dict) else ())]
+    plain = len(parts) <= SHOWN and all(isinstance(part, (str, int, float)) for part in parts)
+    text = (
+        repr(value)
+        if plain and not any(isinstance(part, int) and part.bit_length() > 4 * SHOWN for part in parts)
+        else ""
+    )
     return text if 0 < len(text) <= SHOWN else f"{article} {kind} of {len(value):,}"

@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite import __version__
 from cai_lite.errors import CaiError, InputError, RunBusyError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"cai-lite {__version__}")
+        typer.echo(f"cai-lite {vars(sys.modules['cai_lite'])['__version__']}")
         raise typer.Exit
 
 

@@ -79,9 +79,11 @@ def check_ready(
         adapter_folder(adapter)
     if until == "report":
         if not prompts.held_out:
+            share = recipe.prompts.held_out
+            mend = "raise prompts.held_out or add prompts" if share else "set prompts.held_out: 0.2"
             raise PromptError(
-                f"{recipe.path}: there are no held-out prompts, so nothing could be evaluated after the training; set "
-                f"prompts.held_out: 0.2 (it is {recipe.prompts.held_out:g}), or give some lines of "
+                f"{recipe.path}: there are no held-out prompts, so nothing could be evaluated after the training; "
+                f"{mend} (it is {share:g}, of {prompts.report['families']:,} families), or give some lines of "
                 f'{recipe.prompts.file} "split": "held_out"'
             )
         check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
