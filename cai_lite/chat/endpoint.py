@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, Literal
 
 from cai_lite.chat.window import Window
-from cai_lite.errors import ChatError
+from cai_lite.errors import ChatError, without_secrets
 from cai_lite.records import Reply, Request, dicts_of, digest
 
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -43,8 +43,8 @@ class EndpointModel:
         deadline: float = 600.0,
         prices: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        self.url, self.model, self.name = url.rstrip("/"), model, model
-        self.digest = digest("endpoint", self.url, model)
+        self.url, self.model, self.name = url.rstrip("/"), model, without_secrets(model)
+        self.digest = digest("endpoint", without_secrets(self.url), self.name)  # a new password asks nothing anew
         self.wording: Literal["full", "short"] = "full"
         self.api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
         self._timeout, self._deadline = timeout, deadline

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, app, guarded, quiet_libraries
+from cai_lite.cli.shared import Json, app, guarded, quiet_libraries, show_json
 
 
 @app.command()
@@ -30,7 +30,7 @@ def doctor(
     quiet_libraries()
     found = examine(url, model, api_key_env)
     if json_:
-        typer.echo(json.dumps(found))
+        show_json(found)
     else:
         show_examination(found)
     if found["faults"]:

@@ -19,7 +19,9 @@ from cai_lite.cli.shared import (
     exit_by_gates,
     guarded,
     quiet_libraries,
+    say,
     show,
+    show_json,
     walk,
 )
 from cai_lite.errors import InputError
@@ -79,11 +81,10 @@ def evaluate(
         return
     if model is None or constitution is None or prompts is None or not judge:
         raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
-    from rich.console import Console
-
     from cai_lite.evaluation.table import show
     from cai_lite.pipeline.assess import assess
     from cai_lite.records import Sampling
+    from cai_lite.run.progress import Terminal
 
     quiet_libraries()
     found = assess(
@@ -100,10 +101,10 @@ def evaluate(
         quiet=quiet or json_,
     )
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
-        show(found["evaluation"], Console())
-        typer.echo(f"report: {found['report']}")
+        show(found["evaluation"], Terminal())
+        say(f"report: {found['report']}")
     exit_by_gates(found["evaluation"])
 
 
@@ -162,7 +163,7 @@ def audit(
     with Run(run_directory) as opened:
         found = chain(opened, key)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
         show_chain(found)
 
@@ -187,16 +188,15 @@ def _gate(text: str) -> tuple[str, str]:
 
 
 def _compare(runs: list[Path], json_: bool) -> None:
-    from rich.console import Console
-
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
     from cai_lite.evaluation.result import read_evaluation
     from cai_lite.evaluation.table import show_side_by_side
+    from cai_lite.run.progress import Terminal
 
     evaluations = [read_evaluation(run_directory) for run_directory in runs]
     if json_:
         rows = side_by_side(evaluations)
         figures = {row.name: [f and f.as_dict() for f in row.figures] for row in rows}
-        typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures}))
+        show_json({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures})
     else:
-        show_side_by_side(list(map(str, runs)), evaluations, Console())
+        show_side_by_side(list(map(str, runs)), evaluations, Terminal())

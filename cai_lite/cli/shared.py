@@ -16,7 +16,7 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite.errors import CaiError, InputError, RunBusyError
+from cai_lite.errors import UNSAFE, CaiError, InputError, RunBusyError, plain, without_secrets
 
 P = ParamSpec("P")
 
@@ -83,11 +83,25 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:
     """Print the result as JSON with --json, else the text."""
-    typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
+    if json_:
+        show_json(result)
+    else:
+        say(text)
+
+
+def show_json(result: Any) -> None:
+    """Print the result as JSON; characters that a terminal obeys are written as JSON's own escapes."""
+    text = json.dumps(result, ensure_ascii=False)
+    typer.echo(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text, whoever wrote it: without escape sequences, and without the passwords of its URLs."""
+    typer.echo(plain(without_secrets(text)), err=err)
 
 
 def _fail(message: str, status: int) -> None:
-    typer.echo(f"cai-lite: {message}", err=True)
+    say(f"cai-lite: {message}", err=True)
     raise typer.Exit(status)
 
 
@@ -117,10 +131,10 @@ def walk(
     if more.pop("dry_run", False):
         from cai_lite.pipeline.walk import check_recipe
 
-        typer.echo(check_recipe(read))
+        say(check_recipe(read))
         return {}
     result = run_recipe(read, out, quiet=quiet or json_, **more)
     if json_:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        show_json(result)
     exit_by_gates(result.get("evaluation", {}))
     return result

@@ -23,7 +23,7 @@ import yaml
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
-from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.errors import RecipeError, did_you_mean, without_secrets
 from cai_lite.evaluation.gates import check_names
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
@@ -132,7 +132,7 @@ class ModelSection:
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
-            raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
+            raise ValueError(f"'url' should begin with http:// or https://, got '{without_secrets(self.url)}'")
         if self.url is not None and self.load is not None:
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
@@ -485,8 +485,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(inner) for inner in value]
-    return _without_password(value) if isinstance(value, str) else value
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return without_secrets(value) if isinstance(value, str) else value

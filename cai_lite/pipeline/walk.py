@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from cai_lite.chat.weights import adapter_folder, checked_load, resolve
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
@@ -27,7 +25,7 @@ from cai_lite.reporting.card import write_card
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Screen
+from cai_lite.run.progress import Screen, Terminal
 from cai_lite.training.config import TrainingConfig
 
 
@@ -112,7 +110,7 @@ def run_recipe(
         write_card(out)
         write_manifest(out)
     if not quiet:
-        console = Console()
+        console = Terminal()
         show(evaluation, console)
         console.print(f"report: {page}", highlight=False)
     return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}

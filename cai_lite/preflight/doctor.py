@@ -15,8 +15,9 @@ from rich.text import Text
 
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.probe import probe
-from cai_lite.errors import ChatError
+from cai_lite.errors import ChatError, without_secrets
 from cai_lite.run.files import PACKAGES, version
+from cai_lite.run.progress import Terminal
 
 
 def examine(url: str | None = None, model: str | None = None, api_key_env: str = "OPENAI_API_KEY") -> dict[str, Any]:
@@ -41,7 +42,11 @@ def examine(url: str | None = None, model: str | None = None, api_key_env: str =
     faults = []
     if url is not None:
         try:
-            found["server"] = {"url": url, "model": model, **asdict(probe(_endpoint(url, model, api_key_env)))}
+            found["server"] = {
+                "url": without_secrets(url),
+                "model": model,
+                **asdict(probe(_endpoint(url, model, api_key_env))),
+            }
         except ChatError as error:
             faults.append(str(error))
     absent = [name for name, is_ in found["packages"].items() if is_ == "absent" and name != "cai-lite"]
@@ -53,7 +58,7 @@ def examine(url: str | None = None, model: str | None = None, api_key_env: str =
 
 def show_examination(found: dict[str, Any], console: Console | None = None) -> None:
     """Print the examination as a table, then its faults."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(show_header=False, box=None)
     table.add_row("machine", f"Python {found['python']} on {found['system']}, {found['cores']} cores")
     gpus = ", ".join(f"{gpu['name']} with {gpu['memory_gb']} GB" for gpu in found["gpus"])

@@ -16,6 +16,7 @@ from cai_lite.inputs.pairs import load_pairs
 from cai_lite.records import dicts_of, digest, messages_of
 from cai_lite.run.files import MANIFEST, file_digests
 from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Terminal
 
 
 def chain(run: Run, key: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def chain(run: Run, key: str) -> dict[str, Any]:
 
 def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
     """Print a chain as a tree with the pair at its root. A repeated row is printed by its key alone."""
-    console = console or Console()
+    console = console or Terminal()
     tree = _tree(node, set())
     for principle in node["principles"]:
         source = f" ({principle['source']})" if principle["source"] else ""
