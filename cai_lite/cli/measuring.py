@@ -126,7 +126,8 @@ def report(
 
     path = write_report(run_directory, compare=compare or [])
     if (run_directory / MANIFEST).is_file():
-        write_manifest(run_directory, "report.html")
+        for line in write_manifest(run_directory, "report.html"):
+            say(f"! {line}", err=True)
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")
@@ -146,15 +147,16 @@ def audit(
 
     Example: cai-lite audit runs/demo-medical --verify
     """
-    from cai_lite.reporting.audit import chain, show_chain
+    from cai_lite.reporting.audit import chain, show_chain, uncovered
     from cai_lite.reporting.audit import verify as check
     from cai_lite.run.ledger import Run
 
     if not (run_directory / "run.db").is_file():
         raise InputError(f"{run_directory} is not a run directory (run.db not found)")
     if verify:
-        wrong = check(run_directory)
-        show({"wrong": wrong}, json_, "\n".join(wrong) or "all digests match")
+        wrong, older = check(run_directory), uncovered(run_directory)
+        note = f"; {older:,} rows of run.db are of an earlier version, which stored no digests" if older else ""
+        show({"wrong": wrong, "not_covered": older}, json_, "\n".join(wrong) or f"all digests match{note}")
         if wrong:
             raise typer.Exit(1)
         return

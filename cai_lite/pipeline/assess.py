@@ -86,7 +86,8 @@ def assess(
         evaluation |= gated(must or {}, evaluation["metrics"])
         write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
-        write_manifest(out)
+        for line in write_manifest(out, "evaluation.json", "report.html"):
+            screen.warn(line)
     return {"report": str(page), "evaluation": evaluation}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from cai_lite.records import PreferencePair
 from cai_lite.reporting import report
 from cai_lite.reporting.card import write_card
 from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import recipe_text, write_aside, write_manifest
+from cai_lite.run.files import recipe_text, trained, write_aside, write_manifest, write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen, Terminal
 from cai_lite.training.config import TrainingConfig
@@ -50,70 +51,80 @@ def run_recipe(
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     if until == "report":
         check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
-    with Run(out, budget=recipe.budget) as run:
-        with Screen(quiet=quiet, log=out / "log.txt") as screen:
-            write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-            for warning in roles.warnings([*prompts.train, *prompts.held_out]):
-                screen.warn(warning)
-            pairs: list[PreferencePair] = []
-            work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
-            if adapter is None:
-                pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-                write_aside(out / "pairs.jsonl", pairs_text(pairs))
-                card = dataset_card(
-                    pairs,
-                    name=recipe.name,
-                    digests=roles.digests(),
-                    counts=run.counts(),
-                    held_out=[prompt.messages for prompt in prompts.held_out],
-                )
-                (out / "dataset_card.md").write_text(card, encoding="utf-8")
-                roles.close()
-                if until == "pair":
-                    write_manifest(out)
-                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-                from cai_lite.training.loop import train  # which imports torch
-
-                with screen.stage("train") as tick:
-                    adapter = train(
-                        recipe.student.model,
-                        pairs,
-                        config=recipe.train,
-                        out=out,
-                        load=recipe.student.load,
-                        progress=tick,
-                        log=screen.say,
-                    ).adapter
-            held_out = held_out_pairs(work, prompts.held_out)
-            roles.close()
-            evaluation = evaluate(
-                adapter,
-                against=roles.student,
-                constitution=roles.constitution,
-                judge=[voice.model for voice in roles.judges],
-                prompts=prompts.held_out,
-                seen=spread(prompts.train, PAIRED_LIMIT),
-                run=run,
-                pairs=pairs,
-                held_out_pairs=held_out,
-                metrics=recipe.evaluate.metrics,
-                oracle=recipe.evaluate.oracle,
-                sampling=sampling_of(recipe, recipe.evaluate.temperature),
-                samples=recipe.evaluate.samples,
-                judging=recipe.judge,
-                screen=screen,
+    with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
+        for warning in roles.warnings([*prompts.train, *prompts.held_out]):
+            screen.warn(warning)
+        pairs: list[PreferencePair] = []
+        written = ["recipe.yaml"]
+        work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
+        if adapter is None:
+            pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
+            write_aside(out / "pairs.jsonl", pairs_text(pairs))
+            card = dataset_card(
+                pairs,
+                name=recipe.name,
+                digests=roles.digests(),
+                counts=run.counts(),
+                held_out=[prompt.messages for prompt in prompts.held_out],
             )
+            write_text(out / "dataset_card.md", card)
+            written += ["pairs.jsonl", "dataset_card.md"]
             roles.close()
-            evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
-            write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
+            if until == "pair":
+                _record(run, screen, written)
+                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+            from cai_lite.training.loop import train  # which imports torch
+
+            with screen.stage("train") as tick:
+                result = train(
+                    recipe.student.model,
+                    pairs,
+                    config=recipe.train,
+                    out=out,
+                    load=recipe.student.load,
+                    progress=tick,
+                    log=screen.say,
+                )
+            adapter = result.adapter
+            written += [*trained(out), *(["reference/"] if result.resumed_from < result.steps else [])]
+        held_out = held_out_pairs(work, prompts.held_out)
+        roles.close()
+        evaluation = evaluate(
+            adapter,
+            against=roles.student,
+            constitution=roles.constitution,
+            judge=[voice.model for voice in roles.judges],
+            prompts=prompts.held_out,
+            seen=spread(prompts.train, PAIRED_LIMIT),
+            run=run,
+            pairs=pairs,
+            held_out_pairs=held_out,
+            metrics=recipe.evaluate.metrics,
+            oracle=recipe.evaluate.oracle,
+            sampling=sampling_of(recipe, recipe.evaluate.temperature),
+            samples=recipe.evaluate.samples,
+            judging=recipe.judge,
+            screen=screen,
+        )
+        roles.close()
+        evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
+        write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_card(out)
-        write_manifest(out)
+        _record(run, screen, [*written, "evaluation.json", "report.html", "adapter/README.md"])
     if not quiet:
         console = Terminal()
         show(evaluation, console)
         console.print(f"report: {page}", highlight=False)
     return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
+
+
+def _record(run: Run, screen: Screen, written: Sequence[str]) -> None:
+    """Write the manifest, and say what somebody else changed: it is not certified."""
+    for line in [*run.damage(), *write_manifest(run.path("."), *written)]:
+        screen.warn(line)
+    run.accept_removals()
 
 
 def prompts_of(recipe: Recipe) -> Prompts:
@@ -151,6 +162,8 @@ def train_pairs(
     resolve(student)
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
         result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+        for line in write_manifest(out, *trained(out), "reference/"):
+            screen.warn(line)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,

@@ -89,7 +89,7 @@ def train(
         reference = None
         if method.needs_reference(config):
             own = initial.digest if initial and config.reference_is_init else None
-            reference = reference_logps(model, rows, passes, base=base, cache=out / "reference", initial=own)
+            reference = reference_logps(model, rows, passes, base=base, cache=out / "reference", initial=own, log=log)
         start, line = _steps(model, rows, reference, passes, config, out, watch, progress, log)
     model.peft_config["default"].base_model_name_or_path = resolve(student)
     folder.save_adapter(model, tokenizer, out / "adapter")
