@@ -133,7 +133,7 @@ def test_everything_is_printed_through_the_one_console_that_escapes() -> None:
         text = path.read_text(encoding="utf-8")
         if path != PACKAGE / "run" / "progress.py":
             assert not re.search(r"(?<!\w)Console\(", text), (
-                f"{path}: use run.progress.Terminal, which escapes controls"
+                f"{path}: use run.progress.Terminal, which escapes"
             )
         if room(path) == "cli" and path.name != "shared.py":
             assert not re.search(r"typer\.echo\((?!plain)", text), f"{path}: use say or show_json of cli.shared"
