@@ -132,9 +132,7 @@ def test_everything_is_printed_through_the_one_console_that_escapes() -> None:
     for path in MODULES:
         text = path.read_text(encoding="utf-8")
         if path != PACKAGE / "run" / "progress.py":
-            assert not re.search(r"(?<!\w)Console\(", text), (
-                f"{path}: use run.progress.Terminal, which escapes"
-            )
+            assert not re.search(r"(?<!\w)Console\(", text), f"{path}: use run.progress.Terminal, which escapes"
         if room(path) == "cli" and path.name != "shared.py":
             assert not re.search(r"typer\.echo\((?!plain)", text), f"{path}: use say or show_json of cli.shared"
 
