@@ -15,6 +15,7 @@ from rich.table import Table
 from cai_lite.chat.weights import resolve
 from cai_lite.errors import InputError, ModelError
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.run.progress import Terminal
 
 CONTEXT = 0.6e9  # bytes of the CUDA context
 SHARE = 0.4  # assumed utilisation: share of the GPU's peak matrix speed that training reaches
@@ -90,7 +91,7 @@ def plan(
 
 def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
     """Print the options as a table, then the advice."""
-    console = console or Console()
+    console = console or Terminal()
     longest, assumed = found["longest_pair"], found["assumed"]
     table = Table(
         title=f"{found['model']}, load {found['load']}, on {found['gpu_memory_gb']:g} GB (predicted)",
