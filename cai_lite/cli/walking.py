@@ -158,32 +158,46 @@ def train(
 @guarded
 def plan(
     recipe: RecipeName,
-    gpu_memory: Annotated[float, typer.Option(help="The memory of the GPU, in GB.")],
-    pairs: Annotated[int, typer.Option(help="The number of training pairs.")] = 1000,
+    gpu_memory: Annotated[
+        float | None, typer.Option(help="The memory of the GPU, in GB; by default 24, 16, 12 and 8 are shown.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A GPU by name: rtx-4090, rtx-3090, l4, a10, l40s, a100, h100 and others.")
+    ] = None,
+    tflops: Annotated[float | None, typer.Option(help="The dense 16-bit matrix speed of the GPU, in TFLOP/s.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="The number of training pairs; estimated from the recipe by default.")
+    ] = None,
     prompt_tokens: Annotated[int, typer.Option(help="The mean length of a prompt, in tokens.")] = 256,
     completion_tokens: Annotated[int, typer.Option(help="The mean length of a completion, in tokens.")] = 256,
-    tflops: Annotated[float, typer.Option(help="The dense 16-bit matrix speed of the GPU, in TFLOP/s.")] = 70.0,
+    teacher_rate: Annotated[
+        float, typer.Option(help="Tokens that the teacher's server writes per second, all calls together.")
+    ] = 1000.0,
     settings: Settings = None,
     profile: Profile = None,
     json_: Json = False,
 ) -> None:
-    """Predict the memory and time of a training from the student's configuration, and which settings make it fit.
+    """Predict the memory of a training and the hours of a whole run, and which settings make it fit.
 
-    Example: cai-lite plan medical --gpu-memory 24 --tflops 71
+    Example: cai-lite plan medical --device rtx-4090
     """
     from cai_lite.pipeline.recipe import load_recipe
     from cai_lite.preflight.plan import plan as predict
     from cai_lite.preflight.plan import show_plan
+    from cai_lite.preflight.sizes import cache_file
 
     quiet_libraries()
-    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    read = load_recipe(recipe, overrides=settings or [], profile=profile, environment=False)
     found = predict(
         read,
         gpu_memory=gpu_memory,
+        device=device,
+        tflops=tflops,
         pairs=pairs,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        tflops=tflops,
+        teacher_rate=teacher_rate,
+        cache=cache_file(),
     )
     if json_:
         typer.echo(json.dumps(found))

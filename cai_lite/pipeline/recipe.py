@@ -42,12 +42,15 @@ from cai_lite.run.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 
 
-def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None, *, environment: bool = True
+) -> Recipe:
     """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a recipe file.
 
     `overrides`: items such as `train.loss.beta=0.2`, the value in YAML; they take precedence over file and profile.
     `profile`: the name of one of the recipe's `profiles`; it takes precedence over the file. Paths in the file are
-    relative to the file, paths in an override to the working directory.
+    relative to the file, paths in an override to the working directory. `environment`: replace `${NAME}`; if false,
+    it stays as it is, for what asks no server.
 
     Raises:
         RecipeError: the recipe cannot be read; one line per error, with file, line and field.
@@ -58,6 +61,8 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile
         document = _with_override(document, override)
     document = _with_seed(_with_paths(document))
     written = build(document, Recipe, RecipeError)
+    if not environment:
+        return dataclasses.replace(written, written=written)
     return dataclasses.replace(build(_with_environment(document), Recipe, RecipeError), written=written)
 
 

@@ -19,6 +19,7 @@ Keep = Literal["best", "last"]
 Reference = Literal["base", "init"]  # None: the default, see TrainingConfig
 Option = float | int | bool | str
 
+MEMORY_SHARE = 0.92  # share of the memory that is planned for, by trainer and `plan`; the rest is fragmentation
 BETA = 0.1  # where a loss takes a beta without a default of its own
 
 # The values that an option may have, by its name, in whatever loss; an option that is not listed may have any.

@@ -17,12 +17,10 @@ from cai_lite.logps.footprint import Footprint, footprint
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
-from cai_lite.training.config import TrainingConfig
+from cai_lite.training.config import MEMORY_SHARE, TrainingConfig
 from cai_lite.training.optim import OPTIMIZERS
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
-
-SHARE = 0.92  # share of the memory that may be planned for, by the trainer and by `plan`; the rest is fragmentation
 
 
 def footprint_of(
@@ -103,7 +101,7 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
             found.append(
                 footprint_of(base.config, some, config, layout=passes.layout, quantised=quantised, dtype=dtype)
             )
-            needed.append(found[-1].layers_to_recompute(budget * SHARE - found[-1].weights - found[-1].adapter))
+            needed.append(found[-1].layers_to_recompute(budget * MEMORY_SHARE - found[-1].weights - found[-1].adapter))
             if needed[-1] is None:
                 break
         fits = None not in needed
