@@ -213,10 +213,13 @@ def bench(
     against: Annotated[
         str,
         typer.Option(
-            help="The opponent: trl (default and tuned settings), trl-best, or itself (without single parts)."
+            help="The opponent: trl (default and tuned settings), trl-best, flash-preference, or itself (without "
+            "single parts)."
         ),
     ] = "",
-    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b.")] = "small",
+    model_shape: Annotated[
+        str, typer.Option(help="tiny, small, llama-2-7b, qwen2.5-7b or auto (qwen2.5-7b on a GPU, else small).")
+    ] = "auto",
     prompt_tokens: Annotated[int, typer.Option(help="The length of a prompt, in tokens.")] = 256,
     completion_tokens: Annotated[
         int, typer.Option(help="The mean length of a completion, in tokens; lengths vary by a third.")
@@ -226,9 +229,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     load: Annotated[
         str,
-        typer.Option(
-            help="The dtype of the weights: float32, bfloat16, nf4 or auto (bfloat16 on a GPU, else float32)."
-        ),
+        typer.Option(help="The dtype of the weights: float32, bfloat16, nf4 or auto (nf4 on a GPU, else float32)."),
     ] = "auto",
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Recompute activations in all contenders.")
