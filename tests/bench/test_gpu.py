@@ -14,22 +14,8 @@ TINY = Case(shape="tiny", prompt_tokens=24, completion_tokens=12, pairs=2, steps
 
 def test_a_case_is_measured_from_the_plan_to_the_drafts(tmp_path, capsys):
     out = tmp_path / "figures" / "gpu.json"
-    words = [
-        "--shapes",
-        "tiny",
-        "--loads",
-        "float32",
-        "--ratios",
-        "24:12",
-        "--device",
-        "cpu",
-        "--pairs",
-        "2",
-        "--steps",
-        "1",
-        "--drafts",
-        "3",
-    ]
+    sizes = ["--pairs", "2", "--steps", "1", "--drafts", "3"]
+    words = ["--shapes", "tiny", "--loads", "float32", "--ratios", "24:12", "--device", "cpu", *sizes]
     gpu.main(["--out", str(out), *words])
     (row,) = json.loads(out.read_text())["rows"]
     assert row["planned_peak_bytes"] == gpu.plan_of(TINY)["plain"] > 0
