@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cai_lite.cli import app
+from cai_lite.cli.shared import run_name
 
 
 def run(*words):
@@ -148,6 +149,48 @@ def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
 def test_debug_shows_the_traceback(monkeypatch):
     monkeypatch.setenv("CAI_LITE_DEBUG", "1")
     assert "RecipeError" in repr(run("run", "medcal").exception)
+
+
+def test_the_version_is_printed():
+    told = run("--version")
+    assert told.exit_code == 0 and re.fullmatch(r"cai-lite \d+\.\d+\.\d+\n", told.output)
+
+
+def test_a_dry_run_ends_with_what_to_do_next_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "medical", "--profile", "embedded", "--set", "prompts.limit=4", "--dry-run"]
+    told = run(*words)
+    assert told.exit_code == 0, told.output
+    lines = told.output.rstrip().splitlines()
+    assert lines[-2].startswith("ready: 154 prompts (4 for training, 150 held out), about ")
+    assert lines[-1] == "next: cai-lite run medical --profile embedded --set prompts.limit=4 --out runs/medical"
+    assert "learning_rate" not in told.output
+    assert "learning_rate: 0.0025" in run(*words, "--show").output
+    found = json.loads(run(*words, "--json").output)
+    assert found["ready"] == lines[-2] and "learning_rate: 0.0025" in found["resolved"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_paid_run_is_told_to_begin_with_a_preflight(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = ["teacher.url=http://localhost:1/v1", "student.model=embedded:student", "student.load=null"]
+    told = run("run", "medical", "--dry-run", *(word for setting in settings for word in ("--set", setting)))
+    assert told.exit_code == 0, told.output
+    assert "not measured yet" in told.output
+    assert "next: cai-lite preflight medical --set teacher.url=http://localhost:1/v1" in told.output
+
+
+def test_init_begins_a_project_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = run("init", "mine", "--from", "creative")
+    assert told.exit_code == 0 and told.output.rstrip().endswith("cai-lite run mine/recipe.yaml --profile embedded")
+    again = run("init", "mine")
+    assert again.exit_code == 2 and "is there already" in again.output
+
+
+def test_the_run_directory_of_a_project_bears_its_name(tmp_path):
+    assert run_name("medical") == "medical" and run_name("my/recipes/own.yaml") == "own"
+    assert run_name(str(tmp_path / "mine" / "recipe.yaml")) == "mine"
 
 
 def test_chat_answers_a_question():

@@ -15,11 +15,14 @@ from cai_lite.cli.shared import (
     Profile,
     Quiet,
     Settings,
+    Template,
     app,
     exit_by_gates,
     guarded,
     quiet_libraries,
+    run_name,
     show,
+    variables,
     walk,
 )
 from cai_lite.errors import InputError
@@ -53,6 +56,7 @@ def evaluate(
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Without a recipe: the sampling temperature of the answers.")
     ] = 0.3,
+    template: Template = None,
     compare: Annotated[
         list[Path] | None,
         typer.Option(help="Print the figures of this run beside those of the others; may be repeated."),
@@ -71,10 +75,12 @@ def evaluate(
         _compare(compare, json_)
         return
     if recipe is not None:
+        if template:
+            raise InputError("--template is for --model; with a recipe use --set 'student.template={key: value}'")
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
-        place = out or Path("runs") / f"evaluate-{Path(recipe).stem}"
+        place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
         return
     if model is None or constitution is None or prompts is None or not judge:
@@ -94,6 +100,7 @@ def evaluate(
         prompts=prompts,
         judge=judge,
         load=load,
+        template=variables(template),
         must=dict(map(_gate, must or [])),
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         out=out or Path("runs") / "evaluate",
@@ -121,11 +128,8 @@ def report(
     """
     from cai_lite.reporting import report as write_report
     from cai_lite.reporting.page import write_figure
-    from cai_lite.run.files import MANIFEST, write_manifest
 
     path = write_report(run_directory, compare=compare or [])
-    if (run_directory / MANIFEST).is_file():
-        write_manifest(run_directory, "report.html")
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")

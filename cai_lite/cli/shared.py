@@ -10,13 +10,18 @@ import functools
 import json
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from cai_lite.errors import CaiError, InputError, RunBusyError
+
+if TYPE_CHECKING:
+    from cai_lite.pipeline.recipe import Recipe
 
 P = ParamSpec("P")
 
@@ -42,6 +47,14 @@ Settings = Annotated[
 ]
 RecipeName = Annotated[str, typer.Argument(help="A recipe file or packaged name.")]
 Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="KEY=VALUE",
+        help="A variable of the model's chat template, such as enable_thinking=false; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
@@ -75,10 +88,38 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cai-lite {vars(sys.modules['cai_lite'])['__version__']}")
+        raise typer.Exit
+
+
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     if debug:
         os.environ["CAI_LITE_DEBUG"] = "1"
+
+
+def variables(template: list[str] | None) -> dict[str, Any] | None:
+    """Return the variables given by `--template KEY=VALUE`, the values read as YAML; None if there are none.
+
+    Raises:
+        InputError: an option is not written KEY=VALUE, or its value is no YAML.
+    """
+    from cai_lite.inputs.yamlfile import parse_value
+
+    found: dict[str, Any] = {}
+    for item in template or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--template {item}: a variable is written key=value, such as enable_thinking=false")
+        found[name] = parse_value(value, f"--template {item}", InputError)
+    return found or None
 
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:
@@ -115,12 +156,54 @@ def walk(
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
     if more.pop("dry_run", False):
-        from cai_lite.pipeline.walk import check_recipe
-
-        typer.echo(check_recipe(read))
+        _dry_run(read, out, _words(recipe, settings, profile), json_, more.pop("show", False))
         return {}
+    more.pop("show", None)
     result = run_recipe(read, out, quiet=quiet or json_, **more)
     if json_:
         typer.echo(json.dumps(result, ensure_ascii=False))
+    elif not quiet and "evaluation" in result:
+        _end(result, out, read.student.model)
     exit_by_gates(result.get("evaluation", {}))
     return result
+
+
+def run_name(recipe: str) -> str:
+    """Return the name of a recipe's run directory: the file's, or its folder's for NAME/recipe.yaml."""
+    path = Path(recipe)
+    return path.resolve().parent.name if path.name == "recipe.yaml" else path.stem
+
+
+def _words(recipe: str, settings: list[str] | None, profile: str | None) -> str:
+    words = [recipe, *(["--profile", profile] if profile else [])]
+    return shlex.join([*words, *(word for setting in settings or [] for word in ("--set", setting))])
+
+
+def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool) -> None:
+    from cai_lite.pipeline.ready import show_plan
+    from cai_lite.pipeline.walk import check_recipe, resolved_text
+
+    plan = check_recipe(recipe, out)
+    if json_:
+        typer.echo(json.dumps({**plan.as_dict(), "ready": plan.headline, "resolved": resolved_text(recipe)}))
+        return
+    if show_:
+        typer.echo(resolved_text(recipe))
+    first = [f"cai-lite preflight {words}"] if plan.paid and plan.forecast is None else []
+    show_plan(plan, [*first, f"cai-lite run {words} --out {shlex.quote(str(out))}"])
+
+
+def _end(result: dict[str, Any], out: Path, student: str) -> None:
+    """Print the figures with the headline and the gates, and last what may follow."""
+    from rich.console import Console
+
+    from cai_lite.evaluation.table import show
+    from cai_lite.pipeline.ready import show_next
+
+    console = Console()
+    show(result["evaluation"], console)
+    adapter, place = shlex.quote(result["adapter"]), shlex.quote(str(out))
+    console.print(f"report: {result['report']}", highlight=False, markup=False, soft_wrap=True)
+    show_next(
+        [f"cai-lite chat {shlex.quote(student)} --adapter {adapter}", f"cai-lite audit {place} --verify"], console
+    )

@@ -1,4 +1,4 @@
-"""Commands that run a recipe or one of its stages: demo, run, pairs, preflight, train, plan, bench."""
+"""Commands that run a recipe or one of its stages: demo, init, run, pairs, status, preflight, train, plan, bench."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cai_lite.cli.shared import (
     app,
     guarded,
     quiet_libraries,
+    run_name,
     show,
     walk,
 )
@@ -46,6 +47,29 @@ def demo(
 
 @app.command()
 @guarded
+def init(
+    name: Annotated[Path, typer.Argument(help="The folder to make.")],
+    base: Annotated[
+        str, typer.Option("--from", help="What to begin from: medical, customer-service, creative or helpful-honest.")
+    ] = "medical",
+    json_: Json = False,
+) -> None:
+    """Begin a project of your own: a folder with constitution.yaml, prompts.jsonl and recipe.yaml that runs as it is.
+
+    Example: cai-lite init mine --from customer-service
+    """
+    from cai_lite.pipeline.starting import init as begin
+    from cai_lite.pipeline.starting import profiles_of
+
+    written = begin(name, base)
+    files = ", ".join(file.name for file in written)
+    recipe = f"{name}/recipe.yaml{profiles_of(name)}"
+    following = f"next: cai-lite run {recipe}" if "--profile" in recipe else f"next: cai-lite run {recipe} --dry-run"
+    show({"files": list(map(str, written))}, json_, f"{name}: {files}\n{following}")
+
+
+@app.command()
+@guarded
 def run(
     recipe: Annotated[
         str,
@@ -55,7 +79,10 @@ def run(
     settings: Settings = None,
     profile: Profile = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and print the resolved recipe without calling a model.")
+        bool, typer.Option("--dry-run", help="Check everything and say what would be done, without calling a model.")
+    ] = False,
+    show_recipe: Annotated[
+        bool, typer.Option("--show", help="With --dry-run: also print the recipe with all defaults written out.")
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
@@ -64,7 +91,8 @@ def run(
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
-    walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, dry_run=dry_run)
+    place = out or Path("runs") / run_name(recipe)
+    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe)
 
 
 @app.command()
@@ -81,7 +109,7 @@ def pairs(
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
-    made = walk(recipe, out or Path("runs") / Path(recipe).stem, settings, profile, json_, quiet, until="pair")
+    made = walk(recipe, out or Path("runs") / run_name(recipe), settings, profile, json_, quiet, until="pair")
     if not json_:
         counted = {stage: counts for stage, counts in made["counts"].items() if stage in ("pair", "guards")}
         dropped = [
@@ -93,6 +121,26 @@ def pairs(
         typer.echo(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
     if not made["pairs"]:
         raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def status(
+    run_directory: Annotated[Path, typer.Argument(help="A run directory; it may be in use.")],
+    json_: Json = False,
+) -> None:
+    """Show how far a run is, what it counted and cost, and the next command.
+
+    Example: cai-lite status runs/medical
+    """
+    from cai_lite.pipeline.status import show_status
+    from cai_lite.pipeline.status import status as look
+
+    found = look(run_directory)
+    if json_:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show_status(found)
 
 
 @app.command()
@@ -116,7 +164,7 @@ def preflight(
 
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
-    place = out or Path("runs") / f"preflight-{Path(recipe).stem}"
+    place = out or Path("runs") / f"preflight-{run_name(recipe)}"
     found = look(read, place, prompts=prompts, quiet=quiet or json_)
     if json_:
         typer.echo(json.dumps(found, ensure_ascii=False))

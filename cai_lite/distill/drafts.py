@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.reading import fault, spoken
 from cai_lite.distill.wording import fill, wording_of
 from cai_lite.inputs.constitution import Constitution
+from cai_lite.inputs.prompts import as_prompts
 from cai_lite.records import Candidate, Message, Prompt, Request, Sampling, digest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
@@ -17,35 +19,43 @@ from cai_lite.run.progress import Tick
 
 def draft(
     model: ChatModel,
-    prompts: Sequence[Prompt],
+    prompts: Any,
     *,
     n: int = 1,
     sampling: Sampling | None = None,
     constitution: Constitution | None = None,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "draft",
 ) -> list[Candidate]:
     """Return `n` drafts per prompt, in the order of the prompts.
 
     Replies that are empty, cut at the token limit, refused or failed are counted and left out.
 
+    `prompts`: a list of texts, of dictionaries as in a prompt file, or of `Prompt`; or a path or `Prompts`, of which
+    the training prompts are taken.
+
     `constitution`: if given, the system message tells the model to follow it (as for the teacher's own replies).
     `run`: where calls and drafts are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
+
+    Raises:
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     work = stage_of(stage, run, progress)
+    prompts = as_prompts(prompts, "train")
     sampling = sampling or Sampling()
     requests = [
         Request(messages=_messages(model, prompt, constitution), sampling=sampling, index=index)
         for prompt in prompts
         for index in range(n)
     ]
-    replies = work.ask(model, requests)
-    drafts, counts = [], Counter[str]({"asked": len(requests)})
+    replies = work.ask(model, requests, section="draft")
+    drafts, faults = [], Counter[str]()
     for position, (request, reply) in enumerate(zip(requests, replies, strict=True)):
         prompt = prompts[position // n]
         if why := fault(reply):
-            counts[why] += 1
+            faults[why] += 1
             continue
         drafts.append(
             Candidate(
@@ -58,9 +68,9 @@ def draft(
                 parents=(prompt.key,),
             )
         )
-    counts["kept"] = len(drafts)
-    work.count(counts)
+    work.count({"asked": len(requests), **faults, "kept": len(drafts)})
     keep_candidates(work.run, drafts)
+    work.weigh(len(requests), faults, section="draft", of="drafts")
     return drafts
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from cai_lite.inputs.pairs import pairs_text
 from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
+from cai_lite.run.files import write_aside, write_manifest
 from cai_lite.run.ledger import Run
 
 _ROUNDING = 1e-9  # |0.7 - 0.5| is a little less than |0.3 - 0.5|
@@ -22,7 +24,6 @@ def pair(
     clamp: float | None = None,
     per_prompt: int | None = None,
     run: Run | None = None,
-    stage: str = "pair",
 ) -> list[PreferencePair]:
     """Return one pair for each comparison whose verdicts favour one side by at least `min_margin`.
 
@@ -36,11 +37,38 @@ def pair(
     `soft_labels`: label the pair with its probability; if False, every label is 1.
     `clamp`: upper limit of the soft label, 0.5 to 1. None means 0.6 for verdicts after a chain of thought, whose
     probability is nearly 0 or 1, and no limit otherwise.
+    `run`: a run directory gets pairs.jsonl; the pairs of an earlier call are moved aside.
     `per_prompt`: at most N pairs per prompt and rule, those with the widest margins; None keeps all.
 
     Source: Bai et al. 2022, arXiv:2212.08073, section 4.1 (clamping after a chain of thought).
     """
     run = run or Run()
+    pairs = pairs_of(
+        verdicts,
+        min_margin=min_margin,
+        soft_labels=soft_labels,
+        clamp=clamp,
+        per_prompt=per_prompt,
+        run=run,
+        stage="pair",
+    )
+    if run.directory is not None:
+        write_aside(run.path("pairs.jsonl"), pairs_text(pairs))
+        write_manifest(run.directory, "pairs.jsonl")
+    return pairs
+
+
+def pairs_of(
+    verdicts: Sequence[Verdict],
+    *,
+    min_margin: float,
+    soft_labels: bool,
+    clamp: float | None,
+    per_prompt: int | None,
+    run: Run,
+    stage: str,
+) -> list[PreferencePair]:
+    """Return the pairs of `pair` and keep their rows, but write no file; `stage` is the name of their counts."""
     counts = Counter[str]()
     joined: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in verdicts:

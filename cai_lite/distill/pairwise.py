@@ -28,6 +28,19 @@ def decided(first: int, second: int, until: float) -> bool:
     return bool(sum(math.comb(n, k) for k in range(leading + 1)) >= until * 2**n)
 
 
+def check_reason(model: ChatModel, reason: Reason) -> None:
+    """Check that a judge can be asked for this reason.
+
+    Raises:
+        InputError: the model's wording has none.
+    """
+    wording = wording_of(model.wording)
+    if reason not in wording.verdict:
+        raise InputError(
+            f"judge.reason: '{model.name}' uses the wording '{wording.name}', which has no reasons; set it to 'none'"
+        )
+
+
 def pairwise(
     model: ChatModel,
     asked: Sequence[Question],
@@ -46,10 +59,7 @@ def pairwise(
     """
     reason, until = judging.reason, judging.until
     wording = wording_of(model.wording)
-    if reason not in wording.verdict:
-        raise InputError(
-            f"judge.reason: '{model.name}' uses the wording '{wording.name}', which has no reasons; set it to 'none'"
-        )
+    check_reason(model, reason)
     options = (wording.first, wording.second)
     sampling = sampling_of(model, judging)
     questions = [_Open(question, _texts(model, question, reason)) for question in asked]
@@ -71,7 +81,7 @@ def pairwise(
             for text in question.texts
             for index in indices
         ]
-        replies = iter(stage.ask(model, requests))
+        replies = iter(stage.ask(model, requests, section="judge"))
         keys = (request.key(model.digest) for request in requests)
         for question in undecided:
             for order in question.replies:

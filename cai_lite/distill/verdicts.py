@@ -19,6 +19,7 @@ from cai_lite.distill.comparisons import Comparison, Question, compare
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
+from cai_lite.distill.reading import FAULTS
 from cai_lite.inputs.constitution import Constitution, draw
 from cai_lite.records import Candidate, Verdict
 from cai_lite.run.ledger import Run
@@ -34,7 +35,7 @@ def judge(
     judging: Judging | None = None,
     weight: float = 1.0,
     run: Run | None = None,
-    progress: Tick | None = None,
+    progress: Tick | bool | None = None,
     stage: str | Stage = "judge",
     **settings: Any,
 ) -> list[Verdict]:
@@ -45,9 +46,11 @@ def judge(
     `rule`: a name in `PAIRINGS`. `judging`: how the judge is asked; `settings` replace single fields of it, such as
     `mode="pointwise"` or `votes=5`. `weight`: the weight of this judge among several; `pair` joins their verdicts.
     `run`: where calls and verdicts are stored; in memory if None. `stage`: the name under which calls are counted.
+    `progress`: True shows a bar; a function is called with (done, total).
 
     Raises:
         InputError: a rule or setting is unknown, or a reason is asked for and the mode or the model gives none.
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     judging, work = (judging or Judging()).but(**settings), stage_of(stage, run, progress)
     return judge_comparisons(model, compare(rule, candidates), constitution, judging, work, rule=rule, weight=weight)
@@ -80,6 +83,7 @@ def judge_comparisons(
     flipped = sum(v.flipped for v in verdicts)
     stage.count({"asked": len(verdicts), **counts, "flipped with the order": flipped}, of=rule)
     stage.keep("verdict", ((v.key, v.parents, _payload(v)) for v in verdicts))
+    stage.weigh(len(verdicts), {why: counts[why] for why in FAULTS}, section="judge", of="verdicts")
     return verdicts
 
 

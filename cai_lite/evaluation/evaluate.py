@@ -5,35 +5,41 @@ Answers and other results that take long are kept in the run, so that a finished
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.chat.base import ChatModel
+from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.evaluation.result import evaluation_json
 from cai_lite.evaluation.subject import Subject
-from cai_lite.inputs.constitution import Constitution
+from cai_lite.inputs.constitution import Constitution, load_constitution
+from cai_lite.inputs.prompts import as_prompts
 from cai_lite.records import PreferencePair, Prompt, Sampling
+from cai_lite.run.files import write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
 
 def evaluate(
-    adapter: str | Path | ChatModel,
+    adapter: Any,
     *,
-    against: ChatModel | None,
-    constitution: Constitution,
-    judge: ChatModel | Sequence[ChatModel],
-    prompts: Sequence[Prompt],
-    run: Run | None = None,
+    against: Any = None,
+    constitution: Constitution | str | Path,
+    judge: Any,
+    prompts: Any,
+    run: Run | str | Path | None = None,
     seen: Sequence[Prompt] = (),
     pairs: Sequence[PreferencePair] = (),
     held_out_pairs: Sequence[PreferencePair] = (),
     metrics: Collection[str] | None = None,
+    must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
     judging: Judging | None = None,
     mode: Literal["pairwise", "pointwise"] | None = None,
@@ -41,54 +47,83 @@ def evaluate(
     samples: int = 1,
     votes: int | None = None,
     log_probs: bool | None = None,
+    answering: Mapping[str, ChatModel] | None = None,
     screen: Screen | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Measure the metrics that can be measured with what is given, and return the contents of evaluation.json.
 
     `adapter`: the folder of an adapter for the local model `against`, or a model of its own, which is compared with
-    `against` unless that is None. `judge`: the first of several decides adherence, the others tell how far judges
-    agree. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for "confounds",
-    `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in `metrics.METRICS`, all
-    of them where left out. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace single settings of
-    it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made from.
+    `against` unless that is None. Models are what `open_model` takes or returns. `judge`: a model, or a list of which
+    the first decides adherence and the others tell how far judges agree; one too small to compare two replies, such
+    as embedded:teacher, is asked pointwise. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
+    `Prompt`; or a path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which
+    gets evaluation.json. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for
+    "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
+    `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
+    judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
+    adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
+    answer in place of the models "before" and "after", by these names. `progress`: show bars.
 
     Raises:
         PromptError: there are no prompts.
-        InputError: an unknown metric, or an adapter without the local model that it belongs to.
+        InputError: an unknown metric, an adapter without the local model that it belongs to, or an argument that is
+            none of these.
     """
+    prompts = as_prompts(prompts, "held_out")
     if not prompts:
         raise PromptError(
             "no held-out prompts to evaluate on: raise prompts.held_out, or mark some with split: held_out"
         )
     metrics = METRICS if metrics is None else metrics
     check_metrics(metrics)
+    check_names(must or {}, metrics)
+    judges = [open_model(one) for one in judge] if isinstance(judge, list) else [open_model(judge)]
+    if not judges:
+        raise InputError("'judge' is an empty list; give at least one model")
     after, before = _models(adapter, against)
-    judges = [judge] if isinstance(judge, ChatModel) else list(judge)
+    policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
+    if judging is None and mode is None and judges[0].wording == "short":
+        mode = "pointwise"
     settings = {"mode": mode, "votes": votes, "log_probs": {None: None, True: "auto", False: "never"}[log_probs]}
-    subject = Subject(
-        after=after,
-        before=before,
-        constitution=constitution,
-        judges=judges,
-        prompts=prompts,
-        seen=seen,
-        pairs=pairs,
-        held_out_pairs=held_out_pairs,
-        run=run or Run(),
-        screen=screen or Screen(quiet=True),
-        sampling=sampling or Sampling(),
-        samples=samples,
-        judging=(judging or Judging()).but(**{name: value for name, value in settings.items() if value is not None}),
-        oracle=oracle,
-    )
-    return evaluation_json(
-        model=after.name,
-        against=against.name if against is not None else "",
-        constitution=constitution.name,
-        judge="the grammar's oracle" if oracle else judges[0].name,
-        seed=subject.seed,
-        metrics=measure(subject, metrics),
-    )
+    with ExitStack() as opened:
+        if isinstance(run, (str, Path)):
+            run = opened.enter_context(Run(run))
+        if screen is None:
+            screen = opened.enter_context(Screen()) if progress else Screen(quiet=True)
+        subject = Subject(
+            after=after,
+            before=before,
+            constitution=policy,
+            judges=judges,
+            prompts=prompts,
+            seen=seen,
+            pairs=pairs,
+            held_out_pairs=held_out_pairs,
+            run=run or Run(),
+            screen=screen,
+            sampling=sampling or Sampling(),
+            samples=samples,
+            judging=(judging or Judging()).but(
+                **{name: value for name, value in settings.items() if value is not None}
+            ),
+            oracle=oracle,
+            answering=answering or {},
+        )
+        found = evaluation_json(
+            model=after.name,
+            against=before.name if before is not None else "",
+            constitution=policy.name,
+            judge="the grammar's oracle" if oracle else judges[0].name,
+            seed=subject.seed,
+            metrics=measure(subject, metrics),
+        )
+        if must:
+            found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
+        if run is not None and run.directory is not None:
+            write_aside(run.path("evaluation.json"), json.dumps(found, indent=1, ensure_ascii=False))
+            write_manifest(run.directory, "evaluation.json")
+    return found
 
 
 def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
@@ -118,11 +153,15 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
     return found
 
 
-def _models(adapter: str | Path | ChatModel, against: ChatModel | None) -> tuple[ChatModel, ChatModel | None]:
+def _models(adapter: Any, against: Any) -> tuple[ChatModel, ChatModel | None]:
     """Return the model after, and the model before if there is one."""
-    if not isinstance(adapter, (str, Path)):
-        return adapter, against
-    if not isinstance(against, LocalModel):
-        raise InputError(f"adapter '{adapter}': give the local model that it was trained on as `against`")
-    after = LocalModel(against.model, load=against.load, adapter=adapter)
-    return after, after.without_adapter()
+    base = None if against is None else open_model(against)
+    if isinstance(adapter, (str, Path)) and (
+        (Path(adapter) / "adapter_config.json").is_file()
+        or (isinstance(adapter, Path) and not (adapter / "config.json").is_file())
+    ):
+        if not isinstance(base, LocalModel):
+            raise InputError(f"adapter '{adapter}': give the local model that it was trained on as `against`")
+        after = base.with_adapter(adapter)
+        return after, after.without_adapter()
+    return open_model(adapter), base

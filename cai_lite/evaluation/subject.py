@@ -6,7 +6,7 @@ where an evaluation asks a model; each keeps what it got, so metrics may ask for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
@@ -37,10 +37,11 @@ Sides = Sequence[Sequence[Candidate]]
 class Subject:
     """One model (`after`), or two to compare, with everything that a metric may need.
 
-    `judges`: the first decides adherence, the others tell how far judges agree. `seen`: prompts of the training.
+    `judges`: the first decides adherence, the others show how far judges agree. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
+    same weights that answer in place of "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -57,6 +58,7 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    answering: Mapping[str, ChatModel] = field(default_factory=dict)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
     _verdicts: dict[str, list[Verdict]] = field(default_factory=dict, init=False)
@@ -87,7 +89,7 @@ class Subject:
         """Answer `prompts` by the model before, if there is one, and by the model after."""
         models = [("before", self.before), ("after", self.after)]
         return [
-            self.answers_to(prompts, f"{stage} {when}", model, samples=self.samples)
+            self.answers_to(prompts, f"{stage} {when}", self.answering.get(when, model), samples=self.samples)
             for when, model in models
             if model is not None
         ]
@@ -99,13 +101,14 @@ class Subject:
         if stage not in self._answers:
             with self.screen.stage(stage) as tick:
                 self._answers[stage] = answer(
-                    model or self.after,
+                    model or self.answering.get("after", self.after),
                     prompts,
                     sampling=self.sampling,
                     samples=samples,
                     run=self.run,
                     stage=stage,
                     progress=tick,
+                    warn=self.screen.warn,
                 )
         return self._answers[stage]
 
@@ -150,7 +153,7 @@ class Subject:
         self, judge: ChatModel, cells: Sequence[tuple[Candidate, Principle]], stage: str, **otherwise: Any
     ) -> list[Score]:
         """Ask a judge for pointwise scores. `otherwise`: settings that differ from those of the evaluation."""
-        # A single score has no reason beside it, and all of its votes are wanted.
+        # A score comes without a reason, and all of its votes are asked.
         judging = self.judging.but(mode="pointwise", reason="none", until=None, **otherwise)
         with self.screen.stage(stage) as tick:
             return score(judge, cells, judging, Stage(run=self.run, name=stage, tick=tick))

@@ -15,7 +15,7 @@ from cai_lite.stats import Comparison, Figure
 
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
-    """Print every figure that was measured, section by section, and the gates."""
+    """Print every figure that was measured, section by section; then the headline and the gates."""
     title = escape(f"{evaluation['constitution']}: adherence by {evaluation['judge']}")
     table = Table(title=title, title_justify="left")
     for name in ("", "before", "after", "change", "95 % interval", "n"):
@@ -27,12 +27,30 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
             table.add_row(escape(row.label.heading + sides), *_cells(row.figure))
         table.add_section()
     console.print(table)
+    if text := headline(evaluation):
+        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
     for gate in evaluation.get("gates", ()):
         found = "not measured" if gate["found"] is None else f"{gate['found']:.3f}"
         style = "green" if gate["holds"] else "red"
         console.print(
             f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, is {found}", style=style
         )
+
+
+def headline(evaluation: Mapping[str, Any]) -> str:
+    """Return the adherence, before and after where both were measured, as one sentence; "" if it was not measured."""
+    overall = evaluation["metrics"].get("adherence", {}).get("overall")
+    if overall is None:
+        return ""
+    after = overall.get("after", overall)
+    n = f"n {after['n']:,}, {evaluation['judge']}"
+    if "change" not in overall:
+        return f"adherence {after['value']:.2f} [{after['low']:.2f}, {after['high']:.2f}], {n}"
+    change = overall["change"]
+    return (
+        f"adherence {overall['before']['value']:.2f} -> {after['value']:.2f}, change {change['value']:+.2f} "
+        f"[{change['low']:+.2f}, {change['high']:+.2f}], {n}"
+    )
 
 
 def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cai_lite.errors import PairError
+from cai_lite.errors import InputError, PairError, shortened
 from cai_lite.records import Message, Messages, PreferencePair, dicts_of, messages_of
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
@@ -44,6 +44,25 @@ def load_pairs(path: str | Path) -> list[PreferencePair]:
     return pairs
 
 
+PAIRS_TAKEN = "PreferencePairs or rows with 'chosen' and 'rejected': a list, a datasets.Dataset, or a JSONL file's path"
+
+
+def as_pairs(given: Any) -> list[PreferencePair]:
+    """Return the pairs of whatever people have: a path, a `datasets.Dataset`, a list of dictionaries or of pairs.
+
+    Raises:
+        PairError: it is none of these, or a row is invalid.
+    """
+    if isinstance(given, (str, Path)):
+        return load_pairs(given)
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, set, frozenset)):
+        rows = given if isinstance(given, Mapping) or hasattr(given, "column_names") else list(given)
+        if isinstance(rows, list) and all(isinstance(row, PreferencePair) for row in rows):
+            return rows
+        return from_dataset(rows)
+    raise PairError(f"pairs should be {PAIRS_TAKEN}; got {shortened(given)}")
+
+
 def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     """Return the pairs as a `datasets.Dataset` in the conversational form that TRL reads.
 
@@ -60,19 +79,43 @@ def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     return Dataset.from_list([row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False)} for row in rows])
 
 
-def from_dataset(dataset: Iterable[Mapping[str, Any]]) -> list[PreferencePair]:
+def from_dataset(dataset: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> list[PreferencePair]:
     """Return the pairs of a `datasets.Dataset` in any of the forms that `load_pairs` reads.
 
+    A `DatasetDict` with a single split is that split.
+
     Raises:
-        PairError: a row is invalid; the message names its number, from 1.
+        PairError: a row is invalid, with its number, from 1; or there are several splits.
     """
+    rows = only_split(dataset, PairError)
     pairs = [
-        _pair_of(Path("data set"), number, {name: value for name, value in row.items() if value is not None})
-        for number, row in enumerate(dataset, 1)
+        row
+        if isinstance(row, PreferencePair)
+        else _pair_of(
+            Path("data set"),
+            number,
+            {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row,
+        )
+        for number, row in enumerate(rows, 1)
     ]
     if not pairs:
         raise PairError("the data set contains no pairs")
     return pairs
+
+
+def only_split(dataset: Any, error: type[InputError]) -> Iterable[Any]:
+    """Return the data set itself, or the only split of a `DatasetDict`.
+
+    Raises:
+        InputError: (as `error`) there are several splits, or it is a single row.
+    """
+    if not isinstance(dataset, Mapping):
+        return cast(Iterable[Any], dataset)
+    if not all(hasattr(split, "column_names") for split in dataset.values()):
+        raise error("this is a single row; give a list of rows")
+    if len(dataset) != 1:
+        raise error(f"the data set has the splits {', '.join(map(str, dataset))}; choose one: data['NAME']")
+    return cast(Iterable[Any], next(iter(dataset.values())))
 
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
@@ -128,13 +171,13 @@ def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
         raise wrong("'chosen' equals 'rejected', so there is no preference; remove the line")
     p_chosen = row.get("p_chosen", 1.0)
     if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
-        raise wrong(f"'p_chosen' should be a number from 0 to 1, got {p_chosen!r}")
+        raise wrong(f"'p_chosen' should be a number from 0 to 1, got {shortened(p_chosen)}")
     margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
     if isinstance(evidence, str):  # as `to_dataset` stores it
         with suppress(ValueError):
             evidence = json.loads(evidence)
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
-        raise wrong(f"'margin' should be a number, got {margin!r}")
+        raise wrong(f"'margin' should be a number, got {shortened(margin)}")
     if not isinstance(evidence, Mapping):
         raise wrong(f"'evidence' should be an object, got {type(evidence).__name__}")
     parents = row.get("parents") or []

@@ -9,6 +9,7 @@ split of the others.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import itertools
 import json
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.errors import PromptError
+from cai_lite.errors import PromptError, shortened
 from cai_lite.inputs.near import Features, NearIndex, jaccard
 from cai_lite.inputs.yamlfile import read_text
 from cai_lite.records import Message, Messages, Prompt, dicts_of, digest
@@ -47,12 +48,12 @@ class Prompts:
 
 
 def load_prompts(
-    source: str | Path | Iterable[Prompt],
+    source: str | Path | Iterable[Any],
     held_out: float = 0.2,
     limit: int | None = None,
     eval_limit: int | None = None,
 ) -> Prompts:
-    """Read prompts from a JSONL file, or take them as they are, and split them.
+    """Read prompts from a JSONL file, or take a list of texts, dictionaries or `Prompt`, and split them.
 
     A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `family`,
     `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families to hold
@@ -118,7 +119,55 @@ def all_prompts(source: str | Path) -> list[Prompt]:
     rows = list(_read_rows(Path(source).expanduser()))
     if not rows:
         raise PromptError(f'{source}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
-    kept = _without_duplicates(rows)
+    return _prompts_of(_without_duplicates(rows))
+
+
+PROMPTS_TAKEN = "a path, Prompts, or a list of texts, of {'prompt': ...} or {'messages': ...}, or of Prompt"
+
+
+def as_prompts(given: Any, side: Split) -> list[Prompt]:
+    """Return the prompts of whatever people have.
+
+    A list (or a `datasets.Dataset`) of texts, dictionaries or `Prompt` is taken as it is. Of a path or of `Prompts`,
+    which have two sides, it is `side`; a file that does not name the splits itself is split as by `load_prompts`.
+
+    Raises:
+        PromptError: it is none of these, a row is invalid, or there is no prompt on this side.
+    """
+    if isinstance(given, Prompts):
+        return given.train if side == "train" else given.held_out
+    if isinstance(given, (str, Path)):
+        rows = list(_read_rows(Path(given).expanduser()))
+        whole = all_prompts(given) if all(row.split for row in rows) else None
+        split = load_prompts(given) if whole is None else None
+        found = [p for p in whole if p.split == side] if whole is not None else as_prompts(split, side)
+        if not found:
+            kind, other = ("training", "held_out") if side == "train" else ("held-out", "train")
+            raise PromptError(f"{given}: no {kind} prompts; every line has the split '{other}'")
+        return found
+    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+        raise PromptError(f"prompts should be {PROMPTS_TAKEN}; got {shortened(given)}")
+    prompts = list(given)
+    if all(isinstance(prompt, Prompt) for prompt in prompts):
+        return prompts
+    return _prompts_of(_without_duplicates([_given_row(row, i) for i, row in enumerate(prompts, 1)]))
+
+
+def _given_row(value: Any, number: int) -> _Row:
+    if isinstance(value, Prompt):
+        return _Row(
+            place=f"prompt {number}", messages=value.messages, family=value.family, tags=value.tags, split=value.split
+        )
+    if not isinstance(value, (str, Mapping)):
+        raise PromptError(f"prompts should be {PROMPTS_TAKEN}; prompt {number} is {shortened(value)}")
+    row = {"prompt": value} if isinstance(value, str) else {k: v for k, v in value.items() if v is not None}
+    try:
+        return _row(row, f"prompt {number}")
+    except ValueError as error:
+        raise PromptError(f"prompt {number}: {error}") from None
+
+
+def _prompts_of(kept: Sequence[_Row]) -> list[Prompt]:
     families = _families(kept, [_features(row.messages) for row in kept])
     return [
         Prompt(
@@ -181,11 +230,11 @@ def _row(value: Any, place: str) -> _Row:
         given = [{"role": "user", "content": given}]
     family, tags, split = value.get("family") or "", value.get("tags") or [], value.get("split")
     if not isinstance(family, str):
-        raise ValueError(f"'family' should be a string, got {family!r}")
+        raise ValueError(f"'family' should be a string, got {shortened(family)}")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"'tags' should be a list of strings, got {tags!r}")
+        raise ValueError(f"'tags' should be a list of strings, got {shortened(tags)}")
     if split not in (None, "train", "held_out"):
-        raise ValueError(f"'split' should be 'train' or 'held_out', got {split!r}")
+        raise ValueError(f"'split' should be 'train' or 'held_out', got {shortened(split)}")
     return _Row(
         place=place, messages=_messages(given), family=family, tags=tuple(tags), split=split, other_keys=bool(others)
     )
@@ -205,7 +254,7 @@ def _messages(given: Any) -> Messages:
             raise ValueError(f'message {i + 1} should be {{"role": ..., "content": ...}} with strings')
         role, content = message.get("role"), message["content"].strip()
         if role not in ("system", "user", "assistant"):
-            raise ValueError(f"message {i + 1}: 'role' should be system, user or assistant, got {role!r}")
+            raise ValueError(f"message {i + 1}: 'role' should be system, user or assistant, got {shortened(role)}")
         if role == "system" and i > 0:
             raise ValueError(f"message {i + 1}: only the first message may be a system message")
         if not content:
@@ -218,19 +267,14 @@ def _messages(given: Any) -> Messages:
     return tuple(messages)
 
 
-def _given_rows(prompts: Iterable[Prompt]) -> list[_Row]:
-    """Return rows of prompts given by a caller; their `split` counts only if at least one of them is held out."""
+def _given_rows(prompts: Iterable[Any]) -> list[_Row]:
+    """Return rows of prompts given by a caller; a `Prompt`'s split counts only if at least one of them is held out."""
     given = list(prompts)
-    split_given = any(prompt.split == "held_out" for prompt in given)
+    split_given = any(isinstance(prompt, Prompt) and prompt.split == "held_out" for prompt in given)
+    rows = [(prompt, _given_row(prompt, i)) for i, prompt in enumerate(given, start=1)]
     return [
-        _Row(
-            place=f"prompt {i}",
-            messages=prompt.messages,
-            family=prompt.family,
-            tags=prompt.tags,
-            split=prompt.split if split_given else None,
-        )
-        for i, prompt in enumerate(given, start=1)
+        row if split_given or not isinstance(prompt, Prompt) else dataclasses.replace(row, split=None)
+        for prompt, row in rows
     ]
 
 

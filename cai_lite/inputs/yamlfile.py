@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 import yaml
 
-from cai_lite.errors import InputError, did_you_mean
+from cai_lite.errors import InputError, did_you_mean, shortened
 
 T = TypeVar("T")
 Keys = tuple[str | int, ...]
@@ -388,7 +388,7 @@ def _described(value: Any) -> str:
     if isinstance(value, str):
         return f"text '{value if len(value) <= 60 else value[:57] + '...'}'"
     if isinstance(value, (int, float)):
-        return f"number {value}"
+        return f"number {shortened(value)}"
     return "a list" if isinstance(value, list) else "a section"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,14 +11,14 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.errors import InputError
 from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.gates import check_gates, gates
+from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
 from cai_lite.reporting import report
-from cai_lite.run.files import write_aside, write_manifest
+from cai_lite.run.files import write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -34,6 +33,7 @@ def assess(
     adapter: Path | None = None,
     against: str | None = None,
     load: str | None = None,
+    template: Mapping[str, Any] | None = None,
     must: Mapping[str, str] | None = None,
     metrics: Collection[str] | None = None,
     sampling: Sampling | None = None,
@@ -41,6 +41,7 @@ def assess(
 ) -> dict[str, Any]:
     """Measure `model`, alone or compared with `against`; with `adapter`, the adapted model is compared with its base.
 
+    `template`: variables of the chat template of `model`, and of `against`.
     Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
     split. The same call on the same `out` continues where it stopped.
 
@@ -69,10 +70,12 @@ def assess(
     check_gates(must or {}, plan)
     if adapter is not None:
         adapter_folder(adapter)
-    base: ChatModel | None = opened(model, load) if adapter is not None else opened(against, load) if against else None
+    base: ChatModel | None = None
+    if adapter is not None or against:
+        base = opened(model if adapter is not None else str(against), load, template)
     with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         evaluation = evaluate(
-            adapter if adapter is not None else opened(model, load),
+            adapter if adapter is not None else opened(model, load, template),
             against=base,
             constitution=policy,
             judge=judges,
@@ -81,25 +84,19 @@ def assess(
             metrics=metrics,
             mode=mode,
             sampling=sampling,
+            must=must,
             screen=screen,
         )
-        evaluation |= gated(must or {}, evaluation["metrics"])
-        write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
         write_manifest(out)
     return {"report": str(page), "evaluation": evaluation}
 
 
-def gated(must: Mapping[str, str], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `{"gates": [...]}` for evaluation.json; nothing where there are no gates."""
-    return {"gates": [gate._asdict() for gate in gates(must, metrics)]} if must else {}
-
-
-def opened(name: str, load: str | None = None) -> ChatModel:
+def opened(name: str, load: str | None = None, template: Mapping[str, Any] | None = None) -> ChatModel:
     """Open a model by its one-word name; `URL#NAME` is a model at a server."""
     url, _, at_server = name.partition("#")
     if "://" in url:
-        return open_model(url, model=at_server or None)
-    model = open_model(name, load=checked_load(load))
+        return open_model(url, model=at_server or None, template=template)
+    model = open_model(name, load=checked_load(load), template=template)
     assert isinstance(model, LocalModel), "no address: a local model"
     return model

@@ -20,6 +20,9 @@ from typing import Any, Literal
 
 import yaml
 
+from cai_lite.chat import BACKENDS
+from cai_lite.chat.base import SystemMessage
+from cai_lite.chat.endpoint import own_field
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
@@ -123,6 +126,12 @@ class ModelSection:
     `api_key_env`: name of the environment variable with the server's API key. The key itself never goes in a recipe.
     `concurrency`: limit of simultaneous calls to the server.
     `prices`: prices of the server, needed to report and limit cost.
+    `template`: variables of the model's chat template, such as `{enable_thinking: false}` for a model that would think
+    before each answer. A server gets them as `chat_template_kwargs`. For the student they hold in drafting, training
+    and evaluation alike.
+    `extra_body`: further fields of every request to the server, such as `{top_k: 20}`.
+    `system`: "keep" sends a system message as such; "merge" puts it in front of the first user turn, for models whose
+    chat template refuses one.
     `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
     joined verdict; above 0.
     """
@@ -133,15 +142,43 @@ class ModelSection:
     api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = 64
     prices: Prices | None = None
+    template: Mapping[str, Any] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    system: SystemMessage = "keep"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.extra_body and self.url is None and not _names_backend(self.model):
+            raise ValueError("'extra_body' is for servers; add their 'url', or use 'template' for a local model")
+        if problem := own_field(self.extra_body or {}):
+            raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
             raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
-        if self.url is not None and self.load is not None:
+        if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
         _check(0 < self.weight < math.inf, "weight", "above 0", self.weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentSection(ModelSection):
+    """The student, which is trained on this machine: the fields of a model, and a server of the same weights.
+
+    `url`: base URL of an OpenAI-compatible server of the same weights, which drafts and answers in place of the local
+    copy. Training, log-probabilities and perplexity stay local.
+    `served`: the name of the student on that server; by default `model`.
+    `adapter_name`: the name under which that server offers the trained adapter, which then gives the answers after
+    training; by default the local copy does.
+    """
+
+    served: str | None = None
+    adapter_name: str | None = None
+
+    def __post_init__(self) -> None:
+        ModelSection.__post_init__(self)
+        for name in ("served", "adapter_name"):
+            if self.url is None and getattr(self, name) is not None:
+                raise ValueError(f"'{name}' is a name on the server of 'url'; give the url, too")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +213,15 @@ class CritiqueSection:
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
+    `max_tokens`: length limit of a critique in tokens; a teacher that thinks first needs some thousands.
     """
 
     principles_per_draft: int = 2
+    max_tokens: int = 256
 
     def __post_init__(self) -> None:
         _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +230,16 @@ class ReviseSection:
 
     `rounds`: limit of revision rounds per draft; 0 turns revision off.
     `until`: "satisfied" stops when the critiques find no broken principle; "rounds" always uses all rounds.
+    `max_tokens`: length limit of a revision in tokens; a teacher that thinks first needs some thousands.
     """
 
     rounds: int = 3
     until: Literal["satisfied", "rounds"] = "satisfied"
+    max_tokens: int = 512
 
     def __post_init__(self) -> None:
         _check(self.rounds >= 0, "rounds", "0 or more", self.rounds)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +343,7 @@ class Recipe:
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
-    `student`: the model to be trained; it must be local.
+    `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that critiques, revises and, without `judge.by`, judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
@@ -310,7 +353,7 @@ class Recipe:
 
     constitution: str
     prompts: PromptsSection
-    student: ModelSection
+    student: StudentSection
     teacher: ModelSection | None = None
     teachers: tuple[ModelSection, ...] = ()
     draft: DraftSection = field(default_factory=DraftSection)
@@ -335,11 +378,6 @@ class Recipe:
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
-        if self.student.url is not None:
-            raise ValueError(
-                "'student' has a 'url', but the student is trained locally; give a model folder, a hub id or "
-                "embedded:student"
-            )
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
@@ -348,8 +386,9 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The name of the recipe's file without its ending, such as `medical`."""
-        return Path(self.path).stem
+        """The name of the recipe's file, such as `medical`, or of its folder if the file is a recipe.yaml."""
+        path = Path(self.path)
+        return path.resolve().parent.name if path.name == "recipe.yaml" else path.stem
 
     def resolved(self) -> str:
         """Return the recipe as YAML with all defaults written out; `load_recipe` can read it.
@@ -364,6 +403,10 @@ class _TrainingOnly:
     """A recipe that has only the section `train`."""
 
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def _names_backend(model: str) -> bool:
+    return model.partition(":")[0] in BACKENDS
 
 
 def _check(holds: bool, name: str, expected: str, got: object) -> None:
@@ -428,7 +471,8 @@ def _with_paths(document: Document) -> Document:
 
     def resolved(keys: Keys, value: str) -> str:
         path = Path(value).expanduser()
-        return str(path if path.is_absolute() or document.place(keys).file != document.file else folder / path)
+        beside = document.place(keys).file == document.file and not path.is_absolute()
+        return str((folder / path if beside else path).absolute())  # so that recipe.yaml can be read from anywhere
 
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):

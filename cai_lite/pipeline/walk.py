@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
-from cai_lite.chat.weights import adapter_folder, checked_load, resolve
+from cai_lite.chat.weights import checked_load, resolve
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.gates import check_gates
-from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.pipeline.assess import gated
-from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
+from cai_lite.pipeline.make_pairs import (
+    Work,
+    draft_held_out,
+    held_out_pairs,
+    make_pairs,
+    nothing_left,
+    sampling_of,
+    spread,
+)
+from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.roles import Roles, open_roles
+from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import report
-from cai_lite.reporting.card import write_card
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
@@ -47,19 +49,24 @@ def run_recipe(
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
         ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
     """
-    if adapter is not None:
-        adapter_folder(adapter)  # before anything is drafted
     roles, prompts = open_roles(recipe), prompts_of(recipe)
-    if until == "report":
-        check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
+    check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
+    plan = plan_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:
             write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-            for warning in roles.warnings([*prompts.train, *prompts.held_out]):
+            for warning in plan.warnings:
                 screen.warn(warning)
+            if plan.paid and plan.forecast is None:
+                screen.warn(
+                    "no preflight was run with these models: `cai-lite preflight` asks a few prompts, and says whether "
+                    "the judge can apply each principle and what the whole run will take"
+                )
             pairs: list[PreferencePair] = []
             work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
             if adapter is None:
+                if until == "report":
+                    draft_held_out(work, prompts.held_out)
                 pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
                 write_aside(out / "pairs.jsonl", pairs_text(pairs))
                 card = dataset_card(
@@ -74,6 +81,8 @@ def run_recipe(
                 if until == "pair":
                     write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                if not pairs:
+                    raise Stopped(nothing_left(work))
                 from cai_lite.training.loop import train  # which imports torch
 
                 with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
@@ -83,12 +92,17 @@ def run_recipe(
                         config=recipe.train,
                         out=out,
                         load=recipe.student.load,
+                        template=recipe.student.template,
+                        system=recipe.student.system,
                         progress=tick,
                         reference_progress=reference_tick,
                         log=screen.say,
                     ).adapter
             held_out = held_out_pairs(work, prompts.held_out)
             roles.close()
+            if roles.adapter_server is not None:
+                server = roles.adapter_server
+                screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
             evaluation = evaluate(
                 adapter,
                 against=roles.student,
@@ -104,18 +118,13 @@ def run_recipe(
                 sampling=sampling_of(recipe, recipe.evaluate.temperature),
                 samples=recipe.evaluate.samples,
                 judging=recipe.judge,
+                must=recipe.evaluate.must,
+                answering=roles.answering(adapter),
                 screen=screen,
             )
             roles.close()
-            evaluation |= gated(recipe.evaluate.must, evaluation["metrics"])
-            write_aside(out / "evaluation.json", json.dumps(evaluation, indent=1, ensure_ascii=False))
         page = report(run)
-        write_card(out)
         write_manifest(out)
-    if not quiet:
-        console = Console()
-        show(evaluation, console)
-        console.print(f"report: {page}", highlight=False)
     return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
 
 
@@ -123,19 +132,6 @@ def prompts_of(recipe: Recipe) -> Prompts:
     """The prompts of a recipe, read and split."""
     settings = recipe.prompts
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
-
-
-def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
-    """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
-    return Planned(
-        metrics=recipe.evaluate.metrics,
-        constitution=roles.constitution,
-        prompts=prompts.held_out,
-        pairs=pairs,
-        seen=bool(prompts.train),
-        oracle=recipe.evaluate.oracle is not None,
-        judges=len(roles.judges),
-    )
 
 
 def train_pairs(
@@ -178,10 +174,17 @@ def train_pairs(
     }
 
 
-def check_recipe(recipe: Recipe) -> str:
-    """`--dry-run`: read all that a run would read, ask nobody; returns the resolved recipe under what was found."""
+def check_recipe(recipe: Recipe, out: Path) -> Plan:
+    """Check everything that can be checked before a run asks anybody, and return what the run would do.
+
+    Raises:
+        InputError: something that the run will need is missing.
+    """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
-    check_gates(recipe.evaluate.must, planned(recipe, roles, prompts))
-    found = {**roles.digests(), "prompts": str(prompts.report)}
-    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings([*prompts.train, *prompts.held_out]))
-    return recipe_text(recipe.resolved(), found) + warnings
+    check_ready(recipe, roles, prompts, out)
+    return plan_of(recipe, roles, prompts, out)
+
+
+def resolved_text(recipe: Recipe) -> str:
+    """Return recipe.yaml as a run of this recipe would write it."""
+    return recipe_text(recipe.resolved(), open_roles(recipe).digests())

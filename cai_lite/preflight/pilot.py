@@ -7,6 +7,7 @@ to the next, more pairs will not help.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,22 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cai_lite.chat.asking import Stage
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, Stopped
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.pipeline.make_pairs import sampling_of, spread
+from cai_lite.pipeline.ready import PREFLIGHT, calls_for_pairs
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.preflight.examples import in_other_words
 from cai_lite.records import Prompt, Verdict
+from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.stats import kappa_figure, wilson
@@ -54,21 +59,31 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
-        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.student
-        with screen.stage("draft") as tick:
-            drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
+        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
+        faults: list[str] = []
+        told: set[str] = set()
 
-        def judged(rules: Constitution, stage: str, **settings: Any) -> list[Verdict]:
-            with screen.stage(stage) as tick:
+        def say(sentence: str) -> None:
+            faults.append(sentence)
+            screen.warn(sentence)
+
+        with screen.stage("draft") as tick:
+            watch = roles.watch(author, say, told, stops=False)
+            stage = Stage(run=run, name="draft", tick=tick, watch=watch)
+            drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), stage=stage)
+        if not drafts:
+            raise Stopped(f"no draft to judge: {'; '.join(faults)}. Then run the same command again")
+
+        def judged(rules: Constitution, name: str, **settings: Any) -> list[Verdict]:
+            with screen.stage(name) as tick:
+                watch = roles.watch(roles.judge, say, told, stops=False)
                 return judge(
                     roles.judge,
                     drafts,
                     rules,
                     rule="best_over_worst",
                     judging=recipe.judge.but(principles=len(rules.principles), **settings),
-                    run=run,
-                    progress=tick,
-                    stage=stage,
+                    stage=Stage(run=run, name=name, tick=tick, watch=watch),
                 )
 
         plain, paraphrased = judged(constitution, "judge"), judged(reworded, "judge in other words")
@@ -79,10 +94,11 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
         trials = (plain, paraphrased, repeated)
-        rows = [_principle(p, sample, trials, p.id in opposed, recipe) for p in constitution.principles]
+        unread = next((sentence for sentence in faults if sentence.startswith("judge:")), "")
+        rows = [_principle(p, sample, trials, p.id in opposed, recipe, unread) for p in constitution.principles]
         forecast = _forecast(recipe, len(known.train), run.calls(), plain)
     roles.close()
-    return {
+    found = {
         "format": 1,
         "judge": roles.judge.name,
         "mode": recipe.judge.mode,
@@ -90,8 +106,12 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "principles": rows,
         "conflicts": conflicts,
         "forecast": forecast,
+        "faults": faults,
         "ready": all(row["verdict"] in ("ready", "not met") for row in rows),
+        "digests": roles.digests(),
     }
+    write_text(out / PREFLIGHT, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    return found
 
 
 def show_preflight(found: dict[str, Any], console: Console | None = None) -> None:
@@ -123,9 +143,11 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
             style="" if row["verdict"] == "ready" else "yellow",
         )
     console.print(table)
+    for fault in found["faults"]:
+        console.print(Text(f"! {fault}", style="yellow"), soft_wrap=True)
     for row in found["principles"]:
         if row["why"]:
-            console.print(f"{row['id']}: {row['why']}", highlight=False)
+            console.print(Text(f"{row['id']}: {row['why']}"), soft_wrap=True)
     for row in found["conflicts"]:
         if row["pull_apart"]:
             how = "decided in the constitution" if row["decided"] else "add a rule under 'conflicts'"
@@ -149,11 +171,13 @@ def _principle(
     trials: tuple[Sequence[Verdict], Sequence[Verdict], Sequence[Verdict]],
     opposed: bool,
     recipe: Recipe,
+    unread: str,
 ) -> dict[str, Any]:
     """Return the row of one principle.
 
     `trials`: the verdicts with the principles as written, in other words, and sampled once more. `opposed`: whether it
-    conflicts with another principle and the constitution does not decide the conflict.
+    conflicts with another principle and the constitution does not decide the conflict. `unread`: why many verdicts
+    could not be read, or "".
     """
     plain, paraphrased, repeated = (
         {_comparison(v): v for v in verdicts if v.principle == principle.id} for verdicts in trials
@@ -169,7 +193,8 @@ def _principle(
         tags = ", ".join(principle.applies_to)
         verdict, why = "not met", f"no prompt has the tag {tags}; tag some prompts, or remove the principle"
     elif len(read) < MIN_COMPARISONS:
-        verdict, why = "unknown", f"only {len(read)} comparisons could be judged; run it with more prompts"
+        mend = unread if unread and 2 * len(read) < len(plain) else "run it with more prompts"
+        verdict, why = "unknown", f"only {len(read)} of {len(plain)} comparisons could be judged; {mend}"
     elif order is not None and order["value"] < MIN_ORDER_CONSISTENCY:
         verdict, why = "vague", "the verdict often changes with the order of the replies; reword the principle"
     elif words is not None and words["value"] < MIN_PARAPHRASE_AGREEMENT:
@@ -214,20 +239,7 @@ def _forecast(
     The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
     and revisions are taken to cost as much as drafts.
     """
-    drafts = prompts * recipe.draft.n
-    principles, votes = recipe.judge.principles, recipe.judge.votes
-    needed = {"draft": drafts, "judge": 0}
-    for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds
-        if rule == "revision_over_draft":
-            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
-        elif rule == "teacher_over_student":
-            needed["draft"] += prompts
-        compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
-            rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
-        )
-        pointwise = drafts + (revised if rule == "revision_over_draft" else 0)
-        needed["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
+    needed = calls_for_pairs(recipe, prompts)
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
     for stage, n in needed.items():
         measured = next((row for row in calls if row["stage"] == stage), None)

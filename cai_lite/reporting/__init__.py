@@ -2,6 +2,46 @@
 
 from __future__ import annotations
 
-from cai_lite.reporting.page import report
+from collections.abc import Sequence
+from pathlib import Path
+
+from cai_lite.inputs.pairs import load_pairs
+from cai_lite.reporting import page
+from cai_lite.reporting.card import CARD, write_card
+from cai_lite.reporting.dataset_card import dataset_card
+from cai_lite.run.files import MANIFEST, write_manifest
+from cai_lite.run.ledger import Run
 
 __all__ = ["report"]
+
+
+def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
+    """Write report.html of a run, the model card beside its adapter and, where missing, the data set card.
+
+    Return the path of the page.
+
+    What the run did not measure is absent. `compare`: other run directories, whose figures are listed next to this
+    one's.
+
+    Raises:
+        InputError: no such run directory, or nothing in it to report.
+        RunBusyError: the run is in use.
+    """
+    path = page.report(run, compare=compare)
+    written = [path.name, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
+    if (path.parent / MANIFEST).is_file():
+        write_manifest(path.parent, *written)
+    return path
+
+
+def _dataset_card(folder: Path) -> list[str]:
+    """Write dataset_card.md from what the run itself knows, unless it is there; return the files written."""
+    pairs, card = folder / "pairs.jsonl", folder / "dataset_card.md"
+    if card.exists() or not pairs.is_file() or not pairs.stat().st_size:
+        return []
+    with Run(folder) as run:
+        asked = {f"{row['stage']}: {row['model']}": f"{row['calls']:,} calls" for row in run.calls()}
+        counts = run.counts()
+    text = dataset_card(load_pairs(pairs), name=folder.resolve().name, digests=asked, counts=counts)
+    card.write_text(text, encoding="utf-8")
+    return [card.name]

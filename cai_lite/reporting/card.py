@@ -11,13 +11,15 @@ from cai_lite.evaluation.result import read_evaluation
 from cai_lite.evaluation.shown import Row, sections
 from cai_lite.stats import Comparison, Figure
 
+CARD = "adapter/README.md"
+
 
 def write_card(run_dir: str | Path) -> Path | None:
     """Write the card beside the run's adapter and return its path; None where the run has no adapter or evaluation."""
     folder = Path(run_dir)
     if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
         return None
-    path = folder / "adapter" / "README.md"
+    path = folder / CARD
     path.write_text(card(read_evaluation(folder)), encoding="utf-8")
     return path
 

@@ -8,13 +8,16 @@ mode, SQLite loses no committed row when the process is killed.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from cai_lite.errors import InputError, RunBusyError, Stopped
 from cai_lite.records import Reply, digest
@@ -50,14 +53,27 @@ class Run:
     """A run directory that stores every reply and every row, so that an interrupted run can be resumed.
 
     Without `directory`, everything is kept in memory and lost on `close`. `budget` limits the cost of the calls;
-    `chat.asking.ask` checks it.
+    `chat.asking.ask` checks it. A directory that this thread has open already gives the same object again, so that a
+    notebook cell can be run twice; it is closed by the last `close`.
 
     Raises:
-        RunBusyError: another process, or another `Run` in this process, has the directory open.
+        RunBusyError: another process or thread has the directory open.
         InputError: `directory` is a file.
     """
 
+    _open: ClassVar[WeakValueDictionary[tuple[Path, int, int], Run]] = WeakValueDictionary()
+    budget: Budget
+    _uses = 0  # calls of `Run(...)` without a `close`
+
+    def __new__(cls, directory: str | Path | None = None, *, budget: Budget | None = None) -> Run:
+        found = cls._open.get(_place(directory)) if directory is not None else None
+        return super().__new__(cls) if found is None else found
+
     def __init__(self, directory: str | Path | None = None, *, budget: Budget | None = None) -> None:
+        if self._uses:
+            self._uses += 1
+            self.budget = budget or self.budget
+            return
         self.budget = budget or Budget()
         self.directory = Path(directory) if directory is not None else None
         self._lock: sqlite3.Connection | None = None
@@ -69,6 +85,24 @@ class Run:
         self._db = sqlite3.connect(self.directory / "run.db" if self.directory else ":memory:")
         self._db.execute("pragma journal_mode=wal")
         self._db.executescript(_SCHEMA)
+        self._uses = 1
+        if self.directory is not None:
+            self._open[_place(self.directory)] = self
+
+    @classmethod
+    def reading(cls, directory: str | Path) -> Run:
+        """Return a run directory for reading only, even while another process works in it.
+
+        Raises:
+            InputError: it is not a run directory.
+        """
+        directory = Path(directory)
+        if not (directory / "run.db").is_file():
+            raise InputError(f"{directory} is not a run directory (run.db not found)")
+        run = object.__new__(cls)
+        run.budget, run.directory, run._lock, run._uses = Budget(), directory, None, 1
+        run._db = sqlite3.connect(f"{(directory / 'run.db').resolve().as_uri()}?mode=ro", uri=True)
+        return run
 
     def __enter__(self) -> Run:
         return self
@@ -79,7 +113,12 @@ class Run:
         self.close()
 
     def close(self) -> None:
-        """Close the database and release the lock on the directory."""
+        """Close the database and release the lock on the directory, unless the run was opened more than once."""
+        self._uses = max(0, self._uses - 1)
+        if self._uses:
+            return
+        if self.directory is not None and self._lock is not None:
+            self._open.pop(_place(self.directory), None)
         self._db.close()
         if self._lock is not None:
             self._lock.close()
@@ -238,6 +277,22 @@ class Run:
             )
 
 
+def in_use(directory: Path) -> bool:
+    """Return whether a process or thread has the run open."""
+    if not (directory / ".lock").is_file():
+        return False
+    try:
+        _lock(directory).close()
+    except RunBusyError:
+        return True
+    return False
+
+
+def _place(directory: str | Path) -> tuple[Path, int, int]:
+    """Return what a run is shared by: its directory, in one thread of one process, as SQLite allows."""
+    return Path(directory).resolve(), os.getpid(), threading.get_ident()
+
+
 def _lock(directory: Path) -> sqlite3.Connection:
     """Lock the directory by a SQLite file lock, which works on every system and ends with the process."""
     lock = sqlite3.connect(directory / ".lock", timeout=0, isolation_level=None)
@@ -246,6 +301,7 @@ def _lock(directory: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         lock.close()
         raise RunBusyError(
-            f"{directory}: another process is using this run directory; wait until it ends, or choose another --out"
+            f"{directory}: another process or thread is using this run directory; wait until it ends, or choose another"
+            " directory"
         ) from error
     return lock

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +15,16 @@ from rich.text import Text
 
 Tick = Callable[[int, int], None]
 """Called with (done, total) while a stage works."""
+
+
+_COLUMNS = (
+    TextColumn("{task.description:<24}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("left"),
+    TimeRemainingColumn(),
+)
 
 
 class Screen:
@@ -25,12 +37,7 @@ class Screen:
         self.console = Console(stderr=True, quiet=quiet)
         self._log = log
         self._bars = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            *_COLUMNS,
             console=self.console,
             disable=quiet or not self.console.is_terminal,
         )
@@ -74,5 +81,49 @@ class Screen:
 
     def _write(self, line: str) -> None:
         if self._log is not None:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
+
+
+def tick_of(progress: Tick | bool | None, name: str) -> Tick | None:
+    """Return what a stage calls with (done, total): `progress` itself, or for True a `Bar`."""
+    return Bar(name) if progress is True else progress or None
+
+
+class Bar:
+    """A `Tick` that shows itself: a bar in a terminal, one line that is rewritten in a notebook, else ten lines."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.console = Console(stderr=True)
+        self._bars: Progress | None = None
+        self._shown: Any = None
+        self._tenth = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        text = f"{self.name}: {done:,} of {total:,}"
+        if self.console.is_jupyter:  # rich's own bars need ipywidgets there
+            line = {"text/plain": text}
+            if self._shown is None:
+                self._shown = sys.modules["IPython.display"].display(line, raw=True, display_id=True)
+            else:
+                self._shown.update(line, raw=True)
+        elif self.console.is_terminal:
+            self._advance(done, total)
+        elif self._tenth < (tenth := 10 * done // max(total, 1)):
+            self._tenth = tenth
+            self.console.print(text, highlight=False)
+
+    def _advance(self, done: int, total: int) -> None:
+        if self._bars is None:
+            self._bars = Progress(*_COLUMNS, console=self.console)
+            self._bars.add_task(self.name, total=total)
+            self._bars.start()
+        self._bars.update(self._bars.task_ids[0], completed=done, total=total)
+        if done >= total:
+            self._bars.stop()
+
+    def __del__(self) -> None:
+        if getattr(self, "_bars", None) is not None:  # a stage that ended early leaves the terminal as it was
+            self._bars.stop()  # type: ignore[union-attr]

@@ -1,40 +1,50 @@
-"""`cai.train`: training from Python, with a model handle or a name, into a run or a folder."""
+"""`cai.train`: training from Python, with whatever model and pairs the caller has, into a run or a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from cai_lite.chat import open_model
+from cai_lite.chat.loaded import is_transformers_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, ModelError, shortened
+from cai_lite.inputs.pairs import as_pairs
+from cai_lite.run.files import write_manifest
 from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Tick
+from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
+
+T = TypeVar("T")
 
 
 def train(
-    student: str | LocalModel,
-    pairs: Sequence[Any],
+    student: Any,
+    pairs: Any,
     *,
+    tokenizer: Any = None,
     config: TrainingConfig | None = None,
-    loss: Loss | None = None,
-    lora: Lora | None = None,
+    loss: Loss | str | None = None,
+    lora: Lora | int | None = None,
     load: str | None = None,
-    run: Run | None = None,
+    run: Run | str | Path | None = None,
     out: str | Path | None = None,
-    held_out: Sequence[Any] | None = None,
-    progress: Tick | None = None,
+    held_out: Any = None,
+    progress: Tick | bool | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
-    `pairs`: preference pairs, or what another `config.method` takes. `loss` and `lora` replace those of `config`. A
-    model handle gives its name and way of loading, and releases its weights. `held_out`: pairs to evaluate on while it
-    trains, in place of some split off `pairs` (see `TrainingConfig.eval_every`). Nothing is printed: messages go to
-    log.txt in the folder, and to `log`.
+    `student`: a model folder, a hub id, what `open_model` returned, or a transformers model with its `tokenizer`, also
+    as `(model, tokenizer)`; it is not changed. `pairs`: preference pairs, as a list, a path, a `datasets.Dataset` or a
+    list of dictionaries, or what another `config.method` takes. `loss` (also by name) and `lora` (also by rank)
+    replace those of `config`. `run`: a run, or its directory. `held_out`: pairs to evaluate on while it trains, in
+    place of some split off `pairs` (see `TrainingConfig.eval_every`). `progress`: True shows a bar; a function is
+    called with (done, total). Nothing is printed: messages go to log.txt in the folder, and to `log`.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -42,31 +52,86 @@ def train(
     """
     from cai_lite.training.loop import train as train_adapter
 
-    if run is None and out is None:
-        raise InputError("where to? give train(..., run=Run('runs/first')) or train(..., out='runs/first')")
-    config = config or TrainingConfig()
-    config = replace(config, loss=loss or config.loss, lora=lora or config.lora)
-    name = student
-    if isinstance(student, LocalModel):
-        student.close()
-        name, load = student.model, load or student.load
-    folder = Path(out) if out is not None else run.path(".") if run is not None else Path()
+    if (run is None) == (out is None):
+        raise InputError("where to? give either train(..., run=Run('runs/first')) or train(..., out='runs/first')")
+    settings = config if config is not None else TrainingConfig()
+    _check("config", settings, TrainingConfig, "a TrainingConfig")
+    settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
+    model = _student(student, tokenizer, load)
+    data = as_pairs(pairs) if settings.method == "dpo" else pairs
+    looked_at = held_out if held_out is None or settings.method != "dpo" else as_pairs(held_out)
+    model.close()
+    with ExitStack() as opened:
+        if isinstance(run, (str, Path)):
+            run = opened.enter_context(Run(run))
+        elif run is not None:
+            _check("run", run, Run, "a Run or a directory")
+        folder = run.path(".") if run is not None else Path(str(out))
+        written = Screen(quiet=True, log=folder / "log.txt").say
 
-    def say(message: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("a", encoding="utf-8") as stream:
-            stream.write(message + "\n")
-        if log is not None:
-            log(message)
+        def say(message: str) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            written(message)
+            if log is not None:
+                log(message)
 
-    done = train_adapter(
-        str(name),
-        pairs,
-        config=config,
-        out=folder,
-        load=checked_load(load),
-        held_out=held_out,
-        progress=progress,
-        log=say,
-    )
+        done = train_adapter(
+            model.model,
+            data,
+            config=settings,
+            out=folder,
+            load=model.load,
+            template=model.template,
+            system=model.system,
+            held_out=looked_at,
+            progress=tick_of(progress, "train"),
+            log=say,
+        )
+        if run is not None:
+            trained = [f"{done.adapter.name}/{file.name}" for file in done.adapter.iterdir()]
+            write_manifest(folder, "metrics.jsonl", *trained)
     return done.adapter
+
+
+def _student(student: Any, tokenizer: Any, load: str | None) -> LocalModel:
+    """Return a handle of the student.
+
+    Raises:
+        ModelError: it is nothing that can be trained.
+    """
+    if tokenizer is not None:
+        if not is_transformers_model(student):
+            raise ModelError("'tokenizer' belongs to a loaded transformers model; other models bring their own")
+        student = (student, tokenizer)
+    if isinstance(student, LocalModel):
+        if load is not None and load != student.load:
+            raise ModelError(f"'load' is {load}, but the model was opened with load={student.load}; give it there")
+        model: Any = student
+    else:
+        model = open_model(student, load=checked_load(load))
+    if not isinstance(model, LocalModel):
+        raise ModelError(f"{model.name} is a model on a server; the student is trained here, so give its folder or id")
+    if model.adapter is not None:
+        raise ModelError(
+            f"{model.name}: the student has an adapter already; give the model without it, and "
+            "config=TrainingConfig(init_adapter=FOLDER) to begin from the adapter"
+        )
+    return model
+
+
+def _loss(loss: Loss | str | None) -> Loss | None:
+    if isinstance(loss, str):
+        return Loss(loss)
+    return loss if loss is None else _check("loss", loss, Loss, "a Loss or the name of one, such as 'dpo'")
+
+
+def _lora(lora: Lora | int | None) -> Lora | None:
+    if isinstance(lora, int) and not isinstance(lora, bool):
+        return Lora(rank=lora)
+    return lora if lora is None else _check("lora", lora, Lora, "a Lora or a rank, such as 16")
+
+
+def _check(name: str, value: Any, kind: type[T], expected: str) -> T:
+    if not isinstance(value, kind):
+        raise InputError(f"'{name}' should be {expected}, got {shortened(value)}")
+    return value

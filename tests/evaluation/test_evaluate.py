@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
@@ -31,16 +33,66 @@ def test_all_answers_come_first_then_weights_then_the_judge(subject, monkeypatch
     assert [kind for i, kind in enumerate(order) if not i or order[i - 1] != kind] == ["answer", "weights", "judge"]
 
 
-def test_mistakes_are_said_before_anybody_is_asked(constitution, prompt):
+def test_mistakes_are_said_before_anybody_is_asked(constitution, prompt, tmp_path):
     with pytest.raises(PromptError, match="no held-out prompts"):
         call(constitution, [])
     with pytest.raises(InputError, match="unknown metric 'adherance'; did you mean 'adherence'"):
         call(constitution, [prompt(0)], metrics=["adherance"])
+    (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match="give the local model"):
         evaluate(
-            "folder",
+            tmp_path,
             against=ScriptedModel(lambda request: "yes"),
             constitution=constitution,
             judge=ScriptedModel(lambda request: "yes"),
             prompts=[prompt(0)],
         )
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"prompts": 3}, "prompts should be a path, .*; got 3"),
+        ({"judge": []}, "'judge' is an empty list"),
+        ({"judge": 5}, "a model should be .*, got 5"),
+        ({"against": {"model": "x"}}, "a model should be .*, got \\{'model': 'x'\\}"),
+        ({"must": {"adherance": ">= 0.5"}}, "did you mean 'adherence'"),
+    ],
+)
+def test_an_argument_of_a_wrong_kind_is_refused_in_words(constitution, prompt, more, says):
+    model = ScriptedModel(lambda request: "yes")
+    given = {"against": None, "constitution": constitution, "judge": model, "prompts": [prompt(0)], **more}
+    with pytest.raises(InputError, match=says):
+        evaluate(model, **given)
+
+
+def test_texts_and_a_constitution_by_name_are_enough_and_a_run_gets_the_file(tmp_path):
+    model = ScriptedModel(lambda request: "yes")
+    found = evaluate(
+        model,
+        constitution="medical",
+        judge=model,
+        prompts=["My head hurts."],
+        metrics=["adherence"],
+        mode="pointwise",
+        must={"adherence": ">= 0.5"},
+        run=tmp_path / "run",
+    )
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text()) == found
+    assert found["constitution"] == "medical" and found["gates"][0]["holds"]
+    assert "evaluation.json" in json.loads((tmp_path / "run" / "manifest.json").read_text())
+
+
+def test_a_judge_too_small_to_compare_is_asked_pointwise(constitution, prompt):
+    judge = ScriptedModel(lambda request: "yes", name="small")
+    judge.wording = "short"
+    model = ScriptedModel(lambda request: "kind")
+    found = evaluate(model, against=None, constitution=constitution, judge=judge, prompts=[prompt(0)])
+    assert found["metrics"]["adherence"]["overall"]["value"] == 1.0
+
+
+def test_a_server_of_the_same_weights_answers_in_their_place(subject):
+    served = ScriptedModel(lambda request: "kind from the server", name="served")
+    made = subject("rude", "rude", answering={"after": served})
+    before, after = made.sides
+    assert {c.author for c in before} == {"before"} and {c.author for c in after} == {"served"}

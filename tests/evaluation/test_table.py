@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from cai_lite.evaluation.result import evaluation_json
-from cai_lite.evaluation.table import show
+from cai_lite.evaluation.table import headline, show
 
 
 def comparison(before, after):
@@ -76,3 +76,13 @@ def test_what_is_absent_is_not_shown(shown):
     text = shown(evaluation(words=comparison(31, 33)))
     for name in ("all principles", "perplexity", "well-formed", "preference", "judge s"):
         assert name not in text
+
+
+def test_the_headline_is_one_sentence_with_its_interval():
+    overall = {"overall": comparison(0.5, 0.8), "principles": {}}
+    assert headline(evaluation(adherence=overall)).startswith(
+        "adherence 0.50 -> 0.80, change +0.30 [+0.25, +0.35], n 120"
+    )
+    alone = {"overall": {"value": 0.8, "n": 9, "low": 0.7, "high": 0.9}, "principles": {}}
+    assert headline(evaluation(adherence=alone)).startswith("adherence 0.80 [0.70, 0.90], n 9")
+    assert headline(evaluation()) == ""

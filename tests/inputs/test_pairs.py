@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cai_lite.errors import PairError
-from cai_lite.inputs.pairs import RAW, from_dataset, load_pairs, pairs_text, save_pairs, to_dataset
+from cai_lite.inputs.pairs import RAW, as_pairs, from_dataset, load_pairs, pairs_text, save_pairs, to_dataset
 from cai_lite.records import Message, PreferencePair
 
 
@@ -218,3 +218,13 @@ def test_raw_text_and_messages_do_not_share_a_data_set():
     )
     with pytest.raises(PairError, match="cannot contain both plain strings and message lists"):
         to_dataset([raw, said])
+
+
+def test_a_dataset_with_one_split_is_that_split_and_with_several_they_are_named():
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"prompt": "a ", "chosen": "b", "rejected": "c"}])
+    assert from_dataset(datasets.DatasetDict(train=rows)) == from_dataset(rows) == as_pairs([dict(rows[0])])
+    with pytest.raises(PairError, match=r"has the splits train, test; choose one: data\['NAME'\]"):
+        from_dataset(datasets.DatasetDict(train=rows, test=rows))
+    with pytest.raises(PairError, match="a single row"):
+        from_dataset(dict(rows[0]))

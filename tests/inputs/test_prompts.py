@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cai_lite.errors import PromptError
-from cai_lite.inputs.prompts import Prompts, load_prompts
+from cai_lite.inputs.prompts import Prompts, as_prompts, load_prompts
 from cai_lite.records import Message, Prompt
 
 
@@ -203,3 +203,47 @@ def test_the_packaged_prompts_are_sound(repository: Path, name: str, kind: str) 
     )
     assert len(prompts.train) >= 30
     assert len(prompts.held_out) >= (100 if kind else 10)
+
+
+MESSAGES = [{"role": "user", "content": "x"}]
+
+
+def test_a_list_of_texts_dictionaries_or_prompts_is_taken_as_it_is():
+    rows = [
+        "one",
+        {"prompt": "two", "tags": ["t"], "split": "held_out"},
+        {"messages": MESSAGES},
+    ]
+    found = as_prompts(rows, "train")
+    assert [prompt.text for prompt in found] == ["one", "two", "x"]
+    assert found[1].tags == ("t",) and found[1].split == "held_out"
+    assert as_prompts(found, "held_out") == found  # prompts stay as they are
+    assert [prompt.text for prompt in load_prompts(["one", "two"], held_out=0.0).train] == ["one", "two"]
+
+
+def test_a_path_and_prompts_have_two_sides(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"question {i} {'ab' * i}"}) + "\n" for i in range(40)))
+    split = load_prompts(path)
+    for given in (path, str(path), split):
+        assert as_prompts(given, "train") == split.train
+        assert as_prompts(given, "held_out") == split.held_out
+    path.write_text('{"prompt": "a", "split": "held_out"}\n')
+    assert [prompt.text for prompt in as_prompts(path, "held_out")] == ["a"]
+    with pytest.raises(PromptError, match="no training prompts; every line has the split 'held_out'"):
+        as_prompts(path, "train")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (3, "prompts should be a path, .*; got 3"),
+        ({"prompt": "a"}, r"got \{'prompt': 'a'\}"),
+        (["a", 5], "prompt 2 is 5"),
+        ([{"promt": "a"}], "prompt 1: unknown key 'promt'; did you mean 'prompt'"),
+        ([{"prompt": "a", "family": ["x" * 9000]}], r"prompt 1: 'family' should be a string, got a list of 1"),
+    ],
+)
+def test_what_is_no_prompt_is_refused_in_words(given, says):
+    with pytest.raises(PromptError, match=says):
+        as_prompts(given, "train")

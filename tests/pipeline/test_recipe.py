@@ -14,7 +14,7 @@ import cai_lite
 from cai_lite.errors import RecipeError
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import load_prompts
-from cai_lite.pipeline.recipe import ModelSection, Recipe, load_recipe, training_config
+from cai_lite.pipeline.recipe import ModelSection, Recipe, StudentSection, load_recipe, training_config
 from cai_lite.training.config import Loss
 from cai_lite.training.losses import LOSSES, options_of
 
@@ -71,7 +71,7 @@ def test_what_a_recipe_leaves_out_has_its_default(file: Path, monkeypatch: pytes
 def test_a_profile_is_laid_over_the_sections_key_by_key(file: Path) -> None:
     recipe = load_recipe(file, profile="tiny")
     assert recipe.teacher == ModelSection(model="embedded:teacher")
-    assert recipe.student == ModelSection(model="small")
+    assert recipe.student == StudentSection(model="small")
     assert (recipe.train.loss.beta, recipe.train.learning_rate, recipe.draft.n) == (0.3, 1e-5, 3)
     assert recipe.pair.rules == ("best_over_worst",)
 
@@ -112,7 +112,9 @@ def test_the_environment_is_asked_only_for_what_is_used(file: Path) -> None:
             "load: nf5",
             "mine.yaml:6: 'student.load' should be one of auto, float32, bfloat16, float16, nf4",
         ),
-        ("model: small", "url: http://x, model: s", "mine.yaml:6: in 'student': 'load' is for local models"),
+        ('TEACHER_URL}"', 'TEACHER_URL}"\n  load: nf4', "mine.yaml:5: in 'teacher': 'load' is for local models"),
+        ("model: small", "served: s, model: s", "mine.yaml:6: in 'student': 'served' is a name on the server of 'url'"),
+        ("learning_rate", "lr", "mine.yaml:10: unknown key 'lr' in 'train'; did you mean 'learning_rate'?"),
         ("  model: big\n", "", "mine.yaml:3: 'teacher.model' is missing"),
         ("beta: 0.1", "bta: 0.1", "mine.yaml:11: unknown key 'bta' in 'train.loss'; did you mean 'beta'?"),
         ("prompts.jsonl", "none.jsonl", "mine.yaml:2: 'prompts.file': no such file"),
@@ -179,7 +181,9 @@ def test_paths_of_an_override_are_relative_to_where_we_are(
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "other.jsonl").write_text('{"prompt": "Hi"}\n')
     monkeypatch.chdir(tmp_path / "here")
-    assert load_recipe(file, ["prompts.file=other.jsonl"], profile="tiny").prompts.file == "other.jsonl"
+    assert load_recipe(file, ["prompts.file=other.jsonl"], profile="tiny").prompts.file == str(
+        tmp_path / "here" / "other.jsonl"
+    )
 
 
 def test_a_constitution_by_path_is_relative_to_the_recipe(file: Path) -> None:

@@ -2,15 +2,19 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+from cai_lite.chat import weights
 from cai_lite.chat.local import LocalModel
-from cai_lite.errors import InputError, RunBusyError
+from cai_lite.errors import CaiError, InputError, RunBusyError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import load_recipe
-from cai_lite.pipeline.walk import check_recipe, run_recipe
+from cai_lite.pipeline.walk import check_recipe, resolved_text, run_recipe
 from cai_lite.run.ledger import Run
+from tests.conftest import completion
 
 SMALL = [
     "prompts.limit=8",
@@ -143,16 +147,23 @@ def test_pairs_stops_at_the_pairs(tmp_path):
     assert not (tmp_path / "p" / "adapter").exists()
 
 
-def test_a_second_run_in_the_same_directory_is_told_so(again):
-    with Run(again), pytest.raises(RunBusyError):
-        run_recipe(recipe(), again, quiet=True)
+def test_a_second_process_in_the_same_directory_is_told_so(again):
+    code = f"from cai_lite.run.ledger import Run; r = Run({str(again)!r}); print('open', flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(RunBusyError, match="wait until it ends"):
+            run_recipe(recipe(), again, quiet=True)
+    finally:
+        other.communicate("\n")
 
 
 def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path, monkeypatch):
     no_model(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    text = check_recipe(recipe())
-    assert "# constitution creative" in text and "embedded:teacher" in text
+    plan = check_recipe(recipe(), tmp_path / "out")
+    assert plan.models["teacher"] == "embedded:teacher" and plan.headline.startswith("ready: 16 prompts")
+    assert "# constitution creative" in resolved_text(recipe())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,7 +179,7 @@ def test_a_gate_that_cannot_be_measured_is_refused_before_anything_is_asked(tmp_
     no_model(monkeypatch)
     wrong = recipe(f'evaluate.must={{{gate}: ">= 0.5"}}')
     with pytest.raises(InputError, match=message):
-        check_recipe(wrong)
+        check_recipe(wrong, tmp_path / "out")
     with pytest.raises(InputError, match=message):
         run_recipe(wrong, tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
@@ -177,4 +188,37 @@ def test_a_gate_that_cannot_be_measured_is_refused_before_anything_is_asked(tmp_
 def test_a_foreign_principle_under_the_embedded_teacher_gets_a_plain_warning(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nprinciples:\n  - {id: new-one, text: Speak of cats only.}\n")
-    assert "was not trained for new-one" in check_recipe(recipe(f"constitution={path}"))
+    assert "was not trained for new-one" in str(check_recipe(recipe(f"constitution={path}"), tmp_path / "out").warnings)
+
+
+def test_the_student_is_opened_once_for_all_drafts_once_to_train_and_once_to_evaluate(tmp_path, monkeypatch):
+    opened, open_weights = [], weights.open_weights
+
+    def counted(model, **how):
+        opened.append((model, how.get("adapter") is not None))
+        return open_weights(model, **how)
+
+    monkeypatch.setattr("cai_lite.chat.local.open_weights", counted)
+    monkeypatch.setattr("cai_lite.training.student.open_weights", counted)
+    run_recipe(recipe(), tmp_path / "out", quiet=True)
+    assert [adapted for model, adapted in opened if model == "embedded:student"] == [False, False, True]
+
+
+def test_a_server_of_the_students_weights_drafts_and_answers(tmp_path, server):
+    """Whoever is trained, the drafts and both sides' answers come from the server, the adapter's under its own name."""
+    server.reply = lambda body: (200, {}, completion(f"{body['model']} {body.get('seed')} see a doctor"))
+    settings = [f"student.url={server.url}", "student.served=base", "student.adapter_name=mine"]
+    run_recipe(recipe(*settings, "pair.min_margin=0.0", "evaluate.metrics=[adherence]"), tmp_path / "out", quiet=True)
+    assert {body["model"] for body in server.bodies} == {"base", "mine"}
+    with Run(tmp_path / "out") as run:
+        by_stage = {call["stage"]: call["model"] for call in run.calls()}
+    assert by_stage["draft"] == by_stage["answers before"] == "base" and by_stage["answers after"] == "mine"
+    assert "serve" in (tmp_path / "out" / "log.txt").read_text()
+
+
+def test_a_run_that_costs_says_that_no_preflight_was_run(tmp_path, server):
+    server.reply = lambda body: (500, {}, {"error": {"message": "down"}})
+    paid = recipe(f"teacher={{url: '{server.url}', model: big}}", "draft.from=student")
+    with pytest.raises(CaiError):
+        run_recipe(paid, tmp_path / "out", until="pair", quiet=True)
+    assert "no preflight was run with these models" in (tmp_path / "out" / "log.txt").read_text()

@@ -1,11 +1,13 @@
+import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cai_lite.errors import InputError, RunBusyError
 from cai_lite.records import Reply
-from cai_lite.run.ledger import Run
+from cai_lite.run.ledger import Budget, Run
 
 
 def test_a_kept_reply_is_known_to_the_next_process(tmp_path):
@@ -23,14 +25,45 @@ def test_a_failed_call_is_asked_again_but_stays_counted(tmp_path):
         assert run.calls()[0]["faults"] == 1
 
 
-def test_a_second_process_on_the_same_directory_is_told_so(tmp_path):
+def in_another_process(code, tmp_path):
+    program = f"from cai_lite.run.ledger import Run; {code.format(repr(str(tmp_path)))}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_a_second_process_on_the_same_directory_is_told_to_wait(tmp_path):
     with Run(tmp_path):
-        with pytest.raises(RunBusyError, match="another process"):
-            Run(tmp_path)
-        code = f"from cai_lite.run.ledger import Run; Run({str(tmp_path)!r})"
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert "RunBusyError" in told.stderr
-    Run(tmp_path).close()  # the lock falls with its holder
+        told = in_another_process("Run({})", tmp_path)
+        assert "RunBusyError" in told.stderr and "wait until it ends" in told.stderr
+    assert in_another_process("Run({})", tmp_path).returncode == 0  # the lock ends with its holder
+
+
+def test_a_second_thread_is_told_so(tmp_path):
+    with Run(tmp_path), ThreadPoolExecutor(1) as pool, pytest.raises(RunBusyError, match="another process or thread"):
+        pool.submit(Run, tmp_path).result()
+
+
+def test_the_same_directory_opened_twice_is_one_run_until_both_are_closed(tmp_path):
+    run = Run(tmp_path)
+    with Run(tmp_path / "." / "", budget=Budget(max_tokens=5)) as again:
+        assert again is run and run.budget.max_tokens == 5
+    run.count("draft", {"ok": 1})  # still open
+    assert "RunBusyError" in in_another_process("Run({})", tmp_path).stderr
+    run.close()
+    run.close()  # closing once more changes nothing
+    assert in_another_process("Run({})", tmp_path).returncode == 0
+    with Run(tmp_path) as fresh:
+        assert fresh is not run and fresh.counts() == {"draft": {"ok": 1}}
+
+
+def test_a_run_can_be_read_while_it_is_in_use(tmp_path):
+    with Run(tmp_path) as run:
+        run.count("draft", {"ok": 1})
+        told = in_another_process("print(Run.reading({}).counts())", tmp_path)
+    assert told.stdout.strip() == "{'draft': {'ok': 1}}", told.stderr
+    with Run.reading(tmp_path) as run, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        run.count("draft", {})
+    with pytest.raises(InputError, match="not a run directory"):
+        Run.reading(tmp_path / "nowhere")
 
 
 def test_a_file_is_no_run_directory(tmp_path):

@@ -1,4 +1,8 @@
-from cai_lite.run.progress import Screen
+import gc
+import sys
+from types import SimpleNamespace
+
+from cai_lite.run.progress import Bar, Screen, tick_of
 
 
 def test_stages_and_notices_are_in_the_log(tmp_path, capsys):
@@ -16,3 +20,44 @@ def test_quiet_says_nothing_and_still_logs(tmp_path, capsys):
     with Screen(quiet=True, log=tmp_path / "log.txt") as screen:
         screen.say("hello")
     assert capsys.readouterr().err == "" and (tmp_path / "log.txt").read_text() == "hello\n"
+
+
+def test_a_bar_of_a_pipe_is_ten_lines_on_standard_error(capsys):
+    tick = tick_of(True, "draft")
+    for done in range(101):
+        tick(done, 100)
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    assert shown.out == "" and len(lines) == 11
+    assert lines[0] == "draft: 0 of 100" and lines[-1] == "draft: 100 of 100"
+
+
+def test_a_bar_of_a_notebook_is_one_line_that_is_rewritten(monkeypatch):
+    shown = []
+    handle = SimpleNamespace(update=lambda line, raw: shown.append(line["text/plain"]))
+    display = SimpleNamespace(display=lambda line, raw, display_id: shown.append(line["text/plain"]) or handle)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    bar = Bar("draft")
+    bar.console.is_jupyter = True
+    for done in range(3):
+        bar(done, 2)
+    assert shown == ["draft: 0 of 2", "draft: 1 of 2", "draft: 2 of 2"]
+
+
+def test_a_bar_of_a_terminal_ends_with_its_stage_or_with_its_object():
+    for last in (1, 2):
+        bar = Bar("draft")
+        bar.console._force_terminal = True
+        for done in range(last + 1):
+            bar(done, 2)
+        live = bar._bars.live
+        assert live.is_started == (last < 2)
+        del bar
+        gc.collect()
+        assert not live.is_started
+
+
+def test_a_tick_of_ones_own_is_called_and_none_shows_nothing():
+    seen = []
+    tick_of(lambda done, total: seen.append((done, total)), "draft")(1, 2)
+    assert seen == [(1, 2)] and tick_of(None, "draft") is None and tick_of(False, "draft") is None

@@ -19,6 +19,7 @@ from cai_lite.training.methods.dpo import Preference
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cai_lite.chat.turns import Turns
     from cai_lite.training.config import TrainingConfig
     from cai_lite.training.losses import Logps
     from cai_lite.training.tokens import Row, TokenReport
@@ -32,10 +33,11 @@ class Method(Protocol):
 
     @abstractmethod
     def rows(
-        self, tokenizer: Any, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
+        self, turns: Turns, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
         """Return the rows to train on, and what became of the data; see `tokens.tokenize_examples`.
 
+        `turns`: the student's tokenizer with the settings of its chat template; `turns.tokenizer` is the tokenizer.
         `max_tokens`: limit of prompt and completion together: the setting, or the model's context where that is less.
         """
 

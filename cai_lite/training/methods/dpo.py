@@ -21,6 +21,7 @@ from cai_lite.training.tokens import Row, TokenReport, tokenize
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cai_lite.chat.turns import Turns
     from cai_lite.training.config import TrainingConfig
 
 ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
@@ -31,10 +32,10 @@ class Preference:
     """The training method "dpo"; see `methods.Method` for its members."""
 
     def rows(
-        self, tokenizer: Any, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
+        self, turns: Turns, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
         """Return the pairs as rows of two completions, chosen first."""
-        return tokenize(tokenizer, data, max_tokens=max_tokens, overlong=config.overlong)
+        return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
         """Return a digest of texts and labels; where a pair came from does not count."""

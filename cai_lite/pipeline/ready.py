@@ -1,0 +1,214 @@
+"""Check, before anything is paid for, everything that a run will need, and say what it is going to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cai_lite.chat.base import ChatModel
+from cai_lite.chat.local import LocalModel
+from cai_lite.chat.weights import adapter_folder, check_opens
+from cai_lite.distill.pairwise import check_reason
+from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.gates import check_gates
+from cai_lite.evaluation.labels import Planned
+from cai_lite.inputs.prompts import Prompts
+from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.roles import Roles
+
+FREE_DISK = 1e9  # bytes that a run may need for its replies, adapter and checkpoints
+PREFLIGHT = "preflight.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is going to do.
+
+    `prompts`: the report of `load_prompts`. `calls`: calls of models, by part of the run. `forecast`: tokens, cost and
+    hours measured by an earlier preflight with the same models; None where there was none. `paid`: a server is asked.
+    """
+
+    recipe: str
+    prompts: dict[str, int]
+    calls: dict[str, int]
+    models: dict[str, str]
+    warnings: tuple[str, ...]
+    forecast: dict[str, float] | None
+    paid: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    @property
+    def headline(self) -> str:
+        """The plan in one sentence."""
+        found = self.prompts
+        text = f"ready: {found['train'] + found['held_out']:,} prompts ({found['train']:,} for training, "
+        text += f"{found['held_out']:,} held out), about {sum(self.calls.values()):,} calls"
+        if self.forecast is None:
+            return text + ("; tokens, cost and hours: not measured yet" if self.paid else "")
+        f = self.forecast
+        cost = f", cost {f['cost']:,.2f}" if f["cost"] else ""
+        return f"{text}; making the pairs takes about {f['tokens']:,} tokens{cost}, {f['hours']:.1f} h"
+
+
+def check_ready(
+    recipe: Recipe,
+    roles: Roles,
+    prompts: Prompts,
+    out: Path,
+    *,
+    until: Literal["pair", "report"] = "report",
+    adapter: Path | None = None,
+) -> None:
+    """Check what can be checked without asking a model: prompts, gates, models, the judge's wording, disk space.
+
+    Raises:
+        InputError: something that a later stage needs is missing.
+    """
+    if adapter is not None:
+        adapter_folder(adapter)
+    if until == "report":
+        if not prompts.held_out:
+            share = recipe.prompts.held_out
+            mend = "raise prompts.held_out or add prompts" if share else "set prompts.held_out: 0.2"
+            raise PromptError(
+                f"{recipe.path}: there are no held-out prompts, so nothing could be evaluated after the training; "
+                f"{mend} (it is {share:g}, of {prompts.report['families']:,} families), or give some lines of "
+                f'{recipe.prompts.file} "split": "held_out"'
+            )
+        check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
+    for model in _local(roles):
+        check_opens(model.model)
+    if recipe.judge.mode == "pairwise":
+        for judge in roles.judges:
+            check_reason(judge.model, recipe.judge.reason)
+    _check_disk(out)
+
+
+def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
+    """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
+    return Planned(
+        metrics=recipe.evaluate.metrics,
+        constitution=roles.constitution,
+        prompts=prompts.held_out,
+        pairs=pairs,
+        seen=bool(prompts.train),
+        oracle=recipe.evaluate.oracle is not None,
+        judges=len(roles.judges),
+    )
+
+
+def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
+    """Return what a run of this recipe is going to do."""
+    teachers = ", ".join(member.model.name for member in roles.teachers)
+    judges = ", ".join(member.model.name for member in roles.judges)
+    return Plan(
+        recipe=recipe.name,
+        prompts=dict(prompts.report),
+        calls=calls_needed(recipe, prompts),
+        models={"student": roles.student.name, "teacher": teachers, "judge": judges},
+        warnings=tuple(roles.warnings([*prompts.train, *prompts.held_out])),
+        forecast=forecast_of(roles, out, recipe.name),
+        paid=any(not isinstance(m.model, LocalModel) for m in (*roles.teachers, *roles.judges)),
+    )
+
+
+def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
+    """Return about how many calls of models each part of a run takes; revisions are counted as if all were needed."""
+    held_out = len(prompts.held_out)
+    paired = min(held_out, recipe.evaluate.pair_prompts or held_out)
+    found = {"training pairs": sum(calls_for_pairs(recipe, len(prompts.train)).values())}
+    if "preference_accuracy" in recipe.evaluate.metrics:
+        found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
+    answers = 2 * held_out * recipe.evaluate.samples
+    found["answers"] = answers
+    if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None:
+        found["judging the answers"] = answers * recipe.judge.principles
+    return {part: n for part, n in found.items() if n}
+
+
+def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
+    """Return about how many calls the pairs of so many prompts take: to write ("draft") and to "judge"."""
+    drafts = prompts * recipe.draft.n
+    principles, votes = recipe.judge.principles, recipe.judge.votes
+    needed = {"draft": drafts, "judge": 0}
+    for rule in recipe.pair.rules:
+        revised = drafts * recipe.revise.rounds
+        if rule == "revision_over_draft":
+            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
+        elif rule == "teacher_over_student":
+            needed["draft"] += prompts
+        compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
+            rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
+        )
+        pointwise = drafts + (revised if rule == "revision_over_draft" else 0)
+        needed["judge"] += votes * principles * (pointwise if recipe.judge.mode == "pointwise" else 2 * compared)
+    return needed
+
+
+def preflight_folder(out: Path, name: str) -> Path:
+    """Return the run directory of the preflight that belongs to a run in `out`."""
+    return out.parent / f"preflight-{name}"
+
+
+def forecast_of(roles: Roles, out: Path, name: str) -> dict[str, float] | None:
+    """Return the forecast of an earlier preflight with the same constitution and models, or None."""
+    path = preflight_folder(out, name) / PREFLIGHT
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["forecast"] if found["digests"] == roles.digests() else None
+
+
+def show_plan(plan: Plan, next_: Sequence[str], console: Console | None = None) -> None:
+    """Print a plan as a short table, its warnings, the headline and the next commands."""
+    console = console or Console()
+    table = Table(title=f"{plan.recipe}: what this run would do", title_justify="left", show_header=False)
+    for role, names in plan.models.items():
+        table.add_row(role, Text(names))
+    counted = plan.prompts
+    dropped = [f"{counted[what]:,} {what}" for what in ("duplicates", "contaminated", "beyond_limit") if counted[what]]
+    table.add_row("prompts read", f"{counted['rows']:,} in {counted['families']:,} families" + _listed(dropped))
+    for part, n in plan.calls.items():
+        table.add_row(part, f"about {n:,} calls")
+    console.print(table, highlight=False)
+    for warning in plan.warnings:
+        console.print(Text(f"! {warning}", style="yellow"), soft_wrap=True)
+    console.print(plan.headline, highlight=False, markup=False, soft_wrap=True)
+    show_next(next_, console)
+
+
+def show_next(commands: Sequence[str], console: Console) -> None:
+    """Print the commands that may follow, the last lines on the terminal."""
+    for place, command in enumerate(commands):
+        console.print(f"{'next:' if place == 0 else '     '} {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _listed(dropped: Sequence[str]) -> str:
+    return f", without {' and '.join(dropped)}".replace("_", " ") if dropped else ""
+
+
+def _local(roles: Roles) -> Iterator[LocalModel]:
+    """Yield each local model once."""
+    models: list[ChatModel] = [roles.student, *(member.model for member in (*roles.teachers, *roles.judges))]
+    yield from {model.model: model for model in models if isinstance(model, LocalModel)}.values()
+
+
+def _check_disk(out: Path) -> None:
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < FREE_DISK:
+        raise InputError(
+            f"{out}: only {free / 1e9:.2f} GB are free on this disk, a run needs {FREE_DISK / 1e9:g} GB; free some, or "
+            "choose another --out"
+        )

@@ -1,0 +1,113 @@
+"""How far a run is, read from its directory without disturbing who works in it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cai_lite.run.ledger import Run, in_use
+
+STAGES = {"pair": "pairs.jsonl", "train": "training.json", "evaluate": "evaluation.json", "report": "report.html"}
+"""What follows the calls of the teacher's half, with the file that each leaves."""
+
+
+def status(directory: str | Path) -> dict[str, Any]:
+    """Return which stages of a run are done, what they counted, what is left, what it cost, and the next command.
+
+    Raises:
+        InputError: it is not a run directory.
+    """
+    folder = Path(directory)
+    with Run.reading(folder) as run:
+        calls, counts = run.calls(), run.counts()
+    done = {stage: _is_done(folder, file) for stage, file in STAGES.items()}
+    # Training from Python, or on other people's pairs, begins in the middle.
+    needed = [stage for stage in STAGES if stage != "pair" or counts or not done["train"]]
+    left = [stage for stage in needed if not done[stage]]
+    working = in_use(folder)
+    return {
+        "run": str(folder),
+        "working": working,
+        "done": [stage for stage in STAGES if done[stage]],
+        "left": left,
+        "steps": _steps(folder),
+        "calls": calls,
+        "counts": counts,
+        "faults": sum(row["faults"] for row in calls),
+        "cost": sum(row["cost"] or 0.0 for row in calls),
+        "tokens": sum((row["tokens_in"] or 0) + (row["tokens_out"] or 0) for row in calls),
+        "last": _last(folder / "log.txt"),
+        "next": _next(folder, left, working),
+    }
+
+
+def show_status(found: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print a status: the calls and counts of each stage, what is done and left, the last line of the log, and next."""
+    console = console or Console()
+    table = Table(title=found["run"], title_justify="left")
+    table.add_column("stage")
+    for column in ("calls", "faults", "tokens", "cost"):
+        table.add_column(column, justify="right")
+    table.add_column("counts")
+    asked = {row["stage"] for row in found["calls"]}
+    for row in found["calls"]:
+        tokens, cost = (row["tokens_in"] or 0) + (row["tokens_out"] or 0), row["cost"] or 0.0
+        cells = f"{row['calls']:,}", f"{row['faults']:,}", f"{tokens:,}", f"{cost:,.2f}" if cost else ""
+        table.add_row(Text(row["stage"]), *cells, Text(_counted(found["counts"].get(row["stage"], {}))))
+    for stage, counts in found["counts"].items():
+        if stage not in asked:
+            table.add_row(Text(stage), "", "", "", "", Text(_counted(counts)))
+    console.print(table, highlight=False)
+    steps = f" ({found['steps']:,} training steps)" if found["steps"] else ""
+    lines = [f"done: {', '.join(found['done']) or 'nothing yet'}{steps}"]
+    lines.append(f"left: {', '.join(found['left']) or 'nothing'}")
+    lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
+    lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
+    lines += ["a process is working in this run"] if found["working"] else []
+    lines += [f"next: {found['next']}"] if found["next"] else []
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_done(folder: Path, file: str) -> bool:
+    path = folder / file
+    if file != "training.json":
+        return path.is_file()
+    return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
+
+
+def _steps(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+
+
+def _last(log: Path) -> dict[str, str] | None:
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    if not lines:
+        return None
+    return {"line": lines[-1], "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}
+
+
+def _next(folder: Path, left: list[str], working: bool) -> str:
+    """Return the command that continues the run or looks at its result."""
+    place = shlex.quote(str(folder))
+    if working:
+        return f"cai-lite status {place}"
+    if not left:
+        return f"cai-lite audit {place} --verify"
+    if left == ["report"]:
+        return f"cai-lite report {place}"
+    recipe = folder / "recipe.yaml"
+    return f"cai-lite run {shlex.quote(str(recipe))} --out {place}" if recipe.is_file() else ""
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n:,} {what}" for what, n in counts.items())

@@ -1,0 +1,69 @@
+"""`cai-lite status`: how far a run is, whoever works in it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cai_lite.cli import app
+from cai_lite.errors import InputError
+from cai_lite.pipeline.status import status
+from cai_lite.records import Reply
+from cai_lite.run.ledger import Run
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run that was stopped while it was critiquing."""
+    out = tmp_path / "begun"
+    with Run(out) as run:
+        run.keep_replies("draft", "m", {"a": Reply(text="x", tokens_in=2, tokens_out=3, cost=0.5)})
+        run.keep_replies("critique", "t", {"b": Reply(text="", outcome="failed", fault="HTTP 500")})
+        run.count("draft", {"asked": 1, "kept": 1})
+    (out / "recipe.yaml").write_text("")
+    (out / "log.txt").write_text("draft: 1 of 1\ncritique: stopped\n")
+    return out
+
+
+def test_a_run_that_stopped_says_what_is_left_and_how_to_go_on(begun):
+    found = status(begun)
+    assert found["done"] == [] and found["left"] == ["pair", "train", "evaluate", "report"]
+    assert (found["faults"], found["cost"], found["tokens"], found["working"]) == (1, 0.5, 5, False)
+    assert found["last"]["line"] == "critique: stopped"
+    assert found["next"] == f"cai-lite run {begun / 'recipe.yaml'} --out {begun}"
+    shown = CliRunner().invoke(app, ["status", str(begun)])
+    assert shown.exit_code == 0 and "left: pair, train, evaluate, report" in shown.output
+    assert "cost so far: 0.50" in shown.output and shown.output.rstrip().endswith(found["next"].split()[-1])
+
+
+def test_it_is_read_while_another_process_works_in_it(begun):
+    code = f"from cai_lite.run.ledger import Run; r = Run({str(begun)!r}); print('open', flush=True); input()"
+    worker = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert worker.stdout.readline() == "open\n"
+        shown = CliRunner().invoke(app, ["status", str(begun), "--json"])
+        assert shown.exit_code == 0, shown.output
+        found = json.loads(shown.output)
+        assert found["working"] and found["calls"] and found["next"] == f"cai-lite status {begun}"
+    finally:
+        worker.communicate("\n")
+
+
+def test_what_is_done_is_seen_by_its_file(begun):
+    (begun / "pairs.jsonl").write_text("")
+    (begun / "training.json").write_text('{"finished": false}')
+    (begun / "metrics.jsonl").write_text("{}\n{}\n")
+    assert status(begun)["left"] == ["train", "evaluate", "report"] and status(begun)["steps"] == 2
+    (begun / "training.json").write_text('{"finished": true}')
+    (begun / "evaluation.json").write_text("{}")
+    assert status(begun)["next"] == f"cai-lite report {begun}"
+    (begun / "report.html").write_text("")
+    assert status(begun)["left"] == []
+
+
+def test_a_folder_without_a_run_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="is not a run directory"):
+        status(tmp_path)
+    assert CliRunner().invoke(app, ["status", str(tmp_path)]).exit_code == 2
