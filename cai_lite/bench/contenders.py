@@ -81,7 +81,7 @@ def _module(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise MissingPackageError(
-            "the comparison with TRL needs the package trl: pip install 'cai-lite[rl]'"
+            "the comparison with TRL needs the package trl: pip install 'cai-lite[bench]'"
         ) from error
 
 

@@ -6,11 +6,11 @@ it in `BACKENDS`, under the prefix that its addresses begin with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cai_lite.chat.base import ChatModel
+from cai_lite.chat.base import ChatModel, SystemMessage
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.loaded import hold, is_transformers_model, named
 from cai_lite.chat.local import LocalModel
@@ -34,14 +34,19 @@ def open_model(
     api_key_env: str = "OPENAI_API_KEY",
     concurrency: int = 64,
     prices: tuple[float, float] = (0.0, 0.0),
+    template: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    system: SystemMessage = "keep",
 ) -> ChatModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
     `where`: the URL of an OpenAI-compatible server (then `model` is its name there; `URL#NAME` says both), a model
     folder, a hub id, `embedded:teacher` / `embedded:student`, or a transformers model with its tokenizer,
     `(model, tokenizer)`. A model folder may be followed by `#ADAPTER_FOLDER`. What is a `ChatModel` already is
-    returned as it is. `load` and `adapter` are for local models, `concurrency` (the highest
-    number of calls under way at once) and `prices` (of a million tokens read and written) for servers.
+    returned as it is. `load` and `adapter` are for local models, `concurrency` (the highest number of calls under way
+    at once), `prices` (of a million tokens read and written) and `extra_body` (further fields of every request) for
+    servers. `template`: variables of the chat template, such as `{"enable_thinking": False}` for a model that thinks.
+    `system`: "merge" puts the system message in front of the first user turn, for chat templates that refuse one.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
@@ -49,7 +54,7 @@ def open_model(
     if isinstance(where, ChatModel):
         return where
     if is_transformers_model(where) or isinstance(where, tuple):
-        return _loaded(where, model=model, load=load, adapter=adapter)
+        return _loaded(where, model=model, load=load, adapter=adapter, template=template, system=system)
     if not isinstance(where, (str, Path)):
         raise ModelError(f"a model should be {TAKEN}, got {shortened(where)}")
     where, sharp, rest = (str(where), "", "") if Path(where).exists() else str(where).partition("#")
@@ -58,17 +63,39 @@ def open_model(
         if (model if prefix in BACKENDS else adapter) is not None:
             raise ModelError(f"'{where}#{rest}': what follows the # is given twice; keep one")
         model, adapter = (rest, adapter) if prefix in BACKENDS else (model, rest)
-    given = {"model": model, "load": load, "adapter": adapter}
+    given = {
+        "model": model,
+        "load": load,
+        "adapter": adapter,
+        "template": template,
+        "extra_body": extra_body,
+        "system": system if system != "keep" else None,
+    }
     if prefix in BACKENDS:
         server = {"api_key_env": api_key_env, "concurrency": concurrency, "prices": prices}
         return BACKENDS[prefix](where, **{name: value for name, value in given.items() if value is not None}, **server)
     if model is not None:
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
-    return LocalModel(where, load=load, adapter=adapter, wording="short" if where == "embedded:teacher" else "full")
+    if extra_body:
+        raise ModelError(f"'{where}' is a local model: 'extra_body' is for servers; 'template' works for both")
+    return LocalModel(
+        where,
+        load=load,
+        adapter=adapter,
+        wording="short" if where == "embedded:teacher" else "full",
+        template=template,
+        system=system,
+    )
 
 
 def _loaded(
-    given: Any, *, model: str | None = None, load: Load | None = None, adapter: str | Path | None = None
+    given: Any,
+    *,
+    model: str | None,
+    load: Load | None,
+    adapter: str | Path | None,
+    template: Mapping[str, Any] | None,
+    system: SystemMessage,
 ) -> LocalModel:
     """Open a transformers model of the caller's, given as (model, tokenizer)."""
     weights, tokenizer = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
@@ -77,7 +104,7 @@ def _loaded(
     if model is not None or load is not None:
         raise ModelError("'model' and 'load' say nothing about a loaded model; it is used as it is")
     loaded = named(weights, tokenizer)
-    handle = LocalModel(loaded.name, adapter=adapter)
+    handle = LocalModel(loaded.name, adapter=adapter, template=template, system=system)
     hold(handle, loaded)
     return handle
 
@@ -91,12 +118,24 @@ def _endpoint(
     api_key_env: str,
     concurrency: int,
     prices: tuple[float, float],
+    template: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    system: SystemMessage = "keep",
 ) -> EndpointModel:
     if model is None:
         raise ModelError(f"{where}: which model? open_model(url, model='Qwen/Qwen3-32B')")
     if load is not None or adapter is not None:
         raise ModelError(f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own")
-    return EndpointModel(where, model=model, api_key_env=api_key_env, concurrency=concurrency, prices=prices)
+    return EndpointModel(
+        where,
+        model=model,
+        api_key_env=api_key_env,
+        concurrency=concurrency,
+        prices=prices,
+        template=template,
+        extra_body=extra_body,
+        system=system,
+    )
 
 
 BACKENDS: dict[str, Callable[..., ChatModel]] = {"http": _endpoint, "https": _endpoint}

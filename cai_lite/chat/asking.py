@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.faults import Watch
 from cai_lite.records import Reply, Request
 from cai_lite.run.ledger import Budget, Run
 from cai_lite.run.progress import Tick, tick_of
@@ -16,15 +17,25 @@ LOOK = 128  # calls between two checks of the budget, and so the largest number 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of the walk: the run it writes to, its name in the ledger, and who is told how far it is."""
+    """One step of the walk: the run it writes to, its name in the ledger, and who is told how far it is.
+
+    `watch`: says and judges the share of unusable replies; without one, faults are only counted.
+    """
 
     run: Run = field(default_factory=Run)
     name: str
     tick: Tick | None = None
+    watch: Watch | None = None
 
-    def ask(self, model: ChatModel, requests: Sequence[Request]) -> list[Reply]:
-        """Return one reply per request; see `ask`."""
-        return ask(model, requests, run=self.run, stage=self.name, progress=self.tick)
+    def ask(self, model: ChatModel, requests: Sequence[Request], *, section: str = "") -> list[Reply]:
+        """Return one reply per request; see `ask`. `section`: the section of a recipe that sets these requests.
+
+        Raises:
+            Stopped: the budget is spent, or nearly all of the first replies are unusable.
+        """
+        watch = self.watch
+        seen = None if watch is None else lambda arrived: watch.arrived(self.name, model, section, arrived)
+        return ask(model, requests, run=self.run, stage=self.name, progress=self.tick, seen=seen)
 
     def keep(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
         """Write (key, parents, payload) rows to the run; a row that is there already stays as it is."""
@@ -33,6 +44,18 @@ class Stage:
     def count(self, counts: Mapping[str, int], *, of: str = "") -> None:
         """Replace the counts of this stage, or those of its part `of`."""
         self.run.count(f"{self.name} {of}".strip(), counts)
+
+    def weigh(self, rows: int, unusable: Mapping[str, int], *, section: str, of: str = "replies") -> None:
+        """Say which share of the rows could not be used; to be called once all of them are counted and kept.
+
+        `unusable`: number of rows by kind of fault. `section`: the section of a recipe that sets the requests. `of`:
+        what a row is, in the plural.
+
+        Raises:
+            Stopped: too many rows are unusable to go on.
+        """
+        if self.watch is not None:
+            self.watch.counted(self.name, rows, unusable, section=section, of=of)
 
 
 def stage_of(stage: str | Stage, run: Run | None, progress: Tick | bool | None) -> Stage:
@@ -43,12 +66,20 @@ def stage_of(stage: str | Stage, run: Run | None, progress: Tick | bool | None) 
 
 
 def ask(
-    model: ChatModel, requests: Sequence[Request], *, run: Run, stage: str, progress: Tick | None = None
+    model: ChatModel,
+    requests: Sequence[Request],
+    *,
+    run: Run,
+    stage: str,
+    progress: Tick | None = None,
+    seen: Callable[[Sequence[tuple[Request, Reply]]], None] | None = None,
 ) -> list[Reply]:
     """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
-    Requests with equal keys are sent once. Calls that failed earlier are repeated. If the run has a budget, it is
-    checked before every `LOOK` calls.
+    Requests with equal keys are sent once, and replies stored under one of the model's `former_digests` count as its
+    own. Calls that failed earlier are repeated. If the run has a budget, it is checked before every `LOOK` calls.
+    `seen` is called with the replies that are known already, then with each batch once it is stored; an error that it
+    raises ends the asking.
 
     Raises:
         Stopped: the run's budget is spent; the replies so far are stored.
@@ -56,9 +87,15 @@ def ask(
     tick = progress or (lambda done, total: None)
     keys = [request.key(model.digest) for request in requests]
     known = run.replies(dict.fromkeys(keys))
+    for former in getattr(model, "former_digests", ()):
+        formerly = {request.key(former): key for key, request in zip(keys, requests, strict=True) if key not in known}
+        known.update((formerly[key], reply) for key, reply in run.replies(formerly).items())
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
     total = len(known) + len(wanted)
     tick(len(known), total)
+    if seen is not None and known:
+        asked = dict(zip(keys, requests, strict=True))
+        seen([(asked[key], reply) for key, reply in known.items()])
     wanted_keys = list(wanted)
     limited = run.budget != Budget()
     step = LOOK if limited else max(1, len(wanted_keys))
@@ -70,4 +107,6 @@ def ask(
             run.keep_replies(stage, model.name, arrived)
             known.update(arrived)
             tick(len(known), total)
+            if seen is not None:
+                seen([(wanted[key], reply) for key, reply in arrived.items()])
     return [known[key] for key in keys]

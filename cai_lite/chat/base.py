@@ -1,11 +1,14 @@
-"""Whom we ask: anything with a name, a digest and `answer`."""
+"""The chat model interface: a name, a digest, and `answer`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from cai_lite.records import Reply, Request
+
+SystemMessage = Literal["keep", "merge"]
+"""Where a system message goes: it is kept, or put in front of the first user turn."""
 
 
 @runtime_checkable
@@ -34,3 +37,11 @@ class ChatModel(Protocol):
             ChatError: the model cannot be asked at all (wrong key, unknown model).
         """
         ...
+
+
+def settings_digest(*, system: SystemMessage = "keep", **settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what of a model's settings enters its digest: only those given, so that older digests stay."""
+    given: dict[str, Any] = {name: dict(value) for name, value in settings.items() if value}
+    if system != "keep":
+        given["system"] = system
+    return (given,) if given else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,28 @@ from rich.text import Text
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.asking import ask
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.thoughts import split_thought
 from cai_lite.records import Message, Request, Sampling
 from cai_lite.run.ledger import Run
 
 
 def talk(
-    model: str, *, adapter: Path | None, name: str | None, load: Any, questions: list[str], max_tokens: int
+    model: str,
+    *,
+    adapter: Path | None,
+    name: str | None,
+    load: Any,
+    questions: list[str],
+    max_tokens: int,
+    template: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the answers to `questions`, or if there are none, to what is typed until an empty line.
 
+    A thinking model's thoughts are not shown, and are no part of the conversation.
+
     With an adapter, the base model and the adapted model answer in turn, each with its own conversation.
     """
-    after = open_model(model, model=name, load=load, adapter=adapter)
+    after = open_model(model, model=name, load=load, adapter=adapter, template=template)
     sides: dict[str, ChatModel] = {"reply": after}
     if adapter is not None and isinstance(after, LocalModel):
         sides = {"before": after.without_adapter(), "after": after}
@@ -36,8 +46,9 @@ def talk(
                 messages=tuple(conversations[side]), sampling=Sampling(temperature=0.0, max_tokens=max_tokens)
             )
             reply = ask(speaker, [request], run=Run(), stage="chat")[0]
-            conversations[side].append(Message("assistant", reply.text))
-            shown = reply.text or f"({reply.outcome}: {reply.fault or 'no answer'})"
+            said = split_thought(reply.text).answer
+            conversations[side].append(Message("assistant", said))
+            shown = said or f"({reply.outcome}: {reply.fault or 'no answer'})"
             console.print(Text.assemble((f"{side}: ", "bold"), shown))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # How models of today open and close a thought. Templates may write the opening mark into the prompt, and servers may
 # drop special tokens, so either mark can be missing.
-_MARKS = (
+MARKS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -88,6 +88,24 @@ def thinks(text: str) -> bool:
     return split_thought(text).thought is not None
 
 
+def before_answer(thought: str, answer: str) -> str:
+    """Return a reply with the thought in front of the answer, in the form that `split_thought` reads.
+
+    Without an answer the thought stays open, as in a reply that was cut while thinking.
+    """
+    thought = re.sub(r"</?think>", "", thought, flags=re.I).strip()
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if answer else f"<think>\n{thought}"
+
+
+def opening_mark(prompt: str) -> str:
+    """Return the mark of a thought that a rendered prompt ends with, so that the reply begins inside the thought.
+
+    "" if the prompt opens no thought.
+    """
+    end = prompt[-60:].rstrip()
+    return next((opening for opening, _ in MARKS if end.endswith(opening)), "")
+
+
 def _without_end(text: str) -> str:
     """Return the text without the end tokens that a server left behind it."""
     text = text.rstrip()
@@ -107,11 +125,11 @@ def _one_thought(text: str) -> tuple[str, str] | None:
         answer = _FINAL.search(text)
         return ("", text[answer.end() :]) if answer else None
     bare = text.lstrip()
-    for opening, closing in _MARKS:
+    for opening, closing in MARKS:
         if bare[: len(opening)].lower() == opening.lower() and not _is_talk(bare, opening):
             inside, mark, rest = _parted(bare[len(opening) :], closing)
             return (inside.strip(), rest) if mark else (inside.strip(), "")
-    for opening, closing in _MARKS[:-2]:
+    for opening, closing in MARKS[:-2]:
         place = text.rfind(closing)
         if place >= 0 and opening not in text[:place] and not _talked_of(text, place, closing):
             return text[:place].strip(), text[place + len(closing) :]

@@ -6,6 +6,7 @@ torch and transformers are imported inside the functions, because they are not n
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,8 +116,14 @@ def folder_digest(folder: Path) -> str:
     Configuration and tokenizer files are digested in full; a weight file by its size, its first megabyte and its last
     megabyte, because reading 15 GB takes a minute and two trainings never agree in the last megabyte.
     """
+    return digest("weights", _file_parts(folder))
+
+
+def _file_parts(folder: Path, without: str = "") -> list[tuple[str | int, ...]]:
     parts: list[tuple[str | int, ...]] = []
     for file in sorted(folder.iterdir()):
+        if file.name == without:
+            continue
         if file.suffix in (".json", ".jinja", ".model"):
             parts.append((file.name, hashlib.sha256(file.read_bytes()).hexdigest()))
         elif file.suffix == ".safetensors":
@@ -124,26 +131,38 @@ def folder_digest(folder: Path) -> str:
                 head = stream.read(1 << 20)
                 stream.seek(max(0, file.stat().st_size - (1 << 20)))
                 parts.append((file.name, file.stat().st_size, hashlib.sha256(head + stream.read()).hexdigest()))
-    return digest("weights", parts)
+    return parts
+
+
+def adapter_digest(folder: Path) -> str:
+    """Return a digest of a folder with an adapter that is equal for equal adapters.
+
+    In peft's configuration, lists such as `target_modules` stand in the order of a set, which changes from process to
+    process; they are sorted. The base model's path and peft's version are left out.
+    """
+    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    kept = {
+        name: sorted(map(str, value)) if isinstance(value, list) else value
+        for name, value in sorted(settings.items())
+        if name not in ("base_model_name_or_path", "peft_version")
+    }
+    return digest("adapter", kept, _file_parts(folder, without="adapter_config.json"))
 
 
 def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | None = None) -> tuple[Any, Any]:
     """Return (transformers model, tokenizer), in evaluation mode, on the GPU if there is one.
 
-    `load`: the dtype of the weights; "auto" (or None) is bfloat16 on a GPU and float32 on a CPU, where bfloat16 is
-    three times slower. `adapter`: the folder of a peft adapter to add.
+    `load`: the dtype of the weights; "auto" (or None) is that of `auto_dtype`. `adapter`: the folder of a peft adapter
+    to add. Code that a model folder brings along is never run.
 
     Raises:
-        ModelError: the model does not exist, has no safetensors, or cannot be loaded.
-        MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed.
+        ModelError: the model does not exist, has no safetensors, or cannot be loaded; or the adapter does not fit it.
+        MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed; or the tokenizer needs a package.
     """
     weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
     keep_packed(weights)
     if adapter is not None:
-        from peft import PeftModel
-
-        with quiet_peft():
-            weights = PeftModel.from_pretrained(weights, str(adapter))
+        weights = load_peft(weights, adapter)
     return weights.eval(), tokenizer
 
 
@@ -151,27 +170,107 @@ def _read(model: str, load: Load | None) -> tuple[Any, Any]:
     """Return (transformers model, tokenizer) from a folder or the hub."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     checked_load(load)
     source = resolve(model)
-    cuda = torch.cuda.is_available()
-    dtype = torch.bfloat16 if cuda else torch.float32
-    options: dict[str, Any] = {"dtype": dtype}
+    device = device_of(load)
+    options: dict[str, Any] = {"dtype": auto_dtype(device)}
     if load == "nf4":
-        options["quantization_config"] = _nf4(dtype)
+        options["quantization_config"] = _nf4(options["dtype"])
     elif load not in (None, "auto"):
         options["dtype"] = getattr(torch, str(load))
-    if cuda:
-        options["device_map"] = {"": 0}
+    if device != "cpu":
+        options["device_map"] = {"": 0 if device == "cuda" else device}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        weights: Any = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, **options)
-    except (OSError, ValueError, SafetensorError) as error:
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        weights: Any = _auto_class(source).from_pretrained(
+            source, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{model}: a package that it needs is missing: {_first_line(error)} (pip install sentencepiece protobuf "
+            "covers most tokenizers)"
+        ) from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return weights, tokenizer
+
+
+def device_of(load: Load | None = None) -> Literal["cuda", "mps", "cpu"]:
+    """Return where weights are put: an NVIDIA or AMD GPU, else Apple's unless they are quantised, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() and load != "nf4" else "cpu"
+
+
+def auto_dtype(device: str) -> Any:
+    """Return the dtype of weights where none is asked for.
+
+    It is bfloat16 on a GPU, float16 on one that only emulates bfloat16 (NVIDIA's before Ampere, such as the T4), and
+    float32 elsewhere: on a CPU, bfloat16 is three times slower; on Apple's GPUs, not every system supports it, and many
+    models overflow in float16.
+    """
+    import torch
+
+    if device != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _auto_class(source: str) -> Any:
+    """Return the class of transformers that opens the model; some models with vision are not listed as text models."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+    )
+
+    kind = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
+    text: Any = MODEL_FOR_CAUSAL_LM_MAPPING
+    vision: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return AutoModelForImageTextToText if kind in vision and kind not in text else AutoModelForCausalLM
+
+
+def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> Any:
+    """Return the model with the adapter of this folder added.
+
+    Raises:
+        ModelError: the folder holds no adapter, or the adapter does not fit the model: its weights have other shapes,
+            or there are more or fewer of them.
+    """
+    from peft import PeftModel
+    from peft.utils import get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
+
+    folder = adapter_folder(adapter)
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise ModelError(f"{folder} is not a whole peft adapter (adapter_model.safetensors not found)")
+    unfit = f"the adapter {folder} does not fit {getattr(weights.config, 'name_or_path', '') or 'this model'}"
+    try:
+        with safe_open(str(file), framework="pt") as stored:
+            found = set(stored.keys())
+        with quiet_peft():
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error below
+            model: Any = PeftModel.from_pretrained(weights, str(folder), is_trainable=trainable)
+            wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    except RuntimeError as error:  # torch lists one line per weight of another shape
+        shapes = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), _first_line(error))
+        raise ModelError(f"{unfit}, it was trained on another one: {shapes}") from error
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{unfit}: {_first_line(error)}") from error
+    for names, what in ((wanted - found, "has no weight"), (found - wanted, "has a weight that the model lacks:")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ModelError(f"{unfit}: it {what} {min(names)}{more}")
+    return model
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, app, guarded, quiet_libraries
+from cai_lite.cli.shared import Json, Template, app, guarded, quiet_libraries, variables
 
 
 @app.command()
@@ -19,6 +19,7 @@ def doctor(
     api_key_env: Annotated[
         str, typer.Option(help="The environment variable that holds its API key.")
     ] = "OPENAI_API_KEY",
+    template: Template = None,
     json_: Json = False,
 ) -> None:
     """Examine this machine and, with --url, a model server; exit 1 if something does not work.
@@ -30,7 +31,7 @@ def doctor(
     quiet_libraries()
     if not json_:
         typer.echo("examining this machine: packages, GPUs, 4-bit weights ...", err=True)
-    found = examine(url, model, api_key_env)
+    found = examine(url, model, api_key_env, variables(template))
     if json_:
         typer.echo(json.dumps(found))
     else:
@@ -54,6 +55,7 @@ def chat(
     ] = None,
     say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and exit; may be repeated.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="The limit of tokens per reply.")] = 256,
+    template: Template = None,
 ) -> None:
     """Talk to a model; with an adapter, see the answers before and after training.
 
@@ -62,4 +64,12 @@ def chat(
     from cai_lite.chat.terminal import talk
 
     quiet_libraries()
-    talk(model, adapter=adapter, name=name, load=load, questions=say or [], max_tokens=max_tokens)
+    talk(
+        model,
+        adapter=adapter,
+        name=name,
+        load=load,
+        questions=say or [],
+        max_tokens=max_tokens,
+        template=variables(template),
+    )

@@ -15,12 +15,14 @@ from cai_lite.cli.shared import (
     Profile,
     Quiet,
     Settings,
+    Template,
     app,
     exit_by_gates,
     guarded,
     quiet_libraries,
     run_name,
     show,
+    variables,
     walk,
 )
 from cai_lite.errors import InputError
@@ -54,6 +56,7 @@ def evaluate(
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Without a recipe: the sampling temperature of the answers.")
     ] = 0.3,
+    template: Template = None,
     compare: Annotated[
         list[Path] | None,
         typer.Option(help="Print the figures of this run beside those of the others; may be repeated."),
@@ -72,6 +75,8 @@ def evaluate(
         _compare(compare, json_)
         return
     if recipe is not None:
+        if template:
+            raise InputError("--template is for --model; with a recipe use --set 'student.template={key: value}'")
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
@@ -95,6 +100,7 @@ def evaluate(
         prompts=prompts,
         judge=judge,
         load=load,
+        template=variables(template),
         must=dict(map(_gate, must or [])),
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         out=out or Path("runs") / "evaluate",

@@ -47,6 +47,14 @@ Settings = Annotated[
 ]
 RecipeName = Annotated[str, typer.Argument(help="A recipe file or packaged name.")]
 Profile = Annotated[str | None, typer.Option(help="A profile of the recipe, such as 'embedded'.")]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="KEY=VALUE",
+        help="A variable of the model's chat template, such as enable_thinking=false; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
@@ -95,6 +103,23 @@ def options(
 ) -> None:
     if debug:
         os.environ["CAI_LITE_DEBUG"] = "1"
+
+
+def variables(template: list[str] | None) -> dict[str, Any] | None:
+    """Return the variables given by `--template KEY=VALUE`, the values read as YAML; None if there are none.
+
+    Raises:
+        InputError: an option is not written KEY=VALUE, or its value is no YAML.
+    """
+    from cai_lite.inputs.yamlfile import parse_value
+
+    found: dict[str, Any] = {}
+    for item in template or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--template {item}: a variable is written key=value, such as enable_thinking=false")
+        found[name] = parse_value(value, f"--template {item}", InputError)
+    return found or None
 
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:

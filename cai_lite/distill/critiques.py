@@ -15,7 +15,7 @@ from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sa
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
 
-_SAMPLING = Sampling(temperature=0.0, max_tokens=256)
+SAMPLING = Sampling(temperature=0.0, max_tokens=256)
 
 
 def critique(
@@ -24,7 +24,7 @@ def critique(
     constitution: Constitution,
     *,
     principles: int = 2,
-    sampling: Sampling = _SAMPLING,
+    sampling: Sampling = SAMPLING,
     run: Run | None = None,
     progress: Tick | bool | None = None,
     stage: str | Stage = "critique",
@@ -32,8 +32,12 @@ def critique(
     """Return one critique per candidate and per principle drawn for its prompt.
 
     `principles`: how many principles are drawn per prompt, weighted; all candidates of a prompt get the same ones.
+    `sampling`: how a critique is sampled; a model that thinks first needs a larger `max_tokens`, some thousands.
     `run`: where calls and critiques are stored; in memory if None. `stage`: the name under which calls are counted.
     `progress`: True shows a bar; a function is called with (done, total).
+
+    Raises:
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     asked = [
         (candidate, principle)
@@ -42,7 +46,9 @@ def critique(
     ]
     work = stage_of(stage, run, progress)
     found = critique_each(teacher, asked, work, sampling=sampling)
-    work.count(Counter({"asked": len(found), **Counter(f"violated: {row.violated}" for row in found)}))
+    violated = Counter(row.violated for row in found)
+    work.count({"asked": len(found), **{f"violated: {said}": n for said, n in violated.items()}})
+    work.weigh(len(found), {"unreadable": violated["unreadable"]}, section="critique")
     return found
 
 
@@ -51,14 +57,14 @@ def critique_each(
     asked: Sequence[tuple[Candidate, Principle]],
     stage: Stage,
     *,
-    sampling: Sampling = _SAMPLING,
+    sampling: Sampling = SAMPLING,
 ) -> list[Critique]:
     """Return one critique per (candidate, principle), in the order given."""
     wording = wording_of(teacher.wording)
     requests = [
         Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked
     ]
-    replies = stage.ask(teacher, requests)
+    replies = stage.ask(teacher, requests, section="critique")
     rows = []
     for (candidate, principle), request, reply in zip(asked, requests, replies, strict=True):
         # The verdict stands first, so it can be read even where the token limit cut the critique.

@@ -38,6 +38,9 @@ def draft(
     `constitution`: if given, the system message tells the model to follow it (as for the teacher's own replies).
     `run`: where calls and drafts are stored; in memory if None. `stage`: the name under which calls are counted.
     `progress`: True shows a bar; a function is called with (done, total).
+
+    Raises:
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     work = stage_of(stage, run, progress)
     prompts = as_prompts(prompts, "train")
@@ -47,12 +50,12 @@ def draft(
         for prompt in prompts
         for index in range(n)
     ]
-    replies = work.ask(model, requests)
-    drafts, counts = [], Counter[str]({"asked": len(requests)})
+    replies = work.ask(model, requests, section="draft")
+    drafts, faults = [], Counter[str]()
     for position, (request, reply) in enumerate(zip(requests, replies, strict=True)):
         prompt = prompts[position // n]
         if why := fault(reply):
-            counts[why] += 1
+            faults[why] += 1
             continue
         drafts.append(
             Candidate(
@@ -65,9 +68,9 @@ def draft(
                 parents=(prompt.key,),
             )
         )
-    counts["kept"] = len(drafts)
-    work.count(counts)
+    work.count({"asked": len(requests), **faults, "kept": len(drafts)})
     keep_candidates(work.run, drafts)
+    work.weigh(len(requests), faults, section="draft", of="drafts")
     return drafts
 
 

@@ -81,7 +81,7 @@ def pairwise(
             for text in question.texts
             for index in indices
         ]
-        replies = iter(stage.ask(model, requests))
+        replies = iter(stage.ask(model, requests, section="judge"))
         keys = (request.key(model.digest) for request in requests)
         for question in undecided:
             for order in question.replies:

@@ -44,7 +44,7 @@ def score(
         for candidate, principle in candidates
         for index in range(votes)
     ]
-    replies = stage.ask(model, requests)
+    replies = stage.ask(model, requests, section="judge")
     scores = []
     for position, (candidate, principle) in enumerate(candidates):
         own = slice(position * votes, (position + 1) * votes)  # the calls of this candidate

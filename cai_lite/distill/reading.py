@@ -19,6 +19,7 @@ from cai_lite.records import Choice, Reply, Sampling
 PARSER = "3"
 
 Fault = Literal["unreadable", "refused", "failed"]
+FAULTS = ("cut", "empty", "unreadable", "refused", "failed")  # of a reply or a verdict
 _TIE = 0.01  # a share this near to one half says nothing
 _MASS = 0.5  # of the options together, below which the judge was about to say something else
 _ROOM = {"none": 64, "after": 256, "before": 768}  # tokens for a verdict with its reason

@@ -9,9 +9,9 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.critiques import critique_each, task_messages
+from cai_lite.distill.critiques import SAMPLING, critique_each, task_messages
 from cai_lite.distill.drafts import keep_candidates
-from cai_lite.distill.reading import fault, spoken
+from cai_lite.distill.reading import FAULTS, fault, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Critique, Request, Sampling, digest
@@ -28,6 +28,7 @@ def revise(
     rounds: int = 3,
     until: Literal["satisfied", "rounds"] = "satisfied",
     sampling: Sampling | None = None,
+    critique_sampling: Sampling = SAMPLING,
     run: Run | None = None,
     progress: Tick | bool | None = None,
     stage: str | Stage = "revise",
@@ -40,8 +41,12 @@ def revise(
 
     `critiques`: the critiques of the drafts; drafts without a violation are not revised. `rounds`: the limit of rounds
     per draft. `until`: "satisfied" stops when no principle is broken any more, "rounds" always uses all rounds.
+    `sampling`, `critique_sampling`: how a revision and the critiques of it are sampled.
     `run`: where calls and revisions are stored; in memory if None. `stage`: the name under which calls are counted.
     `progress`: True shows a bar; a function is called with (done, total).
+
+    Raises:
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     work = stage_of(stage, run, progress)
     sampling = sampling or Sampling(temperature=0.0)
@@ -56,11 +61,13 @@ def revise(
         if state.violated():
             pending.append(state)
     counts["drafts with a violation"] = len(pending)
+    asked = 0
     for number in range(1, rounds + 1):
         if not pending:
             break
-        revised, discarded = _round(teacher, pending, constitution, number, sampling, work)
+        revised, discarded = _round(teacher, pending, constitution, number, (sampling, critique_sampling), work)
         counts.update(discarded)
+        asked += len(pending)
         replaced = {state.draft.key for state in revised}
         accepted = [state for state in accepted if state.draft.key not in replaced] + revised
         pending = [state for state in revised if state.violated() or until == "rounds"]
@@ -68,6 +75,7 @@ def revise(
     counts["kept"] = len(revisions)
     counts["satisfied"] = sum(not state.violated() for state in accepted)
     work.count(counts)
+    work.weigh(asked, {why: counts[why] for why in FAULTS}, section="revise", of="revisions")
     return revisions
 
 
@@ -93,17 +101,20 @@ def _round(
     pending: list[_State],
     constitution: Constitution,
     number: int,
-    sampling: Sampling,
+    samplings: tuple[Sampling, Sampling],
     stage: Stage,
 ) -> tuple[list[_State], Counter[str]]:
-    """Return the accepted revisions of one round, and the number of discarded ones by reason."""
+    """Return the accepted revisions of one round, and the number of discarded ones by reason.
+
+    `samplings`: of the revisions, and of the critiques of them.
+    """
     discarded = Counter[str]()
     targets = [_target(state, constitution) for state in pending]
     requests = [
-        Request(messages=task_messages(teacher, _text(teacher, state, principle, constitution)), sampling=sampling)
+        Request(messages=task_messages(teacher, _text(teacher, state, principle, constitution)), sampling=samplings[0])
         for state, principle in zip(pending, targets, strict=True)
     ]
-    replies = stage.ask(teacher, requests)
+    replies = stage.ask(teacher, requests, section="revise")
     new: list[tuple[_State, Candidate]] = []
     for state, principle, request, reply in zip(pending, targets, requests, replies, strict=True):
         text = spoken(reply.text)
@@ -128,7 +139,7 @@ def _round(
     keep_candidates(stage.run, [candidate for _, candidate in new])
     # Critique the new text under every principle drawn, not only under the one it was rewritten for.
     asked = [(candidate, constitution.principle(row.principle)) for state, candidate in new for row in state.critiques]
-    rows = critique_each(teacher, asked, stage)
+    rows = critique_each(teacher, asked, stage, sampling=samplings[1])
     by_candidate: dict[str, list[Critique]] = {}
     for row in rows:
         by_candidate.setdefault(row.candidate.key, []).append(row)

@@ -19,6 +19,7 @@ from cai_lite.distill.comparisons import Comparison, Question, compare
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.pairwise import pairwise
 from cai_lite.distill.pointwise import pointwise
+from cai_lite.distill.reading import FAULTS
 from cai_lite.inputs.constitution import Constitution, draw
 from cai_lite.records import Candidate, Verdict
 from cai_lite.run.ledger import Run
@@ -49,6 +50,7 @@ def judge(
 
     Raises:
         InputError: a rule or setting is unknown, or a reason is asked for and the mode or the model gives none.
+        Stopped: the stage watches its replies, and too few of them are usable.
     """
     judging, work = (judging or Judging()).but(**settings), stage_of(stage, run, progress)
     return judge_comparisons(model, compare(rule, candidates), constitution, judging, work, rule=rule, weight=weight)
@@ -81,6 +83,7 @@ def judge_comparisons(
     flipped = sum(v.flipped for v in verdicts)
     stage.count({"asked": len(verdicts), **counts, "flipped with the order": flipped}, of=rule)
     stage.keep("verdict", ((v.key, v.parents, _payload(v)) for v in verdicts))
+    stage.weigh(len(verdicts), {why: counts[why] for why in FAULTS}, section="judge", of="verdicts")
     return verdicts
 
 

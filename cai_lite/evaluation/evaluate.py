@@ -162,6 +162,6 @@ def _models(adapter: Any, against: Any) -> tuple[ChatModel, ChatModel | None]:
     ):
         if not isinstance(base, LocalModel):
             raise InputError(f"adapter '{adapter}': give the local model that it was trained on as `against`")
-        after = LocalModel(base.model, load=base.load, adapter=adapter)
+        after = base.with_adapter(adapter)
         return after, after.without_adapter()
     return open_model(adapter), base

@@ -152,7 +152,10 @@ def _unknown(path: str, expected: Collection[str]) -> str:
     if not rest:
         return f"'{name}' has several figures; name one of {', '.join(f'{name}.{part}' for part in parts)}"
     unknown = next((step for step in rest.split(".") if step not in (*parts, *SIDES, *NUMBERS)), rest)
-    return f"'{name}' has no figure '{unknown}'{did_you_mean(unknown, [*parts, *SIDES, *NUMBERS])}"
+    near = did_you_mean(unknown, [*parts, *SIDES, *NUMBERS])
+    if not near.startswith("; did"):  # nothing is near: list what a figure is divided into, not every word of a path
+        near = did_you_mean(unknown, [part for part in parts if not part.startswith("p_holm.")])
+    return f"'{name}' has no figure '{unknown}'{near}"
 
 
 def _refused(path: str, why: str) -> InputError:

@@ -47,6 +47,15 @@ def sections(metrics: Mapping[str, Any]) -> list[tuple[Section, list[Row]]]:
     return [(section, rows) for section, rows in found.items() if rows]
 
 
+def by_principle(metrics: Mapping[str, Any], name: str) -> list[Row]:
+    """Return the rows of a figure's principles, without splits; those of another decider than the headline's, too."""
+    return [
+        Row(path, label_of(path), figure)
+        for path, figure in figures(metrics).items()
+        if path.startswith(f"{name}.") and not path.startswith(f"{name}.splits.")
+    ]
+
+
 def _adherence(rows: list[Row]) -> list[Row]:
     """Return principles, then the overall figure of each decider, then splits; of the headline's decider alone."""
     principles = [row for row in rows if row.path.startswith("adherence.") and ".splits." not in row.path]

@@ -37,7 +37,7 @@ Sides = Sequence[Sequence[Candidate]]
 class Subject:
     """One model (`after`), or two to compare, with everything that a metric may need.
 
-    `judges`: the first decides adherence, the others tell how far judges agree. `seen`: prompts of the training.
+    `judges`: the first decides adherence, the others show how far judges agree. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
     `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
@@ -108,6 +108,7 @@ class Subject:
                     run=self.run,
                     stage=stage,
                     progress=tick,
+                    warn=self.screen.warn,
                 )
         return self._answers[stage]
 
@@ -152,7 +153,7 @@ class Subject:
         self, judge: ChatModel, cells: Sequence[tuple[Candidate, Principle]], stage: str, **otherwise: Any
     ) -> list[Score]:
         """Ask a judge for pointwise scores. `otherwise`: settings that differ from those of the evaluation."""
-        # A single score has no reason beside it, and all of its votes are wanted.
+        # A score comes without a reason, and all of its votes are asked.
         judging = self.judging.but(mode="pointwise", reason="none", until=None, **otherwise)
         with self.screen.stage(stage) as tick:
             return score(judge, cells, judging, Stage(run=self.run, name=stage, tick=tick))

@@ -8,6 +8,7 @@ allocated bytes are counted: the allocator's fragmentation and, on a GPU, the CU
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,9 +137,7 @@ def _simulated(
 
     small = copy.deepcopy(config)
     text = small.get_text_config()
-    text.num_hidden_layers = layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:layers]
+    _set_layers(text, layers)
     if getattr(small, "quantization_config", None) is not None:
         del small.quantization_config
     build: Any = AutoModelForCausalLM
@@ -171,15 +170,35 @@ def _simulated(
     )
 
 
+def _set_layers(text: Any, layers: int) -> None:
+    """Set the number of layers of a configuration; a list with an entry for each layer is cut, or repeated from its
+    beginning."""
+    before = text.num_hidden_layers
+    per_layer = {
+        name: value
+        for name, value in vars(text).items()
+        if isinstance(value, (list, tuple)) and len(value) == before and _LAYERS.search(name)
+    }
+    text.num_hidden_layers = layers
+    for name, value in per_layer.items():
+        setattr(text, name, type(value)([*value] * (1 + layers // before))[:layers])
+
+
+_LAYERS = re.compile("layer")  # layer_types, no_rope_layers, moe_layers_enum
 _weak: Any = StorageWeakRef
 
 
 class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A dispatch mode that counts the bytes of all live storages and keeps the `peak`."""
+    """A dispatch mode that counts the bytes of all live storages and keeps the `peak`.
+
+    Freed storages are looked for only where the peak might have been exceeded, since looking at all of them after each
+    operation takes most of the time of a pass on fake tensors.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
+        self._bytes = 0  # of all storages in the table, freed ones included
         self._storages: dict[int, tuple[Any, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -189,7 +208,14 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
                 if storage._cdata not in given:  # views and tensors changed in place allocate nothing
-                    self._storages[storage._cdata] = (_weak(storage), storage.nbytes())
-        self._storages = {key: entry for key, entry in self._storages.items() if not entry[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self._storages.values()))
+                    self._add(storage)
+        if self._bytes > self.peak:
+            self._storages = {key: entry for key, entry in self._storages.items() if not entry[0].expired()}
+            self._bytes = sum(size for _, size in self._storages.values())
+            self.peak = max(self.peak, self._bytes)
         return out
+
+    def _add(self, storage: Any) -> None:
+        _, before = self._storages.get(storage._cdata, (None, 0))  # of a freed storage at the same address
+        self._storages[storage._cdata] = (_weak(storage), storage.nbytes())
+        self._bytes += storage.nbytes() - before

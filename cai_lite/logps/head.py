@@ -15,12 +15,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from cai_lite.errors import ModelError
 from cai_lite.logps.attention import check_segments
 from cai_lite.logps.layout import Packed
 
 LOGITS = 1 << 22  # number of logits stored at a time: 16 MB in float32
+GPU_STATES = 512  # least states of a chunk on a GPU: each chunk reads the head's whole weight, 1 GB at 150,000 tokens
 
 
 def completion_logps(model: Any, packed: Packed) -> Tensor:
@@ -41,13 +43,22 @@ def token_logps(model: Any, packed: Packed) -> Tensor:
 def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
     """Return the log-probability of each target at its hidden state, in nats, float32, shape [N].
 
-    `chunk` is the number of states whose logits are stored at a time.
+    `chunk` is the number of states whose logits are stored at a time; None takes `chunk_of`.
     """
     head = head_of(model)
     apply: Any = _HeadLogps.apply
     if chunk is None:
-        chunk = max(1, LOGITS // len(head.weight_VH))
+        chunk = chunk_of(hidden_NH, len(head.weight_VH))
     return cast(Tensor, apply(hidden_NH, head.weight_VH, head.bias_V, targets_N, head.cap, head.scale, chunk))
+
+
+def chunk_of(hidden_NH: Tensor, vocabulary: int) -> int:
+    """Return the number of states whose logits are stored at a time.
+
+    Fake tensors count as a GPU's, because they are what a GPU's memory is planned by.
+    """
+    least = GPU_STATES if hidden_NH.is_cuda or isinstance(hidden_NH, FakeTensor) else 1
+    return max(least, LOGITS // vocabulary)
 
 
 @dataclass(frozen=True, slots=True)

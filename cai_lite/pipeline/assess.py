@@ -33,6 +33,7 @@ def assess(
     adapter: Path | None = None,
     against: str | None = None,
     load: str | None = None,
+    template: Mapping[str, Any] | None = None,
     must: Mapping[str, str] | None = None,
     metrics: Collection[str] | None = None,
     sampling: Sampling | None = None,
@@ -40,6 +41,7 @@ def assess(
 ) -> dict[str, Any]:
     """Measure `model`, alone or compared with `against`; with `adapter`, the adapted model is compared with its base.
 
+    `template`: variables of the chat template of `model`, and of `against`.
     Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
     split. The same call on the same `out` continues where it stopped.
 
@@ -68,10 +70,12 @@ def assess(
     check_gates(must or {}, plan)
     if adapter is not None:
         adapter_folder(adapter)
-    base: ChatModel | None = opened(model, load) if adapter is not None else opened(against, load) if against else None
+    base: ChatModel | None = None
+    if adapter is not None or against:
+        base = opened(model if adapter is not None else str(against), load, template)
     with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         evaluation = evaluate(
-            adapter if adapter is not None else opened(model, load),
+            adapter if adapter is not None else opened(model, load, template),
             against=base,
             constitution=policy,
             judge=judges,
@@ -88,11 +92,11 @@ def assess(
     return {"report": str(page), "evaluation": evaluation}
 
 
-def opened(name: str, load: str | None = None) -> ChatModel:
+def opened(name: str, load: str | None = None, template: Mapping[str, Any] | None = None) -> ChatModel:
     """Open a model by its one-word name; `URL#NAME` is a model at a server."""
     url, _, at_server = name.partition("#")
     if "://" in url:
-        return open_model(url, model=at_server or None)
-    model = open_model(name, load=checked_load(load))
+        return open_model(url, model=at_server or None, template=template)
+    model = open_model(name, load=checked_load(load), template=template)
     assert isinstance(model, LocalModel), "no address: a local model"
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cai_lite.chat.asking import Stage
@@ -15,6 +15,7 @@ from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.agreement import between_judges
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import Recipe
@@ -28,7 +29,8 @@ from cai_lite.run.progress import Screen
 class Work:
     """The objects that every stage of a run needs.
 
-    `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger.
+    `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
+    said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
     """
 
     recipe: Recipe
@@ -36,6 +38,8 @@ class Work:
     run: Run
     screen: Screen
     purpose: Literal["training", "held-out"] = "training"
+    told: set[str] = field(default_factory=set)
+    faulty: list[str] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
@@ -44,20 +48,29 @@ class Work:
         return name if self.purpose == "training" else f"{self.purpose} {name}"
 
     @contextmanager
-    def stage(self, stage: str, model: ChatModel | None = None, *, detail: str = "") -> Iterator[Stage]:
-        """Show a progress bar for one stage and yield the stage.
+    def stage(self, stage: str, model: ChatModel, *, named: bool = True, detail: str = "") -> Iterator[Stage]:
+        """Show a progress bar for one stage that asks `model`, and yield the stage.
 
-        `detail`: shown after the stage's name; it is not part of the name in the ledger.
+        `named`: whether the model's name belongs to the stage's name if several models share its role. `detail`: shown
+        after the stage's name; it is not part of the name in the ledger.
         """
-        name = self.name(stage, model)
+        name = self.name(stage, model if named else None)
+        watch = self.roles.watch(model, self._say, self.told, stops=self.purpose == "training")
         with self.screen.stage(f"{name} {detail}".strip()) as tick:
-            yield Stage(run=self.run, name=name, tick=tick)
+            yield Stage(run=self.run, name=name, tick=tick, watch=watch)
+
+    def _say(self, sentence: str) -> None:
+        self.faulty.append(sentence)
+        self.screen.warn(sentence)
 
 
 def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prompt] = ()) -> list[PreferencePair]:
     """Run all stages from draft to pair on these prompts, and return the filtered pairs.
 
     `held_out`: pairs whose prompt equals one of these prompts, or is as similar as `pair.near` says, are dropped.
+
+    Raises:
+        Stopped: the budget is spent, or too few replies of a stage are usable to go on.
     """
     recipe, roles, run = work.recipe, work.roles, work.run
     rules, constitution = recipe.pair.rules, roles.constitution
@@ -89,6 +102,21 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         run.count("human pairs", {"read": len(people)})
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
     return _filtered(work, pairs, held_out)
+
+
+def nothing_left(work: Work) -> str:
+    """Return why there are no pairs to train on: the faults of its stages, else what was dropped from the pairs."""
+    if work.faulty:
+        return f"no pairs to train on: {'; '.join(work.faulty)}. Then run the same command again"
+    counted = work.run.counts()
+    dropped = {
+        why: n
+        for stage in ("pair", "guards")
+        for why, n in counted.get(work.name(stage), {}).items()
+        if why not in ("pairs", "kept")
+    }
+    reasons = ", ".join(f"{n} with '{why}'" for why, n in sorted(dropped.items(), key=lambda item: -item[1]))
+    return f"no pairs to train on: {reasons or 'there was nothing to compare'}; lower pair.min_margin or add prompts"
 
 
 def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair]:
@@ -138,10 +166,12 @@ def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -
     authors = list(roles.assign(prompts)) if by_teacher else [(roles.drafter, list(prompts))]
     drafts: list[Candidate] = []
     for author, assigned in authors:
-        with work.stage("draft", author if by_teacher else None) as stage:
+        with work.stage("draft", author, named=by_teacher) as stage:
             drafts += draft(author, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
         if not stay_open:
             close(author)
+    if prompts and not drafts and work.purpose == "training":
+        raise Stopped(nothing_left(work))
     return drafts
 
 
@@ -154,11 +184,24 @@ def _revisions(work: Work, drafts: Sequence[Candidate]) -> list[Candidate]:
         keys = {prompt.key for prompt in assigned}
         own = [draft for draft in drafts if draft.prompt.key in keys]
         principles = recipe.critique.principles_per_draft
+        critique_sampling = Sampling(temperature=0.0, max_tokens=recipe.critique.max_tokens)
         with work.stage("critique", teacher) as stage:
-            critiques = critique(teacher, own, roles.constitution, principles=principles, stage=stage)
+            critiques = critique(
+                teacher, own, roles.constitution, principles=principles, sampling=critique_sampling, stage=stage
+            )
         rounds, until = recipe.revise.rounds, recipe.revise.until
         with work.stage("revise", teacher) as stage:
-            revisions += revise(teacher, own, critiques, roles.constitution, rounds=rounds, until=until, stage=stage)
+            revisions += revise(
+                teacher,
+                own,
+                critiques,
+                roles.constitution,
+                rounds=rounds,
+                until=until,
+                sampling=Sampling(temperature=0.0, max_tokens=recipe.revise.max_tokens),
+                critique_sampling=critique_sampling,
+                stage=stage,
+            )
     return revisions
 
 

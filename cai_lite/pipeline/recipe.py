@@ -20,6 +20,9 @@ from typing import Any, Literal
 
 import yaml
 
+from cai_lite.chat import BACKENDS
+from cai_lite.chat.base import SystemMessage
+from cai_lite.chat.endpoint import own_field
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
@@ -118,6 +121,12 @@ class ModelSection:
     `api_key_env`: name of the environment variable with the server's API key. The key itself never goes in a recipe.
     `concurrency`: limit of simultaneous calls to the server.
     `prices`: prices of the server, needed to report and limit cost.
+    `template`: variables of the model's chat template, such as `{enable_thinking: false}` for a model that would think
+    before each answer. A server gets them as `chat_template_kwargs`. For the student they hold in drafting, training
+    and evaluation alike.
+    `extra_body`: further fields of every request to the server, such as `{top_k: 20}`.
+    `system`: "keep" sends a system message as such; "merge" puts it in front of the first user turn, for models whose
+    chat template refuses one.
     `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
     joined verdict; above 0.
     """
@@ -128,9 +137,16 @@ class ModelSection:
     api_key_env: str = "OPENAI_API_KEY"
     concurrency: int = 64
     prices: Prices | None = None
+    template: Mapping[str, Any] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    system: SystemMessage = "keep"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.extra_body and self.url is None and not _names_backend(self.model):
+            raise ValueError("'extra_body' is for servers; add their 'url', or use 'template' for a local model")
+        if problem := own_field(self.extra_body or {}):
+            raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
             raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
         if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
@@ -192,12 +208,15 @@ class CritiqueSection:
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
+    `max_tokens`: length limit of a critique in tokens; a teacher that thinks first needs some thousands.
     """
 
     principles_per_draft: int = 2
+    max_tokens: int = 256
 
     def __post_init__(self) -> None:
         _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +225,16 @@ class ReviseSection:
 
     `rounds`: limit of revision rounds per draft; 0 turns revision off.
     `until`: "satisfied" stops when the critiques find no broken principle; "rounds" always uses all rounds.
+    `max_tokens`: length limit of a revision in tokens; a teacher that thinks first needs some thousands.
     """
 
     rounds: int = 3
     until: Literal["satisfied", "rounds"] = "satisfied"
+    max_tokens: int = 512
 
     def __post_init__(self) -> None:
         _check(self.rounds >= 0, "rounds", "0 or more", self.rounds)
+        _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,6 +398,10 @@ class _TrainingOnly:
     """A recipe that has only the section `train`."""
 
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def _names_backend(model: str) -> bool:
+    return model.partition(":")[0] in BACKENDS
 
 
 def _check(holds: bool, name: str, expected: str, got: object) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.faults import Watch
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import folder_digest
 from cai_lite.embedded.knowledge import unknown_principles
@@ -19,10 +20,11 @@ from cai_lite.records import Prompt, digest, sampling_key
 
 
 class WeightedModel(NamedTuple):
-    """One of the models that share a role, and its weight among them."""
+    """One of the models that share a role, its weight among them, and its section in the recipe."""
 
     model: ChatModel
     weight: float
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,18 @@ class Roles:
                     "nothing. It knows only the principles of the three demos: name another model for these"
                 )
 
+    def watch(self, model: ChatModel, say: Callable[[str], None], told: set[str], *, stops: bool) -> Watch:
+        """Return what watches the replies of a stage that asks `model`; its messages name the model's settings."""
+        members = (*self.teachers, *self.judges)
+        section = next((member.section for member in members if member.model is model), "student")
+        return Watch(say=say, stops=stops, section=section, switched=bool(getattr(model, "template", None)), told=told)
+
     def close(self) -> None:
-        """Free the weights of all local models."""
-        for model in (self.student, *(member.model for member in (*self.teachers, *self.judges))):
-            close(model)
+        """Free the weights of all local models, and close the connections to servers."""
+        members = (member.model for member in (*self.teachers, *self.judges))
+        for model in (self.student, self.drafter, self.adapter_server, *members):
+            if isinstance(model, LocalModel | EndpointModel):
+                model.close()
 
 
 def open_roles(recipe: Recipe) -> Roles:
@@ -107,9 +117,9 @@ def open_roles(recipe: Recipe) -> Roles:
     Raises:
         InputError: a model or the constitution cannot be found or read.
     """
-    teachers = _weighted(recipe.all_teachers)
+    teachers = _weighted(recipe.all_teachers, "teacher" if recipe.teacher else "teachers")
     section = recipe.student
-    student = LocalModel(section.model, load=section.load)
+    student = LocalModel(section.model, load=section.load, template=section.template, system=section.system)
     server = replace(section, load=None, model=section.served or section.model)
     adapter = _opened(replace(server, model=section.adapter_name)) if section.adapter_name else None
     return Roles(
@@ -118,7 +128,7 @@ def open_roles(recipe: Recipe) -> Roles:
         drafter=_opened(server) if section.url else student,
         adapter_server=cast(EndpointModel | None, adapter),
         teachers=teachers,
-        judges=_weighted(recipe.judge.models) or teachers,
+        judges=_weighted(recipe.judge.models, "judge.by") or teachers,
     )
 
 
@@ -128,8 +138,12 @@ def close(model: ChatModel) -> None:
         model.close()
 
 
-def _weighted(sections: Sequence[ModelSection]) -> tuple[WeightedModel, ...]:
-    return tuple(WeightedModel(_opened(section), section.weight) for section in sections)
+def _weighted(sections: Sequence[ModelSection], name: str) -> tuple[WeightedModel, ...]:
+    several = len(sections) > 1
+    return tuple(
+        WeightedModel(_opened(section), section.weight, f"{name}.{i}" if several else name)
+        for i, section in enumerate(sections)
+    )
 
 
 def _opened(section: ModelSection) -> ChatModel:
@@ -141,5 +155,14 @@ def _opened(section: ModelSection) -> ChatModel:
             api_key_env=section.api_key_env,
             concurrency=section.concurrency,
             prices=prices,
+            template=section.template,
+            extra_body=section.extra_body,
+            system=section.system,
         )
-    return open_model(section.model, load=section.load)
+    return open_model(
+        section.model,
+        load=section.load,
+        template=section.template,
+        extra_body=section.extra_body,
+        system=section.system,
+    )

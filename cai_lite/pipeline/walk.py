@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.chat.weights import checked_load, resolve
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.inputs.pairs import load_pairs, pairs_text
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs, make_pairs, sampling_of, spread
+from cai_lite.pipeline.make_pairs import (
+    Work,
+    draft_held_out,
+    held_out_pairs,
+    make_pairs,
+    nothing_left,
+    sampling_of,
+    spread,
+)
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
@@ -72,16 +81,21 @@ def run_recipe(
                 if until == "pair":
                     write_manifest(out)
                     return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                if not pairs:
+                    raise Stopped(nothing_left(work))
                 from cai_lite.training.loop import train  # which imports torch
 
-                with screen.stage("train") as tick:
+                with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
                     adapter = train(
                         recipe.student.model,
                         pairs,
                         config=recipe.train,
                         out=out,
                         load=recipe.student.load,
+                        template=recipe.student.template,
+                        system=recipe.student.system,
                         progress=tick,
+                        reference_progress=reference_tick,
                         log=screen.say,
                     ).adapter
             held_out = held_out_pairs(work, prompts.held_out)
@@ -134,14 +148,29 @@ def train_pairs(
 
     rows, how = load_pairs(pairs), checked_load(load)
     resolve(student)
-    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
-        result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
+    with (
+        Run(out),
+        Screen(quiet=quiet, log=out / "log.txt") as screen,
+        screen.stage("reference") as reference_tick,
+        screen.stage("train") as tick,
+    ):
+        result = train(
+            student,
+            rows,
+            config=config,
+            out=out,
+            load=how,
+            progress=tick,
+            reference_progress=reference_tick,
+            log=screen.say,
+        )
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
         "resumed_from": result.resumed_from,
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
+        "best": result.best,
     }
 
 

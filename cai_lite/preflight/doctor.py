@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,22 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.chat.endpoint import EndpointModel
+from cai_lite.chat.faults import ROOM_TO_THINK
 from cai_lite.chat.probe import probe
 from cai_lite.errors import ChatError
 from cai_lite.run.files import PACKAGES, version
 
 
-def examine(url: str | None = None, model: str | None = None, api_key_env: str = "OPENAI_API_KEY") -> dict[str, Any]:
+def examine(
+    url: str | None = None,
+    model: str | None = None,
+    api_key_env: str = "OPENAI_API_KEY",
+    template: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the installed packages, the devices, whether NF4 works, and the features of the server at `url`, if given.
 
-    `faults` lists what does not work. `api_key_env` is the environment variable with the server's API key.
+    `faults` lists what does not work. `api_key_env` is the environment variable with the server's API key, `template`
+    holds variables of the model's chat template.
     """
     import torch
 
@@ -41,7 +49,11 @@ def examine(url: str | None = None, model: str | None = None, api_key_env: str =
     faults = []
     if url is not None:
         try:
-            found["server"] = {"url": url, "model": model, **asdict(probe(_endpoint(url, model, api_key_env)))}
+            found["server"] = {
+                "url": url,
+                "model": model,
+                **asdict(probe(_endpoint(url, model, api_key_env, template))),
+            }
         except ChatError as error:
             faults.append(str(error))
     absent = [name for name, is_ in found["packages"].items() if is_ == "absent" and name != "cai-lite"]
@@ -64,6 +76,8 @@ def show_examination(found: dict[str, Any], console: Console | None = None) -> N
     if server := found.get("server"):
         features = [f"{'' if server[name] else 'no '}{words}" for name, words in _FEATURES.items()]
         table.add_row("server", Text(f"answers '{server['answers']}'; {', '.join(features)}"))
+        if server["thinks"]:
+            table.add_row("", Text(_thinking(server["switch"])))
         if not server["log_probs"]:
             table.add_row(
                 "",
@@ -77,12 +91,21 @@ def show_examination(found: dict[str, Any], console: Console | None = None) -> N
 _FEATURES = {"log_probs": "log-probabilities", "several": "several answers per call", "schema": "JSON schemas"}
 
 
-def _endpoint(url: str, model: str | None, api_key_env: str) -> EndpointModel:
+def _endpoint(url: str, model: str | None, api_key_env: str, template: Mapping[str, Any] | None) -> EndpointModel:
     from cai_lite.chat import open_model
 
-    opened = open_model(url, model=model, api_key_env=api_key_env)
+    opened = open_model(url, model=model, api_key_env=api_key_env, template=template)
     assert isinstance(opened, EndpointModel), "a URL opens an endpoint"
     return opened
+
+
+def _thinking(switch: Mapping[str, Any] | None) -> str:
+    """Return what to set for a model that thinks before it answers; `switch` is what stopped it, if anything did."""
+    room = f"critique.max_tokens, revise.max_tokens and judge.max_tokens to {ROOM_TO_THINK} or more"
+    if switch is None:
+        return f"this model thinks before it answers, and no known variable of its chat template stops it: set {room}"
+    variables = ", ".join(f"{name}: {str(value).lower()}" for name, value in switch.items())
+    return f"this model thinks before it answers: set teacher.template: {{{variables}}} in the recipe, or {room}"
 
 
 def _nf4_error() -> str:

@@ -15,10 +15,12 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cai_lite.chat.asking import Stage
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, Stopped
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.pipeline.make_pairs import sampling_of, spread
@@ -58,20 +60,30 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
-        with screen.stage("draft") as tick:
-            drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), run=run, progress=tick)
+        faults: list[str] = []
+        told: set[str] = set()
 
-        def judged(rules: Constitution, stage: str, **settings: Any) -> list[Verdict]:
-            with screen.stage(stage) as tick:
+        def say(sentence: str) -> None:
+            faults.append(sentence)
+            screen.warn(sentence)
+
+        with screen.stage("draft") as tick:
+            watch = roles.watch(author, say, told, stops=False)
+            stage = Stage(run=run, name="draft", tick=tick, watch=watch)
+            drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), stage=stage)
+        if not drafts:
+            raise Stopped(f"no draft to judge: {'; '.join(faults)}. Then run the same command again")
+
+        def judged(rules: Constitution, name: str, **settings: Any) -> list[Verdict]:
+            with screen.stage(name) as tick:
+                watch = roles.watch(roles.judge, say, told, stops=False)
                 return judge(
                     roles.judge,
                     drafts,
                     rules,
                     rule="best_over_worst",
                     judging=recipe.judge.but(principles=len(rules.principles), **settings),
-                    run=run,
-                    progress=tick,
-                    stage=stage,
+                    stage=Stage(run=run, name=name, tick=tick, watch=watch),
                 )
 
         plain, paraphrased = judged(constitution, "judge"), judged(reworded, "judge in other words")
@@ -82,7 +94,8 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
         trials = (plain, paraphrased, repeated)
-        rows = [_principle(p, sample, trials, p.id in opposed, recipe) for p in constitution.principles]
+        unread = next((sentence for sentence in faults if sentence.startswith("judge:")), "")
+        rows = [_principle(p, sample, trials, p.id in opposed, recipe, unread) for p in constitution.principles]
         forecast = _forecast(recipe, len(known.train), run.calls(), plain)
     roles.close()
     found = {
@@ -93,6 +106,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "principles": rows,
         "conflicts": conflicts,
         "forecast": forecast,
+        "faults": faults,
         "ready": all(row["verdict"] in ("ready", "not met") for row in rows),
         "digests": roles.digests(),
     }
@@ -129,9 +143,11 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
             style="" if row["verdict"] == "ready" else "yellow",
         )
     console.print(table)
+    for fault in found["faults"]:
+        console.print(Text(f"! {fault}", style="yellow"), soft_wrap=True)
     for row in found["principles"]:
         if row["why"]:
-            console.print(f"{row['id']}: {row['why']}", highlight=False)
+            console.print(Text(f"{row['id']}: {row['why']}"), soft_wrap=True)
     for row in found["conflicts"]:
         if row["pull_apart"]:
             how = "decided in the constitution" if row["decided"] else "add a rule under 'conflicts'"
@@ -155,11 +171,13 @@ def _principle(
     trials: tuple[Sequence[Verdict], Sequence[Verdict], Sequence[Verdict]],
     opposed: bool,
     recipe: Recipe,
+    unread: str,
 ) -> dict[str, Any]:
     """Return the row of one principle.
 
     `trials`: the verdicts with the principles as written, in other words, and sampled once more. `opposed`: whether it
-    conflicts with another principle and the constitution does not decide the conflict.
+    conflicts with another principle and the constitution does not decide the conflict. `unread`: why many verdicts
+    could not be read, or "".
     """
     plain, paraphrased, repeated = (
         {_comparison(v): v for v in verdicts if v.principle == principle.id} for verdicts in trials
@@ -175,7 +193,8 @@ def _principle(
         tags = ", ".join(principle.applies_to)
         verdict, why = "not met", f"no prompt has the tag {tags}; tag some prompts, or remove the principle"
     elif len(read) < MIN_COMPARISONS:
-        verdict, why = "unknown", f"only {len(read)} comparisons could be judged; run it with more prompts"
+        mend = unread if unread and 2 * len(read) < len(plain) else "run it with more prompts"
+        verdict, why = "unknown", f"only {len(read)} of {len(plain)} comparisons could be judged; {mend}"
     elif order is not None and order["value"] < MIN_ORDER_CONSISTENCY:
         verdict, why = "vague", "the verdict often changes with the order of the replies; reword the principle"
     elif words is not None and words["value"] < MIN_PARAPHRASE_AGREEMENT:

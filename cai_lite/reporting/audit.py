@@ -29,7 +29,7 @@ def chain(run: Run, key: str) -> dict[str, Any]:
     matches = run.keys_beginning(key)
     if len(matches) != 1:
         found = "no row begins" if not matches else f"{len(matches)} rows begin"
-        raise InputError(f"{found} with '{key}' in {run.directory}; the keys of the pairs stand in pairs.jsonl")
+        raise InputError(f"{found} with '{key}' in {run.directory}; pairs.jsonl lists the keys of the pairs")
     node = _node(run, matches[0])
     named = set(_principles(node))
     node["principles"] = [payload for _, _, payload in run.rows("principle") if payload["id"] in named]

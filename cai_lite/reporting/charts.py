@@ -77,10 +77,13 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
     )
 
 
-def curve(title: str, series: Mapping[str, Sequence[float]], *, marks: Sequence[int] = ()) -> Html:
-    """Draw lines over the training steps, each labelled with its last value. `marks`: steps, from 1, with an alarm."""
+def curve(title: str, series: Mapping[str, Sequence[float | None]], *, marks: Sequence[int] = ()) -> Html:
+    """Draw lines over the training steps, each labelled with its last value.
+
+    Each line has a value for every step, or None where it was not measured. `marks`: steps, from 1, with an alarm.
+    """
     width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
-    values = [value for line in series.values() for value in line]
+    values = [value for line in series.values() for value in line if value is not None]
     low, high = min(values), max(values)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
@@ -102,15 +105,17 @@ def curve(title: str, series: Mapping[str, Sequence[float]], *, marks: Sequence[
     ]
     ends: list[float] = []
     for number, (name, line) in enumerate(series.items()):
-        thin = max(1, len(line) // 300)
-        points = [place(step, line[step]) for step in sorted({*range(0, len(line), thin), len(line) - 1})]
+        measured = [(step, value) for step, value in enumerate(line) if value is not None]
+        thin = max(1, len(measured) // 300)
+        chosen = sorted({*range(0, len(measured), thin), len(measured) - 1})
+        points = [place(*measured[number]) for number in chosen]
         path = " ".join(f"{a},{b}" for a, b in points)
         drawn.append(tag("polyline", points=path, class_=f"line line-{number}"))
         across, down = points[-1]
         while any(abs(down - other) < 12 for other in ends):
             down += 12
         ends.append(down)
-        drawn.append(_text(across + 6, down + 4, f"{name} {line[-1]:.3g}".strip(), "start", f"end end-{number}"))
+        drawn.append(_text(across + 6, down + 4, f"{name} {measured[-1][1]:.3g}".strip(), "start", f"end end-{number}"))
     return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
 
 

@@ -25,7 +25,7 @@ def dataset_card(
 
     `counts`: rows by stage, as `Run.counts` returns them.
     """
-    size = next((label for most, label in _SIZES if len(pairs) < most), "n>1M")
+    size = next((label for limit, label in _SIZES if len(pairs) < limit), "n>1M")
     lines = [
         f"---\ntags: [cai_lite, preference, dpo, constitutional-ai]\nsize_categories: [{size}]\n---\n",
         f"# Preference pairs of the run '{name}'\n",

@@ -7,8 +7,9 @@ from typing import Any
 
 from cai_lite.evaluation.confounds import WARN_ABOVE
 from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, Section
+from cai_lite.evaluation.metrics import figure_labels, label_of
 from cai_lite.evaluation.paths import figures
-from cai_lite.evaluation.shown import Row, sections
+from cai_lite.evaluation.shown import Row, by_principle, sections
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.stats import Comparison, Figure
@@ -39,6 +40,9 @@ def headline(evaluation: Mapping[str, Any]) -> Html:
         chart = dumbbells(adherence_comparisons(metrics))
         parts.append(tag("figure", tag("div", chart, class_="scroll"), tag("figcaption", caption)))
     parts += [_section_table(section, rows) for section, rows in sections(metrics) if section == ADHERENCE]
+    for name, label in figure_labels().items():
+        if label.by_principle and name != "adherence" and (rows := by_principle(metrics, name)):
+            parts.append(_section_table(Section(label.text.replace("all principles", "per principle")), rows))
     p_values = metrics.get("adherence", {}).get("p_holm")
     if p_values and evaluation["against"]:
         sure = [name for name, p in p_values.items() if p < 0.05]
@@ -53,11 +57,9 @@ def headline(evaluation: Mapping[str, Any]) -> Html:
 def adherence_comparisons(metrics: Mapping[str, Any]) -> dict[str, Comparison]:
     """Return the comparisons of the main figure by label: each principle, then all of them."""
     return {
-        row.label.text: row.figure
-        for section, rows in sections(metrics)
-        for row in rows
-        if section == ADHERENCE and isinstance(row.figure, Comparison) and not row.path.startswith("adherence.splits.")
-        if row.path.startswith("adherence.") or row.path == "adherence"
+        label_of(path).text: figure
+        for path, figure in sorted(figures(metrics).items(), key=lambda row: row[0] == "adherence")
+        if path.split(".")[0] == "adherence" and ".splits." not in path and isinstance(figure, Comparison)
     }
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cai_lite.training.tokens import Row
 
+if TYPE_CHECKING:
+    from cai_lite.training.config import TrainingConfig
+
 LONGER = 1.5  # ratio of the mean lengths of chosen and rejected that teaches length in place of the principle
 FALL = 0.5  # share of its log-probability that the chosen side may lose against the reference
+UNLEARNT = 0.04  # mean reward margin below which a loss against a reference is still about where it began
 MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still move
 
 
@@ -21,6 +26,21 @@ def warn_of_length(rows: Sequence[Row], log: Callable[[str], None]) -> None:
             f"warning: chosen answers are on average {max(ratio, 1 / ratio):.1f} times {what} than rejected ones; the "
             "student will learn that, too: drop the most unequal pairs"
         )
+
+
+def unlearnt(last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+    """Return a warning if the mean reward margin of the last updates is still about 0, else None.
+
+    The DPO loss of a pair is then still about ln 2 = 0.693, that of a coin toss.
+    """
+    margin = sum(line["rewards/margins"] for line in last) / len(last)
+    if margin >= UNLEARNT:
+        return None
+    return (
+        f"warning: the student has learnt next to nothing: the mean reward margin of the last {len(last)} updates is "
+        f"{margin:.3f}, a DPO loss of about ln 2 = 0.693; raise train.learning_rate (now {config.learning_rate:g}) or "
+        f"train.epochs (now {config.epochs:g})"
+    )
 
 
 class Alarms:

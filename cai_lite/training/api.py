@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -32,15 +33,18 @@ def train(
     load: str | None = None,
     run: Run | str | Path | None = None,
     out: str | Path | None = None,
+    held_out: Any = None,
     progress: Tick | bool | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
     `student`: a model folder, a hub id, what `open_model` returned, or a transformers model with its `tokenizer`, also
     as `(model, tokenizer)`; it is not changed. `pairs`: preference pairs, as a list, a path, a `datasets.Dataset` or a
     list of dictionaries, or what another `config.method` takes. `loss` (also by name) and `lora` (also by rank)
-    replace those of `config`. `run`: a run, or its directory. `progress`: True shows a bar; a function is called with
-    (done, total).
+    replace those of `config`. `run`: a run, or its directory. `held_out`: pairs to evaluate on while it trains, in
+    place of some split off `pairs` (see `TrainingConfig.eval_every`). `progress`: True shows a bar; a function is
+    called with (done, total). Nothing is printed: messages go to log.txt in the folder, and to `log`.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -55,6 +59,7 @@ def train(
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
     model = _student(student, tokenizer, load)
     data = as_pairs(pairs) if settings.method == "dpo" else pairs
+    looked_at = held_out if held_out is None or settings.method != "dpo" else as_pairs(held_out)
     model.close()
     with ExitStack() as opened:
         if isinstance(run, (str, Path)):
@@ -62,14 +67,25 @@ def train(
         elif run is not None:
             _check("run", run, Run, "a Run or a directory")
         folder = run.path(".") if run is not None else Path(str(out))
+        written = Screen(quiet=True, log=folder / "log.txt").say
+
+        def say(message: str) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            written(message)
+            if log is not None:
+                log(message)
+
         done = train_adapter(
             model.model,
             data,
             config=settings,
             out=folder,
             load=model.load,
+            template=model.template,
+            system=model.system,
+            held_out=looked_at,
             progress=tick_of(progress, "train"),
-            log=Screen(quiet=True, log=folder / "log.txt").say,
+            log=say,
         )
         if run is not None:
             trained = [f"{done.adapter.name}/{file.name}" for file in done.adapter.iterdir()]

@@ -1,4 +1,4 @@
-"""Save and load checkpoints for exact resume: adapter, optimizer, counters and random state.
+"""Save and load checkpoints for exact resume: adapter, optimizer, counters and random state; and the best weights.
 
 They hold tensors and JSON, no pickle.
 """
@@ -18,8 +18,10 @@ import torch
 from cai_lite.errors import TrainingError
 
 
-def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) -> None:
-    """Write `folder/step-N`, then delete older ones.
+def save(
+    folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, *, best: dict[str, Any] | None = None
+) -> None:
+    """Write `folder/step-N`, then delete older ones. `best`: the record of the best weights, with their `step`.
 
     It is written aside, synced and renamed first, so that there is always one complete checkpoint.
     """
@@ -49,7 +51,9 @@ def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) ->
         partial / "state.safetensors",
     )
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
-    (partial / "state.json").write_text(json.dumps({"step": step, "optimizer": scalars, "sha256": digests}))
+    (partial / "state.json").write_text(
+        json.dumps({"step": step, "optimizer": scalars, "best": best, "sha256": digests})
+    )
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
@@ -59,6 +63,40 @@ def save(folder: Path, step: int, parameters: dict[str, Any], optimizer: Any) ->
     for old in folder.glob("step-*"):
         if old != final:
             shutil.rmtree(old)
+    for other in folder.glob("best-*.safetensors"):
+        if best is None or other.name != _best_name(best["step"]):
+            other.unlink()
+
+
+def save_best(folder: Path, step: int, parameters: dict[str, Any]) -> str:
+    """Write the weights as the best ones so far, and return the SHA-256 of the file.
+
+    Those that the last checkpoint names stay beside them, since a resumed training needs them.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{_best_name(step)}.partial"
+    save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial)
+    _sync(partial)
+    partial.replace(folder / _best_name(step))
+    return hashlib.sha256((folder / _best_name(step)).read_bytes()).hexdigest()
+
+
+def load_best(folder: Path, step: int, sha256: str, parameters: dict[str, Any]) -> None:
+    """Load the best weights into the parameters.
+
+    Raises:
+        TrainingError: the file is missing, or has changed since it was written.
+    """
+    from safetensors.torch import load_file
+
+    file = folder / _best_name(step)
+    _check_file(file, sha256, f"delete {folder} to start anew")
+    weights = load_file(file)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
 
 
 def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, Any] | None:
@@ -104,12 +142,22 @@ def _whole(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder / 'state.json'} cannot be read; {mend}") from error
     for name, digest in digests.items():
-        file = folder / name
-        if not file.is_file():
-            raise TrainingError(f"{file} is missing; {mend}")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise TrainingError(f"{file} is damaged, its digest is not the one written with it; {mend}")
+        _check_file(folder / name, digest, mend)
+    if state.get("best") and state["best"]["sha256"]:
+        best = folder.parent / _best_name(state["best"]["step"])
+        _check_file(best, state["best"]["sha256"], f"delete {folder.parent} to start anew")
     return state
+
+
+def _check_file(file: Path, sha256: str, mend: str) -> None:
+    if not file.is_file():
+        raise TrainingError(f"{file} is missing; {mend}")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        raise TrainingError(f"{file} is damaged, its digest is not the one written with it; {mend}")
+
+
+def _best_name(step: int) -> str:
+    return f"best-{step}.safetensors"
 
 
 def _sync(path: Path) -> None:

@@ -5,7 +5,7 @@ They are compared with what is slow and plain: the model's own logits, and one p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,15 +45,15 @@ def check_head(model: Any, row: Row) -> None:
         )
 
 
-def check_rows(rows: Sequence[Row], end: int) -> None:
-    """Check that every completion ends with the end token: else the student would unlearn to stop.
+def check_rows(rows: Sequence[Row], ends: Collection[int]) -> None:
+    """Check that every completion ends with one of the stop tokens: else the student would unlearn to stop.
 
     Raises:
         TrainingError: a completion does not.
     """
     for number, row in enumerate(rows, start=1):
-        if any(ids[-1:] != (end,) for ids in row.completions):
-            raise TrainingError(f"row {number}: a completion does not end with the end token, which is to be scored")
+        if any(not ids or ids[-1] not in ends for ids in row.completions):
+            raise TrainingError(f"row {number}: a completion does not end with a stop token, which is to be scored")
 
 
 def choose_layout(

@@ -15,6 +15,7 @@ from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
 
 Overlong = Literal["drop", "cut_prompt"]
 Layouts = Literal["auto", "shared", "plain"]
+Keep = Literal["best", "last"]
 Reference = Literal["base", "init"]  # None: the default, see TrainingConfig
 Option = float | int | bool | str
 
@@ -127,8 +128,15 @@ class TrainingConfig:
     the model, and `tokens_per_batch` limits the tokens of a pass; both change memory and speed, not the result.
     `max_steps`: number of updates, in place of `epochs`.
     `max_tokens`: limit of prompt and completion together; `overlong`: what happens to longer pairs.
-    `warmup_steps`: as in transformers, the first step has learning rate 0, step `warmup_steps` + 1 the full one.
+    `warmup`: the linear warm-up of the learning rate, as a share of all steps (below 1) or a whole number of steps. As
+    in transformers, the first step has learning rate 0, and the first one after the warm-up the full one.
+    `warmup_steps`: the same as a number of steps; only one of the two can be given.
     `max_grad_norm`: 0 clips nothing. `checkpoint_every`: updates between checkpoints.
+    `eval_every`: updates between evaluations of the loss on held-out examples, 0 for none; `auto` evaluates ten times
+    in a training of at least 100 updates, or with held-out examples given, and else not at all. If none are given, the
+    examples of a tenth of the prompt families, at most 256 of them, are split off the training data.
+    `keep`: the adapter that is kept where there are evaluations: that with the least held-out loss, or the last one.
+    `early_stop`: stop after this many evaluations without a lower held-out loss; 0 never stops early.
     `memory`: limit of the whole training in gigabytes; `auto` takes what a GPU has free and sets no limit on a CPU.
     `activation_checkpointing`: whether every layer is recomputed in the backward pass; `auto` recomputes as few layers
     as memory allows.
@@ -148,7 +156,7 @@ class TrainingConfig:
     method: str = "dpo"
     loss: Loss = field(default_factory=Loss)
     lora: Lora = field(default_factory=Lora)
-    learning_rate: float = 5e-6
+    learning_rate: float = 2e-5
     epochs: float = 1.0
     max_steps: int | None = None
     batch_size: int = 16
@@ -159,6 +167,7 @@ class TrainingConfig:
     layout: Layouts = "auto"
     optimizer: str = "adamw"
     scheduler: str = "linear"
+    warmup: float = 0.0
     warmup_steps: int = 0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -170,13 +179,17 @@ class TrainingConfig:
     shuffle: bool = True
     seed: int = 0
     checkpoint_every: int = 50
+    eval_every: int | Literal["auto"] = "auto"
+    keep: Keep = "best"
+    early_stop: int = 0
 
     def __post_init__(self) -> None:
         for name, table in (("method", METHODS), ("optimizer", OPTIMIZERS), ("scheduler", SCHEDULES)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in table:
                 raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
-        for name, choice in (("overlong", Overlong), ("layout", Layouts), ("reference", Reference)):
+        choices = (("overlong", Overlong), ("layout", Layouts), ("reference", Reference), ("keep", Keep))
+        for name, choice in choices:
             value, known = getattr(self, name), get_args(choice)
             left_out = name == "reference" and value is None
             _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
@@ -184,8 +197,15 @@ class TrainingConfig:
         _check(self.epochs > 0, "epochs", "above 0", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("warmup_steps", "weight_decay", "max_grad_norm", "sft_weight"):
+        for name in ("warmup", "warmup_steps", "weight_decay", "max_grad_norm", "sft_weight", "early_stop"):
             _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        whole = self.warmup < 1 or float(self.warmup).is_integer()
+        _check(whole, "warmup", "a share of the steps below 1, or a whole number of steps", self.warmup)
+        if self.warmup and self.warmup_steps:
+            raise InputError(
+                f"'warmup' ({self.warmup:g}) and 'warmup_steps' ({self.warmup_steps}) are both given; keep one of them"
+            )
+        _check(self.eval_every == "auto" or self.eval_every >= 0, "eval_every", "auto, or 0 or more", self.eval_every)
         _check(self.memory == "auto" or self.memory > 0, "memory", "auto, or gigabytes above 0", self.memory)
         _check(self.max_steps is None or self.max_steps >= 1, "max_steps", "at least 1", self.max_steps)
         _check(
@@ -200,11 +220,17 @@ class TrainingConfig:
         """Whether the reference is the student with `init_adapter`, and not the bare student."""
         return self.init_adapter is not None and self.reference != "base"
 
+    def warmup_of(self, total: int) -> int:
+        """Return the number of warm-up steps of a training of `total` steps; a share is rounded up."""
+        share = self.warmup if self.warmup < 1 else 0.0
+        return math.ceil(share * total) if share else int(self.warmup) or self.warmup_steps
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide the result, for a digest that stays the same over versions of this library.
 
         A field that was added later joins only where it differs from its default, under which everything is as it was
-        before the field existed. `reference: init` joins as a value of its own, since `base` was once the only one.
+        before the field existed. The settings of evaluation are left out, since the loop records them where there is
+        one. `reference: init` joins as a value of its own, since `base` was once the only one.
         """
         settings = asdict(self)
         options = dict(self.loss.given)
@@ -214,7 +240,12 @@ class TrainingConfig:
             **dict.fromkeys(("label_smoothing", "gamma", "penalty")),
             **options,
         }
-        del settings["reference"]
+        for name in ("reference", "warmup", "eval_every", "keep", "early_stop"):
+            del settings[name]
+        if self.warmup >= 1:
+            settings["warmup_steps"] = int(self.warmup)
+        elif self.warmup:
+            settings["warmup"] = self.warmup
         return {**settings, **({"reference": "init"} if self.reference_is_init else {})}
 
 

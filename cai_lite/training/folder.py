@@ -11,9 +11,11 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date as Date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
 from cai_lite.run.files import move_aside, write_text
@@ -28,7 +30,8 @@ class TrainingResult:
     """The outcome of a training.
 
     `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
-    a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl.
+    a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
+    weights were kept, if there were evaluations and `keep` is "best".
     """
 
     adapter: Path
@@ -36,6 +39,7 @@ class TrainingResult:
     resumed_from: int
     report: TokenReport
     last: dict[str, float]
+    best: int | None = None
 
 
 class Initial(NamedTuple):
@@ -99,11 +103,23 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         resumed_from=record["steps"],
         report=report,
         last=record["last"],
+        best=record.get("best"),
     )
 
 
-def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None]) -> None:
-    """Record that a training with this identity has begun; the output of any other one is moved aside."""
+def date_of(out: Path, identity: Mapping[str, str]) -> Date:
+    """Return the date that chat templates write in this training: today, or the day on which it began."""
+    record = recorded(out)
+    if record.get("identity") == identity and "date" in record:
+        return Date.fromisoformat(record["date"])
+    return Date.today()
+
+
+def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *, today: Date | None = None) -> None:
+    """Record that a training with this identity has begun; the output of any other one is moved aside.
+
+    `today`: the date that the chat template writes, if it writes one; a later resume trains the same tokens.
+    """
     record = recorded(out)
     same = record.get("identity") == identity
     if same and not record["finished"]:
@@ -113,29 +129,51 @@ def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None]) ->
         why = " and ".join(_changed(record, identity)) or "adapter"
         log(f"{why} changed: training anew; the old output is in {aside}")
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "training.json", json.dumps({"identity": identity, "finished": False}))
+    written = {} if today is None else {"date": today.isoformat()}
+    write_text(out / "training.json", json.dumps({"identity": identity, "finished": False, **written}))
 
 
 def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> None:
     """Record that a training is finished, and delete its checkpoints."""
+    begun = recorded(out)
     record = {
         "identity": identity,
+        **({"date": begun["date"]} if "date" in begun else {}),
         "steps": result.steps,
         "finished": True,
         "last": result.last,
+        "best": result.best,
         "report": dataclasses.asdict(result.report),
     }
     write_text(out / "training.json", json.dumps(record, indent=1))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
-def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed."""
+def save_adapter(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    template: Mapping[str, Any] | None = None,
+    served: str | None = None,
+) -> None:
+    """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed.
+
+    `template`: variables of the chat template, written to template.json. `served`: the chat template to save, in which
+    they are set.
+    """
     partial = folder.with_name(".adapter.partial")
     shutil.rmtree(partial, ignore_errors=True)
     # "auto" would ask the hub whether the vocabulary grew; LoRA never grows it.
     model.save_pretrained(str(partial), safe_serialization=True, save_embedding_layers=False)
-    tokenizer.save_pretrained(str(partial))
+    own = tokenizer.chat_template
+    try:
+        if served is not None:
+            tokenizer.chat_template = {**own, "default": served} if isinstance(own, dict) else served
+        tokenizer.save_pretrained(str(partial))
+    finally:
+        tokenizer.chat_template = own
+    write_template(partial, template)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -151,6 +189,10 @@ class Metrics:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
+    def last(self, count: int) -> list[dict[str, float]]:
+        """Return the last `count` lines."""
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()[-count:]]
+
     def add(self, line: Mapping[str, float]) -> None:
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -161,7 +203,8 @@ def _half_done(out: Path, record: Mapping[str, Any]) -> bool:
 
 
 def _changed(record: Mapping[str, Any], identity: Mapping[str, str]) -> list[str]:
-    return [what for what in identity if record and record["identity"].get(what) != identity[what]]
+    before = record.get("identity", identity)
+    return [what for what in {**identity, **before} if before.get(what) != identity.get(what)]
 
 
 def _is_adapter(folder: Path) -> bool:

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from cai_lite.chat.weights import Load, resolve, weights_digest
+from cai_lite.chat.turns import Turns
+from cai_lite.chat.weights import Load, resolve
 from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
@@ -26,15 +27,17 @@ from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.checks import check_gradients, check_head, check_rows, choose_layout
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.folder import TrainingResult
+from cai_lite.training.held_out import HeldOut, interval, split
 from cai_lite.training.losses import Logps
-from cai_lite.training.memory import fit
+from cai_lite.training.memory import fit, random_state_kept
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps
-from cai_lite.training.student import lora_parameters, open_student
+from cai_lite.training.student import Student, lora_parameters, open_student
 from cai_lite.training.tokens import Row
 from cai_lite.training.update import update
 
+SHORT = 3  # number of updates below which nothing is said about what was learnt
 Log = Callable[[str], None]
 Watch = Callable[[Mapping[str, float]], None]
 
@@ -46,28 +49,54 @@ def train(
     config: TrainingConfig,
     out: Path,
     load: Load | None = None,
+    template: Mapping[str, Any] | None = None,
+    system: Literal["keep", "merge"] = "keep",
+    held_out: Sequence[Any] | None = None,
     progress: Tick | None = None,
-    log: Log = print,
+    reference_progress: Tick | None = None,
+    log: Log = lambda _: None,
 ) -> TrainingResult:
     """Train a LoRA adapter; the same call on the same `out` continues where it stopped.
 
-    `data`: what the method takes, preference pairs for "dpo". Writes adapter/, metrics.jsonl, training.json, reference/
-    (log-probabilities, used again when only settings change) and, until the end, checkpoints/. Other settings or data
-    start anew, and the old output is moved aside; nothing is moved or written before the student is opened.
+    `data`: what the method takes, preference pairs for "dpo". `template`: variables of the chat template with which the
+    student is served, such as `{"enable_thinking": False}`. `system`: "merge" puts the system message in front of the
+    first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
+    training; if None, they are split off `data` where `config.eval_every` asks for evaluations. Writes adapter/,
+    metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
+    end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
+    before the student is opened. torch's random state is left as it was.
 
     Raises:
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
+    with random_state_kept():
+        source = Student(student, load, template or {}, system)
+        return _train(source, data, held_out, config, out, progress, reference_progress, log)
+
+
+def _train(
+    student: Student,
+    data: Sequence[Any],
+    given: Sequence[Any] | None,
+    config: TrainingConfig,
+    out: Path,
+    progress: Tick | None,
+    reference_progress: Tick | None,
+    log: Log,
+) -> TrainingResult:
     method = METHODS[config.method]
-    base = digest(weights_digest(student), load or "auto")
-    initial, identity = _begun(out, base, method.data_digest(data), config)
+    every, held_out = interval(config, len(data), given=bool(given)), given or ()
+    if every and not held_out:
+        data, held_out = split(data, method, log)
+    evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
+    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config)
     done = folder.finished(out, identity, log)
     if done is not None:
         return done
     model, tokenizer = open_student(
-        student,
-        load=load,
+        student.model,
+        load=student.load,
         lora=config.lora,
         init_adapter=initial.folder if initial else None,
         seed=config.seed,
@@ -76,38 +105,69 @@ def train(
     max_tokens = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
     if max_tokens < config.max_tokens:
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
-    rows, report = method.rows(tokenizer, data, config, max_tokens=max_tokens)
+    today = folder.date_of(out, identity)
+    turns = Turns.of_model(model, tokenizer, template=student.template, system=student.system, today=today)
+    rows, report = method.rows(turns, data, config, max_tokens=max_tokens)
+    served = turns.served_template() if tokenizer.chat_template else None
     log(str(report))
     watch = method.alarms(rows, config, log)
-    check_rows(rows, tokenizer.eos_token_id)
+    check_rows(rows, turns.ends)
     check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
     fit(model, rows, passes, config, log)
-    folder.begin(out, identity, log)
+    folder.begin(out, identity, log, today=today if turns.source is not None else None)
     with attention_of(model, layout):
-        reference = None
-        if method.needs_reference(config):
+
+        def referenced(some: Sequence[Row], tick: Tick | None = None) -> Logps | None:
+            if not method.needs_reference(config):
+                return None
             own = initial.digest if initial and config.reference_is_init else None
-            reference = reference_logps(model, rows, passes, base=base, cache=out / "reference", initial=own)
-        start, line = _steps(model, rows, reference, passes, config, out, watch, progress, log)
-    model.peft_config["default"].base_model_name_or_path = resolve(student)
-    folder.save_adapter(model, tokenizer, out / "adapter")
+            return reference_logps(
+                model, some, passes, base=student.digest, cache=out / "reference", initial=own, progress=tick
+            )
+
+        reference = referenced(rows, reference_progress)
+        looking = None
+        if evaluation is not None:
+            held_rows, held_report = method.rows(turns, held_out, config, max_tokens=max_tokens)
+            log(f"held out: {held_report}")
+            looking = HeldOut(
+                held_rows, referenced(held_rows), every=every, config=config, checkpoints=out / "checkpoints"
+            )
+        start, line = _steps(model, rows, reference, looking, passes, config, out, watch, progress, log)
+    model.peft_config["default"].base_model_name_or_path = resolve(student.model)
+    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served)
     result = TrainingResult(
         adapter=out / "adapter",
-        steps=total_steps(len(rows), config),
+        steps=int(line["step"]),
         resumed_from=start,
         report=report,
         last=line,
+        best=looking.best.step if looking and looking.best and config.keep == "best" else None,
     )
     folder.finish(out, identity, result)
     return result
 
 
-def _begun(out: Path, base: str, data: str, config: TrainingConfig) -> tuple[folder.Initial | None, dict[str, str]]:
-    """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there."""
+def _begun(
+    out: Path, student: Student, data: str, evaluation: list[Any] | None, config: TrainingConfig
+) -> tuple[folder.Initial | None, dict[str, str]]:
+    """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there.
+
+    `evaluation`: what decides about evaluations, which is part of the identity where there are any.
+    """
+    more = {} if evaluation is None else {"evaluation": digest(evaluation)}
     choices = [
-        (initial, {"base": base, "settings": digest(config.identity(), initial and initial.digest), "pairs": data})
+        (
+            initial,
+            {
+                "base": student.digest,
+                "settings": digest(config.identity(), initial and initial.digest, *student.served_digest),
+                "pairs": data,
+                **more,
+            },
+        )
         for initial in folder.initial_adapters(out, config.init_adapter)
     ]
     known = folder.recorded(out).get("identity")
@@ -118,6 +178,7 @@ def _steps(
     model: Any,
     rows: Sequence[Row],
     reference: Logps | None,
+    held_out: HeldOut | None,
     passes: Passes,
     config: TrainingConfig,
     out: Path,
@@ -131,8 +192,11 @@ def _steps(
     optimizer = OPTIMIZERS[config.optimizer].make(
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    rate = learning_rates(config.learning_rate, config.scheduler, warmup=config.warmup_steps, total=total)
-    start = (checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0})["step"]
+    rate = learning_rates(config.learning_rate, config.scheduler, warmup=config.warmup_of(total), total=total)
+    state = checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0}
+    start = state["step"]
+    if held_out is not None:
+        held_out.resume(state.get("best"))
     metrics = folder.Metrics(out / "metrics.jsonl", start)
     if start:
         log(f"resumed at step {start} of {total}")
@@ -160,12 +224,24 @@ def _steps(
             "learning_rate": rate(step),
             "tokens_per_second": sum(rows[i].tokens for i in batch) / seconds,
         }
+        if held_out is not None and held_out.due(step, total):
+            line |= held_out.look(model, step, parameters, passes)
         metrics.add(line)
         watch(line)
         if progress is not None:
             progress(step, total)
+        if held_out is not None and held_out.stops():
+            log(f"stopped early at step {step} of {total}: {config.early_stop} evaluations without a lower loss")
+            break
         if step % config.checkpoint_every == 0 and step < total:
-            checkpoint.save(out / "checkpoints", step, parameters, optimizer)
+            best = held_out.record() if held_out is not None else None
+            checkpoint.save(out / "checkpoints", step, parameters, optimizer, best=best)
+    warning = METHODS[config.method].closing(metrics.last(max(1, total // 10)), config) if total >= SHORT else None
+    if warning is not None:
+        log(warning)
+    if held_out is not None:
+        held_out.restore(parameters)
+        log(held_out.summary())
     return start, line
 
 

@@ -1,8 +1,13 @@
-"""Fit a training into memory: predict what a pass takes, and choose how many layers are recomputed."""
+"""Fit a training into memory: predict what its heaviest pass takes, and choose how many layers are recomputed.
+
+The order of all updates is known beforehand, and so is every pass of the training; no pass is above the plan.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -11,13 +16,13 @@ from cai_lite.logps.attention import attention_of
 from cai_lite.logps.footprint import Footprint, footprint
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
-from cai_lite.training.batch import Passes
+from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.optim import OPTIMIZERS
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
 
-SLACK = 0.92  # share of the memory that may be planned for; the rest is fragmentation
+SHARE = 0.92  # share of the memory that may be planned for, by the trainer and by `plan`; the rest is fragmentation
 
 
 def footprint_of(
@@ -44,48 +49,98 @@ def footprint_of(
             logps = Passes(layout, 1 << 40, 0).logps(model, rows)
             logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
 
-    return footprint(
-        model_config,
-        prepare=prepare,
-        walk=walk,
-        quantised=quantised,
-        dtype=dtype,
-        moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
-    )
+    with random_state_kept():  # making the adapter sets the seed
+        return footprint(
+            model_config,
+            prepare=prepare,
+            walk=walk,
+            quantised=quantised,
+            dtype=dtype,
+            moment_bytes=OPTIMIZERS[config.optimizer].moment_bytes,
+        )
+
+
+def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> list[list[int]]:
+    """Return the passes of the whole training that may take the most memory, as indices of rows.
+
+    One has the most tokens, which decide in most models; one the most completion tokens, which the output layer keeps;
+    one the longest sequences, where attention stores its scores. They are often the same.
+    """
+    found: dict[str, tuple[int, list[int]]] = {}
+    for _, batch in islice(updates(len(rows), config), total_steps(len(rows), config)):
+        for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
+            weights = {
+                "tokens": tokens_read(part, rows, passes.layout),
+                "completions": sum(len(ids) for i in part for ids in rows[i].completions),
+                "attention": sum(
+                    (len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions
+                ),
+            }
+            for what, weight in weights.items():
+                if weight > found.get(what, (0, []))[0]:
+                    found[what] = weight, part
+    return list({tuple(sorted(part)): part for _, part in found.values()}.values())
 
 
 def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig, log: Callable[[str], None]) -> None:
-    """Recompute as many layers as the memory limit asks for; where all are not enough, halve the tokens of a pass."""
+    """Recompute as many layers as the memory limit asks for; where all are not enough, halve the tokens of a pass.
+
+    With a memory limit, `passes` is limited to the heaviest pass of the training, so that the passes of the reference
+    and of evaluations, which are cut from other rows, stay below the plan, too.
+    """
     base = model.get_base_model()
     layers, budget = base.config.get_text_config().num_hidden_layers, _budget(model, config)
     if config.activation_checkpointing != "auto" or budget is None:
         set_checkpointing(model, layers if config.activation_checkpointing is True else 0)
         return
+    quantised, dtype = bool(getattr(base, "is_loaded_in_4bit", False)), model.get_input_embeddings().weight.dtype
     while True:
-        widest = passes.cut(range(len(rows)), rows)[0]
-        found = footprint_of(
-            base.config,
-            [rows[i] for i in widest],
-            config,
-            layout=passes.layout,
-            quantised=bool(getattr(base, "is_loaded_in_4bit", False)),
-            dtype=model.get_input_embeddings().weight.dtype,
-        )
-        recomputed = found.layers_to_recompute(budget * SLACK - found.weights - found.adapter)
-        if recomputed is not None or len(widest) == 1:
+        parts, found, needed = heaviest(rows, passes, config), [], []
+        most = max(tokens_read(part, rows, passes.layout) for part in parts)
+        passes.tokens = min(passes.tokens, most)
+        for part in parts:
+            some = [rows[i] for i in part]
+            found.append(
+                footprint_of(base.config, some, config, layout=passes.layout, quantised=quantised, dtype=dtype)
+            )
+            needed.append(found[-1].layers_to_recompute(budget * SHARE - found[-1].weights - found[-1].adapter))
+            if needed[-1] is None:
+                break
+        fits = None not in needed
+        if fits or all(len(part) == 1 for part in parts):
             break
         passes.tokens //= 2
-    if recomputed is None:
-        recomputed = layers
+    recomputed = max(layers if count is None else count for count in needed)
+    peak = max(each.peak(recomputed) for each in found) / 1e9
+    if not fits:
         log(
-            f"memory: one row takes about {found.peak(layers) / 1e9:.2f} GB of {budget / 1e9:.2f} GB available; trying "
-            "all the same, with every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
+            f"memory: one row takes about {peak:.2f} GB of {budget / 1e9:.2f} GB available; trying all the same, with "
+            "every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
         )
     set_checkpointing(model, recomputed)
-    log(
-        f"memory: {recomputed} of {layers} layers recomputed, at most {passes.tokens} tokens a pass; "
-        f"peak about {found.peak(recomputed) / 1e9:.2f} GB"
-    )
+    log(f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; peak about {peak:.2f} GB")
+
+
+def recompute_more(model: Any, config: TrainingConfig) -> str | None:
+    """Recompute a quarter of the layers more, and return how many are recomputed now, in words.
+
+    None where all are recomputed already, or where the settings say how many.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    found = (module for module in model.get_base_model().modules() if isinstance(module, GradientCheckpointingLayer))
+    on = [bool(module.gradient_checkpointing) for module in found]
+    if config.activation_checkpointing != "auto" or all(on):
+        return None
+    count = min(len(on), sum(on) + max(1, len(on) // 4))
+    set_checkpointing(model, count)
+    return f"{count} of {len(on)} layers recomputed"
+
+
+def random_state_kept() -> AbstractContextManager[None]:
+    """Return a context manager after which torch's random state is what it was before."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:

@@ -40,6 +40,8 @@ def reference_logps(
     key = digest(base, kernels, [digest(row.prompt_ids, *row.completions) for row in rows], *with_adapter)
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
+        if progress is not None:
+            progress(len(rows), len(rows))
         return _read(load_file(file))
     with model.disable_adapter() if initial is None else nullcontext():
         logps = scored(model, rows, passes, progress=progress)

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.weights import Load, open_weights, quiet_peft
+from cai_lite.chat.weights import Load, open_weights, quiet_peft, weights_digest
 from cai_lite.errors import ModelError
+from cai_lite.records import digest
 from cai_lite.training.config import Lora
+
+
+class Student(NamedTuple):
+    """The model to be trained, and how it is served: `template` and `system` as `cai.open_model` takes them."""
+
+    model: str
+    load: Load | None
+    template: Mapping[str, Any]
+    system: Literal["keep", "merge"]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the weights and of how they are loaded."""
+        return digest(weights_digest(self.model), self.load or "auto")
+
+    @property
+    def served_digest(self) -> tuple[Any, ...]:
+        """The part of a training's identity that says how the student is served; empty for the defaults."""
+        return (dict(self.template), self.system) if self.template or self.system != "keep" else ()
 
 
 def open_student(model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, seed: int) -> tuple[Any, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from statistics import quantiles
 from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.rendering import characters, holds_control, token_ids
-from cai_lite.errors import ModelError, PairError
+from cai_lite.chat.rendering import TemplateRefusal, characters
+from cai_lite.chat.turns import Turns
+from cai_lite.errors import PairError
 from cai_lite.records import Messages, PreferencePair
 
 Ids = tuple[int, ...]
@@ -26,7 +27,7 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A prompt with K completions, in token ids. Every completion ends with the end token, which is scored.
+    """A prompt with K completions, in token ids. Every completion ends with a stop token, which is scored.
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
     """
@@ -74,8 +75,11 @@ def tokenize(
 ) -> tuple[list[Row], TokenReport]:
     """Return a row for every pair that can be kept, in order, chosen first, and what became of the others.
 
+    `tokenizer`: the student's, or its `Turns` with the settings of its chat template.
+
     Raises:
-        PairError: no pair is left. ModelError: the tokenizer has no end token, or no chat template.
+        PairError: no pair is left. ModelError: the tokenizer has no end token or no chat template, or its template
+        refuses every prompt or leaves a thought open.
     """
     examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen) for pair in pairs]
     return tokenize_examples(tokenizer, examples, max_tokens=max_tokens, overlong=overlong, unit="pairs")
@@ -91,19 +95,25 @@ def tokenize_examples(
 ) -> tuple[list[Row], TokenReport]:
     """Return a row for every example that can be kept, in order, and what became of the others.
 
-    `unit`: what the examples are called in messages.
+    `tokenizer`: the student's, or its `Turns`. `unit`: what the examples are called in messages.
 
     Raises:
-        PairError: no example is left. ModelError: the tokenizer has no end token, or no chat template.
+        PairError: no example is left. ModelError: the tokenizer has no end token or no chat template, or its template
+        refuses every prompt or leaves a thought open.
     """
-    if tokenizer.eos_token_id is None:
-        raise ModelError("the model's tokenizer has no end token, so no answer could be taught to end")
+    turns = Turns.of(tokenizer)
     kept, dropped, cut, mends = [], Counter[str](), 0, 0
+    refusal: TemplateRefusal | None = None
     for example in examples:
-        whole, mended = _row(tokenizer, example, example.prompt)
-        fitted = whole if _fits(whole, max_tokens) else None
-        if fitted is None and overlong == "cut_prompt":
-            fitted = _cut(tokenizer, example, whole, max_tokens)
+        try:
+            whole, mended = _row(turns, example, example.prompt)
+            fitted = whole if _fits(whole, max_tokens) else None
+            if fitted is None and overlong == "cut_prompt":
+                fitted = _cut(turns, example, whole, max_tokens)
+        except TemplateRefusal as error:
+            refusal = error
+            dropped[f"refused by the chat template: {error.why}"] += 1
+            continue
         if fitted is None:
             dropped["longer than max_tokens"] += 1
         elif len(set(fitted.completions)) < len(fitted.completions):
@@ -115,6 +125,8 @@ def tokenize_examples(
             cut += fitted.prompt_ids != whole.prompt_ids
             mends += mended
     if not kept:
+        if refusal is not None and len(dropped) == 1:
+            raise refusal
         why = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
         found = f"all {len(examples)} were dropped: {why}" if why else "none were given"
         raise PairError(f"no {unit} to train on: {found} (max_tokens {max_tokens}, overlong {overlong})")
@@ -131,39 +143,28 @@ def tokenize_examples(
     )
 
 
-def _row(tokenizer: Any, example: Example, prompt: Messages) -> tuple[Row, bool]:
-    """Return the row of an example, with `prompt` for its own, and whether the prompt boundary had to be moved."""
-    prompt_ids, *whole = _ids(tokenizer, prompt, example.completions)
-    # Where a template or a merge crosses the boundary, all completions begin at the longest prefix common to all.
-    common = min(_common(prompt_ids, ids) for ids in whole)
-    completions = tuple(_ended(tokenizer, ids[common:]) for ids in whole)
-    made = Row(_shared(prompt_ids[:common]), completions, example.p_chosen, example.weight)
-    return made, common < len(prompt_ids)
-
-
-def _ids(tokenizer: Any, prompt: Messages, completions: Sequence[Messages]) -> list[list[int]]:
-    """Return the ids of the prompt, then those of the prompt with each completion.
+def _row(turns: Turns, example: Example, prompt: Messages) -> tuple[Row, bool]:
+    """Return the row of an example, with `prompt` for its own, and whether the prompt boundary had to be moved.
 
     A message without a role is raw text, around which no template is put.
     """
-    if completions[0][0].role == "":
+    if example.completions[0][0].role != "":
+        prompt_ids, completions, mended = turns.split(prompt, example.completions)
+    else:
         text = "".join(message.content for message in prompt)
-        texts = [characters(text + more) for more in ("", *(completion[0].content for completion in completions))]
-        return [list(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
-    apart = holds_control(tokenizer, sum(completions, prompt))
-    return [
-        token_ids(tokenizer, prompt, add_generation_prompt=True, apart=apart),
-        *(token_ids(tokenizer, prompt + each, add_generation_prompt=False, apart=apart) for each in completions),
-    ]
+        texts = [characters(text + more) for more in ("", *(each[0].content for each in example.completions))]
+        prompt_ids, *whole = [list(ids) for ids in turns.tokenizer(texts, verbose=False)["input_ids"]]
+        # Where a token reaches over the boundary, all completions begin at the longest prefix common to all.
+        common = min(_common(prompt_ids, ids) for ids in whole)
+        completions = [_ended(turns, ids[common:]) for ids in whole]
+        prompt_ids, mended = prompt_ids[:common], common < len(prompt_ids)
+    row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight)
+    return row, mended
 
 
-def _ended(tokenizer: Any, ids: list[int]) -> tuple[int, ...]:
-    """Return the completion up to its end token, without the blanks that a template writes after it."""
-    end = tokenizer.eos_token_id
-    for place in range(len(ids) - 1, max(len(ids) - 3, -1), -1):
-        if ids[place] == end:
-            return _shared(ids[: place + 1])
-    return _shared([*ids, end])
+def _ended(turns: Turns, ids: list[int]) -> list[int]:
+    """Return raw text with an end token, which some tokenizers add themselves."""
+    return ids if ids[-1:] == [turns.end] else [*ids, turns.end]
 
 
 def _shared(ids: list[int]) -> tuple[int, ...]:
@@ -174,21 +175,21 @@ def _shared(ids: list[int]) -> tuple[int, ...]:
 _NUMBERS: dict[int, int] = {}  # grows to the size of the vocabulary
 
 
-def _cut(tokenizer: Any, example: Example, whole: Row, max_tokens: int) -> Row | None:
+def _cut(turns: Turns, example: Example, whole: Row, max_tokens: int) -> Row | None:
     """Return the row with its oldest turns left out; never the system message, the last question or a completion."""
     if example.completions[0][0].role == "":
         room = max_tokens - max(map(len, whole.completions))
-        first = 1 if whole.prompt_ids[:1] == (tokenizer.bos_token_id,) else 0
+        first = 1 if whole.prompt_ids[:1] == (turns.tokenizer.bos_token_id,) else 0
         if room <= first:
             return None
         shorter = whole.prompt_ids[:first] + whole.prompt_ids[len(whole.prompt_ids) - (room - first) :]
         return replace(whole, prompt_ids=shorter)
     system = example.prompt[:1] if example.prompt[0].role == "system" else ()
-    turns = example.prompt[len(system) :]
-    for start in range(1, len(turns)):
-        if turns[start].role != "user":  # templates want the first turn to be the user's
+    rest = example.prompt[len(system) :]
+    for start in range(1, len(rest)):
+        if rest[start].role != "user":  # templates want the first turn to be the user's
             continue
-        row, _ = _row(tokenizer, example, system + turns[start:])
+        row, _ = _row(turns, example, system + rest[start:])
         if _fits(row, max_tokens):
             return row
     return None

@@ -5,7 +5,7 @@ Shapes: B rows of a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +15,33 @@ from cai_lite.errors import TrainingError
 from cai_lite.training.batch import Passes, tokens_read
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
+from cai_lite.training.memory import recompute_more
 from cai_lite.training.methods import METHODS
 from cai_lite.training.reference import part_of
 from cai_lite.training.tokens import Row
+
+
+def loss_of_pass(
+    model: Any,
+    rows: Sequence[Row],
+    part: Sequence[int],
+    reference: Logps | None,
+    config: TrainingConfig,
+    passes: Passes,
+    *,
+    update: Sequence[Row],
+) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+    """Return the loss of the rows `part`, weighted and added up, and the method's numbers, each of shape [B].
+
+    `update`: the rows of the whole update that the pass belongs to.
+    """
+    some = [rows[i] for i in part]
+    policy = passes.logps(model, some)
+    before = None if reference is None else part_of(reference, part, like=policy)
+    loss_B, numbers = METHODS[config.method].loss(policy, before, some, update=update, config=config)
+    if any(row.weight != 1 for row in some):
+        loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
+    return loss_B.sum(), numbers
 
 
 def accumulate(
@@ -29,16 +53,10 @@ def accumulate(
     passes: Passes,
 ) -> dict[str, float]:
     """Add up the gradients of one update in as many passes as it takes; return its loss and the method's numbers."""
-    method, whole = METHODS[config.method], [rows[i] for i in batch]
+    whole = [rows[i] for i in batch]
     total, columns = 0.0, dict[str, list[torch.Tensor]]()
     for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
-        some = [rows[i] for i in part]
-        policy = passes.logps(model, some)
-        before = None if reference is None else part_of(reference, part, like=policy)
-        loss_B, numbers = method.loss(policy, before, some, update=whole, config=config)
-        if any(row.weight != 1 for row in some):
-            loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
-        loss = loss_B.sum()
+        loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=whole)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
         for name, values_B in numbers.items():
@@ -55,10 +73,12 @@ def update(
     passes: Passes,
     log: Callable[[str], None],
 ) -> dict[str, float]:
-    """Accumulate an update; where memory runs out, in smaller passes, with the same rows in the update.
+    """Accumulate an update; where memory runs out, recompute more layers, then take smaller passes.
+
+    The rows of the update stay the same.
 
     Raises:
-        TrainingError: memory runs out with a single row.
+        TrainingError: memory runs out with a single row and every layer recomputed.
     """
     while True:
         with suppress(torch.OutOfMemoryError):
@@ -67,6 +87,9 @@ def update(
         model.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if (more := recompute_more(model, config)) is not None:
+            log(f"out of memory: {more} from here on; the updates stay the same")
+            continue
         cut = passes.cut(batch, rows, at_least=config.gradient_accumulation)
         if len(cut) == len(batch):
             raise TrainingError(

@@ -55,7 +55,7 @@ def test_a_run_of_our_own_loop_has_a_row_with_all_figures(load):
     assert "cai_lite" in console.export_text()
 
 
-@pytest.mark.skipif(find_spec("trl") is None, reason="trl is not installed (pip install 'cai-lite[rl]')")
+@pytest.mark.skipif(find_spec("trl") is None, reason="trl is not installed (pip install 'cai-lite[bench]')")
 def test_trl_comes_to_the_same_log_probs_and_gradients():
     found = bench(Case(**TINY), opponents("trl"))
     assert list(found["ratios"]) == ["trl", "trl as shipped"]

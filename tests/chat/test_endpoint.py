@@ -95,8 +95,10 @@ def test_a_url_needs_a_model_name():
         open_model("http://localhost:1/v1")
 
 
-def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server):
+def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server, monkeypatch):
     import time
+
+    monkeypatch.setattr("cai_lite.chat.endpoint.random.uniform", lambda low, high: 0.01)
 
     begun = time.monotonic()
     with pytest.raises(ChatError, match=r"cannot be reached: check the URL"):
@@ -107,11 +109,78 @@ def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server):
     assert time.monotonic() - begun < 30
 
 
-def test_a_server_that_once_answered_is_waited_for(server):
+def test_a_server_that_once_answered_is_waited_for(server, monkeypatch):
     """Five bad bodies in a row are a bad moment of a server that is known to work."""
+    monkeypatch.setattr("cai_lite.chat.endpoint.random.uniform", lambda low, high: 0.01)
     html = (200, {"retry-after": "0"}, "<html>")
     server.behave = lambda text, attempt: html if text == "late" and attempt <= 5 else (200, {}, completion("fine"))
     model = open_model(server.url, model="m")
     run = Run()
     assert ask(model, requests("first"), run=run, stage="s")[0].text == "fine"
     assert ask(model, requests("late"), run=run, stage="s")[0].attempts == 6
+
+
+def test_template_and_extra_body_reach_the_server_and_the_digest(server):
+    plain = open_model(server.url, model="m")
+    told = open_model(server.url, model="m", template={"enable_thinking": False}, extra_body={"top_k": 20})
+    ask(told, requests("a"), run=Run(), stage="s")
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False} and server.bodies[0]["top_k"] == 20
+    assert len({plain.digest, told.digest, open_model(server.url, model="m", system="merge").digest}) == 3
+    assert open_model(server.url, model="m", template={}, extra_body={}).digest == plain.digest
+    with pytest.raises(ModelError, match="'max_tokens' is set by every request itself"):
+        open_model(server.url, model="m", extra_body={"max_tokens": 7})
+    with pytest.raises(ModelError, match="'extra_body' is for servers"):
+        open_model("embedded:student", extra_body={"top_k": 20})
+
+
+def test_a_request_without_new_settings_has_the_body_of_old_runs():
+    body = open_model("http://localhost:1/v1", model="m").body(requests("a")[0])
+    assert set(body) == {"model", "messages", "top_p", "temperature", "max_tokens", "seed"}
+
+
+def test_a_server_without_a_system_message_says_so_and_merging_it_helps(server):
+    def gemma(body):
+        if body["messages"][0]["role"] == "system":
+            return 400, {}, {"error": {"message": "System role not supported\x1b[31m", "code": 400}}
+        return 200, {}, completion(body["messages"][0]["content"])
+
+    server.reply = gemma
+    turns = (Message("system", "Be kind."), Message("user", "Hello"))
+    request = Request(messages=turns, sampling=Sampling(max_tokens=8))
+    with pytest.raises(ChatError, match=r'\("System role not supported \[31m"\): .*set \'system: merge\''):
+        ask(open_model(server.url, model="m"), [request], run=Run(), stage="s")
+    merged = open_model(server.url, model="m", system="merge")
+    assert ask(merged, [request], run=Run(), stage="s")[0].text == "Be kind.\n\nHello"
+
+
+def test_the_servers_own_words_are_shown_without_the_key(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    server.behave = lambda text, attempt: (401, {}, {"error": {"message": "wrong key sk-secret given"}})
+    with pytest.raises(ChatError, match=r"wrong key \*\*\* given"):
+        ask(open_model(server.url, model="m"), requests("a"), run=Run(), stage="s")
+
+
+def test_connection_and_window_are_kept_from_stage_to_stage(server):
+    model = open_model(server.url, model="m")
+    ask(model, requests(*(f"a{i}" for i in range(40))), run=Run(), stage="one")
+    grown, connection = model._window.size, model.connection()
+    assert grown > 8
+    ask(model, requests("b"), run=Run(), stage="two")
+    assert model.connection() is connection and model._window.size >= grown
+    model.close()
+    model.close()
+    assert connection.closed
+    assert ask(model, requests("c"), run=Run(), stage="three")[0].text == "C"  # it opens again
+
+
+def test_who_stops_listening_ends_the_calls_under_way(server):
+    server.behave = lambda text, attempt: (
+        (503, {"retry-after": "30"}, {}) if text != "0" else (200, {}, completion("x"))
+    )
+    model = open_model(server.url, model="m")
+    replies = model.answer(requests(*map(str, range(5))))
+    next(replies)
+    connection = model.connection()
+    replies.close()
+    assert connection.closed
+    connection.pool.shutdown(wait=True)  # nobody waits for half a minute

@@ -5,9 +5,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cai_lite.chat import open_model
+from cai_lite.chat import local, open_model
 from cai_lite.chat.asking import ask
-from cai_lite.chat.local import _draw, _option_log_probs
+from cai_lite.chat.local import LocalModel, _option_log_probs
+from cai_lite.chat.rendering import write_template
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Request, Sampling, dicts_of
 from cai_lite.run.ledger import Run
@@ -72,21 +73,73 @@ def test_a_sample_depends_on_its_request_not_on_its_company(folder):
     assert len({reply.text for reply in together}) > 1
 
 
-def test_sampling_follows_the_softmax():
-    """10,000 uniform numbers on a grid must hit each token in proportion to its probability."""
-    logits = torch.tensor([0.3, -1.0, 2.0, 0.5])
-    request = Request(messages=(), sampling=Sampling(temperature=0.7))
-    grid = [(i + 0.5) / 10000 for i in range(10000)]
-    drawn = torch.tensor(_draw(logits.repeat(10000, 1), [request] * 10000, grid))
-    share = torch.bincount(drawn, minlength=4) / 10000
-    assert torch.allclose(share, (logits / 0.7).softmax(-1), atol=2e-4)
+def runs_out_above(rows, monkeypatch, error):
+    """Let decoding of more than `rows` rows fail with `error`; return the list of batch sizes that were tried."""
+    tried, decode = [], local.decode
+
+    def limited(model, prompts, asked, **options):
+        tried.append(len(prompts))
+        if len(prompts) > rows:
+            raise error
+        return decode(model, prompts, asked, **options)
+
+    monkeypatch.setattr(local, "decode", limited)
+    return tried
 
 
-def test_top_p_keeps_the_smallest_set_that_reaches_it():
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    request = Request(messages=(), sampling=Sampling(temperature=1.0, top_p=0.75))
-    drawn = {_draw(logits, [request], [u / 100])[0] for u in range(100)}
-    assert drawn == {0, 1}
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")],
+    ids=["GPU", "CPU"],
+)
+def test_a_batch_that_runs_out_of_memory_is_decoded_in_halves(folder, monkeypatch, error):
+    asked = requests(8, temperature=1.0, max_tokens=6)
+    expected = ask(LocalModel(str(folder)), asked, run=Run(), stage="s")
+    tried = runs_out_above(3, monkeypatch, error)
+    handle = LocalModel(str(folder))
+    found = ask(handle, asked, run=Run(), stage="s")
+    assert [reply.text for reply in found] == [reply.text for reply in expected]
+    assert tried == [8, 4, 2, 2, 4, 2, 2]
+    tried.clear()
+    ask(handle, requests(8, temperature=1.0, max_tokens=7), run=Run(), stage="s")
+    assert tried[0] < 4  # what did not fit is not tried again
+
+
+def test_a_single_request_that_does_not_fit_into_memory_is_a_clear_error(folder, monkeypatch):
+    runs_out_above(0, monkeypatch, torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(ModelError, match=r"out of memory while decoding a single request of up to \d+ tokens; lower"):
+        ask(LocalModel(str(folder)), requests(2, max_tokens=6), run=Run(), stage="s")
+
+
+def test_another_fault_of_the_model_is_not_taken_for_lack_of_memory(folder, monkeypatch):
+    runs_out_above(0, monkeypatch, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        ask(LocalModel(str(folder)), requests(2, max_tokens=6), run=Run(), stage="s")
+
+
+def test_the_rows_of_a_batch_follow_the_memory_and_leave_the_texts_alone(folder, monkeypatch):
+    asked = requests(12, temperature=1.0, max_tokens=8)
+    expected = [reply.text for reply in ask(LocalModel(str(folder)), asked, run=Run(), stage="s")]
+    monkeypatch.setattr(local, "SMALL", 10)
+    sizes = {}
+    for budget in (1, 2_000_000, 4 << 30):
+        tried = runs_out_above(99, monkeypatch, RuntimeError())
+        monkeypatch.setattr(local, "free_bytes", lambda device, budget=budget: budget)
+        found = ask(LocalModel(str(folder)), asked, run=Run(), stage="s")
+        assert [reply.text for reply in found] == expected
+        sizes[budget] = tried[0]
+        monkeypatch.undo()
+        monkeypatch.setattr(local, "SMALL", 10)
+    assert sizes[1] == 1 < sizes[2_000_000] < sizes[4 << 30] == 12
+
+
+def test_replies_stored_under_a_former_digest_are_not_asked_again(folder):
+    asked, run = requests(3, max_tokens=4), Run()
+    handle = LocalModel(str(folder))
+    before = ask(handle, asked, run=run, stage="s")
+    handle.digest, handle.former_digests = "of this version", (handle.digest,)
+    handle.answer = None
+    assert ask(handle, asked, run=run, stage="s") == before
 
 
 def test_option_log_probs_are_the_first_tokens_own(folder):
@@ -125,3 +178,47 @@ def test_a_quantised_model_answers_on_a_cpu():
     (replies,) = list(model.answer([asked]))
     assert replies[0].outcome in {"ok", "cut"}
     assert replies[0].text
+
+
+@pytest.fixture
+def templated(folder):
+    """Sets the chat template of a model that is opened already."""
+
+    def put(handle, template):
+        handle.opened()[1].chat_template = template
+        return handle
+
+    return put
+
+
+def test_variables_of_the_template_and_a_merged_system_message_reach_the_prompt(folder, templated):
+    template = TEMPLATE + "{% if enable_thinking is false %}!{% endif %}"
+    handle = templated(open_model(str(folder), template={"enable_thinking": False}, system="merge"), template)
+    turns = (Message("system", "be"), Message("user", "hi"))
+    request = Request(messages=turns, sampling=Sampling(max_tokens=2))
+    _, tokenizer = handle.opened()
+    assert tokenizer.decode(handle.token_ids(tokenizer, request)) == "<s>ube\n\nhi<s>a!"
+    base = handle.without_adapter()
+    assert base.token_ids(tokenizer, request) == handle.token_ids(tokenizer, request)
+    assert base.digest == handle.digest != open_model(str(folder)).digest
+    assert open_model(str(folder), template={}).digest == open_model(str(folder)).digest
+
+
+def test_a_reply_that_begins_inside_a_thought_says_so(folder, templated):
+    handle = templated(open_model(str(folder)), TEMPLATE.replace("<s>a{%", "<s>a<think>\n{%"))
+    asked = [*requests(1, temperature=0, max_tokens=4)]
+    asked += [Request(messages=asked[0].messages, sampling=asked[0].sampling, options=("A", "B"))]
+    for reply in ask(handle, asked, run=Run(), stage="s"):
+        assert reply.text.startswith("<think>") and reply.log_probs is None
+        assert (reply.outcome, reply.fault) == ("cut", "cut while thinking")
+
+
+def test_an_adapter_brings_the_variables_it_was_trained_with(folder, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    write_template(tmp_path, {"enable_thinking": False})
+    base = open_model(str(folder))
+    assert base.with_adapter(tmp_path).template == {"enable_thinking": False}
+    assert base.with_adapter(tmp_path).without_adapter().template == {"enable_thinking": False}
+    other = open_model(str(folder), template={"enable_thinking": True})
+    assert other.with_adapter(tmp_path).template == {"enable_thinking": True}
+    assert open_model(str(folder), adapter=tmp_path, template={}).template == {}

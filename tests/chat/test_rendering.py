@@ -4,7 +4,14 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from cai_lite.chat.rendering import characters, holds_control, token_ids
+from cai_lite.chat.rendering import (
+    characters,
+    holds_control,
+    merged_system,
+    read_template,
+    token_ids,
+    write_template,
+)
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, dicts_of
 
@@ -34,11 +41,6 @@ def test_a_plain_conversation_is_what_the_template_gives(tokenizer):
     text = tokenizer.apply_chat_template(dicts_of(TURNS), tokenize=False, add_generation_prompt=True)
     expected = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert token_ids(tokenizer, TURNS, add_generation_prompt=True) == expected
-
-
-def test_apart_or_not_the_ids_of_a_harmless_conversation_are_the_same(tokenizer):
-    both = [token_ids(tokenizer, TURNS, add_generation_prompt=True, apart=apart) for apart in (False, True)]
-    assert both[0] == both[1]
 
 
 def test_a_user_cannot_end_the_turn(tokenizer):
@@ -77,3 +79,35 @@ def test_no_template_and_one_that_refuses_are_clear_errors(tokenizer):
             token_ids(tokenizer, TURNS, add_generation_prompt=True)
     finally:
         tokenizer.chat_template = held
+
+
+def test_variables_reach_the_template(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", TEMPLATE + "{% if enable_thinking is false %}-{% endif %}")
+    plain = token_ids(tokenizer, TURNS, add_generation_prompt=True)
+    told = token_ids(tokenizer, TURNS, add_generation_prompt=True, template={"enable_thinking": False})
+    assert tokenizer.decode(told) == tokenizer.decode(plain) + "-"
+
+
+def test_a_template_without_system_messages_names_the_setting(tokenizer, monkeypatch):
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
+    monkeypatch.setattr(tokenizer, "chat_template", refusing)
+    with pytest.raises(ModelError, match="no system; set 'system: merge' for this model"):
+        token_ids(tokenizer, TURNS, add_generation_prompt=True)
+    assert token_ids(tokenizer, merged_system(TURNS), add_generation_prompt=True)
+
+
+def test_a_system_message_is_merged_into_the_first_user_turn():
+    assert merged_system(TURNS) == (Message("user", "Be kind.\n\nHi"),)
+    assert merged_system(TURNS[1:]) == TURNS[1:]
+    assert merged_system(TURNS[:1]) == (Message("user", "Be kind."),)
+
+
+def test_variables_are_kept_beside_an_adapter(tmp_path):
+    assert read_template(tmp_path) == {}
+    write_template(tmp_path, {})
+    assert list(tmp_path.iterdir()) == []
+    write_template(tmp_path, {"enable_thinking": False})
+    assert read_template(tmp_path) == {"enable_thinking": False}
+    (tmp_path / "template.json").write_text("[]")
+    with pytest.raises(ModelError, match="should be an object"):
+        read_template(tmp_path)

@@ -42,3 +42,18 @@ def test_the_two_models_answers_have_keys_of_their_own(prompt):
     )
     assert one[0].text == two[0].text
     assert one[0].key != two[0].key
+
+
+def test_many_cut_answers_are_said_and_none_is_left_out(prompt):
+    said: list[str] = []
+    model = ScriptedModel(lambda r: Reply(text="half", outcome="cut"))
+    answers = answer(
+        model,
+        [prompt(i) for i in range(30)],
+        sampling=Sampling(max_tokens=64),
+        run=Run(),
+        stage="answers after",
+        warn=said.append,
+    )
+    assert len(answers) == 30
+    assert said == ["answers after: 30 of 30 answers cut at max_tokens=64 tokens; raise it"]

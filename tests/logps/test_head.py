@@ -157,3 +157,12 @@ def test_a_head_that_bends_its_logits_in_its_own_way_is_refused_before_training(
     model.lm_head.register_forward_hook(lambda _module, _inputs, logits: logits * 0.3)
     with pytest.raises(ModelError, match="the output layer of llama is not supported"):
         check_head(adapted(model), PAIRS[0])
+
+
+def test_a_gpu_reads_the_head_for_at_least_512_states_and_a_cpu_as_before():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    states = torch.empty(1, 4)
+    assert [head.chunk_of(states, size) for size in (100, 152_000, 1 << 23)] == [41943, 27, 1]
+    with FakeTensorMode():  # what a GPU's memory is planned by
+        assert [head.chunk_of(torch.empty(1, 4), size) for size in (100, 152_000, 1 << 23)] == [41943, 512, 512]

@@ -62,3 +62,40 @@ def test_only_principles_that_the_prompts_meet_are_warned_of():
     assert warnings("symptoms", "red-flag") == []
     (teacher, judge) = warnings("results")
     assert "embedded teacher was not trained for explain-results" in teacher and "embedded judge" in judge
+
+
+def test_template_and_system_reach_every_role(monkeypatch):
+    monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:9/v1")
+    settings = [
+        "student={model: 'embedded:student', load: null, template: {enable_thinking: false}, system: merge}",
+        "judge.by={url: 'http://127.0.0.1:9/v1', model: j, extra_body: {top_k: 1}}",
+    ]
+    roles = open_roles(load_recipe("medical", settings))
+    assert (roles.student.template, roles.student.system) == ({"enable_thinking": False}, "merge")
+    assert roles.teachers[0].model.template == {"enable_thinking": False}  # Qwen3-32B would think
+    assert roles.judge.extra_body == {"top_k": 1}
+    sections = {
+        name: roles.watch(model, print, set(), stops=True).section
+        for name, model in (("student", roles.student), ("teacher", roles.teachers[0].model), ("judge", roles.judge))
+    }
+    assert sections == {"student": "student", "teacher": "teacher", "judge": "judge.by"}
+
+
+def test_the_embedded_teacher_is_asked_as_ever():
+    teacher = open_roles(load_recipe("medical", profile="embedded")).teachers[0].model
+    assert teacher.template == {} and teacher.digest == LocalModel("embedded:teacher", wording="short").digest
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("student.extra_body={top_k: 2}", "'extra_body' is for servers"),
+        ("teacher={url: 'http://x/v1', model: m, extra_body: {seed: 2}}", "'seed' is set by every request itself"),
+        ("teacher.template=thinking", "'teacher.template' should be a section"),
+        ("teacher.system=join", "'teacher.system' should be one of keep, merge"),
+        ("critique.max_tokens=0", "'max_tokens' should be at least 1"),
+    ],
+)
+def test_settings_of_a_model_that_cannot_be_are_errors(setting, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("medical", [setting], profile="embedded")

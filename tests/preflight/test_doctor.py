@@ -62,3 +62,25 @@ def test_a_server_that_does_not_answer_is_named(server):
         server.reply = lambda _, body=body: (200, {"content-type": "text/html"}, body)
         done = CliRunner().invoke(app, ["doctor", "--url", server.url, "--model", "m", "--json"])
         assert done.exit_code == 1 and "no choices" in json.loads(done.stdout)["faults"][0]
+
+
+def test_a_model_that_thinks_is_named_with_the_variable_that_stops_it(server):
+    def thinks(body, switch):
+        if body.get("chat_template_kwargs") == switch:
+            return 200, {}, completion("yes")
+        return 200, {}, completion("<think>\nThe sky, well", "length")
+
+    for switch, words in (
+        ({"enable_thinking": False}, "set teacher.template: {enable_thinking: false} in the recipe"),
+        ({"thinking": False}, "set teacher.template: {thinking: false} in the recipe"),
+        ({"other": 1}, "no known variable of its chat template stops it"),
+    ):
+        server.reply = lambda body, switch=switch: thinks(body, switch)
+        shown = CliRunner().invoke(app, ["doctor", "--url", server.url, "--model", "m"]).output
+        assert words in " ".join(shown.split())
+    server.reply = lambda body: thinks(body, {"enable_thinking": False})
+    given = ["--template", "enable_thinking=false", "--json"]
+    done = CliRunner().invoke(app, ["doctor", "--url", server.url, "--model", "m", *given])
+    assert json.loads(done.stdout)["server"]["thinks"] is False
+    done = CliRunner().invoke(app, ["doctor", "--template", "enable_thinking"])
+    assert done.exit_code == 2 and "key=value" in done.output

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from cai_lite.chat.faults import Watch
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.inputs.constitution import Conflict, Constitution, Principle
 from cai_lite.pipeline.recipe import load_recipe
@@ -35,8 +36,15 @@ def look(tmp_path, monkeypatch):
             lambda r: unsure(r) if unsure and r.sampling.temperature > 0 else judge(r.messages[-1].content)
         )
         constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
-        roles = SimpleNamespace(drafter=student, judges=[], judge=model, constitution=constitution)
-        roles.close, roles.digests = (lambda: None), (lambda: {})
+        roles = SimpleNamespace(
+            drafter=student,
+            judges=[],
+            judge=model,
+            constitution=constitution,
+            close=lambda: None,
+            digests=lambda: {},
+            watch=lambda model, say, told, stops: Watch(say=say, told=told, stops=stops, section="teacher"),
+        )
         monkeypatch.setattr("cai_lite.preflight.pilot.open_roles", lambda _: roles)
         found = preflight(recipe, tmp_path / "run", prompts=prompts, quiet=True)
         console = Console(record=True, width=160)

@@ -12,6 +12,7 @@ from cai_lite.inputs.pairs import load_pairs, save_pairs
 from cai_lite.reporting import report
 from cai_lite.reporting.page import write_figure
 from cai_lite.run.ledger import Run
+from tests.reporting.conftest import comparison
 
 
 def figures(value):
@@ -59,6 +60,14 @@ def test_what_was_not_measured_is_absent(run_dir, evaluation):
         assert word not in page
 
 
+def test_machine_checks_are_listed_per_principle(run_dir, evaluation):
+    checks = {"overall": comparison(0.5, 0.6), "principles": {"kind-tone": comparison(0.71, 0.655)}, "splits": {}}
+    evaluation["metrics"]["adherence_checks"] = checks
+    (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
+    page = report(run_dir).read_text()
+    assert "adherence by machine checks, per principle" in page and "0.655" in page
+
+
 def test_a_loud_confound_is_called_one(run_dir):
     assert "the student may learn just that" in report(run_dir).read_text()
 
@@ -92,6 +101,18 @@ def test_an_alarm_is_marked_on_the_curves_and_told(run_dir):
     assert page.count('class="alarm"') >= 4 and "step 3: the log-probability fell" in page
 
 
+def test_held_out_numbers_stand_beside_those_of_training_and_a_warning_is_told(run_dir):
+    metrics = run_dir / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    for line in lines[1::2]:
+        line["eval/loss"] = 0.4321
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run_dir / "log.txt").write_text("warning: the student has learnt next to nothing: raise it\n")
+    page = report(run_dir).read_text()
+    assert ">held out 0.432<" in page and "the student has learnt next to nothing: raise it" in page
+    assert 'class="alarm"' not in page
+
+
 def test_gates_stand_on_top_with_what_was_found(run_dir, evaluation):
     evaluation["gates"] = [{"name": "adherence", "wanted": ">= 0.9", "found": 0.876, "holds": False}]
     (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
@@ -116,8 +137,8 @@ def test_conflicts_are_a_matrix_of_what_the_run_judged(run_dir):
 def test_runs_stand_beside_each_other_and_the_unbeaten_bear_a_star(run_dir, evaluation, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    for comparison in evaluation["metrics"]["adherence"]["principles"].values():
-        comparison["after"]["value"] -= 0.1
+    for principle in evaluation["metrics"]["adherence"]["principles"].values():
+        principle["after"]["value"] -= 0.1
     (other / "evaluation.json").write_text(json.dumps(evaluation))
     page = report(run_dir, compare=[other]).read_text()
     assert f"{run_dir} *</th>" in page and f"{other}</th>" in page

@@ -33,6 +33,22 @@ def test_train_takes_a_handle_and_a_run_and_resumes(pairs, tmp_path):
     assert (adapter / "adapter_model.safetensors").read_bytes() == first
 
 
+def test_train_prints_nothing_and_says_all_in_the_log_and_to_the_callback(pairs, tmp_path, capsys):
+    said = []
+    cai.train("embedded:student", pairs, config=CONFIG, lora=cai.Lora(rank=2), out=tmp_path / "out", log=said.append)
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "out" / "log.txt").read_text().splitlines() == said
+    assert any("2 pairs: 2 kept" in line for line in said)
+
+
+def test_train_evaluates_on_pairs_that_are_given(pairs, tmp_path):
+    adapter = cai.train(
+        "embedded:student", pairs, config=CONFIG, lora=cai.Lora(rank=2), out=tmp_path / "out", held_out=pairs
+    )
+    lines = (adapter.parent / "metrics.jsonl").read_text().splitlines()
+    assert all("eval/loss" in line for line in lines)
+
+
 def test_evaluate_measures_an_adapter_without_any_recipe(pairs, tmp_path):
     adapter = cai.train("embedded:student", pairs, config=CONFIG, lora=cai.Lora(rank=2), out=tmp_path / "out")
     prompts = [

@@ -75,10 +75,10 @@ def test_shared_and_plain_train_the_same_adapter(student, pairs, tmp_path):
 
 def test_a_completion_without_its_end_is_found():
     rows = rows_of(3, 4)
-    check_rows(rows, end=2)
+    check_rows(rows, ends={2})
     cut = Row((3,), ((4, 5), (6, 2)))
-    with pytest.raises(TrainingError, match="row 9: a completion does not end with the end token"):
-        check_rows([*rows, cut], end=2)
+    with pytest.raises(TrainingError, match="row 9: a completion does not end with a stop token"):
+        check_rows([*rows, cut], ends={2})
 
 
 def test_lengths_that_tell_the_sides_apart_are_warned_of():

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from cai_lite.chat.turns import Turns
 from cai_lite.errors import ModelError, PairError
 from cai_lite.records import Message, PreferencePair
 from cai_lite.training.tokens import tokenize
+from tests.chat.families import FAMILIES, tokenizer_of
 
 
 def text_of(tokenizer, ids):
@@ -66,16 +68,38 @@ def test_a_template_without_an_end_token_gets_one(fresh_tokenizer, make_pair):
     assert text_of(tokenizer, found.completions[0]) == "yes;</s>"
 
 
-def test_a_prompt_boundary_that_a_template_breaks_is_mended_and_counted(fresh_tokenizer, make_pair):
+def test_a_prompt_boundary_that_a_token_reaches_over_is_mended_and_counted(make_pair):
+    tokenizer = tokenizer_of(FAMILIES["ChatML"])
+    found, report = one(tokenizer, make_pair("hi", "\nyes", "no"))
+    assert text_of(tokenizer, found.prompt_ids) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(tokenizer, found.completions[0]) == "\nyes<|im_end|>"
+    assert report.boundary_mends == 1
+    assert "1 with a mended prompt boundary" in str(report)
+
+
+def test_a_template_that_leaves_a_thought_open_is_refused(fresh_tokenizer, make_pair):
     tokenizer = fresh_tokenizer(
         "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }}\n{% endfor %}"
         "{% if add_generation_prompt %}a:<think>{% endif %}"
     )
-    found, report = one(tokenizer, make_pair("hi", "yes", "no"))
-    assert text_of(tokenizer, found.prompt_ids) == "u:hi\na:"
-    assert text_of(tokenizer, found.completions[0]) == "yes\n</s>"
-    assert report.boundary_mends == 1
-    assert "1 with a mended prompt boundary" in str(report)
+    with pytest.raises(ModelError, match="opens a thought"):
+        one(tokenizer, make_pair("hi", "yes", "no"))
+
+
+def test_a_prompt_that_the_template_refuses_is_dropped_and_counted_with_its_reason(make_pair):
+    tokenizer = tokenizer_of(FAMILIES["Gemma 2"])
+    system = [("system", "be"), ("user", "hi")]
+    twice = [("user", "a"), ("user", "b")]
+    pairs = [make_pair("a", "yes", "no"), make_pair(system, "yes", "no"), make_pair(twice, "yes", "no")]
+    rows, report = tokenize(tokenizer, pairs, max_tokens=99, overlong="drop")
+    assert len(rows) == 1
+    assert report.dropped == {
+        "refused by the chat template: System role not supported": 1,
+        "refused by the chat template: Conversation roles must alternate user/assistant/user/assistant/...": 1,
+    }
+    merged, report = tokenize(Turns(tokenizer, system="merge"), pairs[:2], max_tokens=99, overlong="drop")
+    assert len(merged) == 2 and not report.dropped
+    assert "user\nbe\n\nhi<end_of_turn>" in text_of(tokenizer, merged[1].prompt_ids)
 
 
 def test_overlong_pairs_are_dropped_and_counted(tokenizer, make_pair):
@@ -175,7 +199,7 @@ def test_a_template_that_refuses_is_a_clear_error(fresh_tokenizer, make_pair):
 
 
 def test_a_tokenizer_without_an_end_token_is_a_clear_error(fresh_tokenizer, make_pair):
-    tokenizer = fresh_tokenizer()
+    tokenizer = fresh_tokenizer("{% for m in messages %}{{ m['content'] }}{% endfor %}")
     tokenizer.eos_token = None
     with pytest.raises(ModelError, match="no end token"):
         tokenize(tokenizer, [make_pair("a", "b", "c")], max_tokens=9, overlong="drop")

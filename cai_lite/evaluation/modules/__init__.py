@@ -1,4 +1,4 @@
-"""The metrics as modules of the `evaluate` library, loaded from the installed package: no network, no hub.
+"""Modules for the `evaluate` library, loaded from the installed package without network or hub.
 
 refusals = cai.metric("refusal_rate")
 refusals.compute(predictions=["I'm sorry, but I can't help with that."])
@@ -16,10 +16,10 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.
 
 
 def metric(name: str) -> Any:
-    """An `evaluate.EvaluationModule` by its name, one of `NAMES`.
+    """Return an `evaluate.EvaluationModule` by its name, one of `NAMES`.
 
     Raises:
-        InputError: no such metric.
+        InputError: an unknown name.
     """
     import evaluate  # type: ignore[import-untyped]
 

@@ -1,4 +1,4 @@
-"""Share of replies that are given word for word more than once, as an `evaluate` module."""
+"""Boilerplate, the share of replies that occur more than once, as an `evaluate` module."""
 
 from collections import Counter
 
@@ -9,11 +9,11 @@ from cai_lite.stats import wilson
 
 
 class Boilerplate(evaluate.Metric):
-    """`compute(predictions=[text, ...])`, one reply a prompt, gives the rate with n and Wilson's 95 % interval."""
+    """`compute(predictions=[text, ...])` with one reply per prompt returns the rate, n and Wilson's 95 % interval."""
 
     def _info(self):
         return evaluate.MetricInfo(
-            description="Replies that another prompt got, too.",
+            description="Share of replies that were also given to another prompt.",
             citation="cai_lite",
             features=datasets.Features({"predictions": datasets.Value("string")}),
         )

@@ -1,4 +1,4 @@
-"""Share of replies that pass the machine checks of a constitution, per principle, as an `evaluate` module."""
+"""The share of replies that pass the machine checks of a constitution, per principle, as an `evaluate` module."""
 
 import datasets
 import evaluate
@@ -8,14 +8,14 @@ from cai_lite.stats import wilson
 
 
 class ConstitutionChecks(evaluate.Metric):
-    """`compute(predictions=[text, ...], constitution="medical")` gives a rate for each principle that has checks.
+    """`compute(predictions=[text, ...], constitution="medical")` returns a rate per principle with checks.
 
-    `principles`: only these ids; which ones apply to a reply's prompt is the caller's to say.
+    `principles`: only these ids; the caller decides which ones apply to the prompts of the replies.
     """
 
     def _info(self):
         return evaluate.MetricInfo(
-            description="Replies that pass the regular expressions and lengths that a constitution names.",
+            description="Share of replies that pass the regular expressions and length limits of a constitution.",
             citation="Bai et al. 2022, Constitutional AI, arXiv:2212.08073",
             features=datasets.Features({"predictions": datasets.Value("string")}),
         )

@@ -1,4 +1,4 @@
-"""Krippendorff's alpha of two judges, as an `evaluate` module."""
+"""Krippendorff's alpha of two judges as an `evaluate` module."""
 
 import datasets
 import evaluate
@@ -7,7 +7,7 @@ from cai_lite.stats import alpha_figure
 
 
 class JudgeAgreement(evaluate.Metric):
-    """`compute(predictions=[verdict, ...], references=[verdict, ...])`: verdicts are words; an empty one is none."""
+    """`compute(predictions=[verdict, ...], references=[verdict, ...])`: an empty verdict is left out."""
 
     def _info(self):
         return evaluate.MetricInfo(

@@ -1,4 +1,4 @@
-"""How often a reward model or an adapted policy orders pairs rightly, as an `evaluate` module."""
+"""Preference accuracy of a reward model or an adapted policy, as an `evaluate` module."""
 
 import datasets
 import evaluate
@@ -7,7 +7,7 @@ from cai_lite.evaluation.preference import preference_accuracy
 
 
 class PreferenceAccuracy(evaluate.Metric):
-    """`compute(predictions=[reward of chosen less reward of rejected, ...])`; a tie counts one half."""
+    """`compute(predictions=[reward of chosen minus reward of rejected, ...])`; ties count one half."""
 
     def _info(self):
         return evaluate.MetricInfo(

@@ -1,4 +1,4 @@
-"""Share of replies that refuse, as an `evaluate` module."""
+"""The share of replies that refuse, as an `evaluate` module."""
 
 import datasets
 import evaluate
@@ -8,7 +8,7 @@ from cai_lite.stats import wilson
 
 
 class RefusalRate(evaluate.Metric):
-    """`compute(predictions=[text, ...])` gives the rate with n and Wilson's 95 % interval."""
+    """`compute(predictions=[text, ...])` returns the rate, n and Wilson's 95 % interval."""
 
     def _info(self):
         return evaluate.MetricInfo(

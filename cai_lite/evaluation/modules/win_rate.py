@@ -1,4 +1,4 @@
-"""Win rate as it is and at equal length, as an `evaluate` module."""
+"""The win rate, plain and at equal length, as an `evaluate` module."""
 
 import datasets
 import evaluate
@@ -14,7 +14,7 @@ class WinRate(evaluate.Metric):
 
     def _info(self):
         return evaluate.MetricInfo(
-            description="How often a reply is preferred to the reference, and what is left when length tells nothing.",
+            description="How often a reply is preferred to the reference, and the same at equal length.",
             citation="Dubois et al. 2024, Length-Controlled AlpacaEval, arXiv:2404.04475",
             features=datasets.Features(
                 {"predictions": datasets.Value("string"), "references": datasets.Value("string")}

@@ -19,6 +19,7 @@ from cai_lite.training.methods.dpo import Preference
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cai_lite.chat.turns import Turns
     from cai_lite.training.config import TrainingConfig
     from cai_lite.training.losses import Logps
     from cai_lite.training.tokens import Row, TokenReport
@@ -32,10 +33,11 @@ class Method(Protocol):
 
     @abstractmethod
     def rows(
-        self, tokenizer: Any, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
+        self, turns: Turns, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
         """Return the rows to train on, and what became of the data; see `tokens.tokenize_examples`.
 
+        `turns`: the student's tokenizer with the settings of its chat template; `turns.tokenizer` is the tokenizer.
         `max_tokens`: limit of prompt and completion together: the setting, or the model's context where that is less.
         """
 
@@ -64,6 +66,14 @@ class Method(Protocol):
     def data_digest(self, data: Sequence[Any]) -> str:
         """Return a digest of all of the data that decides the result; another digest starts the training anew."""
         return digest(list(data))
+
+    def family(self, example: Any) -> str:
+        """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
+        return digest(example)
+
+    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+        """Return a warning if the numbers of the last updates say that nothing was learnt, else None."""
+        return None
 
     def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
         """Check the numbers of the first update, where policy and reference are the same model.

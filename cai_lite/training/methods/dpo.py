@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from cai_lite.errors import TrainingError
 from cai_lite.records import PreferencePair, digest
-from cai_lite.training.alarms import Alarms, warn_of_length
+from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.tokens import Row, TokenReport, tokenize
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cai_lite.chat.turns import Turns
     from cai_lite.training.config import TrainingConfig
 
 ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
@@ -31,10 +32,10 @@ class Preference:
     """The training method "dpo"; see `methods.Method` for its members."""
 
     def rows(
-        self, tokenizer: Any, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
+        self, turns: Turns, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
         """Return the pairs as rows of two completions, chosen first."""
-        return tokenize(tokenizer, data, max_tokens=max_tokens, overlong=config.overlong)
+        return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
         """Return a digest of texts and labels; where a pair came from does not count."""
@@ -64,6 +65,14 @@ class Preference:
             chosen_tokens = sum(len(row.completions[0]) for row in update)
             loss_B = loss_B - config.sft_weight * pairs.chosen_B / chosen_tokens
         return loss_B, _numbers(policy, reference, config.loss.beta)
+
+    def family(self, example: PreferencePair) -> str:
+        """Return the family of the pair's prompt, or a digest of the prompt where none is named."""
+        return example.family or digest(example.prompt)
+
+    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+        """Return a warning if the reward margin is still about 0, where a loss against a reference begins."""
+        return unlearnt(last, config) if self.needs_reference(config) else None
 
     def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
         """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""

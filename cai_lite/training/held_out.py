@@ -1,0 +1,165 @@
+"""Evaluation during a training: the method's own loss on held-out examples, and which weights are kept.
+
+The examples are given, or split off the training data by family, so that no prompt is on both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cai_lite.errors import TrainingError
+from cai_lite.records import digest
+from cai_lite.training import checkpoint
+from cai_lite.training.batch import Passes, total_steps
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.losses import Logps
+from cai_lite.training.methods import Method
+from cai_lite.training.tokens import Row
+from cai_lite.training.update import loss_of_pass
+
+PREFIX = "eval/"
+AUTO = 100  # least number of updates at which eval_every: auto evaluates
+EVALUATIONS = 10  # number of evaluations of a training under eval_every: auto
+FAMILIES = 10  # least number of families of which some are held out
+SHARE = 0.1  # largest share of the examples that is held out
+LIMIT = 256  # largest number of examples that is held out, so that evaluations stay cheap beside the training
+
+
+def interval(config: TrainingConfig, examples: int, *, given: bool) -> int:
+    """Return the number of updates between two evaluations; 0 means none. `given`: held-out examples are given."""
+    if config.eval_every != "auto":
+        return config.eval_every
+    total = total_steps(examples, config)
+    return max(1, round(total / EVALUATIONS)) if given or total >= AUTO else 0
+
+
+def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tuple[list[Any], list[Any]]:
+    """Return the examples to train on and those held out, a tenth of the families, in a fixed order by their digests.
+
+    Nothing is held out where the examples come from fewer than ten families.
+    """
+    families = [method.family(example) for example in data]
+    sizes = Counter(families)
+    if len(sizes) < FAMILIES:
+        log(
+            f"no evaluation during training: the {len(data)} examples come from {len(sizes)} prompt families, and at "
+            f"least {FAMILIES} are needed to hold some out"
+        )
+        return list(data), []
+    held, taken, limit = set[str](), 0, min(int(SHARE * len(data)), LIMIT)
+    for family in sorted(sizes, key=lambda name: digest("held out of the training", name)):
+        if taken + sizes[family] <= limit:
+            held.add(family)
+            taken += sizes[family]
+    log(
+        f"evaluation during training: {taken} of {len(data)} examples, those of {len(held)} of {len(sizes)} prompt "
+        "families, are held out and not trained on; train.eval_every: 0 trains on all of them"
+    )
+    kept = [example for example, family in zip(data, families, strict=True) if family not in held]
+    return kept, [example for example, family in zip(data, families, strict=True) if family in held]
+
+
+def measure(
+    model: Any,
+    rows: Sequence[Row],
+    reference: Logps | None,
+    config: TrainingConfig,
+    passes: Passes,
+) -> dict[str, float]:
+    """Return loss and numbers of the method on these rows, as `accumulate` does, but without gradient or dropout."""
+    training, total, columns = model.training, 0.0, dict[str, list[torch.Tensor]]()
+    model.eval()
+    try:
+        with torch.no_grad():
+            for part in passes.cut(range(len(rows)), rows):
+                loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=rows)
+                total += loss.item()
+                for name, values_B in numbers.items():
+                    columns.setdefault(name, []).append(values_B.double().cpu())
+    finally:
+        model.train(training)
+    return {"loss": total, **{name: torch.cat(values).mean().item() for name, values in columns.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The evaluation with the least loss so far. `since`: the number of evaluations after it."""
+
+    step: int
+    loss: float
+    sha256: str
+    since: int = 0
+
+
+class HeldOut:
+    """Evaluate every `every` updates, keep the best weights in checkpoints/, and say when to stop.
+
+    `record` is what a checkpoint stores of it, and `resume` reads.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        reference: Logps | None,
+        *,
+        every: int,
+        config: TrainingConfig,
+        checkpoints: Path,
+    ) -> None:
+        self._rows, self._reference, self._every, self._config = rows, reference, every, config
+        self._checkpoints = checkpoints
+        self.best: Best | None = None
+
+    def resume(self, record: dict[str, Any] | None) -> None:
+        """Continue from the record of a checkpoint."""
+        self.best = Best(**record) if record else None
+
+    def record(self) -> dict[str, Any] | None:
+        """Return what a checkpoint has to store."""
+        return asdict(self.best) if self.best else None
+
+    def due(self, step: int, total: int) -> bool:
+        """Return whether there is an evaluation after this update; there is always one after the last."""
+        return step % self._every == 0 or step == total
+
+    def look(self, model: Any, step: int, parameters: dict[str, Any], passes: Passes) -> dict[str, float]:
+        """Evaluate after update `step`, remember the weights if they are the best, and return the numbers by name.
+
+        Raises:
+            TrainingError: a number is not finite.
+        """
+        found = measure(model, self._rows, self._reference, self._config, passes)
+        if not all(math.isfinite(value) for value in found.values()):
+            raise TrainingError(f"step {step}: a held-out number is not finite ({found}); lower train.learning_rate")
+        if self.best is None or found["loss"] < self.best.loss:
+            keeps = self._config.keep == "best"
+            sha256 = checkpoint.save_best(self._checkpoints, step, parameters) if keeps else ""
+            self.best = Best(step, found["loss"], sha256)
+        else:
+            self.best = Best(self.best.step, self.best.loss, self.best.sha256, self.best.since + 1)
+        return {PREFIX + name: value for name, value in found.items()}
+
+    def stops(self) -> bool:
+        """Return whether the loss has not improved for as many evaluations as `early_stop` says."""
+        return bool(self._config.early_stop and self.best and self.best.since >= self._config.early_stop)
+
+    def restore(self, parameters: dict[str, Any]) -> None:
+        """Put the best weights back, if the settings say so."""
+        if self.best is not None and self._config.keep == "best" and self.best.since:
+            checkpoint.load_best(self._checkpoints, self.best.step, self.best.sha256, parameters)
+
+    def summary(self) -> str:
+        """Return which weights are kept, in words."""
+        assert self.best is not None
+        if self._config.keep == "last":
+            return (
+                f"kept: the last weights; the lowest held-out loss was {self.best.loss:.4f}, at step {self.best.step}"
+            )
+        return f"kept: the weights of step {self.best.step}, which have the lowest held-out loss, {self.best.loss:.4f}"
