@@ -151,7 +151,7 @@ def test_learning_rates_are_those_of_transformers(scheduler, warmup):
 def test_the_adapter_on_disk_is_the_trained_model(student, pairs, tmp_path, monkeypatch):
     kept = {}
     save = folder.save_adapter
-    monkeypatch.setattr(folder, "save_adapter", lambda model, *rest: kept.update(model=model) or save(model, *rest))
+    monkeypatch.setattr(folder, "save_adapter", lambda m, *rest, **more: kept.update(model=m) or save(m, *rest, **more))
     run(student, pairs, tmp_path)
     with quiet_peft():
         read = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), tmp_path / "adapter").eval()
