@@ -239,6 +239,9 @@ def try_family(name: str, folder: Path) -> Tried:
         tried = tried._replace(draft="no", remark=f"draft: {_first_line(error)}")
     said: list[str] = []
     try:
+        opened = type(open_weights(str(where))[0]).__name__
+        if opened != type(model).__name__:
+            tried = tried._replace(remark=_joined(tried.remark, f"opened as {opened}, which the adapter then fits"))
         train(str(where), _pairs(), config=SETTINGS, out=folder / "out", log=said.append)
         lines = (folder / "out" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         losses = [json.loads(line)["loss"] for line in lines]

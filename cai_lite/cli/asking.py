@@ -19,16 +19,19 @@ def doctor(
     api_key_env: Annotated[
         str, typer.Option(help="The environment variable that holds its API key.")
     ] = "OPENAI_API_KEY",
+    student: Annotated[
+        str | None, typer.Option(help="A model folder or hub id: whether it can be trained is checked as well.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Examine this machine and, with --url, a model server; exit 1 if something does not work.
+    """Examine this machine, with --url a model server, and with --student a model; exit 1 if something does not work.
 
     Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """
     from cai_lite.preflight.doctor import examine, show_examination
 
     quiet_libraries()
-    found = examine(url, model, api_key_env)
+    found = examine(url, model, api_key_env, student=student)
     if json_:
         typer.echo(json.dumps(found))
     else:

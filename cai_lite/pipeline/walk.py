@@ -52,10 +52,11 @@ def run_recipe(
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     if until == "report":
         check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
+    notes = student_notes(recipe) if until == "report" and adapter is None else []
     with Run(out, budget=recipe.budget) as run:
         with Screen(quiet=quiet, log=out / "log.txt") as screen:
             write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-            for warning in roles.warnings([*prompts.train, *prompts.held_out]):
+            for warning in (*roles.warnings([*prompts.train, *prompts.held_out]), *notes):
                 screen.warn(warning)
             pairs: list[PreferencePair] = []
             work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
@@ -167,5 +168,12 @@ def check_recipe(recipe: Recipe) -> str:
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_gates(recipe.evaluate.must, planned(recipe, roles, prompts))
     found = {**roles.digests(), "prompts": str(prompts.report)}
-    warnings = "".join(f"# ! {warning}\n" for warning in roles.warnings([*prompts.train, *prompts.held_out]))
-    return recipe_text(recipe.resolved(), found) + warnings
+    warnings = [*roles.warnings([*prompts.train, *prompts.held_out]), *student_notes(recipe)]
+    return recipe_text(recipe.resolved(), found) + "".join(f"# ! {warning}\n" for warning in warnings)
+
+
+def student_notes(recipe: Recipe) -> list[str]:
+    """Return what to mind about training the student. Raises ModelError if it cannot be trained."""
+    from cai_lite.training.trainable import check_trainable
+
+    return check_trainable(recipe.student.model, lora=recipe.train.lora)

@@ -15,6 +15,7 @@ from rich.table import Table
 from cai_lite.chat.weights import resolve
 from cai_lite.errors import InputError, ModelError
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.walk import student_notes
 
 CONTEXT = 0.6e9  # bytes of the CUDA context
 SHARE = 0.4  # assumed utilisation: share of the GPU's peak matrix speed that training reaches
@@ -37,12 +38,13 @@ def plan(
 
     Raises:
         InputError: a number is not above 0.
-        ModelError: the student's configuration cannot be read.
+        ModelError: the student's configuration cannot be read, or it cannot be trained.
     """
     for name, value in (("gpu_memory", gpu_memory), ("pairs", pairs), ("tflops", tflops)):
         if value <= 0:
             raise InputError(f"{name} should be above 0, got {value}")
     config = _config(recipe.student.model)
+    notes = student_notes(recipe)
     settings, load = recipe.train, recipe.student.load or "auto"
     budget = gpu_memory * 1e9 - CONTEXT
     completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)
@@ -85,6 +87,7 @@ def plan(
         "best": best,
         "fits": best is not None,
         "advice": _advice(recipe, config, load, budget, best),
+        "notes": notes,
     }
 
 
@@ -115,6 +118,8 @@ def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
         )
     console.print(table)
     console.print(found["advice"], highlight=False)
+    for note in found["notes"]:
+        console.print(note, highlight=False, markup=False)
 
 
 def _advice(recipe: Recipe, config: Any, load: str, budget: float, best: dict[str, Any] | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
@@ -23,6 +23,8 @@ def train(
     loss: Loss | None = None,
     lora: Lora | None = None,
     load: str | None = None,
+    template: Mapping[str, Any] | None = None,
+    system: Literal["keep", "merge"] = "keep",
     run: Run | None = None,
     out: str | Path | None = None,
     progress: Tick | None = None,
@@ -30,7 +32,8 @@ def train(
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
     `pairs`: preference pairs, or what another `config.method` takes. `loss` and `lora` replace those of `config`. A
-    model handle gives its name and way of loading, and releases its weights.
+    model handle gives its name and way of loading, and releases its weights. `template`: variables of the chat template
+    with which the student is served. `system`: "merge" puts the system message in front of the first user turn.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -47,5 +50,14 @@ def train(
         student.close()
         name, load = student.model, load or student.load
     folder = Path(out) if out is not None else run.path(".") if run is not None else Path()
-    done = train_adapter(str(name), pairs, config=config, out=folder, load=checked_load(load), progress=progress)
+    done = train_adapter(
+        str(name),
+        pairs,
+        config=config,
+        out=folder,
+        load=checked_load(load),
+        template=template,
+        system=system,
+        progress=progress,
+    )
     return done.adapter

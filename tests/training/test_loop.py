@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from datetime import date
+from types import SimpleNamespace
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, get_scheduler
+from transformers import AutoModelForCausalLM, AutoTokenizer, get_scheduler
 
+from cai_lite.chat.rendering import read_template
 from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import InputError, ModelError, TrainingError
 from cai_lite.training import folder, loop
@@ -275,6 +279,48 @@ def test_an_adapter_of_another_shape_is_a_clear_error(student, make_student, pai
     other = make_student(tmp_path / "other", hidden_size=16, intermediate_size=16)
     with pytest.raises(ModelError, match="init_adapter"):
         run(other, pairs, tmp_path / "out", init_adapter=str(tmp_path / "first" / "adapter"))
+
+
+SWITCHED = (  # a template that thinks unless it is told not to, and writes the date
+    "<s>{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}a:{% if think is defined and not think %}<think></think>{% else %}<think>{% endif %}"
+    "{% endif %}"
+)
+
+
+def test_the_variables_of_the_template_are_saved_for_whoever_serves_the_adapter(student, pairs, tmp_path):
+    where = tmp_path / "student"
+    shutil.copytree(student, where)
+    (where / "chat_template.jinja").write_text(SWITCHED)
+    with pytest.raises(ModelError, match="opens a thought"):
+        run(str(where), pairs, tmp_path / "out", max_steps=1)
+    train(str(where), pairs, config=config(max_steps=1), out=tmp_path / "out", template={"think": False}, log=str)
+    saved = AutoTokenizer.from_pretrained(tmp_path / "out" / "adapter")
+    text = saved.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True)
+    assert text.endswith("u:hi</s>a:<think></think>")
+    assert read_template(tmp_path / "out" / "adapter") == {"think": False}
+    assert AutoTokenizer.from_pretrained(where).chat_template == SWITCHED
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_training_that_goes_on_another_day_trains_the_same_tokens(student, pairs, tmp_path, monkeypatch):
+    where = tmp_path / "student"
+    shutil.copytree(student, where)
+    (where / "chat_template.jinja").write_text(SWITCHED.replace("<think>", "").replace("</think>", ""))
+    days, seen = iter([date(2026, 11, 5), date(2026, 11, 6)]), []
+    honest = loop.check_rows
+    clock = SimpleNamespace(today=lambda: next(days), fromisoformat=date.fromisoformat)
+    monkeypatch.setattr(folder, "Date", clock)
+    monkeypatch.setattr(loop, "check_rows", lambda rows, ends: seen.append(rows) or honest(rows, ends))
+    monkeypatch.setattr(loop, "_steps", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(str(where), pairs, tmp_path / "out")
+    assert seen[0] == seen[1]
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["date"] == "2026-11-05"
 
 
 def test_alarms_are_said_once():
