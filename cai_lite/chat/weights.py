@@ -275,8 +275,15 @@ def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence a warning of peft 0.21, which reads a property of transformers 5.23 by its deprecated name."""
+    """Silence warnings of peft 0.21.
+
+    It reads a property of transformers 5.23 by its deprecated name, and looks for experts among the layers of a mixture
+    of experts whose experts have no adapter.
+    """
     with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="The following .*_pattern keys did not match", category=RuntimeWarning
+        )
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import load_constitution
+from cai_lite.pipeline.ready import student_notes
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.preflight.devices import DEVICES, TABLE, Device, device_of, device_with
 from cai_lite.training.config import MEMORY_SHARE
@@ -51,7 +52,7 @@ def plan(
 
     Raises:
         InputError: a number is not above 0, no such device, or the recipe's files cannot be read.
-        ModelError: the student's configuration cannot be read.
+        ModelError: the student's configuration cannot be read, or it cannot be trained.
     """
     numbers = {"gpu_memory": gpu_memory, "pairs": pairs, "tflops": tflops, "teacher_rate": teacher_rate}
     for name, value in numbers.items():
@@ -67,6 +68,7 @@ def plan(
     lengths = Lengths(prompt=prompt_tokens, completion=completion_tokens)
     parts = parts_of(recipe, constitution, prompts, lengths=lengths, pairs=pairs, teacher_rate=teacher_rate)
     sizes = sizes_of(recipe, config, load, cache)
+    notes = student_notes(recipe)
     cards = [_card(recipe, config, sizes, load, one, lengths, parts) for one in devices]
     prompt, completion = longest_pair(recipe)
     fitting = [card for card in cards if card["fits"]]
@@ -81,6 +83,7 @@ def plan(
         "tokens_per_pass": sizes.tokens,
         "cards": cards,
         "fits": bool(fitting),
+        "notes": notes,
         "advice": _advice(recipe, config, load, cards, cache),
         "assumed": _assumed(lengths, teacher_rate),
     }
@@ -162,6 +165,8 @@ def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
     first = next((card for card in found["cards"] if card["fits"]), None)
     if first is not None:
         _show_walk(first, console)
+    for line in found["notes"]:
+        console.print(f"note: {line}", highlight=False, soft_wrap=True)
     for line in found["assumed"]:
         console.print(f"assumed: {line}", highlight=False, style="dim", soft_wrap=True)
     console.print(found["advice"], highlight=False, soft_wrap=True)
