@@ -9,7 +9,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,11 +159,20 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         ModelError: the model does not exist, has no safetensors, or cannot be loaded; or the adapter does not fit it.
         MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed; or the tokenizer needs a package.
     """
-    weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
-    keep_packed(weights)
-    if adapter is not None:
-        weights = load_peft(weights, adapter)
+    with random_state_kept():  # layers are drawn before they are read, and a new adapter before its weights come
+        weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
+        keep_packed(weights)
+        if adapter is not None:
+            weights = load_peft(weights, adapter)
     return weights.eval(), tokenizer
+
+
+def random_state_kept() -> AbstractContextManager[None]:
+    """Return a context manager after which torch's random state is what it was before."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
 
 
 def _read(model: str, load: Load | None) -> tuple[Any, Any]:

@@ -6,12 +6,12 @@ The order of all updates is known beforehand, and so is every pass of the traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
 import torch
 
+from cai_lite.chat.weights import random_state_kept
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.footprint import Footprint, footprint
 from cai_lite.logps.fused import fuse
@@ -133,12 +133,6 @@ def recompute_more(model: Any, config: TrainingConfig) -> str | None:
     count = min(len(on), sum(on) + max(1, len(on) // 4))
     set_checkpointing(model, count)
     return f"{count} of {len(on)} layers recomputed"
-
-
-def random_state_kept() -> AbstractContextManager[None]:
-    """Return a context manager after which torch's random state is what it was before."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    return torch.random.fork_rng(devices=devices)
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:
