@@ -11,8 +11,8 @@ from cai_lite.errors import InputError, did_you_mean
 class Device:
     """A graphics card.
 
-    `memory`: in GB of 2**30 bytes, without what error correction takes. `tflops`: dense bfloat16 matrix products with 32-bit accumulation, in TFLOP/s. `bandwidth`: of the
-    memory, in GB/s.
+    `memory`: in GB of 2**30 bytes, without what error correction takes. `tflops`: dense bfloat16 matrix products with
+    32-bit accumulation, in TFLOP/s. `bandwidth`: of the memory, in GB/s.
     """
 
     name: str

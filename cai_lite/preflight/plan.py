@@ -45,10 +45,11 @@ def plan(
     """Return the predicted peak memory of a recipe's training on several GPUs, and the hours of the whole run.
 
     `gpu_memory`: of the GPU, in GB as cards are sold (2**30 bytes); `device`: a GPU by name (see `devices`). Without
-    either, GPUs of 24, 16, 12 and 8 GB are shown. `tflops`: dense 16-bit matrix speed in TFLOP/s, in place of the device's. `pairs`: the number of
-    training pairs, in place of an estimate. `prompt_tokens`, `completion_tokens`: mean lengths, used for the time; the
-    memory is that of full passes with the longest pairs that `train.max_tokens` allows. `teacher_rate`: tokens per
-    second that the teacher's server writes. `cache`: a file to keep footprints in for the next call.
+    either, GPUs of 24, 16, 12 and 8 GB are shown. `tflops`: dense 16-bit matrix speed in TFLOP/s, in place of the
+    device's. `pairs`: the number of training pairs, in place of an estimate. `prompt_tokens`, `completion_tokens`: mean
+    lengths, used for the time; the memory is that of full passes with the longest pairs that `train.max_tokens` allows.
+    `teacher_rate`: tokens per second that the teacher's server writes. `cache`: a file to keep footprints in for the
+    next call.
 
     Raises:
         InputError: a number is not above 0, no such device, or the recipe's files cannot be read.
