@@ -11,8 +11,8 @@ from cai_lite.errors import InputError, did_you_mean
 class Device:
     """A graphics card.
 
-    `memory`: in GB. `tflops`: dense bfloat16 matrix products with 32-bit accumulation, in TFLOP/s. `bandwidth`: of the
-    memory, in GB/s.
+    `memory`: in GB of 2**30 bytes, without what error correction takes. `tflops`: dense bfloat16 matrix products with
+    32-bit accumulation, in TFLOP/s. `bandwidth`: of the memory, in GB/s.
     """
 
     name: str
@@ -32,15 +32,15 @@ DEVICES: dict[str, Device] = {
         ("rtx-4080", 16, 97, 717),
         ("rtx-3090", 24, 71, 936),
         ("rtx-4090", 24, 165, 1008),
-        ("l4", 24, 121, 300),
-        ("a10", 24, 125, 600),
+        ("l4", 22.5, 121, 300),
+        ("a10", 22.5, 125, 600),
         ("rtx-5090", 32, 210, 1792),
-        ("a100-40gb", 40, 312, 1555),
-        ("l40s", 48, 362, 864),
+        ("a100-40gb", 39.5, 312, 1555),
+        ("l40s", 45, 362, 864),
         ("a6000", 48, 155, 768),
-        ("a100", 80, 312, 2039),
-        ("h100", 80, 989, 3350),
-        ("h200", 141, 989, 4800),
+        ("a100", 79, 312, 2039),
+        ("h100", 79, 989, 3350),
+        ("h200", 140, 989, 4800),
     )
 }
 TABLE = ("rtx-4090", "rtx-4080", "rtx-4070", "rtx-4060")  # those of 24, 16, 12 and 8 GB that are shown by default

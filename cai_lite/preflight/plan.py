@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cai_lite.preflight.hours import Lengths, Part
     from cai_lite.preflight.sizes import Sizes
 
+GIB = 1 << 30  # a card sold with "24 GB" has 24 of these, 25.8e9 bytes
 CONTEXT = 0.6e9  # bytes of the CUDA context
 TEACHER_RATE = 1000.0  # tokens that a teacher's server writes per second, all calls together
 SMALLER = "choose a profile of the recipe with --profile, or lower train.max_tokens or train.lora.rank"
@@ -44,11 +45,12 @@ def plan(
 ) -> dict[str, Any]:
     """Return the predicted peak memory of a recipe's training on several GPUs, and the hours of the whole run.
 
-    `gpu_memory`: of the GPU, in GB; `device`: a GPU by name (see `devices`). Without either, GPUs of 24, 16, 12 and
-    8 GB are shown. `tflops`: dense 16-bit matrix speed in TFLOP/s, in place of the device's. `pairs`: the number of
-    training pairs, in place of an estimate. `prompt_tokens`, `completion_tokens`: mean lengths, used for the time; the
-    memory is that of full passes with the longest pairs that `train.max_tokens` allows. `teacher_rate`: tokens per
-    second that the teacher's server writes. `cache`: a file to keep footprints in for the next call.
+    `gpu_memory`: of the GPU, in GB as cards are sold (2**30 bytes); `device`: a GPU by name (see `devices`). Without
+    either, GPUs of 24, 16, 12 and 8 GB are shown. `tflops`: dense 16-bit matrix speed in TFLOP/s, in place of the
+    device's. `pairs`: the number of training pairs, in place of an estimate. `prompt_tokens`, `completion_tokens`: mean
+    lengths, used for the time; the memory is that of full passes with the longest pairs that `train.max_tokens` allows.
+    `teacher_rate`: tokens per second that the teacher's server writes. `cache`: a file to keep footprints in for the
+    next call.
 
     Raises:
         InputError: a number is not above 0, no such device, or the recipe's files cannot be read.
@@ -108,7 +110,7 @@ def _card(
     """Return how the training fits on one GPU, and the hours of each part of the run on it."""
     from cai_lite.preflight.hours import decoding_speed, training_hours
 
-    available = device.memory * 1e9 - CONTEXT
+    available = device.memory * GIB - CONTEXT
     sized = sizes.fit(available * MEMORY_SHARE)
     speed = decoding_speed(config, sizes.full, load, device, available, lengths)
 
@@ -144,9 +146,9 @@ def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
     table = Table(
         title=f"{found['model']}, load {found['load']} (predicted)",
         caption=f"Peak memory: full passes of {found['tokens_per_pass']} tokens, longest pairs "
-        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens; recomputed: layers",
+        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens; layers: those that are recomputed",
     )
-    columns = ("GB", "speed of", "tokens a pass", "recomputed", "peak, GB", "training, h", "run, h", "fits")
+    columns = ("GB", "speed of", "tokens a pass", "layers", "peak, GB", "training, h", "run, h", "fits")
     for column in columns:
         table.add_column(column, justify="right")
     for card in found["cards"]:
@@ -218,7 +220,7 @@ def _advice(recipe: Recipe, config: Any, load: str, cards: list[dict[str, Any]],
             f"fits on {card['gpu_memory_gb']:g} GB: train.memory: auto recomputes {card['layers_recomputed']} layers, "
             f"with at most {card['tokens_a_pass']} tokens per pass{smaller}"
         )
-    budget = (card["gpu_memory_gb"] * 1e9 - CONTEXT) * MEMORY_SHARE
+    budget = (card["gpu_memory_gb"] * GIB - CONTEXT) * MEMORY_SHARE
 
     def fits(settings: dict[str, Any], way: str) -> bool:
         tokens = settings.get("max_tokens", recipe.train.max_tokens)

@@ -85,7 +85,8 @@ def test_by_default_four_sizes_of_gpu_are_shown_and_the_smaller_the_more_is_reco
     assert counts == sorted(counts)
     assert counts[0] == 0 < counts[-1]
     for card in cards:
-        assert card["peak_gb"] <= (card["gpu_memory_gb"] - 0.6) * MEMORY_SHARE + 0.6
+        assert card["peak_gb"] <= (card["gpu_memory_gb"] * 2**30 / 1e9 - 0.6) * MEMORY_SHARE + 0.6
+        assert card["peak_gb"] < card["gpu_memory_gb"]
 
 
 def test_a_pass_has_the_tokens_that_the_recipe_allows(shape, cache):
