@@ -15,7 +15,7 @@ from rich.table import Table
 from cai_lite.chat.weights import resolve
 from cai_lite.errors import InputError, ModelError
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.walk import student_notes
+from cai_lite.training.trainable import check_trainable
 
 CONTEXT = 0.6e9  # bytes of the CUDA context
 SHARE = 0.4  # assumed utilisation: share of the GPU's peak matrix speed that training reaches
@@ -44,7 +44,7 @@ def plan(
         if value <= 0:
             raise InputError(f"{name} should be above 0, got {value}")
     config = _config(recipe.student.model)
-    notes = student_notes(recipe)
+    notes = check_trainable(recipe.student.model, lora=recipe.train.lora, needs_tokenizer=False)
     settings, load = recipe.train, recipe.student.load or "auto"
     budget = gpu_memory * 1e9 - CONTEXT
     completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)

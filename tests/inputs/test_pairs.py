@@ -218,3 +218,12 @@ def test_raw_text_and_messages_do_not_share_a_data_set():
     )
     with pytest.raises(PairError, match="cannot contain both plain strings and message lists"):
         to_dataset([raw, said])
+
+
+def test_a_content_in_parts_of_text_is_joined_and_one_with_an_image_is_refused(write):
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]
+    (pair,) = load_pairs(write({**GOOD, "prompt": [{"role": "user", "content": parts}]}))
+    assert contents(pair.prompt) == ["a b"]
+    image = [*parts, {"type": "image", "image": "x.png"}]
+    with pytest.raises(PairError, match=r"'prompt\[0\]' should be .* with strings"):
+        load_pairs(write({**GOOD, "prompt": [{"role": "user", "content": image}]}))
