@@ -203,6 +203,7 @@ def _messages(value: Any, name: str, wrong: Any) -> Messages:
         return (Message(RAW, value),)
     if not isinstance(value, list) or not value:
         raise wrong(f"'{name}' should be a string or a list of messages, got {json.dumps(value)[:60]}")
+    value = [_joined(message) for message in value]
     for place, message in enumerate(value):
         if (
             not isinstance(message, dict)
@@ -214,6 +215,16 @@ def _messages(value: Any, name: str, wrong: Any) -> Messages:
         if message["role"] not in ("system", "user", "assistant", "tool"):
             raise wrong(f"'{name}[{place}].role' should be system, user, assistant or tool, got '{message['role']}'")
     return messages_of(value)
+
+
+def _joined(message: Any) -> Any:
+    """Return a message with `content` as one string, if it is a list of parts that are all text."""
+    parts = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(parts, list) or not parts:
+        return message
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+    joined = [text for text in texts if isinstance(text, str)]
+    return {**message, "content": "".join(joined)} if len(joined) == len(parts) else message
 
 
 def _split(sides: Mapping[str, Messages], wrong: Any) -> tuple[Messages, Messages, Messages]:

@@ -97,8 +97,8 @@ def check_ready(
     _check_disk(out)
 
 
-def student_notes(recipe: Recipe) -> list[str]:
-    """Return what to mind about training the student.
+def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
+    """Return what to mind about training the student. `needs_tokenizer`: a missing tokenizer is an error.
 
     Raises:
         ModelError: it cannot be trained.
@@ -106,7 +106,13 @@ def student_notes(recipe: Recipe) -> list[str]:
     from cai_lite.training.trainable import check_trainable  # which imports torch
 
     student = recipe.student
-    return check_trainable(student.model, lora=recipe.train.lora, template=student.template, system=student.system)
+    return check_trainable(
+        student.model,
+        lora=recipe.train.lora,
+        template=student.template,
+        system=student.system,
+        needs_tokenizer=needs_tokenizer,
+    )
 
 
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:

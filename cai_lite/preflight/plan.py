@@ -70,7 +70,7 @@ def plan(
     lengths = Lengths(prompt=prompt_tokens, completion=completion_tokens)
     parts = parts_of(recipe, constitution, prompts, lengths=lengths, pairs=pairs, teacher_rate=teacher_rate)
     sizes = sizes_of(recipe, config, load, cache)
-    notes = student_notes(recipe)
+    notes = student_notes(recipe, needs_tokenizer=False)
     cards = [_card(recipe, config, sizes, load, one, lengths, parts) for one in devices]
     prompt, completion = longest_pair(recipe)
     fitting = [card for card in cards if card["fits"]]

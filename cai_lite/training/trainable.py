@@ -6,6 +6,7 @@ Only the configuration and the tokenizer are read, no weights. What cannot be ma
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,10 +60,12 @@ def check_trainable(
     lora: Lora,
     template: Mapping[str, Any] | None = None,
     system: Literal["keep", "merge"] = "keep",
+    needs_tokenizer: bool = True,
 ) -> list[str]:
     """Check that a student can be trained; return notes on what to mind and what could not be checked.
 
-    Offline, it takes a second or two; a model on the hub is checked as far as it is in the cache.
+    Offline, it takes a second or two; a model on the hub is checked as far as it is in the cache. `needs_tokenizer`:
+    a folder without a tokenizer is an error, not a note.
 
     Raises:
         ModelError: the student cannot be trained with these settings, or its chat template cannot be used.
@@ -72,15 +75,20 @@ def check_trainable(
     source = resolve(student)
     from transformers import AutoConfig, AutoTokenizer
 
+    tokenizer: Any = None
     try:
         config: Any = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        absent = () if needs_tokenizer else (OSError, ValueError, ImportError)
+        with suppress(*absent):
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         if Path(source).is_dir():
             raise ModelError(f"{student}: cannot be opened: {_first_line(error)}") from error
         return [f"the student {student} is not on this machine yet: whether it can be trained was not checked"]
     try:
-        notes = _template_notes(tokenizer, source, template, system)
+        notes = ["it has no tokenizer here: its chat template was not checked"]
+        if tokenizer is not None:
+            notes = _template_notes(tokenizer, source, template, system)
         return [*(f"the student {student}: {note}" for note in notes), *_architecture_notes(student, config, lora)]
     except ModelError as error:
         raise ModelError(f"the student {student} cannot be trained: {error}") from error
@@ -109,9 +117,8 @@ def _template_notes(
             turns.split(prompt, [(assistant,)])
         except TemplateRefusal as error:
             mend = "; set 'system: merge' for it" if prompt[0].role == "system" else ""
-            notes.append(
-                f"prompts with {what} will be left out, because the chat template refuses them: {error.why}{mend}"
-            )
+            refused = "will be left out, because the chat template refuses them"
+            notes.append(f"prompts with {what} {refused}: {error.why}{mend}")
     if turns.bridge:
         switch = next(
             (name for name in SWITCHES if name in plain_source(tokenizer) and name not in turns.template), None
@@ -139,7 +146,8 @@ def _architecture_notes(student: str, config: Any, lora: Lora) -> list[str]:
             model = with_adapter(_tiny(config), lora=lora, init_adapter=None, seed=0)
             fuse(model)
             check_head(model, rows[0])
-            Passes("plain", 1 << 20, 0).logps(model.train(), rows).sums_BK.sum().backward()  # type: ignore[no-untyped-call]
+            logps = Passes("plain", 1 << 20, 0).logps(model.train(), rows)
+            logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
     except ModelError:
         raise
     except Exception as error:  # a tiny model of an unknown architecture may fail where the real one does not
@@ -149,8 +157,8 @@ def _architecture_notes(student: str, config: Any, lora: Lora) -> list[str]:
         ]
     if without := unreached(lora_parameters(model)):
         raise ModelError(
-            f"no gradient reaches {len(without)} of its adapter matrices, such as {without[0]}; name the layers to train "
-            "in train.lora.targets"
+            f"no gradient reaches {len(without)} of its adapter matrices, such as {without[0]}; name the layers to "
+            "train in train.lora.targets"
         )
     return []
 
