@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -54,7 +55,8 @@ def pair(
     )
     if run.directory is not None:
         write_aside(run.path("pairs.jsonl"), pairs_text(pairs))
-        write_manifest(run.directory, "pairs.jsonl")
+        for line in write_manifest(run.directory, "pairs.jsonl"):
+            warnings.warn(line, stacklevel=2)
     return pairs
 
 

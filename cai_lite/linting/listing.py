@@ -15,6 +15,7 @@ from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.inputs.yamlfile import packaged_files
 from cai_lite.linting import lint
+from cai_lite.run.progress import Terminal
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -35,7 +36,7 @@ def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[s
 
 def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
     """Print each finding with its remedy, then the number of findings per level."""
-    console = console or Console()
+    console = console or Terminal()
     for f in found:
         place = f"{_short(f['file'])}:{f['line']}"
         head = Text.assemble((f["level"], _COLOURS[f["level"]]), f" {f['rule']} ", (f["principle"], "bold"))

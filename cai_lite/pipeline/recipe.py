@@ -26,7 +26,7 @@ from cai_lite.chat.endpoint import own_field
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
-from cai_lite.errors import RecipeError, did_you_mean
+from cai_lite.errors import RecipeError, did_you_mean, without_secrets
 from cai_lite.evaluation.gates import check_names
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
@@ -153,7 +153,7 @@ class ModelSection:
         if problem := own_field(self.extra_body or {}):
             raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
-            raise ValueError(f"'url' should begin with http:// or https://, got '{_without_password(self.url)}'")
+            raise ValueError(f"'url' should begin with http:// or https://, got '{without_secrets(self.url)}'")
         if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
@@ -534,8 +534,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(inner) for inner in value]
-    return _without_password(value) if isinstance(value, str) else value
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return without_secrets(value) if isinstance(value, str) else value
