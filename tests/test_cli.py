@@ -249,8 +249,11 @@ def test_nothing_that_a_file_or_a_model_wrote_is_obeyed_by_the_terminal(tmp_path
 def test_a_password_in_a_url_is_never_printed(tmp_path):
     url = "http://user:hunter2@127.0.0.1:9/v1?api_key=topsecret"
     settings = ["--set", f"teacher.url={url}", "--set", "teacher.model=m", "--set", "teacher.load=null"]
+    settings += ["--set", "student.model=embedded:student", "--set", "student.load=null"]
     shown = [
         run("run", "medical", *settings, "--dry-run"),
+        run("run", "medical", *settings, "--dry-run", "--show"),
+        run("run", "medical", *settings, "--dry-run", "--json"),
         run(
             "run",
             "medical",
@@ -266,4 +269,4 @@ def test_a_password_in_a_url_is_never_printed(tmp_path):
     ]
     for done in shown:
         assert done.output and "hunter2" not in done.output and "topsecret" not in done.output, done.output
-    assert "http://***@127.0.0.1:9/v1?api_key=***" in shown[0].output
+    assert all("http://***@127.0.0.1:9/v1?api_key=***" in done.output for done in shown[:3])
