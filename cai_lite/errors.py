@@ -20,7 +20,10 @@ to fix it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from typing import Any
+
+SHOWN = 60  # characters of a value that a message shows
 
 
 class CaiError(Exception):
@@ -81,3 +84,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+
+
+def shortened(value: Any) -> str:
+    """Return a value for a message: its repr if that is short, else its beginning, or its type and length."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
+    if isinstance(value, (bool, int, float, type(None))):
+        text = repr(value) if not isinstance(value, int) or value.bit_length() <= 4 * SHOWN else "a huge number"
+        return text
+    kind = type(value).__name__
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    if not isinstance(value, (list, tuple, dict, set, frozenset)):
+        return f"{article} {kind}" + (f" of {len(value):,}" if isinstance(value, Sized) else "")
+    text = repr(value) if len(value) <= SHOWN and all(isinstance(part, (str, int, float)) for part in value) else ""
+    return text if 0 < len(text) <= SHOWN else f"{article} {kind} of {len(value):,}"

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.yamlfile import read_text
+from cai_lite.inputs.textfile import read_text
 
 _HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _BULLET = re.compile(r"^(\s*)(?:[-*+]|\d+[.)])\s+(.*)$")

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
 import re
+import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.errors import PromptError
+from cai_lite.errors import PromptError, shortened
+from cai_lite.inputs.forms import LONGEST, PROMPT_COLUMNS, is_blank
 from cai_lite.inputs.near import Features, NearIndex, jaccard
-from cai_lite.inputs.yamlfile import read_text
+from cai_lite.inputs.quarantine import MAX_BAD, BadRow, sift
+from cai_lite.inputs.textfile import RowFault, check_writable, path_of, read_rows
 from cai_lite.records import Message, Messages, Prompt, dicts_of, digest
 
 Split = Literal["train", "held_out"]
@@ -38,12 +40,13 @@ class Prompts:
     `report` counts: `rows` read; `duplicates` dropped (repeated messages); `families`; `contaminated` dropped (training
     prompts identical or nearly identical to a held-out one); `beyond_limit` left out; `train` and `held_out` kept;
     `families_on_both_sides` (only if the file itself gives the rows of a family different splits);
-    `rows_with_other_keys` (with keys that are ignored).
+    `rows_with_other_keys` (with keys that are ignored); `unusable` rows, which `bad` lists with their reasons.
     """
 
     train: list[Prompt]
     held_out: list[Prompt]
     report: dict[str, int]
+    bad: list[BadRow] = field(default_factory=list)
 
 
 def load_prompts(
@@ -51,16 +54,20 @@ def load_prompts(
     held_out: float = 0.2,
     limit: int | None = None,
     eval_limit: int | None = None,
+    *,
+    max_bad: float = MAX_BAD,
 ) -> Prompts:
-    """Read prompts from a JSONL file, or take them as they are, and split them.
+    """Read prompts from a file of JSONL or of one JSON list, or take them as they are, and split them.
 
-    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `family`,
-    `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families to hold
-    out, 0 to 1. `limit` and `eval_limit` are the largest numbers of training and held-out prompts; they are chosen by
-    hash, so a higher limit only adds prompts.
+    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `system`,
+    `family`, `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families
+    to hold out, 0 to 1. `limit` and `eval_limit` are the largest numbers of training and held-out prompts; they are
+    chosen by hash, so a higher limit only adds prompts. `max_bad`: share of unusable rows above which the file is
+    refused, from 0 to below 1; below it they are left out and listed.
 
     Raises:
-        PromptError: a line is invalid, or no training prompt is left; the message names file and line.
+        PromptError: the file cannot be read or has too many unusable rows, or no training prompt is left; the message
+            names file and line.
     """
     if not 0 <= held_out < 1:
         raise PromptError(f"'held_out' should be at least 0 and below 1, got {held_out}")
@@ -68,12 +75,14 @@ def load_prompts(
         if value is not None and value < 1:
             raise PromptError(f"'{name}' should be at least 1, got {value}")
     if isinstance(source, (str, Path)):
-        where, rows = str(source), list(_read_rows(Path(source).expanduser()))
+        where, (rows, bad) = str(source), _read(source, max_bad)
     else:
-        where, rows = "the prompts", _given_rows(source)
-    if not rows:
-        raise PromptError(f'{where}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
+        where, rows, bad = "the prompts", _given_rows(source), []
+        if not rows:
+            raise PromptError(f"{where}: contains no prompts")
     report = {"rows": len(rows), "rows_with_other_keys": sum(row.other_keys for row in rows)}
+    if bad:
+        report["unusable"] = len(bad)
     kept = _without_duplicates(rows)
     report["duplicates"] = len(rows) - len(kept)
     words = [_features(row.messages) for row in kept]
@@ -104,7 +113,7 @@ def load_prompts(
             f"{splits.count('held_out')} are held out and {len(contaminated)} are too similar to these; "
             "add prompts or lower 'held_out'"
         )
-    return Prompts(train=train, held_out=held_out_prompts, report=report)
+    return Prompts(train=train, held_out=held_out_prompts, report=report, bad=bad)
 
 
 def all_prompts(source: str | Path) -> list[Prompt]:
@@ -115,9 +124,7 @@ def all_prompts(source: str | Path) -> list[Prompt]:
     Raises:
         PromptError: the file cannot be read, or a line is invalid; the message names file and line.
     """
-    rows = list(_read_rows(Path(source).expanduser()))
-    if not rows:
-        raise PromptError(f'{source}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
+    rows, _ = _read(source, 0.0)
     kept = _without_duplicates(rows)
     families = _families(kept, [_features(row.messages) for row in kept])
     return [
@@ -145,18 +152,14 @@ class _Row:
     other_keys: bool = False
 
 
-def _read_rows(path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(read_text(path, PromptError).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as fault:
-            raise PromptError.at(path, number, f"not valid JSON: {fault.msg} at column {fault.colno}") from None
-        try:
-            yield _row(value, f"{path}:{number}")
-        except ValueError as fault:
-            raise PromptError.at(path, number, str(fault)) from None
+def _read(source: str | Path, max_bad: float) -> tuple[list[_Row], list[BadRow]]:
+    path = path_of(source, PromptError)
+
+    def make(line: int, value: Any) -> _Row:
+        return _row(value, f"{path}:{line}")
+
+    rows = read_rows(path, PromptError)
+    return sift(rows, make, file=str(path), what="prompts", max_bad=max_bad, error=PromptError)
 
 
 _KEYS = ("messages", "prompt", "family", "tags", "split")
@@ -166,26 +169,37 @@ def _row(value: Any, place: str) -> _Row:
     """Return the row of one parsed line; `place` names it in messages.
 
     Raises:
-        ValueError: the line is invalid; the message says what was expected.
+        RowFault: the line is invalid; the message says what was expected.
     """
     if not isinstance(value, dict):
-        raise ValueError(f'a line should be an object such as {{"prompt": "..."}}, got {type(value).__name__}')
+        message = f'a line should be an object such as {{"prompt": "..."}}, got {type(value).__name__}'
+        raise RowFault("wrong type", message)
     others = [key for key in value if key not in _KEYS]
     for key in others:
-        if near := difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.85):
-            raise ValueError(f"unknown key '{key}'; did you mean '{near[0]}'?")
+        if near := difflib.get_close_matches(key[:40], _KEYS, n=1, cutoff=0.85):
+            raise RowFault("unknown key", f"unknown key {shortened(key)}; did you mean '{near[0]}'?")
     if ("messages" in value) == ("prompt" in value):
-        raise ValueError("a line should have either 'prompt' or 'messages'")
-    given = value.get("messages", value.get("prompt"))
+        raise RowFault("no prompt", "a line should have either 'prompt' or 'messages'")
+    given, system = value.get("messages", value.get("prompt")), value.get("system")
     if isinstance(given, str) and "prompt" in value:
         given = [{"role": "user", "content": given}]
+    if isinstance(system, str) and system.strip() and isinstance(given, list):
+        given = [{"role": "system", "content": system}, *given]
+    for key in others:
+        if key in PROMPT_COLUMNS and not is_blank(value[key]) and not (key == "system" and isinstance(system, str)):
+            message = (
+                f"the column '{key}' may belong to the prompt, but is not read; join it to the prompt, or remove it"
+            )
+            raise RowFault("a column that is not read", message)
     family, tags, split = value.get("family") or "", value.get("tags") or [], value.get("split")
     if not isinstance(family, str):
-        raise ValueError(f"'family' should be a string, got {family!r}")
+        raise RowFault("wrong type", f"'family' should be a string, got {shortened(family)}")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"'tags' should be a list of strings, got {tags!r}")
+        raise RowFault("wrong type", f"'tags' should be a list of strings, got {shortened(tags)}")
     if split not in (None, "train", "held_out"):
-        raise ValueError(f"'split' should be 'train' or 'held_out', got {split!r}")
+        raise RowFault("wrong split", f"'split' should be 'train' or 'held_out', got {shortened(split)}")
+    for name, text in (("family", family), *(("tags", tag) for tag in tags)):
+        check_writable(text, name)
     return _Row(
         place=place, messages=_messages(given), family=family, tags=tuple(tags), split=split, other_keys=bool(others)
     )
@@ -195,25 +209,31 @@ def _messages(given: Any) -> Messages:
     """Return the messages, stripped; only the first may be a system message, and the last must be the user's.
 
     Raises:
-        ValueError: a message is invalid; the message says which and why.
+        RowFault: a message is invalid; the message says which and why.
     """
     if not isinstance(given, list) or not given:
-        raise ValueError('the prompt should be a string, or a list of {"role": ..., "content": ...}')
+        raise RowFault("wrong type", 'the prompt should be a string, or a list of {"role": ..., "content": ...}')
     messages = []
     for i, message in enumerate(given):
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise ValueError(f'message {i + 1} should be {{"role": ..., "content": ...}} with strings')
+            text = f'message {i + 1} should be {{"role": ..., "content": ...}} with strings'
+            raise RowFault("wrong type", text)
         role, content = message.get("role"), message["content"].strip()
         if role not in ("system", "user", "assistant"):
-            raise ValueError(f"message {i + 1}: 'role' should be system, user or assistant, got {role!r}")
+            text = f"message {i + 1}: 'role' should be system, user or assistant, got {shortened(role)}"
+            raise RowFault("wrong speaker", text)
         if role == "system" and i > 0:
-            raise ValueError(f"message {i + 1}: only the first message may be a system message")
+            raise RowFault("wrong speaker", f"message {i + 1}: only the first message may be a system message")
         if not content:
-            raise ValueError(f"message {i + 1} is empty" if len(given) > 1 else "the prompt is empty")
-        messages.append(Message(role, content))
+            raise RowFault("blank text", f"message {i + 1} is empty" if len(given) > 1 else "the prompt is empty")
+        if len(content) > LONGEST:
+            raise RowFault("too long", f"message {i + 1} has {len(content):,} characters, more than {LONGEST:,}")
+        check_writable(content, f"message {i + 1}")
+        messages.append(Message(sys.intern(role), content))
     if messages[-1].role != "user":
-        raise ValueError(
-            f"the last message should be the user's, as the model writes the reply; it is the {messages[-1].role}'s"
+        raise RowFault(
+            "wrong speaker",
+            f"the last message should be the user's, as the model writes the reply; it is the {messages[-1].role}'s",
         )
     return tuple(messages)
 

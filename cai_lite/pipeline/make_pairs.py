@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cai_lite.chat.asking import Stage
@@ -16,7 +16,8 @@ from cai_lite.distill.pairs import pair
 from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.evaluation.agreement import between_judges
-from cai_lite.inputs.pairs import load_pairs
+from cai_lite.inputs.pairs import read_pairs
+from cai_lite.inputs.quarantine import BadRow, summary
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles, close
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict
@@ -28,7 +29,8 @@ from cai_lite.run.progress import Screen
 class Work:
     """The objects that every stage of a run needs.
 
-    `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger.
+    `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `bad`: rows of
+    the files that could not be used.
     """
 
     recipe: Recipe
@@ -36,6 +38,7 @@ class Work:
     run: Run
     screen: Screen
     purpose: Literal["training", "held-out"] = "training"
+    bad: list[BadRow] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
@@ -85,8 +88,12 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         stage=work.name("pair"),
     )
     if settings.human and work.purpose == "training":
-        people = [replace(pair, rule="human") for pair in load_pairs(settings.human)]
-        run.count("human pairs", {"read": len(people)})
+        found, bad = read_pairs(settings.human)
+        people = [replace(pair, rule="human") for pair in found]
+        run.count("human pairs", {"read": len(people), **({"unusable": len(bad)} if bad else {})})
+        if bad:
+            work.bad.extend(bad)
+            work.screen.warn(f"human pairs left out: {summary(bad)}")
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
     return _filtered(work, pairs, held_out)
 

@@ -27,6 +27,7 @@ from cai_lite.errors import RecipeError, did_you_mean
 from cai_lite.evaluation.gates import check_names
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
+    DEPTH,
     FILE,
     Document,
     Keys,
@@ -397,10 +398,13 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_override(document: Document, override: str) -> Document:
     name, equals, text = override.partition("=")
-    source = f"--set {override}"
+    shown = override if len(override) <= 200 else override[:200] + "..."
+    source = f"--set {shown.encode('utf-8', 'backslashreplace').decode()}"
     keys: Keys = tuple(name.strip().split("."))
     if not equals or not all(keys):
         raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
+    if len(keys) > DEPTH:
+        raise RecipeError(f"{source}: the key has {len(keys):,} parts; no setting is so deep")
     value = parse_value(text, source, RecipeError)
     for key in reversed(keys[1:]):
         value = {key: value}

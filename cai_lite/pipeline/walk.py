@@ -15,8 +15,9 @@ from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.evaluation.table import show
-from cai_lite.inputs.pairs import load_pairs, pairs_text
+from cai_lite.inputs.pairs import pair_lines, read_pairs
 from cai_lite.inputs.prompts import Prompts, load_prompts
+from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, summary, write_quarantine
 from cai_lite.pipeline.assess import gated
 from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
@@ -58,10 +59,14 @@ def run_recipe(
             for warning in roles.warnings([*prompts.train, *prompts.held_out]):
                 screen.warn(warning)
             pairs: list[PreferencePair] = []
-            work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
+            work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad))
+            if prompts.bad:
+                screen.warn(f"prompts left out: {summary(prompts.bad)}; see {out / QUARANTINE}")
+            write_quarantine(out / QUARANTINE, work.bad)
             if adapter is None:
                 pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-                write_aside(out / "pairs.jsonl", pairs_text(pairs))
+                write_quarantine(out / QUARANTINE, work.bad)
+                write_aside(out / "pairs.jsonl", pair_lines(pairs))
                 card = dataset_card(
                     pairs,
                     name=recipe.name,
@@ -144,19 +149,28 @@ def train_pairs(
     out: Path,
     *,
     load: str | None = None,
+    max_bad: float = MAX_BAD,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    """Train on a preference file in a run directory of its own, as `cai-lite train` does.
+
+    Rows of the file that cannot be used are listed in quarantine.jsonl. `max_bad`: the share of them above which the
+    file is refused, from 0 to below 1.
+    """
     from cai_lite.training.loop import train
 
-    rows, how = load_pairs(pairs), checked_load(load)
+    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
     resolve(student)
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
+        write_quarantine(out / QUARANTINE, bad)
+        if bad:
+            screen.warn(f"rows left out: {summary(bad)}; see {out / QUARANTINE}")
         result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
         "resumed_from": result.resumed_from,
+        "quarantined": len(bad),
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
     }

@@ -1,7 +1,7 @@
 """The files of a run directory: how they are written, moved aside and recorded in the manifest.
 
-Every text file is written by `write_text`, which replaces the old file in one step, so that a kill leaves either the
-old content or the new.
+Every text file is written by `write_text` or `write_lines`, which replace the old file in one step, so that a kill
+leaves either the old content or the new.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
@@ -20,24 +20,37 @@ RECORDED = ("recipe.yaml", "pairs.jsonl", "dataset_card.md", "evaluation.json", 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step: the old content stays until the new one is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, (text,))
 
 
-def write_aside(path: Path, text: str) -> Path | None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file from its lines, each with its line end, in one step and with one line in memory."""
+    _partial(path, lines).replace(path)
+
+
+def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
     """Write a text file; an existing file with other content is first renamed to `name.1.suffix`, `name.2.suffix`, ....
 
-    Returns the new name of the old file, or None if nothing was renamed.
+    `text`: the whole text, or its lines, each with its line end. Returns the new name of the old file, or None if
+    nothing was renamed.
     """
+    partial = _partial(path, (text,) if isinstance(text, str) else text)
     moved = None
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if _sha256(partial) == _sha256(path):
+            partial.unlink()
             return None
         moved = free_name(path)
         path.replace(moved)
-    write_text(path, text)
+    partial.replace(path)
     return moved
+
+
+def _partial(path: Path, lines: Iterable[str]) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+    return partial
 
 
 def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
@@ -94,4 +107,9 @@ def _digests(directory: Path) -> Iterator[tuple[str, str]]:
     adapter = sorted(p for p in (directory / "adapter").glob("*") if p.is_file())
     for path in [*(directory / name for name in RECORDED), *adapter]:
         if path.is_file():
-            yield path.relative_to(directory).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+            yield path.relative_to(directory).as_posix(), _sha256(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

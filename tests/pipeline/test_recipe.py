@@ -137,7 +137,7 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
         ),
         ('evaluate.must={adherance: "> 0.9"}', "in 'evaluate': evaluate.must.adherance: unknown figure 'adherance'"),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
-        ("draft.n=[1", "'[1' is not valid YAML"),
+        ("draft.n=[1", "not valid YAML: expected ',' or ']'"),
         ("profiles.tiny.seed=1", "unknown key 'profiles'"),
     ],
 )

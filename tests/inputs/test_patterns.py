@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cai_lite.linting.patterns import catastrophic
+from cai_lite.inputs.patterns import catastrophic
 
 # Each with a text on which Python's own engine needs exponential time.
 SLOW = [
