@@ -14,7 +14,7 @@ from typing import Any
 
 from cai_lite.errors import PairError, shortened
 from cai_lite.inputs.forms import RAW, sides_of
-from cai_lite.inputs.quarantine import MAX_BAD, BadRow, sift, summary, write_quarantine
+from cai_lite.inputs.quarantine import MAX_BAD, BadRow, reasons, sift, write_quarantine
 from cai_lite.inputs.textfile import RowFault, check_regular, parse_json, path_of, read_rows
 from cai_lite.records import Messages, PreferencePair, dicts_of
 from cai_lite.run.files import write_lines
@@ -47,7 +47,13 @@ def load_pairs(
     elif bad:
         total, first = len(pairs) + len(bad), bad[0]
         _LOG.warning(
-            "%s: %s of %s rows left out, the first on line %s: %s", path, summary(bad), total, first.line, first.reason
+            "%s: %s of %s rows left out (%s); line %s: %s",
+            path,
+            len(bad),
+            total,
+            reasons(bad),
+            first.line,
+            first.reason,
         )
     return pairs
 

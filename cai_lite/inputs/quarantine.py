@@ -63,15 +63,15 @@ def sift(
         raise error(f"{file}: contains no {what}")
     if bad and (not good or len(bad) > max_bad * total):
         first = [f"{row.file}:{row.line}: {row.reason}" for row in bad[:SHOWN]]
-        limit = f"more than the {max_bad:.1%} of 'max_bad'" if good else f"so there are no {what}"
-        raise error("\n".join([*first, f"{file}: {summary(bad)} of {total:,} rows cannot be used, {limit}"]))
+        limit = f"'max_bad' allows {max_bad:.3g} of them" if good else f"so there are no {what}"
+        counts = f"{len(bad):,} of {total:,} rows cannot be used ({reasons(bad)})"
+        raise error("\n".join([*first, f"{file}: {counts}; {limit}"]))
     return good, bad
 
 
-def summary(bad: Sequence[BadRow]) -> str:
-    """Return the number of rows set aside, with the numbers by reason: `3 (2 blank text, 1 equal sides)`."""
-    counts = Counter(row.kind for row in bad).most_common()
-    return f"{len(bad):,} ({', '.join(f'{n:,} {kind}' for kind, n in counts)})"
+def reasons(bad: Sequence[BadRow]) -> str:
+    """Return the number of rows set aside for each reason: `2 blank text, 1 equal sides`."""
+    return ", ".join(f"{n:,} {kind}" for kind, n in Counter(row.kind for row in bad).most_common())
 
 
 def write_quarantine(path: Path, bad: Sequence[BadRow]) -> None:

@@ -17,7 +17,7 @@ from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.evaluation.agreement import between_judges
 from cai_lite.inputs.pairs import read_pairs
-from cai_lite.inputs.quarantine import BadRow, summary
+from cai_lite.inputs.quarantine import BadRow, reasons
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles, close
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict
@@ -93,7 +93,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         run.count("human pairs", {"read": len(people), **({"unusable": len(bad)} if bad else {})})
         if bad:
             work.bad.extend(bad)
-            work.screen.warn(f"human pairs left out: {summary(bad)}")
+            work.screen.warn(f"{len(bad):,} human pairs left out ({reasons(bad)})")
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
     return _filtered(work, pairs, held_out)
 

@@ -17,7 +17,7 @@ from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.evaluation.table import show
 from cai_lite.inputs.pairs import pair_lines, read_pairs
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, summary, write_quarantine
+from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.assess import gated
 from cai_lite.pipeline.make_pairs import Work, held_out_pairs, make_pairs, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
@@ -61,7 +61,7 @@ def run_recipe(
             pairs: list[PreferencePair] = []
             work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad))
             if prompts.bad:
-                screen.warn(f"prompts left out: {summary(prompts.bad)}; see {out / QUARANTINE}")
+                screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
             write_quarantine(out / QUARANTINE, work.bad)
             if adapter is None:
                 pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
@@ -164,7 +164,7 @@ def train_pairs(
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen, screen.stage("train") as tick:
         write_quarantine(out / QUARANTINE, bad)
         if bad:
-            screen.warn(f"rows left out: {summary(bad)}; see {out / QUARANTINE}")
+            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
         result = train(student, rows, config=config, out=out, load=how, progress=tick, log=screen.say)
     return {
         "adapter": str(result.adapter),
