@@ -9,8 +9,9 @@
 | Alpaca | `instruction`, `input`, `system`, `history` | `chosen` or `output`, `rejected`: text |
 | OpenAI | `input`: `{messages}` | `preferred_output`, `non_preferred_output`: messages |
 
-Where the sides repeat the prompt, they are cut, so that no question is trained on. A column that may belong to the
-prompt and is not read in a row's form refuses the row; other columns, such as scores, are left out.
+Where the sides repeat the prompt, they are cut, so that no question is trained on (except in rows that `save_pairs`
+wrote). A column that may belong to the prompt and is not read in a row's form refuses the row; other columns, such as
+scores, are left out.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def sides_of(row: Mapping[str, Any]) -> Sides:
         reader, companions = _FORMS[form]
         prompt = reader(row)
         read |= {form, *companions}
-    made = _joined(prompt, answers["chosen"], answers["rejected"])
+    made = _joined(prompt, answers["chosen"], answers["rejected"], ours=row.keys() >= {"rule", "parents", "evidence"})
     if (form == "prompt" or (not form and made[0][0].role != RAW)) and not is_blank(row.get("system")):
         made = _with_system(made, _text(row["system"], "system"))
         read.add("system")
@@ -181,13 +182,16 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _joined(prompt: Messages | None, chosen: Messages, rejected: Messages) -> Sides:
-    """Return prompt and sides in one form, without what the sides repeat of the prompt."""
+def _joined(prompt: Messages | None, chosen: Messages, rejected: Messages, *, ours: bool) -> Sides:
+    """Return prompt and sides in one form, without what the sides repeat of the prompt.
+
+    `ours`: the row was written by `save_pairs`, which repeats nothing.
+    """
     plain = [all(m.role == RAW for m in side) for side in (chosen, rejected)]
     if plain[0] != plain[1]:
         raise RowFault("mixed forms", "mixes plain strings and message lists; write both sides in one form")
     if plain[0]:
-        return _joined_texts(prompt, chosen, rejected)
+        return _joined_texts(prompt, chosen, rejected, ours=ours)
     common = _common(chosen, rejected)
     whole = bool(common) and all(side[0].role in ("system", "user") for side in (chosen, rejected))
     if prompt is None:
@@ -208,7 +212,7 @@ def _joined(prompt: Messages | None, chosen: Messages, rejected: Messages) -> Si
     return system + common, chosen[len(common) :], rejected[len(common) :]
 
 
-def _joined_texts(prompt: Messages | None, chosen: Messages, rejected: Messages) -> Sides:
+def _joined_texts(prompt: Messages | None, chosen: Messages, rejected: Messages, *, ours: bool) -> Sides:
     good, bad = chosen[0].content, rejected[0].content
     if prompt is None:
         cut = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(good, bad, strict=False)))
@@ -217,7 +221,7 @@ def _joined_texts(prompt: Messages | None, chosen: Messages, rejected: Messages)
         return (Message(RAW, good[:cut]),), (Message(RAW, good[cut:]),), (Message(RAW, bad[cut:]),)
     if prompt[0].role == RAW:
         asked = prompt[0].content
-        repeated = len(asked.split()) >= _REPEATED and good.startswith(asked) and bad.startswith(asked)
+        repeated = not ours and len(asked.split()) >= _REPEATED and good.startswith(asked) and bad.startswith(asked)
         if repeated and good[len(asked) :].strip() and bad[len(asked) :].strip():
             good, bad = good[len(asked) :], bad[len(asked) :]
         return prompt, (Message(RAW, good),), (Message(RAW, bad),)

@@ -88,6 +88,22 @@ def read_text(path: Path, error: type[InputError], limit: int | None = None) -> 
         raise _not_utf8(path, line, raw[fault.start], error) from None
 
 
+def read_json(path: Path, error: type[InputError]) -> Any:
+    """Return the value of a file that is one JSON document.
+
+    Raises:
+        InputError: (as `error`) the file cannot be read, is not UTF-8, or is not valid JSON.
+    """
+    try:
+        return _DECODER.decode(read_text(path, error))
+    except json.JSONDecodeError as fault:
+        raise error.at(path, fault.lineno, f"not valid JSON: {fault.msg} at column {fault.colno}") from None
+    except RecursionError:
+        raise error(f"{path}: nested too deeply") from None
+    except RowFault as fault:
+        raise error(f"{path}: {fault}") from None
+
+
 def read_rows(path: Path, error: type[InputError]) -> Iterator[tuple[int, Any]]:
     """Yield each row of a JSON file with its line number: the lines of JSONL, or the items of one JSON list.
 
