@@ -68,7 +68,7 @@ class Checks:
     whitespace-separated words.
 
     A pattern reads the first 20,000 characters of a reply; one with two repeats in a row that can match the same text,
-    such as `a.*b.*c`, reads 4,000, one with three 1,000, because its time grows with a power of the length.
+    such as `a.*b.*c`, reads 2,000, one with three 500, because its time grows with a power of the length.
     """
 
     forbid: tuple[str, ...] = ()

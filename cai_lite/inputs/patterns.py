@@ -12,7 +12,7 @@ from typing import Any
 
 # The characters of a text that a pattern may read, by the number of wide repeats in a row that can match the same text:
 # the time grows with a power of the length, and each entry stands for about two seconds in the worst case.
-READABLE = (20_000, 20_000, 4_000, 1_000)
+READABLE = (20_000, 20_000, 2_000, 500)
 LONGEST = 5_000  # characters of a pattern
 MEND = "let only one repeat match each part of a text, or limit it, as in {0,80}"
 NESTED = 4  # a repeat above this count can split the same text in several ways

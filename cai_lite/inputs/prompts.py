@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from cai_lite.errors import PromptError, shortened
 from cai_lite.inputs.forms import LONGEST, PROMPT_COLUMNS, is_blank
-from cai_lite.inputs.near import Features, NearIndex, jaccard
+from cai_lite.inputs.near import Features, NearIndex, features_of, jaccard
 from cai_lite.inputs.quarantine import MAX_BAD, BadRow, sift
 from cai_lite.inputs.textfile import RowFault, check_writable, path_of, read_rows
 from cai_lite.records import Message, Messages, Prompt, dicts_of, digest
@@ -270,7 +270,7 @@ def _features(messages: Messages) -> Features:
     text = " ".join(message.content for message in messages if message.role != "system").lower()
     words = re.findall(r"\w+", text) or [text]
     pairs = [f"{first} {second}" for first, second in itertools.pairwise(words)]
-    return frozenset(zlib.crc32(piece.encode("utf-8", "surrogatepass")) for piece in (*words, *pairs))
+    return features_of(zlib.crc32(piece.encode("utf-8", "surrogatepass")) for piece in (*words, *pairs))
 
 
 def _families(rows: Sequence[_Row], words: Sequence[Features]) -> list[str]:

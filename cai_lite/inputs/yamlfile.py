@@ -41,6 +41,9 @@ class Place(NamedTuple):
     line: int | None
 
 
+PlaceOf = Callable[[yaml.Node], Place]
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """Plain data (dicts, lists, strings, numbers, booleans, None) with the place of each value, by its path of keys."""
@@ -118,8 +121,10 @@ def parse_document(text: str, file: str, error: type[InputError]) -> Document:
     return document
 
 
-def parse_value(text: str, source: str, error: type[InputError]) -> Any:
+def parse_value(text: str, source: str, error: type[InputError], keys: Keys = ()) -> Any:
     """Parse the value of a command-line option as YAML, except that `5e-6` is read as a number.
+
+    `source` and `keys` name the option and the setting in messages.
 
     Raises:
         InputError: (as `error`) the value is not YAML.
@@ -127,7 +132,7 @@ def parse_value(text: str, source: str, error: type[InputError]) -> Any:
     if _exponent(text.strip()):
         return float(text)
     node = _composed(text, source, error, lines=False)
-    return _document(node, source, error).data if node is not None else None
+    return _document(node, source, error, keys, lines=False).data if node is not None else None
 
 
 def build(document: Document, cls: type[T], error: type[InputError]) -> T:
@@ -187,22 +192,26 @@ class _Loader(yaml.SafeLoader):
             self.depth -= 1
 
 
-def _document(node: yaml.Node, file: str, error: type[InputError]) -> Document:
+def _document(node: yaml.Node, file: str, error: type[InputError], keys: Keys = (), *, lines: bool = True) -> Document:
     places: dict[Keys, Place] = {}
     faults: list[str] = []
-    data = _plain(node, (), file, places, faults)
+
+    def place_of(node: yaml.Node) -> Place:
+        return Place(file, node.start_mark.line + 1 if lines else None)
+
+    data = _plain(node, keys, place_of, places, faults)
     if faults:
         raise error("\n".join(faults))
     return Document(file, data, places)
 
 
-def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]) -> Any:
-    place = Place(file, node.start_mark.line + 1)
+def _plain(node: yaml.Node, keys: Keys, place_of: PlaceOf, places: dict[Keys, Place], faults: list[str]) -> Any:
+    place = place_of(node)
     places.setdefault(keys, place)
     if isinstance(node, yaml.MappingNode):
-        return _plain_mapping(node, keys, file, places, faults)
+        return _plain_mapping(node, keys, place_of, places, faults)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*keys, i), file, places, faults) for i, item in enumerate(node.value)]
+        return [_plain(item, (*keys, i), place_of, places, faults) for i, item in enumerate(node.value)]
     try:
         return _scalar(node.value, node.tag, dotted(keys))
     except ValueError as fault:
@@ -239,11 +248,11 @@ def _scalar(text: str, tag: str, name: str) -> Any:
 
 
 def _plain_mapping(
-    node: yaml.MappingNode, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]
+    node: yaml.MappingNode, keys: Keys, place_of: PlaceOf, places: dict[Keys, Place], faults: list[str]
 ) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        place = Place(file, key_node.start_mark.line + 1)
+        place = place_of(key_node)
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
             faults.append(str(InputError.at(*place, "a key should be plain text")))
             continue
@@ -260,7 +269,7 @@ def _plain_mapping(
             )
             continue
         places[(*keys, name)] = place
-        data[name] = _plain(value_node, (*keys, name), file, places, faults)
+        data[name] = _plain(value_node, (*keys, name), place_of, places, faults)
     return data
 
 

@@ -406,7 +406,7 @@ def _with_override(document: Document, override: str) -> Document:
         raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
     if len(keys) > DEPTH:
         raise RecipeError(f"{source}: the key has {len(keys):,} parts; no setting is so deep")
-    value = parse_value(text, source, RecipeError)
+    value = parse_value(text, source, RecipeError, keys)
     for key in reversed(keys[1:]):
         value = {key: value}
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}

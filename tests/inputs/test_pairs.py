@@ -2,6 +2,8 @@
 
 import json
 import time
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -219,3 +221,42 @@ def test_raw_text_and_messages_do_not_share_a_data_set():
     )
     with pytest.raises(PairError, match="cannot contain both plain strings and message lists"):
         to_dataset([raw, said])
+
+
+def test_a_file_is_read_and_written_a_row_at_a_time(tmp_path):
+    path, row = tmp_path / "pairs.jsonl", {**GOOD, "notes": "x" * 100_000}
+    path.write_text("".join(json.dumps({**row, "key": str(i)}) + "\n" for i in range(200)), encoding="utf-8")
+    tracemalloc.start()
+    pairs = load_pairs(path)
+    read = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    long = (replace(pair, chosen=(Message("assistant", "y" * 100_000),)) for pair in pairs)
+    save_pairs(path, long)
+    written = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 20_000_000
+    assert read < 2_000_000 and written < 2_000_000
+
+
+def test_equal_prompts_and_names_are_one_object(write):
+    one, two = load_pairs(
+        write({**GOOD, "principle": "be kind"}, {**GOOD, "chosen": [assistant("si")], "principle": "be kind"})
+    )
+    assert one.prompt is two.prompt and one.principle is two.principle
+
+
+def test_a_text_that_a_data_set_cannot_store_is_an_error():
+    odd = PreferencePair(prompt=(Message(RAW, "a"),), chosen=(Message(RAW, "\ud800"),), rejected=(Message(RAW, "c"),))
+    with pytest.raises(PairError, match="half of a surrogate pair"):
+        to_dataset([odd])
+
+
+def test_parquet_is_read_through_datasets(tmp_path):
+    from datasets import Dataset
+
+    path = tmp_path / "a[1] b.parquet"
+    Dataset.from_list([{"question": "why?", "chosen": "yes", "rejected": "no", "system": None}] * 2).to_parquet(path)
+    assert [contents(pair.prompt) for pair in load_pairs(path)] == [["why?"], ["why?"]]
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(PairError, match="cannot be read as Parquet"):
+        load_pairs(path)
