@@ -180,13 +180,18 @@ def preflight(
 @guarded
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
-    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen, rejected and usually prompt.")],
+    pairs: Annotated[
+        Path, typer.Option(help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt.")
+    ],
     out: Annotated[
         Path, typer.Option(help="The folder for adapter/, checkpoints/ and metrics.jsonl. The same command resumes.")
     ],
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
+    max_bad: Annotated[
+        float, typer.Option(help="The largest share of unusable rows; they are listed in quarantine.jsonl.")
+    ] = 0.05,
     settings: Settings = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -200,7 +205,7 @@ def train(
 
     quiet_libraries()
     config = training_config(settings or [])
-    result = train_pairs(student, pairs, config, out, load=load, quiet=quiet or json_)
+    result = train_pairs(student, pairs, config, out, load=load, max_bad=max_bad, quiet=quiet or json_)
     show(result, json_, f"adapter: {result['adapter']}")
 
 

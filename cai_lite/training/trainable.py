@@ -149,8 +149,8 @@ def _architecture_notes(student: str, config: Any, lora: Lora) -> list[str]:
         ]
     if without := unreached(lora_parameters(model)):
         raise ModelError(
-            f"no gradient reaches {len(without)} of its adapter matrices, such as {without[0]}; name the layers to train "
-            "in train.lora.targets"
+            f"no gradient reaches {len(without)} of its adapter matrices, such as {without[0]}; name the layers to "
+            "train in train.lora.targets"
         )
     return []
 

@@ -56,7 +56,7 @@ def test_prompts_that_the_template_refuses_are_told_of(save):
 
 def test_layers_that_are_not_there_or_carry_no_gradient_are_refused(save):
     folder = save("Gemma 3 (with vision)", FAMILIES["Gemma 3"])
-    with pytest.raises(ModelError, match="cannot be trained: lora.targets"):
+    with pytest.raises(ModelError, match=r"cannot be trained: lora\.targets"):
         check_trainable(folder, lora=Lora(targets=("no_such_layer",)))
     with pytest.raises(ModelError, match="cannot be trained: the output layer has an adapter"):
         check_trainable(folder, lora=Lora(targets=("lm_head", "q_proj")))
