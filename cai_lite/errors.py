@@ -20,14 +20,29 @@ to fix it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sized
 from typing import Any
 
 SHOWN = 60  # characters of a value that a message shows
 
+_USER = re.compile(r"(?<=://)(?:[^/?#\s]*|[^/?#\s:]+:\S*)@")  # the second form: a password with a slash in it
+_KEY = re.compile(r"([?&;](?:[\w.-]*(?:key|token|secret|passw|pwd|auth|sig|credential)[\w.-]*)=)[^&#;\s\"']+", re.I)
+
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)"  # controls, without tab and line ends
+    "|[\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"  # bidi, zero width
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"  # joiners, except inside of scripts and emoji
+    "|[\ud800-\udfff\U000e0000-\U000e007f]"  # lone surrogates, tags
+)
+"""Characters that a terminal obeys or does not show, so that a text could look like another one."""
+
 
 class CaiError(Exception):
-    """The base class of all errors that cai_lite raises on purpose."""
+    """The base class of all errors that cai_lite raises on purpose. Its message shows no password of a URL."""
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class InputError(CaiError, ValueError):
@@ -99,10 +114,23 @@ def shortened(value: Any) -> str:
     if not isinstance(value, (list, tuple, dict, set, frozenset)):
         return f"{article} {kind}" + (f" of {len(value):,}" if isinstance(value, Sized) else "")
     parts = [*value, *(value.values() if isinstance(value, dict) else ())]
-    plain = len(parts) <= SHOWN and all(isinstance(part, (str, int, float)) for part in parts)
+    simple = len(parts) <= SHOWN and all(isinstance(part, (str, int, float)) for part in parts)
     text = (
         repr(value)
-        if plain and not any(isinstance(part, int) and part.bit_length() > 4 * SHOWN for part in parts)
+        if simple and not any(isinstance(part, int) and part.bit_length() > 4 * SHOWN for part in parts)
         else ""
     )
     return text if 0 < len(text) <= SHOWN else f"{article} {kind} of {len(value):,}"
+
+
+def plain(text: str) -> str:
+    r"""Return the text with every control, bidi and zero-width character as a visible escape, such as `\x1b`.
+
+    Everything that a model or a file wrote passes through here before it is printed or logged. Line feed and tab stay.
+    """
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def without_secrets(text: str) -> str:
+    """Return the text with `***` in place of user, password and keys in every URL: `https://***@host/v1?api_key=***`."""
+    return _KEY.sub(r"\1***", _USER.sub("***@", text))

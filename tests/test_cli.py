@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from cai_lite.cli import app
 from cai_lite.cli.shared import run_name
+from cai_lite.errors import UNSAFE
+from cai_lite.run.ledger import Run
 
 
 def run(*words):
@@ -137,6 +139,18 @@ def test_train_leaves_an_adapter_and_prints_json(pairs, tmp_path):
     assert json.loads(run(*words).stdout)["resumed_from"] == 2  # done already
 
 
+def test_train_lists_the_rows_that_it_leaves_out(pairs, tmp_path):
+    with pairs.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**PAIR, "chosen": [{"role": "assistant", "content": " "}]}) + "\n")
+    words = ["train", "--student", "embedded:student", "--pairs", str(pairs), "--out", str(tmp_path / "out"), "--json"]
+    refused = run(*words, "--max-bad", "0.01")
+    assert refused.exit_code == 2 and "1 blank text" in refused.output and not (tmp_path / "out").exists()
+    told = run(*words, "--max-bad", "0.5", "--set", "train.max_steps=1", "--set", "train.lora.rank=2")
+    assert told.exit_code == 0 and json.loads(told.stdout)["quarantined"] == 1
+    (row,) = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (row["file"], row["kind"]) == (str(pairs), "blank text")
+
+
 def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
@@ -196,3 +210,75 @@ def test_the_run_directory_of_a_project_bears_its_name(tmp_path):
 def test_chat_answers_a_question():
     told = run("chat", "embedded:student", "--say", "I have a headache.", "--max-tokens", "12")
     assert told.exit_code == 0 and told.output.startswith("reply: ")
+
+
+HOSTILE = "\x1b[2J\x1b]0;x\x07\x9b31m\u202eb\u200b[red]c[/nothing]"
+
+
+def test_nothing_that_a_file_or_a_model_wrote_is_obeyed_by_the_terminal(tmp_path):
+    constitution = tmp_path / f"{HOSTILE.replace('/', '')}.yaml"
+    text = json.dumps(
+        {"name": HOSTILE, "principles": [{"id": "kind", "text": f"Be kind, {HOSTILE} etc.", "source": HOSTILE}]}
+    )
+    constitution.write_text(text)
+    broken = tmp_path / "prompts.jsonl"
+    broken.write_text(json.dumps({"prompt": "Hi", HOSTILE: 1}) + "\n")
+    with Run(tmp_path / "run") as made:
+        payload = {"messages": [["user", HOSTILE]], "family": HOSTILE, "text": HOSTILE, "author": HOSTILE}
+        made.keep_rows("prompt", [("k1", (), payload)])
+    figure = {"value": 0.5, "n": 9, "low": 0.4, "high": 0.6}
+    compared = {"before": figure, "after": figure, "change": figure}
+    evaluation = {
+        "format": 1,
+        "model": HOSTILE,
+        "against": HOSTILE,
+        "constitution": HOSTILE,
+        "judge": HOSTILE,
+        "seed": 0,
+        "metrics": {"adherence": {"overall": compared, "principles": {HOSTILE: compared}}},
+    }
+    (tmp_path / "run" / "evaluation.json").write_text(json.dumps(evaluation))
+    shown = [
+        run("lint", str(constitution)),
+        run("lint", str(constitution), "--json"),
+        run("lint", str(tmp_path / f"no{HOSTILE}")),
+        run("lint", str(constitution), "--prompts", str(broken)),
+        run("constitution", "diff", "medical", str(constitution)),
+        run("audit", str(tmp_path / "run"), "k1"),
+        run("audit", str(tmp_path / "run"), "k1", "--json"),
+        run("audit", str(tmp_path / "run"), "--verify"),
+        run("audit", str(tmp_path / "run"), HOSTILE),
+        run("evaluate", "--compare", str(tmp_path / "run")),
+        run("run", HOSTILE),
+        run("run", "medical", "--set", f"teacher.model={HOSTILE}", "--dry-run"),
+    ]
+    for number, done in enumerate(shown):
+        assert done.output and not UNSAFE.search(done.output), (number, done.output)
+        assert done.exception is None or isinstance(done.exception, SystemExit), (number, done.exception)
+    assert json.loads(shown[6].output)["payload"]["text"] == HOSTILE  # JSON's escapes lose nothing
+
+
+def test_a_password_in_a_url_is_never_printed(tmp_path):
+    url = "http://user:hunter2@127.0.0.1:9/v1?api_key=topsecret"
+    settings = ["--set", f"teacher.url={url}", "--set", "teacher.model=m", "--set", "teacher.load=null"]
+    settings += ["--set", "student.model=embedded:student", "--set", "student.load=null"]
+    shown = [
+        run("run", "medical", *settings, "--dry-run"),
+        run("run", "medical", *settings, "--dry-run", "--show"),
+        run("run", "medical", *settings, "--dry-run", "--json"),
+        run(
+            "run",
+            "medical",
+            "--set",
+            "teacher.url=ftp://user:hunter2@h?api_key=topsecret",
+            "--set",
+            "teacher.model=m",
+            "--dry-run",
+        ),
+        run("lint", "medical", "--judge", url),
+        run("chat", url),
+        run("train", "--student", url, "--pairs", str(tmp_path / "p"), "--out", str(tmp_path / "o")),
+    ]
+    for done in shown:
+        assert done.output and "hunter2" not in done.output and "topsecret" not in done.output, done.output
+    assert all("http://***@127.0.0.1:9/v1?api_key=***" in done.output for done in shown[:3])

@@ -127,6 +127,16 @@ def test_every_module_can_be_imported(path: Path) -> None:
     importlib.import_module(".".join(part for part in parts if part != "__init__"))
 
 
+def test_everything_is_printed_through_the_one_console_that_escapes() -> None:
+    """What models and files wrote reaches a terminal through `run.progress.Terminal` and `cli.shared.say` alone."""
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        if path != PACKAGE / "run" / "progress.py":
+            assert not re.search(r"(?<!\w)Console\(", text), f"{path}: use run.progress.Terminal, which escapes"
+        if room(path) == "cli" and path.name != "shared.py":
+            assert not re.search(r"typer\.echo\((?!plain)", text), f"{path}: use say or show_json of cli.shared"
+
+
 def test_no_module_is_a_drawer() -> None:
     drawers = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
     assert not [path for path in MODULES if path.stem in drawers]

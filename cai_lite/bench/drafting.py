@@ -19,6 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cai_lite.run.progress import Terminal
+
 OURS, THEIRS = "cai_lite", "generate"
 
 
@@ -120,7 +122,7 @@ def show(found: dict[str, Any], console: Console | None = None) -> None:
     for size, row in found["batches"].items():
         cells = [cell for name in DECODERS for cell in (row[name]["tokens_per_second"], row[name]["cpu_seconds"])]
         table.add_row(size, *(f"{cell:.1f}" for cell in cells))
-    (console or Console()).print(table)
+    (console or Terminal()).print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     given = vars(parser.parse_args(arguments))
     file = given.pop("json")
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     found = bench_drafting(Drafting(**given | {"sizes": tuple(given["sizes"])}), console.print)
     show(found)
     if file is not None:

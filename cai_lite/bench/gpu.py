@@ -24,6 +24,7 @@ from rich.table import Table
 from cai_lite.bench.case import SHAPES, Case, case_of, config_of, model_of
 from cai_lite.bench.run import OURS, bench, opponents
 from cai_lite.errors import CaiError, InputError, ModelError
+from cai_lite.run.progress import Terminal
 from cai_lite.training.config import MEMORY_SHARE, Lora, TrainingConfig
 
 SIZES = ("qwen2.5-7b", "llama-2-7b")
@@ -139,7 +140,7 @@ def _drafted(case: Case, drafts: int) -> dict[str, Any]:
 
 def show(found: Sequence[dict[str, Any]], console: Console | None = None) -> None:
     """Print one row for each case."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(title="Measured beside the plan", caption="tokens/s: of training, of drafting; x: seconds over ours")
     for column in ("model", "load", "tokens", "recomputed", "peak, GB", "plan, GB", "training", "drafting", "trl"):
         table.add_column(column, justify="right")
@@ -184,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if given.out is None:
         parser.error("--out FILE.json is needed")
-    console, rows = Console(stderr=True), list[dict[str, Any]]()
+    console, rows = Terminal(stderr=True), list[dict[str, Any]]()
     for shape in given.shapes:
         for load in given.loads:
             for prompt, completion in given.ratios:

@@ -7,10 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cai_lite.run.progress import Terminal
+
 
 def show_bench(found: dict[str, Any], console: Console | None = None) -> None:
     """Print one row for each contender, then the ratios to ours and whether the numbers agree."""
-    console = console or Console()
+    console = console or Terminal()
     case, machine = found["case"], found["machine"]
     table = Table(
         title=f"{case['shape']}, {case['load']}, {case['prompt_tokens']}:{case['completion_tokens']} tokens, "

@@ -21,7 +21,7 @@ from cai_lite.chat.completions import plainly, read_completion
 from cai_lite.chat.connection import Connection
 from cai_lite.chat.rendering import merged_system
 from cai_lite.chat.window import Window
-from cai_lite.errors import ChatError, ModelError
+from cai_lite.errors import ChatError, ModelError, without_secrets
 from cai_lite.records import Reply, Request, dicts_of, digest
 
 _RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -62,15 +62,15 @@ class EndpointModel:
         extra_body: Mapping[str, Any] | None = None,
         system: SystemMessage = "keep",
     ) -> None:
-        self.url, self.model, self.name = url.rstrip("/"), model, model
+        self.url, self.model, self.name = url.rstrip("/"), model, without_secrets(model)
         self.template, self.extra_body = dict(template or {}), dict(extra_body or {})
         self.system: SystemMessage = system
         if problem := own_field(self.extra_body):
             raise ModelError(f"{url}: {problem}")
-        self.digest = digest(
+        self.digest = digest(  # a new password asks nothing anew
             "endpoint",
-            self.url,
-            model,
+            without_secrets(self.url),
+            self.name,
             *settings_digest(template=self.template, extra_body=self.extra_body, system=system),
         )
         self.wording: Literal["full", "short"] = "full"

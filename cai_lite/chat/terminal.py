@@ -15,6 +15,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.thoughts import split_thought
 from cai_lite.records import Message, Request, Sampling
 from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Terminal
 
 
 def talk(
@@ -37,7 +38,7 @@ def talk(
     sides: dict[str, ChatModel] = {"reply": after}
     if adapter is not None and isinstance(after, LocalModel):
         sides = {"before": after.without_adapter(), "after": after}
-    console = Console()
+    console = Terminal()
     conversations: dict[str, list[Message]] = {side: [] for side in sides}
     for question in questions or _typed(console):
         for side, speaker in sides.items():
@@ -55,7 +56,7 @@ def talk(
 def _typed(console: Console) -> Iterator[str]:
     while True:
         try:
-            question = console.input("[bold]you:[/bold] ").strip()
+            question = console.input(Text("you: ", "bold")).strip()
         except EOFError:
             return
         if not question:

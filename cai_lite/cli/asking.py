@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, Template, app, guarded, quiet_libraries, variables
+from cai_lite.cli.shared import Json, Template, app, guarded, quiet_libraries, say, show_json, variables
 
 
 @app.command()
@@ -33,10 +32,10 @@ def doctor(
 
     quiet_libraries()
     if not json_:
-        typer.echo("examining this machine: packages, GPUs, 4-bit weights ...", err=True)
+        say("examining this machine: packages, GPUs, 4-bit weights ...", err=True)
     found = examine(url, model, api_key_env, variables(template), student=student)
     if json_:
-        typer.echo(json.dumps(found))
+        show_json(found)
     else:
         show_examination(found)
     if found["faults"]:

@@ -21,7 +21,9 @@ from cai_lite.cli.shared import (
     guarded,
     quiet_libraries,
     run_name,
+    say,
     show,
+    show_json,
     variables,
     walk,
 )
@@ -85,11 +87,10 @@ def evaluate(
         return
     if model is None or constitution is None or prompts is None or not judge:
         raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
-    from rich.console import Console
-
     from cai_lite.evaluation.table import show
     from cai_lite.pipeline.assess import assess
     from cai_lite.records import Sampling
+    from cai_lite.run.progress import Terminal
 
     quiet_libraries()
     found = assess(
@@ -107,10 +108,10 @@ def evaluate(
         quiet=quiet or json_,
     )
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
-        show(found["evaluation"], Console())
-        typer.echo(f"report: {found['report']}")
+        show(found["evaluation"], Terminal())
+        say(f"report: {found['report']}")
     exit_by_gates(found["evaluation"])
 
 
@@ -126,10 +127,15 @@ def report(
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
-    from cai_lite.reporting import report as write_report
+    from cai_lite.reporting import write_report
     from cai_lite.reporting.page import write_figure
+    from cai_lite.run.files import MANIFEST, write_manifest
 
-    path = write_report(run_directory, compare=compare or [])
+    written = write_report(run_directory, compare=compare or [])
+    if (run_directory / MANIFEST).is_file():
+        for line in write_manifest(run_directory, *written):
+            say(f"! {line}", err=True)
+    path = run_directory / written[0]
     if figure is not None:
         write_figure(run_directory, figure)
     show({"report": str(path)}, json_, f"report: {path}")
@@ -149,15 +155,16 @@ def audit(
 
     Example: cai-lite audit runs/demo-medical --verify
     """
-    from cai_lite.reporting.audit import chain, show_chain
+    from cai_lite.reporting.audit import chain, show_chain, uncovered
     from cai_lite.reporting.audit import verify as check
     from cai_lite.run.ledger import Run
 
     if not (run_directory / "run.db").is_file():
         raise InputError(f"{run_directory} is not a run directory (run.db not found)")
     if verify:
-        wrong = check(run_directory)
-        show({"wrong": wrong}, json_, "\n".join(wrong) or "all digests match")
+        wrong, older = check(run_directory), uncovered(run_directory)
+        note = f"; {older:,} rows of run.db are of an earlier version, which stored no digests" if older else ""
+        show({"wrong": wrong, "not_covered": older}, json_, "\n".join(wrong) or f"all digests match{note}")
         if wrong:
             raise typer.Exit(1)
         return
@@ -166,7 +173,7 @@ def audit(
     with Run(run_directory) as opened:
         found = chain(opened, key)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
         show_chain(found)
 
@@ -191,16 +198,15 @@ def _gate(text: str) -> tuple[str, str]:
 
 
 def _compare(runs: list[Path], json_: bool) -> None:
-    from rich.console import Console
-
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
     from cai_lite.evaluation.result import read_evaluation
     from cai_lite.evaluation.table import show_side_by_side
+    from cai_lite.run.progress import Terminal
 
     evaluations = [read_evaluation(run_directory) for run_directory in runs]
     if json_:
         rows = side_by_side(evaluations)
         figures = {row.name: [f and f.as_dict() for f in row.figures] for row in rows}
-        typer.echo(json.dumps({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures}))
+        show_json({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures})
     else:
-        show_side_by_side(list(map(str, runs)), evaluations, Console())
+        show_side_by_side(list(map(str, runs)), evaluations, Terminal())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite.errors import CaiError, InputError, RunBusyError
+from cai_lite.errors import UNSAFE, CaiError, InputError, RunBusyError, plain, without_secrets
 
 if TYPE_CHECKING:
     from cai_lite.pipeline.recipe import Recipe
@@ -124,11 +124,25 @@ def variables(template: list[str] | None) -> dict[str, Any] | None:
 
 def show(result: dict[str, Any], json_: bool, text: str) -> None:
     """Print the result as JSON with --json, else the text."""
-    typer.echo(json.dumps(result, ensure_ascii=False) if json_ else text)
+    if json_:
+        show_json(result)
+    else:
+        say(text)
+
+
+def show_json(result: Any) -> None:
+    """Print the result as JSON; characters that a terminal obeys are written as JSON's own escapes."""
+    text = json.dumps(result, ensure_ascii=False)
+    typer.echo(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text, whoever wrote it: without escape sequences, and without the passwords of its URLs."""
+    typer.echo(plain(without_secrets(text)), err=err)
 
 
 def _fail(message: str, status: int) -> None:
-    typer.echo(f"cai-lite: {message}", err=True)
+    say(f"cai-lite: {message}", err=True)
     raise typer.Exit(status)
 
 
@@ -161,7 +175,7 @@ def walk(
     more.pop("show", None)
     result = run_recipe(read, out, quiet=quiet or json_, **more)
     if json_:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        show_json(result)
     elif not quiet and "evaluation" in result:
         _end(result, out, read.student.model)
     exit_by_gates(result.get("evaluation", {}))
@@ -185,22 +199,21 @@ def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool) ->
 
     plan = check_recipe(recipe, out)
     if json_:
-        typer.echo(json.dumps({**plan.as_dict(), "ready": plan.headline, "resolved": resolved_text(recipe)}))
+        show_json({**plan.as_dict(), "ready": plan.headline, "resolved": resolved_text(recipe)})
         return
     if show_:
-        typer.echo(resolved_text(recipe))
+        say(resolved_text(recipe))
     first = [f"cai-lite preflight {words}"] if plan.paid and plan.forecast is None else []
     show_plan(plan, [*first, f"cai-lite run {words} --out {shlex.quote(str(out))}"])
 
 
 def _end(result: dict[str, Any], out: Path, student: str) -> None:
     """Print the figures with the headline and the gates, and last what may follow."""
-    from rich.console import Console
-
     from cai_lite.evaluation.table import show
     from cai_lite.pipeline.ready import show_next
+    from cai_lite.run.progress import Terminal
 
-    console = Console()
+    console = Terminal()
     show(result["evaluation"], console)
     adapter, place = shlex.quote(result["adapter"]), shlex.quote(str(out))
     console.print(f"report: {result['report']}", highlight=False, markup=False, soft_wrap=True)

@@ -19,7 +19,9 @@ from cai_lite.cli.shared import (
     guarded,
     quiet_libraries,
     run_name,
+    say,
     show,
+    show_json,
     walk,
 )
 from cai_lite.errors import InputError, did_you_mean
@@ -118,7 +120,7 @@ def pairs(
             for what, n in counts.items()
             if what not in ("pairs", "kept")
         ]
-        typer.echo(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
+        say(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
     if not made["pairs"]:
         raise typer.Exit(1)
 
@@ -138,7 +140,7 @@ def status(
 
     found = look(run_directory)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
         show_status(found)
 
@@ -167,7 +169,7 @@ def preflight(
     place = out or Path("runs") / f"preflight-{run_name(recipe)}"
     found = look(read, place, prompts=prompts, quiet=quiet or json_)
     if json_:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        show_json(found)
     else:
         show_preflight(found)
     if not found["ready"]:
@@ -178,13 +180,18 @@ def preflight(
 @guarded
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
-    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen, rejected and usually prompt.")],
+    pairs: Annotated[
+        Path, typer.Option(help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt.")
+    ],
     out: Annotated[
         Path, typer.Option(help="The folder for adapter/, checkpoints/ and metrics.jsonl. The same command resumes.")
     ],
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
+    max_bad: Annotated[
+        float, typer.Option(help="The largest share of unusable rows; they are listed in quarantine.jsonl.")
+    ] = 0.05,
     settings: Settings = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -198,7 +205,7 @@ def train(
 
     quiet_libraries()
     config = training_config(settings or [])
-    result = train_pairs(student, pairs, config, out, load=load, quiet=quiet or json_)
+    result = train_pairs(student, pairs, config, out, load=load, max_bad=max_bad, quiet=quiet or json_)
     show(result, json_, f"adapter: {result['adapter']}")
 
 
@@ -248,7 +255,7 @@ def plan(
         cache=cache_file(),
     )
     if json_:
-        typer.echo(json.dumps(found))
+        show_json(found)
     else:
         show_plan(found)
     if not found["fits"]:
@@ -305,11 +312,11 @@ def bench(
         load=load,
         checkpointing=checkpointing,
     )
-    found = measure(case, opponents(against), lambda line: typer.echo(line, err=True))
+    found = measure(case, opponents(against), lambda line: say(line, err=True))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if json_:
-        typer.echo(json.dumps(found))
+        show_json(found)
     else:
         show_bench(found)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, Out, app, guarded, quiet_libraries, show
-from cai_lite.errors import InputError
+from cai_lite.cli.shared import Json, Out, app, guarded, quiet_libraries, say, show, show_json
+from cai_lite.errors import InputError, plain
 
 constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
 prompt_files = typer.Typer(no_args_is_help=True, help="Generate more prompts.")
@@ -46,7 +46,7 @@ def lint(
         trials = try_files(files, judge, model, votes=votes, out=out)
         found += [row for trial in trials for row in trial["findings"]]
     if json_:
-        typer.echo(json.dumps({"findings": found, "trials": trials} if judge else found, ensure_ascii=False))
+        show_json({"findings": found, "trials": trials} if judge else found)
     else:
         for trial in trials:
             show_trials(trial)
@@ -71,12 +71,12 @@ def import_(
 
     text = import_constitution(file)
     if out is None:
-        typer.echo(text, nl=False)
+        typer.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
         return
     if out.exists():
         raise InputError(f"{out} exists already; give another file")
     out.write_text(text, encoding="utf-8")
-    typer.echo(f"wrote {out}; check it with: cai-lite lint {out}")
+    say(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
 @constitutions.command("diff")
@@ -107,7 +107,7 @@ def diff(
         with Run(run_directory) as opened:
             rows = touched(opened, found)
     if json_:
-        typer.echo(json.dumps({"changes": [asdict(change) for change in found], "rows": rows}, ensure_ascii=False))
+        show_json({"changes": [asdict(change) for change in found], "rows": rows})
     else:
         show_changes(found, rows)
 
@@ -138,7 +138,5 @@ def grow(
     show({"file": str(out), **counts}, json_, f"{out}: " + ", ".join(f"{v} {k}" for k, v in counts.items()))
     if not counts["kept"]:
         if not json_:
-            typer.echo(
-                "nothing was written: no answer had new prompts, each on its own line after a number and a full stop"
-            )
+            say("nothing was written: no answer had new prompts, each on its own line after a number and a full stop")
         raise typer.Exit(1)

@@ -62,7 +62,8 @@ def critique_each(
     """Return one critique per (candidate, principle), in the order given."""
     wording = wording_of(teacher.wording)
     requests = [
-        Request(messages=_request(teacher, candidate, principle), sampling=sampling) for candidate, principle in asked
+        Request(messages=_request(teacher, candidate, principle, stage.run.secret), sampling=sampling)
+        for candidate, principle in asked
     ]
     replies = stage.ask(teacher, requests, section="critique")
     rows = []
@@ -101,12 +102,13 @@ def task_messages(teacher: ChatModel, text: str) -> Messages:
     return (Message("system", system), Message("user", text)) if system else (Message("user", text),)
 
 
-def _request(teacher: ChatModel, candidate: Candidate, principle: Principle) -> Messages:
+def _request(teacher: ChatModel, candidate: Candidate, principle: Principle, secret: str) -> Messages:
     return task_messages(
         teacher,
         fill_reply(
             wording_of(teacher.wording).critique,
             candidate,
+            secret,
             principle=principle.text,
             examples=examples_text(principle),
             guide=f"{principle.critique}\n" if principle.critique else "",

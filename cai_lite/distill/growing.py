@@ -19,7 +19,7 @@ from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.filters import NEAR, resembling
 from cai_lite.distill.reading import fault, spoken
-from cai_lite.distill.wording import fill
+from cai_lite.distill.wording import fill, mark_of
 from cai_lite.errors import InputError
 from cai_lite.inputs.prompts import all_prompts, key_of
 from cai_lite.records import Message, Prompt, Request, Sampling, dicts_of, digest
@@ -72,7 +72,7 @@ def grow(
             shown = rng.sample(families[name], min(SEEDS_PER_CALL, len(families[name])))
             requests.append(
                 Request(
-                    messages=(Message("user", _question(shown, NEW_PER_CALL)),),
+                    messages=(Message("user", _question(shown, NEW_PER_CALL, run.secret)),),
                     sampling=Sampling(temperature=1.0, max_tokens=1024, seed=seed),
                     index=number,
                 )
@@ -151,8 +151,8 @@ def _row(prompt: Prompt, held_out: bool) -> dict[str, Any]:
     return {**content, "family": prompt.family, "tags": list(prompt.tags), **split}
 
 
-def _question(shown: Sequence[Prompt], n: int) -> str:
-    mark = digest("mark", *(row.text for row in shown))[:8]
+def _question(shown: Sequence[Prompt], n: int, secret: str) -> str:
+    mark = mark_of(secret, *(row.text for row in shown))
     examples = "\n".join(f"<<{mark}>>\n{row.text}\n<<{mark} end>>" for row in shown)
     return fill(_ASK, examples=examples, n=str(n))
 

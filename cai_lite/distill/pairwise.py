@@ -62,7 +62,7 @@ def pairwise(
     check_reason(model, reason)
     options = (wording.first, wording.second)
     sampling = sampling_of(model, judging)
-    questions = [_Open(question, _texts(model, question, reason)) for question in asked]
+    questions = [_Open(question, _texts(model, question, reason, stage.run.secret)) for question in asked]
     # Ask for all votes at once or, with `until`, for one vote per order at a time, as long as a question is undecided.
     for indices in [[i] for i in range(judging.votes)] if until is not None else [list(range(judging.votes))]:
         undecided = [
@@ -163,7 +163,7 @@ class _Open:
         return choice_of(p_first), p_first, flipped
 
 
-def _texts(model: ChatModel, question: Question, reason: Reason) -> tuple[str, str]:
+def _texts(model: ChatModel, question: Question, reason: Reason, secret: str) -> tuple[str, str]:
     """Return the request text in the order of the comparison, and with the candidates swapped."""
     wording = wording_of(model.wording)
     comparison, principle = question.comparison, question.principle
@@ -179,7 +179,7 @@ def _texts(model: ChatModel, question: Question, reason: Reason) -> tuple[str, s
             id=principle.id,
             verdict=wording.verdict[reason],
             tradeoffs="".join(f"Decided beforehand: {line}\n" for line in question.tradeoffs),
-            mark=mark_of(prompt, a, b),
+            mark=mark_of(secret, prompt, a, b),
         )
 
     first, second = comparison.first.text, comparison.second.text

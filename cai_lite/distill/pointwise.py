@@ -36,7 +36,9 @@ def score(
     sampling = sampling_of(model, judging)
     requests = [
         Request(
-            messages=task_messages(model, fill_reply(wording.pointwise, candidate, principle=principle.text)),
+            messages=task_messages(
+                model, fill_reply(wording.pointwise, candidate, stage.run.secret, principle=principle.text)
+            ),
             index=judging.first_index + index,
             sampling=sampling,
             options=options if judging.reads_log_probs else (),

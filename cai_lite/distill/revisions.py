@@ -111,7 +111,10 @@ def _round(
     discarded = Counter[str]()
     targets = [_target(state, constitution) for state in pending]
     requests = [
-        Request(messages=task_messages(teacher, _text(teacher, state, principle, constitution)), sampling=samplings[0])
+        Request(
+            messages=task_messages(teacher, _text(teacher, state, principle, constitution, stage.run.secret)),
+            sampling=samplings[0],
+        )
         for state, principle in zip(pending, targets, strict=True)
     ]
     replies = stage.ask(teacher, requests, section="revise")
@@ -168,11 +171,12 @@ def rewrites_text(principle: Principle) -> str:
     return "".join(f"Example reply: {before}\nIts rewrite: {after}\n" for before, after in shots)
 
 
-def _text(teacher: ChatModel, state: _State, principle: Principle, constitution: Constitution) -> str:
+def _text(teacher: ChatModel, state: _State, principle: Principle, constitution: Constitution, secret: str) -> str:
     critique = next(row.text for row in state.critiques if row.principle == principle.id)
     return fill_reply(
         wording_of(teacher.wording).revise,
         state.candidate,
+        secret,
         principle=principle.text,
         critique=critique,
         examples=rewrites_text(principle),

@@ -47,9 +47,13 @@ def fill(template: str, **values: str) -> str:
     return re.sub(r"\{([a-z_]+)\}", lambda match: values.get(match[1], match[0]), template)
 
 
-def mark_of(*texts: str) -> str:
-    """Return a delimiter of 8 hexadecimal digits. It depends only on the texts, so that runs can resume."""
-    return digest("mark", *texts)[:8]
+def mark_of(secret: str, *texts: str) -> str:
+    """Return a delimiter of 8 hexadecimal digits around these texts, which whoever wrote them cannot foresee.
+
+    `secret`: of the run (`Run.secret`), so that a resumed run draws the same delimiters. Runs of earlier versions have
+    none, "", and keep the delimiters that depend on the texts alone.
+    """
+    return digest("mark", *([secret] if secret else []), *texts)[:8]
 
 
 def conversation(messages: Messages) -> str:
@@ -59,10 +63,11 @@ def conversation(messages: Messages) -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
-def fill_reply(template: str, candidate: Candidate, **values: str) -> str:
+def fill_reply(template: str, candidate: Candidate, secret: str, **values: str) -> str:
     """Fill a template about one candidate: its conversation, its reply, their delimiter, and `values`."""
     prompt = conversation(candidate.prompt.messages)
-    return fill(template, prompt=prompt, reply=candidate.text, mark=mark_of(prompt, candidate.text), **values)
+    mark = mark_of(secret, prompt, candidate.text)
+    return fill(template, prompt=prompt, reply=candidate.text, mark=mark, **values)
 
 
 SHORT = Wording(

@@ -6,6 +6,7 @@ Answers and other results that take long are kept in the run, so that a finished
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,6 +51,7 @@ def evaluate(
     answering: Mapping[str, ChatModel] | None = None,
     screen: Screen | None = None,
     progress: bool = False,
+    manifest: bool = True,
 ) -> dict[str, Any]:
     """Measure the metrics that can be measured with what is given, and return the contents of evaluation.json.
 
@@ -64,6 +66,8 @@ def evaluate(
     judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
     adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
     answer in place of the models "before" and "after", by these names. `progress`: show bars.
+    `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
+    more files does it once for all of them.
 
     Raises:
         PromptError: there are no prompts.
@@ -122,7 +126,8 @@ def evaluate(
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
         if run is not None and run.directory is not None:
             write_aside(run.path("evaluation.json"), json.dumps(found, indent=1, ensure_ascii=False))
-            write_manifest(run.directory, "evaluation.json")
+            for line in write_manifest(run.directory, "evaluation.json") if manifest else ():
+                warnings.warn(line, stacklevel=2)
     return found
 
 

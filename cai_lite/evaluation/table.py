@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cai_lite.evaluation.comparing import side_by_side, unbeaten
 from cai_lite.evaluation.shown import sections
@@ -16,7 +16,7 @@ from cai_lite.stats import Comparison, Figure
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
     """Print every figure that was measured, section by section; then the headline and the gates."""
-    title = escape(f"{evaluation['constitution']}: adherence by {evaluation['judge']}")
+    title = Text(f"{evaluation['constitution']}: adherence by {evaluation['judge']}", "table.title")
     table = Table(title=title, title_justify="left")
     for name in ("", "before", "after", "change", "95 % interval", "n"):
         table.add_column(name, justify="left" if not name else "right")
@@ -24,7 +24,7 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         before, after, _ = section.columns
         sides = f" ({before}, {after})" if section.columns != ("before", "after", "change") else ""
         for row in rows:
-            table.add_row(escape(row.label.heading + sides), *_cells(row.figure))
+            table.add_row(Text(row.label.heading + sides), *_cells(row.figure))
         table.add_section()
     console.print(table)
     if text := headline(evaluation):
@@ -62,10 +62,10 @@ def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, A
     table = Table(title="after training", title_justify="left")
     table.add_column("", no_wrap=True)  # a name cut short is no name that a gate accepts
     for name, best in zip(names, unbeaten(rows), strict=True):
-        table.add_column(escape(name) + (" *" if best else ""), justify="right")
+        table.add_column(Text(name + (" *" if best else "")), justify="right")
     for row in rows:
         cells = ["" if f is None else f"{f.value:.2f} [{f.low:.2f}, {f.high:.2f}] n {f.n}" for f in row.figures]
-        table.add_row(escape(row.name), *cells)
+        table.add_row(Text(row.name), *cells)
     console.print(table)
     console.print("* no other run is at least as good on every principle and better on one", style="dim")
 

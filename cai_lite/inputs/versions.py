@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Terminal
 
 _REQUESTED = ("text", "critique", "revise", "examples")  # fields that appear in requests: changing one repeats them
 _WEIGHTED = ("weight", "priority", "applies_to", "checks", "source")  # fields that only choose and weight requests
@@ -64,7 +65,7 @@ def show_changes(
     found: Sequence[Change], rows: Mapping[str, Mapping[str, int]], console: Console | None = None
 ) -> None:
     """Print the changes as a diff, with the number of affected rows of a run."""
-    console = console or Console()
+    console = console or Terminal()
     if not found:
         console.print("no principle changed; all rows of a run are reused")
         return

@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.constitution import read_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.inputs.yamlfile import packaged_files
 from cai_lite.linting import lint
+from cai_lite.run.progress import Terminal
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 
@@ -28,14 +29,14 @@ def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[s
     rows = all_prompts(prompts) if prompts is not None else []
     found = []
     for name in names:
-        constitution = load_constitution(name)
+        constitution = read_constitution(name, slow_patterns=True)
         found += [{"file": constitution.path, **asdict(finding)} for finding in lint(constitution, prompts=rows)]
     return found
 
 
 def show_findings(found: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
     """Print each finding with its remedy, then the number of findings per level."""
-    console = console or Console()
+    console = console or Terminal()
     for f in found:
         place = f"{_short(f['file'])}:{f['line']}"
         head = Text.assemble((f["level"], _COLOURS[f["level"]]), f" {f['rule']} ", (f["principle"], "bold"))

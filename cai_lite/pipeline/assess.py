@@ -17,7 +17,7 @@ from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
-from cai_lite.reporting import report
+from cai_lite.reporting import write_report
 from cai_lite.run.files import write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
@@ -86,10 +86,12 @@ def assess(
             sampling=sampling,
             must=must,
             screen=screen,
+            manifest=False,
         )
-        page = report(run)
-        write_manifest(out)
-    return {"report": str(page), "evaluation": evaluation}
+        page, *others = write_report(run)
+        for line in write_manifest(out, "evaluation.json", page, *others):
+            screen.warn(line)
+    return {"report": str(out / page), "evaluation": evaluation}
 
 
 def opened(name: str, load: str | None = None, template: Mapping[str, Any] | None = None) -> ChatModel:

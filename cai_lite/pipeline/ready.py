@@ -17,12 +17,13 @@ from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
-from cai_lite.errors import InputError, PromptError
+from cai_lite.errors import InputError, PromptError, without_secrets
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles
+from cai_lite.run.progress import Terminal
 
 FREE_DISK = 1e9  # bytes that a run may need for its replies, adapter and checkpoints
 PREFLIGHT = "preflight.json"
@@ -192,7 +193,7 @@ def forecast_of(roles: Roles, out: Path, name: str) -> dict[str, float] | None:
 
 def show_plan(plan: Plan, next_: Sequence[str], console: Console | None = None) -> None:
     """Print a plan as a short table, its warnings, the headline and the next commands."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(title=f"{plan.recipe}: what this run would do", title_justify="left", show_header=False)
     for role, names in plan.models.items():
         table.add_row(role, Text(names))
@@ -210,7 +211,7 @@ def show_plan(plan: Plan, next_: Sequence[str], console: Console | None = None) 
 
 def show_next(commands: Sequence[str], console: Console) -> None:
     """Print the commands that may follow, the last lines on the terminal."""
-    for place, command in enumerate(commands):
+    for place, command in enumerate(map(without_secrets, commands)):
         console.print(f"{'next:' if place == 0 else '     '} {command}", highlight=False, markup=False, soft_wrap=True)
 
 

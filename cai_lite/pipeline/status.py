@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.run.ledger import Run, in_use
+from cai_lite.run.progress import Terminal
 
 STAGES = {"pair": "pairs.jsonl", "train": "training.json", "evaluate": "evaluation.json", "report": "report.html"}
 """What follows the calls of the teacher's half, with the file that each leaves."""
@@ -51,7 +52,7 @@ def status(directory: str | Path) -> dict[str, Any]:
 
 def show_status(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a status: the calls and counts of each stage, what is done and left, the last line of the log, and next."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(title=found["run"], title_justify="left")
     table.add_column("stage")
     for column in ("calls", "faults", "tokens", "cost"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +11,9 @@ from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.inputs.pairs import load_pairs, pairs_text
+from cai_lite.inputs.pairs import pair_lines, read_pairs
 from cai_lite.inputs.prompts import Prompts, load_prompts
+from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.make_pairs import (
     Work,
     draft_held_out,
@@ -25,9 +27,9 @@ from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import PreferencePair
-from cai_lite.reporting import report
+from cai_lite.reporting import write_report
 from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import recipe_text, write_aside, write_manifest
+from cai_lite.run.files import recipe_text, trained, write_aside, write_manifest, write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
@@ -52,80 +54,95 @@ def run_recipe(
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     plan = plan_of(recipe, roles, prompts, out)
-    with Run(out, budget=recipe.budget) as run:
-        with Screen(quiet=quiet, log=out / "log.txt") as screen:
-            write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-            for warning in plan.warnings:
-                screen.warn(warning)
-            if plan.paid and plan.forecast is None:
-                screen.warn(
-                    "no preflight was run with these models: `cai-lite preflight` asks a few prompts, and says whether "
-                    "the judge can apply each principle and what the whole run will take"
-                )
-            pairs: list[PreferencePair] = []
-            work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
-            if adapter is None:
-                if until == "report":
-                    draft_held_out(work, prompts.held_out)
-                pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-                write_aside(out / "pairs.jsonl", pairs_text(pairs))
-                card = dataset_card(
-                    pairs,
-                    name=recipe.name,
-                    digests=roles.digests(),
-                    counts=run.counts(),
-                    held_out=[prompt.messages for prompt in prompts.held_out],
-                )
-                (out / "dataset_card.md").write_text(card, encoding="utf-8")
-                roles.close()
-                if until == "pair":
-                    write_manifest(out)
-                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-                if not pairs:
-                    raise Stopped(nothing_left(work))
-                from cai_lite.training.loop import train  # which imports torch
-
-                with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-                    adapter = train(
-                        recipe.student.model,
-                        pairs,
-                        config=recipe.train,
-                        out=out,
-                        load=recipe.student.load,
-                        template=recipe.student.template,
-                        system=recipe.student.system,
-                        progress=tick,
-                        reference_progress=reference_tick,
-                        log=screen.say,
-                    ).adapter
-            held_out = held_out_pairs(work, prompts.held_out)
-            roles.close()
-            if roles.adapter_server is not None:
-                server = roles.adapter_server
-                screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
-            evaluation = evaluate(
-                adapter,
-                against=roles.student,
-                constitution=roles.constitution,
-                judge=[voice.model for voice in roles.judges],
-                prompts=prompts.held_out,
-                seen=spread(prompts.train, PAIRED_LIMIT),
-                run=run,
-                pairs=pairs,
-                held_out_pairs=held_out,
-                metrics=recipe.evaluate.metrics,
-                oracle=recipe.evaluate.oracle,
-                sampling=sampling_of(recipe, recipe.evaluate.temperature),
-                samples=recipe.evaluate.samples,
-                judging=recipe.judge,
-                must=recipe.evaluate.must,
-                answering=roles.answering(adapter),
-                screen=screen,
+    with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
+        written = ["recipe.yaml"]
+        for warning in plan.warnings:
+            screen.warn(warning)
+        if plan.paid and plan.forecast is None:
+            screen.warn(
+                "no preflight was run with these models: `cai-lite preflight` asks a few prompts, and says whether "
+                "the judge can apply each principle and what the whole run will take"
             )
+        pairs: list[PreferencePair] = []
+        work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad))
+        write_quarantine(out / QUARANTINE, work.bad)
+        if prompts.bad:
+            screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
+        if adapter is None:
+            if until == "report":
+                draft_held_out(work, prompts.held_out)
+            pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
+            write_quarantine(out / QUARANTINE, work.bad)
+            write_aside(out / "pairs.jsonl", pair_lines(pairs))
+            card = dataset_card(
+                pairs,
+                name=recipe.name,
+                digests=roles.digests(),
+                counts=run.counts(),
+                held_out=[prompt.messages for prompt in prompts.held_out],
+            )
+            write_text(out / "dataset_card.md", card)
+            written += ["pairs.jsonl", "dataset_card.md"]
             roles.close()
-        page = report(run)
-        write_manifest(out)
-    return {"report": str(page), "adapter": str(adapter), "evaluation": evaluation}
+            if until == "pair":
+                _record(run, screen, written)
+                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+            if not pairs:
+                raise Stopped(nothing_left(work))
+            from cai_lite.training.loop import train  # which imports torch
+
+            with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
+                result = train(
+                    recipe.student.model,
+                    pairs,
+                    config=recipe.train,
+                    out=out,
+                    load=recipe.student.load,
+                    template=recipe.student.template,
+                    system=recipe.student.system,
+                    progress=tick,
+                    reference_progress=reference_tick,
+                    log=screen.say,
+                )
+            adapter = result.adapter
+            written += trained(out, anew=result.resumed_from < result.steps)
+        held_out = held_out_pairs(work, prompts.held_out)
+        roles.close()
+        if roles.adapter_server is not None:
+            server = roles.adapter_server
+            screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
+        evaluation = evaluate(
+            adapter,
+            against=roles.student,
+            constitution=roles.constitution,
+            judge=[voice.model for voice in roles.judges],
+            prompts=prompts.held_out,
+            seen=spread(prompts.train, PAIRED_LIMIT),
+            run=run,
+            pairs=pairs,
+            held_out_pairs=held_out,
+            metrics=recipe.evaluate.metrics,
+            oracle=recipe.evaluate.oracle,
+            sampling=sampling_of(recipe, recipe.evaluate.temperature),
+            samples=recipe.evaluate.samples,
+            judging=recipe.judge,
+            must=recipe.evaluate.must,
+            answering=roles.answering(adapter),
+            screen=screen,
+            manifest=False,
+        )
+        roles.close()
+        page, *others = write_report(run)
+        _record(run, screen, [*written, "evaluation.json", page, *others])
+    return {"report": str(out / page), "adapter": str(adapter), "evaluation": evaluation}
+
+
+def _record(run: Run, screen: Screen, written: Sequence[str]) -> None:
+    """Write the manifest, and say what somebody else changed: it is not certified."""
+    for line in [*run.damage(), *write_manifest(run.path("."), *written)]:
+        screen.warn(line)
+    run.accept_removals()
 
 
 def prompts_of(recipe: Recipe) -> Prompts:
@@ -141,33 +158,40 @@ def train_pairs(
     out: Path,
     *,
     load: str | None = None,
+    max_bad: float = MAX_BAD,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    """Train on a preference file in a run directory of its own, as `cai-lite train` does.
+
+    Rows of the file that cannot be used are listed in quarantine.jsonl. `max_bad`: the share of them above which the
+    file is refused, from 0 to below 1.
+    """
     from cai_lite.training.loop import train
 
-    rows, how = load_pairs(pairs), checked_load(load)
+    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
     resolve(student)
-    with (
-        Run(out),
-        Screen(quiet=quiet, log=out / "log.txt") as screen,
-        screen.stage("reference") as reference_tick,
-        screen.stage("train") as tick,
-    ):
-        result = train(
-            student,
-            rows,
-            config=config,
-            out=out,
-            load=how,
-            progress=tick,
-            reference_progress=reference_tick,
-            log=screen.say,
-        )
+    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
+        write_quarantine(out / QUARANTINE, bad)
+        if bad:
+            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
+        with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
+            result = train(
+                student,
+                rows,
+                config=config,
+                out=out,
+                load=how,
+                progress=tick,
+                reference_progress=reference_tick,
+                log=screen.say,
+            )
+        for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
+            screen.warn(line)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
         "resumed_from": result.resumed_from,
+        "quarantined": len(bad),
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
         "best": result.best,

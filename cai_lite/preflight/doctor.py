@@ -17,8 +17,9 @@ from rich.text import Text
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.faults import ROOM_TO_THINK
 from cai_lite.chat.probe import probe
-from cai_lite.errors import ChatError, ModelError
+from cai_lite.errors import ChatError, ModelError, without_secrets
 from cai_lite.run.files import PACKAGES, version
+from cai_lite.run.progress import Terminal
 from cai_lite.training.config import Lora
 from cai_lite.training.trainable import check_trainable
 
@@ -55,7 +56,7 @@ def examine(
     if url is not None:
         try:
             found["server"] = {
-                "url": url,
+                "url": without_secrets(url),
                 "model": model,
                 **asdict(probe(_endpoint(url, model, api_key_env, template))),
             }
@@ -75,7 +76,7 @@ def examine(
 
 def show_examination(found: dict[str, Any], console: Console | None = None) -> None:
     """Print the examination as a table, then its faults."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(show_header=False, box=None)
     table.add_row("machine", f"Python {found['python']} on {found['system']}, {found['cores']} cores")
     gpus = ", ".join(f"{gpu['name']} with {gpu['memory_gb']} GB" for gpu in found["gpus"])

@@ -28,7 +28,7 @@ from cai_lite.inputs.constitution import Constitution, Principle, load_constitut
 from cai_lite.linting import Finding
 from cai_lite.records import Candidate, Message, Prompt, Verdict, digest
 from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Tick
+from cai_lite.run.progress import Terminal, Tick
 
 OTHER_WORDS = "Judge by this rule alone, whatever else the replies do: {text}"
 HIGH_ENTROPY = 0.8  # bits; a judge that decides by tossing a coin has 1
@@ -135,7 +135,7 @@ def in_other_words(constitution: Constitution) -> Constitution:
 
 def show_trials(found: dict[str, Any], console: Console | None = None) -> None:
     """Print one result of `try_files`: a table of the principles with examples, and the matrix of all principles."""
-    console = console or Console()
+    console = console or Terminal()
     if found.get("untrained"):
         left_out = ", ".join(found["untrained"])
         console.print(

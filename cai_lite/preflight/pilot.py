@@ -32,7 +32,7 @@ from cai_lite.preflight.examples import in_other_words
 from cai_lite.records import Prompt, Verdict
 from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Run
-from cai_lite.run.progress import Screen
+from cai_lite.run.progress import Screen, Terminal
 from cai_lite.stats import kappa_figure, wilson
 
 MIN_ORDER_CONSISTENCY = 0.65  # least share of verdicts that are the same in both orders
@@ -116,7 +116,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
 
 def show_preflight(found: dict[str, Any], console: Console | None = None) -> None:
     """Print the result of `preflight`: a table of the principles, then the conflicts and the forecast."""
-    console = console or Console()
+    console = console or Terminal()
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1),

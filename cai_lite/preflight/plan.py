@@ -18,6 +18,7 @@ from cai_lite.inputs.constitution import load_constitution
 from cai_lite.pipeline.ready import student_notes
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.preflight.devices import DEVICES, TABLE, Device, device_of, device_with
+from cai_lite.run.progress import Terminal
 from cai_lite.training.config import MEMORY_SHARE
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _card(
 
 def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
     """Print the GPUs as a table, the parts of the run on the first that fits, then what is assumed, then the advice."""
-    console = console or Console()
+    console = console or Terminal()
     longest = found["longest_pair"]
     table = Table(
         title=f"{found['model']}, load {found['load']} (predicted)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import page
 from cai_lite.reporting.card import CARD, write_card
 from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import MANIFEST, write_manifest
+from cai_lite.run.files import MANIFEST, write_manifest, write_text
 from cai_lite.run.ledger import Run
 
-__all__ = ["report"]
+__all__ = ["report", "write_report"]
 
 
 def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
@@ -21,17 +22,24 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
     Return the path of the page.
 
     What the run did not measure is absent. `compare`: other run directories, whose figures are listed next to this
-    one's.
+    one's. A file that somebody changed since the run wrote it is warned of.
 
     Raises:
         InputError: no such run directory, or nothing in it to report.
         RunBusyError: the run is in use.
     """
+    folder = run.path(".") if isinstance(run, Run) else Path(run)
+    name, *others = write_report(run, compare=compare)
+    if (folder / MANIFEST).is_file():
+        for line in write_manifest(folder, name, *others):
+            warnings.warn(line, stacklevel=2)
+    return folder / name
+
+
+def write_report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> list[str]:
+    """Write what `report` writes, without the manifest, and return the names of the files; the page is the first."""
     path = page.report(run, compare=compare)
-    written = [path.name, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
-    if (path.parent / MANIFEST).is_file():
-        write_manifest(path.parent, *written)
-    return path
+    return [path.name, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
 
 
 def _dataset_card(folder: Path) -> list[str]:
@@ -42,6 +50,6 @@ def _dataset_card(folder: Path) -> list[str]:
     with Run(folder) as run:
         asked = {f"{row['stage']}: {row['model']}": f"{row['calls']:,} calls" for row in run.calls()}
         counts = run.counts()
-    text = dataset_card(load_pairs(pairs), name=folder.resolve().name, digests=asked, counts=counts)
-    card.write_text(text, encoding="utf-8")
+    text = dataset_card(load_pairs(pairs, max_bad=0), name=folder.resolve().name, digests=asked, counts=counts)
+    write_text(card, text)
     return [card.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from rich.tree import Tree
 from cai_lite.errors import InputError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.records import dicts_of, digest, messages_of
-from cai_lite.run.files import MANIFEST, file_digests
+from cai_lite.run.files import MANIFEST, differences, file_digests, is_sealed, read_manifest, unfit
 from cai_lite.run.ledger import Run
+from cai_lite.run.progress import Terminal
 
 
 def chain(run: Run, key: str) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def chain(run: Run, key: str) -> dict[str, Any]:
 
 def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
     """Print a chain as a tree with the pair at its root. A repeated row is printed by its key alone."""
-    console = console or Console()
+    console = console or Terminal()
     tree = _tree(node, set())
     for principle in node["principles"]:
         source = f" ({principle['source']})" if principle["source"] else ""
@@ -49,18 +51,33 @@ def show_chain(node: dict[str, Any], console: Console | None = None) -> None:
 def verify(directory: Path) -> list[str]:
     """Return a sentence for each thing that no longer matches; empty if everything does.
 
-    Checked are the files' SHA-256 against manifest.json; every prompt's key from its messages; every pair of
-    pairs.jsonl against its row, and both of its texts against the candidates that it names as parents; that every
+    Checked are the files' SHA-256 against manifest.json, training.json and the checkpoint; every reply, row, result
+    and count of run.db against its digest, and that none was removed; every prompt's key from its messages; every pair
+    of pairs.jsonl against its row, and both of its texts against the candidates that it names as parents; that every
     parent of every row is there.
     """
     if not (directory / "run.db").is_file():
         raise InputError(f"{directory} is not a run directory (run.db not found)")
-    wrong = list(_files(directory))
-    with Run(directory) as run:
-        wrong += _rows(run)
-        if (directory / "pairs.jsonl").is_file() and (directory / "pairs.jsonl").stat().st_size:
-            wrong += _pairs(run, directory / "pairs.jsonl")
-    return wrong
+    wrong = [*_files(directory), *_training(directory)]
+    try:
+        with Run(directory) as run:
+            wrong += [*run.damage(), *_rows(run)]
+            if (directory / "pairs.jsonl").is_file() and (directory / "pairs.jsonl").stat().st_size:
+                wrong += _pairs(run, directory / "pairs.jsonl")
+    except InputError as error:  # a line of pairs.jsonl
+        wrong.append(str(error))
+    except (sqlite3.DatabaseError, ValueError, LookupError, TypeError, AttributeError) as error:  # a row of any shape
+        wrong.append(f"run.db cannot be read: {type(error).__name__}: {error}")
+    return list(dict.fromkeys(wrong))
+
+
+def uncovered(directory: Path) -> int:
+    """Return how many rows of run.db an earlier version stored, without digests."""
+    try:
+        with Run(directory) as run:
+            return run.uncovered()
+    except sqlite3.DatabaseError:
+        return 0
 
 
 def _files(directory: Path) -> Iterator[str]:
@@ -68,12 +85,25 @@ def _files(directory: Path) -> Iterator[str]:
     if not path.is_file():
         yield f"{MANIFEST} is missing: the run did not end, or is older than it"
         return
-    written, found = json.loads(path.read_text(encoding="utf-8")), file_digests(directory)
-    for name, sha in written.items():
-        if name not in found:
-            yield f"{name} is missing"
-        elif found[name] != sha:
-            yield f"{name} was changed after the run wrote it"
+    recorded, wrong = read_manifest(directory)
+    yield from wrong
+    yield from differences(recorded or {}, file_digests(directory))
+
+
+def _training(directory: Path) -> Iterator[str]:
+    for path in [directory / "training.json", *(directory / "checkpoints").glob("step-*/state.json")]:
+        if not path.exists():
+            continue
+        try:
+            record = dict(json.loads(path.read_text(encoding="utf-8")))
+            digests = dict(record.get("sha256", {}))
+        except (ValueError, TypeError):
+            yield f"{path.relative_to(directory)} cannot be read"
+            continue
+        if not is_sealed(record):
+            yield f"{path.relative_to(directory)} was changed after the run wrote it"
+        for name in unfit(path.parent, digests):
+            yield f"{(path.parent / name).relative_to(directory)} is not what the training wrote"
 
 
 def _rows(run: Run) -> Iterator[str]:
@@ -91,7 +121,7 @@ def _rows(run: Run) -> Iterator[str]:
 
 
 def _pairs(run: Run, path: Path) -> Iterator[str]:
-    for number, pair in enumerate(load_pairs(path), 1):
+    for number, pair in enumerate(load_pairs(path, max_bad=0), 1):
         if pair.rule == "human" or not pair.key:
             continue
         row = run.row(pair.key)
@@ -100,12 +130,15 @@ def _pairs(run: Run, path: Path) -> Iterator[str]:
             continue
         _, parents, payload = row
         for name in ("principle", "p_chosen", "margin", "rule"):
-            if payload[name] != getattr(pair, name):
-                yield f"pairs.jsonl:{number}: '{name}' is {getattr(pair, name)!r}, the run made it {payload[name]!r}"
-        for side, messages, parent in (("chosen", pair.chosen, 0), ("rejected", pair.rejected, 1)):
-            candidate = run.row(parents[parent])
-            if candidate is None or candidate[2]["text"] != messages[-1].content:
-                yield f"pairs.jsonl:{number}: '{side}' is not the text of candidate {parents[parent]}"
+            if payload.get(name) != getattr(pair, name):
+                made = payload.get(name)
+                yield f"pairs.jsonl:{number}: '{name}' is {getattr(pair, name)!r}, the run made it {made!r}"
+        for side, messages, parent in zip(
+            ("chosen", "rejected"), (pair.chosen, pair.rejected), [*parents, "", ""], strict=False
+        ):
+            candidate = run.row(parent)
+            if candidate is None or candidate[2].get("text") != messages[-1].content:
+                yield f"pairs.jsonl:{number}: '{side}' is not the text of candidate {parent or '(none)'}"
 
 
 def _node(run: Run, key: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.evaluation.shown import Row, sections
+from cai_lite.reporting.markdown import code, inline
+from cai_lite.run.files import write_text
 from cai_lite.stats import Comparison, Figure
 
 CARD = "adapter/README.md"
@@ -20,19 +23,19 @@ def write_card(run_dir: str | Path) -> Path | None:
     if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
         return None
     path = folder / CARD
-    path.write_text(card(read_evaluation(folder)), encoding="utf-8")
+    write_text(path, card(read_evaluation(folder)))
     return path
 
 
 def card(evaluation: Mapping[str, Any]) -> str:
     """Return the text of the card."""
     against = evaluation["against"]
-    hub = f"base_model: {against}\n" if "/" in against and not against.startswith(("/", ".")) else ""
+    hub = f"base_model: {against}\n" if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", against, re.ASCII) else ""
     lines = [
         f"---\n{hub}library_name: peft\ntags: [cai_lite, dpo, constitutional-ai]\n---\n",
-        f"# An adapter that follows the constitution '{evaluation['constitution']}'\n",
-        f"A LoRA adapter for `{against}`, trained by DPO on preference pairs made under the constitution. "
-        f"Measured on held-out prompts before and after training; adherence by {evaluation['judge']}.\n",
+        f"# An adapter that follows the constitution '{inline(evaluation['constitution'])}'\n",
+        f"A LoRA adapter for {code(against)}, trained by DPO on preference pairs made under the constitution. "
+        f"Measured on held-out prompts before and after training; adherence by {inline(evaluation['judge'])}.\n",
     ]
     for section, rows in sections(evaluation["metrics"]):
         if section in (PAIRS, JUDGE):
@@ -42,7 +45,7 @@ def card(evaluation: Mapping[str, Any]) -> str:
         note = f" ({section.note})" if section.note else ""
         lines += [f"## {section.title}{note}\n", "\n\n".join(_tables(rows, section.columns)), ""]
     lines += [
-        f"Gate `{gate['name']} {gate['wanted']}`: {'holds' if gate['holds'] else 'does not hold'}.\n"
+        f"Gate {code(gate['name'] + ' ' + gate['wanted'])}: {'holds' if gate['holds'] else 'does not hold'}.\n"
         for gate in evaluation.get("gates", ())
     ]
     toy = (
@@ -60,8 +63,8 @@ def card(evaluation: Mapping[str, Any]) -> str:
 
 def _tables(rows: list[Row], columns: tuple[str, str, str]) -> Iterator[str]:
     """Yield a Markdown table of the comparisons, and a list of the single figures."""
-    compared = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Comparison)]
-    single = [(row.label.heading, row.figure) for row in rows if isinstance(row.figure, Figure)]
+    compared = [(inline(row.label.heading), row.figure) for row in rows if isinstance(row.figure, Comparison)]
+    single = [(inline(row.label.heading), row.figure) for row in rows if isinstance(row.figure, Figure)]
     if compared:
         head = f"| | {' | '.join(columns)} | 95 % interval | n |\n| --- | ---: | ---: | ---: | ---: | ---: |"
         lines = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from cai_lite.errors import plain
+
 Part = object  # a text, a number, Html, None (nothing), or a list of these
 
 
@@ -17,7 +19,7 @@ class Html(str):
 def tag(name: str, *parts: Part, **attributes: object) -> Html:
     """Return <name attributes>parts</name>. `class_` stands for class; `_` in other names is written `-`."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(str(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -48,4 +50,4 @@ def _written(part: Part) -> str:
         return part
     if isinstance(part, (list, tuple)):
         return join(part)
-    return html.escape(str(part))
+    return html.escape(plain(str(part)))

@@ -1,7 +1,7 @@
 """The files of a run directory: how they are written, moved aside and recorded in the manifest.
 
-Every text file is written by `write_text`, which replaces the old file in one step, so that a kill leaves either the
-old content or the new.
+Every text file is written by `write_text` or `write_lines`, which replace the old file in one step, so that a kill
+leaves either the old content or the new.
 """
 
 from __future__ import annotations
@@ -10,34 +10,58 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from cai_lite.records import digest
 
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
-RECORDED = ("recipe.yaml", "pairs.jsonl", "dataset_card.md", "evaluation.json", "report.html", "metrics.jsonl")
+RECORDED = (
+    "recipe.yaml",
+    "pairs.jsonl",
+    "dataset_card.md",
+    "evaluation.json",
+    "report.html",
+    "metrics.jsonl",
+    "training.json",
+)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step: the old content stays until the new one is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, (text,))
 
 
-def write_aside(path: Path, text: str) -> Path | None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file from its lines, each with its line end, in one step and with one line in memory."""
+    _partial(path, lines).replace(path)
+
+
+def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
     """Write a text file; an existing file with other content is first renamed to `name.1.suffix`, `name.2.suffix`, ....
 
-    Returns the new name of the old file, or None if nothing was renamed.
+    `text`: the whole text, or its lines, each with its line end. Returns the new name of the old file, or None if
+    nothing was renamed.
     """
+    partial = _partial(path, (text,) if isinstance(text, str) else text)
     moved = None
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if sha256(partial) == sha256(path):
+            partial.unlink()
             return None
         moved = free_name(path)
         path.replace(moved)
-    write_text(path, text)
+    partial.replace(path)
     return moved
+
+
+def _partial(path: Path, lines: Iterable[str]) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+    return partial
 
 
 def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
@@ -76,22 +100,101 @@ def version(package: str) -> str:
         return "absent"
 
 
-def write_manifest(directory: Path, *only: str) -> None:
-    """Write manifest.json, the SHA-256 of every result file; with `only`, refresh the entries of these files."""
+def write_manifest(directory: Path, *written: str) -> list[str]:
+    """Write manifest.json, the SHA-256 of every result file, and of its own entries under its own name.
+
+    `written`: the files that the caller wrote or compared with what it would write; "reference/" stands for all files
+    of that folder. Any other file that no longer fits its entry keeps the old entry, so that it is not certified.
+
+    Returns:
+        a sentence for each such file.
+    """
     path, found = directory / MANIFEST, file_digests(directory)
-    if only and path.is_file():
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        found = {**recorded, **{name: found[name] for name in only if name in found}}
-    write_text(path, json.dumps(found, indent=1) + "\n")
+    recorded, wrong = read_manifest(directory) if path.is_file() else (None, [])
+    if recorded is None:
+        entries = {name: sha for name, sha in found.items() if not wrong or name.startswith(written)}
+    else:
+        mine = {name for name in (*recorded, *found) if name.startswith(written)}
+        wrong += list(differences(recorded, found, mine))
+        entries = {name: sha for name, sha in recorded.items() if name not in mine}
+        # Files that earlier versions did not record are added; one more file in adapter/ is somebody else's.
+        entries |= {n: sha for n, sha in found.items() if n in mine or (n not in recorded and not _in_adapter(n))}
+    write_text(path, json.dumps({**entries, MANIFEST: _own_digest(entries)}, indent=1) + "\n")
+    return wrong
+
+
+def read_manifest(directory: Path) -> tuple[dict[str, str] | None, list[str]]:
+    """Return the entries of manifest.json, without its own, and what is wrong with it; None if it cannot be read."""
+    try:
+        entries: dict[str, str] = dict(json.loads((directory / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None, [f"{MANIFEST} cannot be read"]
+    own = entries.pop(MANIFEST, None)  # manifests of earlier versions have none
+    return entries, [] if own in (None, _own_digest(entries)) else [f"{MANIFEST} was changed after the run wrote it"]
+
+
+def differences(
+    recorded: Mapping[str, str], found: Mapping[str, str], leave_out: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield a sentence for each file that was changed or removed since, and for each file added to adapter/."""
+    for name, sha in recorded.items():
+        if name not in leave_out and found.get(name) != sha:
+            yield f"{name} was changed after the run wrote it" if name in found else f"{name} is missing"
+    for name in found:
+        if name not in recorded and name not in leave_out and _in_adapter(name):
+            yield f"{name} was not written by the run"
 
 
 def file_digests(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of each result file of a run directory, by relative path."""
-    return dict(_digests(directory))
+    inside = [*(directory / "adapter").rglob("*"), *(directory / "reference").glob("*.safetensors")]
+    paths = [*(directory / name for name in RECORDED), *sorted(inside)]
+    return {path.relative_to(directory).as_posix(): sha256(path) for path in paths if path.is_file()}
 
 
-def _digests(directory: Path) -> Iterator[tuple[str, str]]:
-    adapter = sorted(p for p in (directory / "adapter").glob("*") if p.is_file())
-    for path in [*(directory / name for name in RECORDED), *adapter]:
-        if path.is_file():
-            yield path.relative_to(directory).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def unfit(directory: Path, digests: Mapping[str, str]) -> list[str]:
+    """Return the names of the files that are missing or do not fit their SHA-256."""
+    return [
+        name for name, sha in digests.items() if not (directory / name).is_file() or sha256(directory / name) != sha
+    ]
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with a digest of itself, for a JSON file that must notice its own damage."""
+    return {**record, "digest": digest("sealed", record)}
+
+
+def is_sealed(record: Mapping[str, Any]) -> bool:
+    """Return whether a record that was read fits its own digest; True without one, as earlier versions wrote it."""
+    return "digest" not in record or sealed({k: v for k, v in record.items() if k != "digest"}) == dict(record)
+
+
+def trained(directory: Path, *, anew: bool) -> list[str]:
+    """Return the files that training.json vouches for: those that fit their digests in it, and itself.
+
+    `anew`: the training was not found finished, so that it wrote or compared reference/ too, and took the old model
+    card away with the old adapter.
+    """
+    try:
+        record = json.loads((directory / "training.json").read_text(encoding="utf-8"))
+        digests = dict(record["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    if not is_sealed(record):
+        return []
+    more = ["reference/", "adapter/README.md"] if anew else []
+    return ["training.json", *(digests.keys() - set(unfit(directory, digests))), *more]
+
+
+def _in_adapter(name: str) -> bool:
+    return name.startswith("adapter/")
+
+
+def _own_digest(entries: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(entries.items())).encode()).hexdigest()

@@ -8,12 +8,16 @@ mode, SQLite loses no committed row when the process is killed.
 from __future__ import annotations
 
 import json
+import math
 import os
+import secrets
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -29,7 +33,14 @@ create table if not exists calls(
 create table if not exists rows(key text primary key, kind text, parents text, payload text);
 create table if not exists counts(stage text, what text, n integer, primary key(stage, what));
 create table if not exists memos(name text primary key, fingerprint text, value text);
+create table if not exists meta(name text primary key, value text);
 """
+_COLUMNS = {
+    "calls": "key, stage, model, outcome, fault, text, log_probs, tokens_in, tokens_out, attempts, seconds, cost, at",
+    "rows": "key, kind, parents, payload",
+    "memos": "name, fingerprint, value",
+}
+_CALLED = {"calls": "the reply to call", "rows": "row", "memos": "the result"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +56,8 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("max_cost", "max_tokens"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"'{name}' should be above 0, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"'{name}' should be above 0 and finite, got {value}")
 
 
 class Run:
@@ -84,7 +95,7 @@ class Run:
             self._lock = _lock(self.directory)
         self._db = sqlite3.connect(self.directory / "run.db" if self.directory else ":memory:")
         self._db.execute("pragma journal_mode=wal")
-        self._db.executescript(_SCHEMA)
+        _prepare(self._db)
         self._uses = 1
         if self.directory is not None:
             self._open[_place(self.directory)] = self
@@ -133,38 +144,49 @@ class Run:
             raise InputError(f"'{name}' needs a run directory; use Run('some/directory')")
         return self.directory / name
 
+    @cached_property
+    def secret(self) -> str:
+        """The random secret of this run, which delimiters around candidates depend on.
+
+        A run of an earlier version has none, "": its requests stay as they were, and it asks nothing anew.
+        """
+        return self._meta("secret") or ""
+
     # Calls of models
 
     def replies(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """Return the stored replies to these calls, by key. Failed calls are left out, so that they are tried again."""
+        """Return the stored replies to these calls, by key. Failed calls are left out, so that they are tried again.
+
+        A reply that was changed after it was stored is left out with a warning, so that it is asked for again.
+        """
         found: dict[str, Reply] = {}
         for key in keys:
-            row = self._db.execute(
-                "select text, outcome, fault, log_probs, tokens_in, tokens_out, attempts, seconds, cost from calls"
-                " where key = ? and outcome != 'failed'",
-                (key,),
-            ).fetchone()
-            if row:
-                found[key] = Reply(
-                    text=row[0],
-                    outcome=row[1],
-                    fault=row[2],
-                    log_probs=json.loads(row[3]),
-                    tokens_in=row[4],
-                    tokens_out=row[5],
-                    attempts=row[6],
-                    seconds=row[7],
-                    cost=row[8],
-                )
+            row = self._stored("calls", key)
+            if row is None or row[3] == "failed":
+                continue
+            if not _fits("calls", row):
+                _warn(f"the reply to call {key} was changed after it was stored; it is asked for again")
+                continue
+            found[key] = Reply(
+                outcome=row[3],
+                fault=row[4],
+                text=row[5],
+                log_probs=json.loads(row[6]),
+                tokens_in=row[7],
+                tokens_out=row[8],
+                attempts=row[9],
+                seconds=row[10],
+                cost=row[11],
+            )
         return found
 
     def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
         """Store replies by key, in one transaction: all of them are on disk when this returns, or none."""
         now = time.time()
         with self._db:
-            self._db.executemany(
-                "insert or replace into calls values(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [
+            self._put(
+                "calls",
+                (
                     (
                         key,
                         stage,
@@ -173,15 +195,16 @@ class Run:
                         r.fault,
                         r.text,
                         json.dumps(dict(r.log_probs) if r.log_probs else None),
-                        r.tokens_in,
-                        r.tokens_out,
-                        r.attempts,
-                        r.seconds,
-                        r.cost,
+                        int(r.tokens_in),
+                        int(r.tokens_out),
+                        int(r.attempts),
+                        float(r.seconds),  # as SQLite returns it, so that the digest fits
+                        float(r.cost),
                         now,
                     )
                     for key, r in replies.items()
-                ],
+                ),
+                replace=True,
             )
 
     def calls(self) -> list[dict[str, Any]]:
@@ -212,14 +235,15 @@ class Run:
     # Rows and counts
 
     def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
-        """Store rows of (key, parents, payload); a row whose key exists already is left unchanged."""
+        """Store rows of (key, parents, payload); a row whose key exists already is left unchanged, unless damaged."""
         with self._db:
-            self._db.executemany(
-                "insert or ignore into rows values(?,?,?,?)",
-                [
+            self._put(
+                "rows",
+                (
                     (key, kind, json.dumps(list(parents)), json.dumps(payload, ensure_ascii=False))
                     for key, parents, payload in rows
-                ],
+                ),
+                replace=False,
             )
 
     def row(self, key: str) -> tuple[str, list[str], dict[str, Any]] | None:
@@ -254,6 +278,7 @@ class Run:
         with self._db:
             self._db.execute("delete from counts where stage = ?", (stage,))
             self._db.executemany("insert into counts values(?,?,?)", [(stage, what, n) for what, n in counts.items()])
+            self._set_meta(f"counts of {stage}", _digest_of_counts(counts))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the counts of each stage."""
@@ -265,16 +290,125 @@ class Run:
     # Results of long computations
 
     def recall(self, name: str, *decided_by: Any) -> Any | None:
-        """Return the result stored under `name` if it was computed from the same `decided_by`, else None."""
-        found = self._db.execute("select fingerprint, value from memos where name = ?", (name,)).fetchone()
-        return json.loads(found[1]) if found and found[0] == digest(name, *decided_by) else None
+        """Return the result stored under `name` if it was computed from the same `decided_by`, else None.
+
+        A result that was changed after it was stored is left out with a warning, so that it is computed again.
+        """
+        found = self._stored("memos", name)
+        if found is None or found[1] != digest(name, *decided_by):
+            return None
+        if not _fits("memos", found):
+            _warn(f"the result '{name}' was changed after it was stored; it is computed again")
+            return None
+        return json.loads(found[2])
 
     def remember(self, name: str, value: Any, *decided_by: Any) -> None:
         """Store a result under `name`, with a digest of everything that determined it."""
         with self._db:
-            self._db.execute(
-                "insert or replace into memos values(?,?,?)", (name, digest(name, *decided_by), json.dumps(value))
-            )
+            self._put("memos", [(name, digest(name, *decided_by), json.dumps(value))], replace=True)
+
+    # Digests: of each row, and the sum of all of them, so that an edited, a removed and an added row are all noticed
+
+    def damage(self) -> Iterator[str]:
+        """Yield a sentence for each reply, row, result and count that is no longer as this library stored it.
+
+        Rows that an earlier version stored have no digest, and are not checked.
+        """
+        for table, columns in _COLUMNS.items():
+            total, edited = 0, False
+            for row in self._db.execute(f"select {columns}, {self._sha} from {table} where {self._sha} is not null"):
+                total += int(row[-1], 16)
+                if not _fits(table, row):
+                    edited = True
+                    yield f"run.db: {_CALLED[table]} {row[0]} was changed after it was stored"
+            if not edited and total != self._total(table):
+                yield f"run.db: rows of the table '{table}' were removed or added"
+        stored = self.counts()
+        known = "select name, value from meta where name like 'counts of %'"
+        for name, sha in self._db.execute(known).fetchall() if self._sha == "sha" else ():
+            stage = name.removeprefix("counts of ")
+            if _digest_of_counts(stored.pop(stage, {})) != sha:
+                yield f"run.db: the counts of '{stage}' were changed after they were stored"
+
+    def uncovered(self) -> int:
+        """Return how many calls, rows and results were stored by an earlier version, without a digest."""
+        count = "select count(*) from {} where {} is null"
+        return sum(self._db.execute(count.format(table, self._sha)).fetchone()[0] for table in _COLUMNS)
+
+    def accept_removals(self) -> None:
+        """Take the rows as they are for complete, after `damage` was reported and the missing ones were made again."""
+        with self._db:
+            for table in _COLUMNS:
+                shas = self._db.execute(f"select sha from {table} where sha is not null")
+                self._set_meta(f"sum of {table}", f"{sum(int(sha, 16) for (sha,) in shas):x}")
+
+    def _put(self, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool) -> None:
+        """Insert rows with their digests. Without `replace`, an existing row stays if it fits its digest."""
+        total = self._total(table)
+        for values in rows:
+            old = self._stored(table, values[0])
+            if old is not None:
+                if not replace and _fits(table, old):
+                    continue
+                total -= int(old[-1] or "0", 16)
+            sha = digest(table, *values)
+            marks = ",".join("?" * (len(values) + 1))
+            self._db.execute(f"insert or replace into {table}({_COLUMNS[table]}, sha) values({marks})", (*values, sha))
+            total += int(sha, 16)
+        self._set_meta(f"sum of {table}", f"{total:x}")
+
+    def _stored(self, table: str, key: str) -> tuple[Any, ...] | None:
+        """Return a row with its digest, or None."""
+        name = _COLUMNS[table].partition(",")[0]
+        query = f"select {_COLUMNS[table]}, {self._sha} from {table} where {name} = ?"
+        row: tuple[Any, ...] | None = self._db.execute(query, (key,)).fetchone()
+        return row
+
+    @cached_property
+    def _sha(self) -> str:
+        """The column of digests; null in a database of an earlier version that was opened for reading."""
+        return "sha" if "sha" in _columns(self._db, "calls") else "null"
+
+    def _total(self, table: str) -> int:
+        return int(self._meta(f"sum of {table}") or "0", 16)
+
+    def _meta(self, name: str) -> str | None:
+        if not _columns(self._db, "meta"):  # an earlier version's, opened for reading
+            return None
+        found = self._db.execute("select value from meta where name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._db.execute("insert or replace into meta values(?,?)", (name, value))
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Create the tables of a new database, with its secret, in one transaction; add what an older one lacks."""
+    new = not _columns(db, "calls")
+    secret = f"insert into meta values('secret', '{secrets.token_hex(16)}');" if new else ""
+    lacking = [table for table in _COLUMNS if new or "sha" not in _columns(db, table)]
+    db.executescript(
+        f"begin;{_SCHEMA}{secret}"
+        + "".join(f"alter table {table} add column sha text;" for table in lacking)
+        + "commit;"
+    )
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"pragma table_info({table})")]
+
+
+def _fits(table: str, row: tuple[Any, ...]) -> bool:
+    """Return whether a stored row is what its digest, the last column, was made of; True without a digest."""
+    return row[-1] is None or digest(table, *row[:-1]) == row[-1]
+
+
+def _digest_of_counts(counts: Mapping[str, int]) -> str:
+    return digest("counts", sorted(counts.items()))
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"run.db: {message}", stacklevel=3)
 
 
 def in_use(directory: Path) -> bool:

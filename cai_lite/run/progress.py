@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
+
+from cai_lite.errors import plain, without_secrets
 
 Tick = Callable[[int, int], None]
 """Called with (done, total) while a stage works."""
 
 
 _COLUMNS = (
-    TextColumn("{task.description:<24}"),
+    TextColumn("{task.description:<24}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
     TimeElapsedColumn(),
     TextColumn("left"),
     TimeRemainingColumn(),
 )
+
+
+class Terminal(Console):
+    """The console that everything is printed on: what models and files wrote is shown, never obeyed.
+
+    Control and bidi characters are printed as escapes, and square brackets are no markup.
+    """
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(stderr=stderr, quiet=quiet, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
 class Screen:
@@ -34,7 +51,7 @@ class Screen:
     """
 
     def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Terminal(stderr=True, quiet=quiet)
         self._log = log
         self._bars = Progress(
             *_COLUMNS,
@@ -71,11 +88,13 @@ class Screen:
 
     def say(self, message: str) -> None:
         """Print a message that stays on the screen, and write it to the log."""
-        self._bars.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        message = without_secrets(message)
+        self._bars.console.print(message, highlight=False, soft_wrap=True)
         self._write(message)
 
     def warn(self, message: str) -> None:
         """Print a warning, marked with a yellow "!", and write it to the log."""
+        message = without_secrets(message)
         self._bars.console.print(Text.assemble(("! ", "yellow"), message), soft_wrap=True)
         self._write(f"! {message}")
 
@@ -83,7 +102,7 @@ class Screen:
         if self._log is not None:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
+                stream.write(plain(line) + "\n")
 
 
 def tick_of(progress: Tick | bool | None, name: str) -> Tick | None:
@@ -96,7 +115,7 @@ class Bar:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.console = Console(stderr=True)
+        self.console = Terminal(stderr=True)
         self._bars: Progress | None = None
         self._shown: Any = None
         self._tenth = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,7 +15,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
 from cai_lite.errors import InputError, ModelError, shortened
 from cai_lite.inputs.pairs import as_pairs
-from cai_lite.run.files import write_manifest
+from cai_lite.run.files import trained, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -88,8 +89,8 @@ def train(
             log=say,
         )
         if run is not None:
-            trained = [f"{done.adapter.name}/{file.name}" for file in done.adapter.iterdir()]
-            write_manifest(folder, "metrics.jsonl", *trained)
+            for line in write_manifest(folder, *trained(folder, anew=done.resumed_from < done.steps)):
+                warnings.warn(line, stacklevel=2)
     return done.adapter
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from cai_lite.errors import TrainingError
+from cai_lite.run.files import is_sealed, sealed
 
 
 def save(
@@ -51,9 +52,8 @@ def save(
         partial / "state.safetensors",
     )
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
-    (partial / "state.json").write_text(
-        json.dumps({"step": step, "optimizer": scalars, "best": best, "sha256": digests})
-    )
+    record = {"step": step, "optimizer": scalars, "best": best, "sha256": digests}
+    (partial / "state.json").write_text(json.dumps(sealed(record)))
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
@@ -139,6 +139,8 @@ def _whole(folder: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         digests = dict(state["sha256"])
+        if not is_sealed(state):
+            raise ValueError
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{folder / 'state.json'} cannot be read; {mend}") from error
     for name, digest in digests.items():

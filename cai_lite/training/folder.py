@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
-from cai_lite.run.files import move_aside, write_text
+from cai_lite.run.files import file_digests, is_sealed, move_aside, sealed, unfit, write_text
 from cai_lite.training.tokens import TokenReport
 
 OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
@@ -73,21 +73,30 @@ def initial_adapters(out: Path, init_adapter: str | None) -> list[Initial | None
 
 
 def recorded(out: Path) -> dict[str, Any]:
-    """Return training.json, or an empty mapping where no training has begun."""
+    """Return training.json, or an empty mapping where no training has begun.
+
+    Raises:
+        InputError: it is damaged.
+    """
     file = out / "training.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} cannot be read; put back a copy, or delete it to train again") from error
 
 
 def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None]) -> TrainingResult | None:
     """Return the result of a finished training with this identity, or None.
 
     Raises:
-        InputError: the base model changed in the middle of the training that stands there.
+        InputError: the base model changed in the middle of the training that stands there, or its files are damaged.
     """
     record = recorded(out)
     if not record:
         return None
-    if record["identity"] != identity:
+    if record["identity"] != identity and is_sealed(record):
         if "base" in _changed(record, identity) and _half_done(out, record):
             raise InputError(
                 f"{out}: the student changed in the middle of a training; take the old one, or another --out"
@@ -95,6 +104,11 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         return None
     if not record["finished"] or not (out / "adapter").is_dir():
         return None
+    if damaged := intact(out):
+        raise InputError(
+            f"{', '.join(str(out / name) for name in damaged)}: damaged since the training ended; put back a copy, or "
+            f"delete {out / 'adapter'} and {out / 'training.json'} to train again"
+        )
     log(f"trained already: {record['steps']} steps")
     report = TokenReport(**{**record["report"], "lengths": tuple(record["report"]["lengths"])})
     return TrainingResult(
@@ -105,6 +119,13 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         last=record["last"],
         best=record.get("best"),
     )
+
+
+def intact(out: Path) -> list[str]:
+    """Return the files of a finished training that are not as it wrote them: training.json, and those of adapter/."""
+    record = recorded(out)
+    own = [] if is_sealed(record) else ["training.json"]
+    return own + [name for name in unfit(out, record.get("sha256", {})) if name.startswith("adapter/")]
 
 
 def date_of(out: Path, identity: Mapping[str, str]) -> Date:
@@ -144,8 +165,13 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
         "last": result.last,
         "best": result.best,
         "report": dataclasses.asdict(result.report),
+        "sha256": {
+            name: sha
+            for name, sha in file_digests(out).items()
+            if name == "metrics.jsonl" or (name.startswith("adapter/") and name != "adapter/README.md")  # the card
+        },
     }
-    write_text(out / "training.json", json.dumps(record, indent=1))
+    write_text(out / "training.json", json.dumps(sealed(record), indent=1))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 

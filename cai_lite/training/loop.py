@@ -124,7 +124,7 @@ def _train(
                 return None
             own = initial.digest if initial and config.reference_is_init else None
             return reference_logps(
-                model, some, passes, base=student.digest, cache=out / "reference", initial=own, progress=tick
+                model, some, passes, base=student.digest, cache=out / "reference", initial=own, progress=tick, log=log
             )
 
         reference = referenced(rows, reference_progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,16 @@ def reference_logps(
     cache: Path | None,
     initial: str | None = None,
     progress: Tick | None = None,
+    log: Callable[[str], None] = print,
 ) -> Logps:
     """Return the reference's log-probabilities of every row, in order, float32, shape [rows, K].
 
     `base`: digest of the weights and how they are loaded. `initial`: digest of the adapter on the model, which then
     belongs to the reference; None takes the adapter off. The file in `cache` is named by all that decides the numbers:
-    another model, other rows, another precision or layout have another file.
+    another model, other rows, another precision or layout have another file. A damaged file is said to `log`, and
+    written anew.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     embedding = model.get_input_embeddings().weight  # its dtype and device tell what "auto" came to
     kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type, passes.layout)
@@ -40,20 +42,40 @@ def reference_logps(
     key = digest(base, kernels, [digest(row.prompt_ids, *row.completions) for row in rows], *with_adapter)
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
-        if progress is not None:
-            progress(len(rows), len(rows))
-        return _read(load_file(file))
+        known = _stored(file)
+        if known is not None:
+            if progress is not None:
+                progress(len(rows), len(rows))
+            return known
+        log(f"{file} is damaged; the log-probabilities of the reference are computed again")
     with model.disable_adapter() if initial is None else nullcontext():
         logps = scored(model, rows, passes, progress=progress)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
-        save_file({"sums": logps.sums_BK, "lengths": logps.lengths_BK}, partial)
+        tensors = {"sums": logps.sums_BK, "lengths": logps.lengths_BK}
+        save_file(tensors, partial, metadata={"digest": _digest(tensors)})
         partial.replace(file)
     return logps
 
 
-def _read(tensors: dict[str, Any]) -> Logps:
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    return digest("reference", [(name, tensors[name].tolist()) for name in sorted(tensors)])
+
+
+def _stored(file: Path) -> Logps | None:
+    """Return what a file of the cache holds, or None if it does not fit the digest in it."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(file)
+        with safe_open(file, framework="pt") as opened:
+            written = (opened.metadata() or {}).get("digest")
+    except (OSError, SafetensorError):
+        return None
+    if written not in (None, _digest(tensors)):  # earlier versions wrote none
+        return None
     if "sums" in tensors:
         return Logps(tensors["sums"], tensors["lengths"])
     # Earlier versions wrote a column for each side of a pair.

@@ -4,8 +4,9 @@ import pytest
 
 from cai_lite.chat import open_model
 from cai_lite.chat.asking import ask
+from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.errors import ChatError, ModelError
-from cai_lite.records import Message, Request, Sampling
+from cai_lite.records import Message, Request, Sampling, digest
 from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
@@ -184,3 +185,14 @@ def test_who_stops_listening_ends_the_calls_under_way(server):
     replies.close()
     assert connection.closed
     connection.pool.shutdown(wait=True)  # nobody waits for half a minute
+
+
+def test_a_password_in_the_url_is_in_no_name_and_no_digest():
+    """Names stand in run.db, cards and logs; and a new password asks nothing anew."""
+    first, second = (
+        EndpointModel(f"https://user:{word}@host/v1?api_key={word}", model=f"https://user:{word}@host#m")
+        for word in ("hunter2", "hunter3")
+    )
+    assert first.name == "https://***@host#m" and first.digest == second.digest
+    assert first.digest != EndpointModel("https://user:pw@other/v1", model="m").digest
+    assert EndpointModel("http://h/v1", model="m").digest == digest("endpoint", "http://h/v1", "m")

@@ -2,6 +2,7 @@ import pytest
 
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.chat.terminal import talk
+from cai_lite.errors import UNSAFE
 from cai_lite.records import Reply
 
 
@@ -30,3 +31,11 @@ def test_an_empty_line_ends_it(said, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *args: "")
     talk("x", adapter=None, name=None, load=None, questions=[], max_tokens=8)
     assert said.asked == []
+
+
+def test_what_a_model_writes_is_shown_and_not_obeyed(monkeypatch, capsys):
+    reply = "\x1b[2J\x1b]52;c;aGk=\x07\x9b31m\u202eno"
+    monkeypatch.setattr("cai_lite.chat.terminal.open_model", lambda *args, **more: ScriptedModel(lambda r: reply))
+    talk("x", adapter=None, name=None, load=None, questions=["hi"], max_tokens=8)
+    shown = capsys.readouterr().out
+    assert not UNSAFE.search(shown) and r"\x1b[2J" in shown and r"\u202eno" in shown

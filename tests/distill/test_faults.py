@@ -30,7 +30,7 @@ def way_of(text):
 
 def right(text):
     """The true answer: the reply that says 'good' is better."""
-    return "A" if text.index("good") < text.index("bad") else "B"
+    return "A" if text.index(">>\ngood") < text.index(">>\nbad") else "B"  # "bad" may stand in a mark
 
 
 def broken(text, way):
@@ -59,6 +59,7 @@ def candidates():
 
 
 def test_of_ten_kinds_of_faults_none_becomes_a_label_and_all_that_pass_are_recovered(server, candidates, monkeypatch):
+    monkeypatch.setattr("cai_lite.run.ledger.secrets.token_hex", lambda n: "00" * n)  # the same marks, the same faults
     monkeypatch.setattr("cai_lite.chat.endpoint.random.uniform", lambda low, high: 0.01)  # pauses, without the waiting
     met = Counter()
 

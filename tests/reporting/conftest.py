@@ -1,8 +1,11 @@
 import json
+import shutil
 
 import pytest
 
 from cai_lite.inputs.pairs import save_pairs
+from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.pipeline.walk import run_recipe
 from cai_lite.records import Message, PreferencePair
 from cai_lite.run.ledger import Run
 
@@ -77,3 +80,37 @@ def run_dir(tmp_path, evaluation):
     )
     (folder / "adapter").mkdir()
     return folder
+
+
+SMALL = [
+    "prompts.limit=6",
+    "prompts.eval_limit=6",
+    "draft.n=2",
+    "train.epochs=1",
+    "pair.min_margin=0.01",
+    "pair.rules=[best_over_worst,revision_over_draft]",
+    "evaluate.metrics=[adherence]",
+]
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The recipe of `made`."""
+    return load_recipe("medical", SMALL, profile="embedded")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, small):
+    """A small finished run of the embedded models, made once; not to be changed."""
+    out = tmp_path_factory.mktemp("made") / "run"
+    run_recipe(small, out, quiet=True)
+    with Run(out) as run:
+        run.remember("perplexity", {"value": 1.5}, "adapter")
+    return out
+
+
+@pytest.fixture
+def made_dir(made, tmp_path):
+    """A copy of `made`."""
+    shutil.copytree(made, tmp_path / "made")
+    return tmp_path / "made"

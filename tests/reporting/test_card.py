@@ -1,4 +1,22 @@
+import copy
+import re
+
 from cai_lite.reporting.card import card, write_card
+
+HOSTILE = "evil\n---\nlicense: mit\n# Heading\n| a | b |\n[x](http://evil.example)<script>alert(1)</script>\x1b[2J"
+
+
+def unharmed(text):
+    """Whether nothing of HOSTILE became front matter, a heading, a row, a link or a tag."""
+    text = re.sub("`[^`\n]*`", "", text)  # nothing in a code span is markup
+    lines = text.splitlines()
+    return (
+        lines.count("---") == 2
+        and not {"license: mit", "# Heading", "| a | b |"} & set(lines)
+        and "](http:" not in text
+        and "<script" not in text
+        and "\x1b" not in text
+    )
 
 
 def test_the_card_has_the_numbers_of_the_evaluation_and_its_limits(run_dir, evaluation):
@@ -16,3 +34,14 @@ def test_toy_models_are_called_so_and_are_no_hub_model(evaluation):
 
 def test_without_an_adapter_there_is_no_card(tmp_path):
     assert write_card(tmp_path) is None
+
+
+def test_names_inject_no_front_matter_and_no_markdown(evaluation):
+    hostile = copy.deepcopy(evaluation)
+    hostile |= {"against": f"a/{HOSTILE}", "constitution": HOSTILE, "judge": HOSTILE}
+    hostile["metrics"]["adherence"]["principles"][HOSTILE] = evaluation["metrics"]["adherence"]["overall"]
+    hostile["gates"] = [{"name": HOSTILE, "wanted": ">=0", "found": 1.0, "holds": True}]
+    text = card(hostile)
+    assert unharmed(text) and "base_model" not in text
+    for against in ("a/b: c", "a/b\nlicense: mit", "../up", "https://u:pw@h/v1"):
+        assert "base_model" not in card({**evaluation, "against": against})

@@ -9,6 +9,7 @@ import pytest
 
 from cai_lite.errors import InputError
 from cai_lite.inputs.pairs import load_pairs, save_pairs
+from cai_lite.records import Message, PreferencePair, Reply
 from cai_lite.reporting import report
 from cai_lite.reporting.page import write_figure
 from cai_lite.run.ledger import Run
@@ -152,3 +153,34 @@ def test_the_main_figure_stands_alone(run_dir, tmp_path):
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [node.text for node in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert "kind-tone" in texts and "+0.22" in texts
+
+
+def test_hostile_strings_in_every_field_are_text(run_dir, evaluation):
+    hostile = """<img src=x onerror="alert(1)">'"</script></details>\x1b[2J\u202e"""
+    overall = evaluation["metrics"]["adherence"]["overall"]
+    evaluation["metrics"]["adherence"]["principles"][hostile] = overall
+    evaluation |= {"model": hostile, "against": hostile, "constitution": hostile, "judge": hostile}
+    evaluation["gates"] = [{"name": hostile, "wanted": hostile, "found": 0.5, "holds": False}]
+    (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
+    (run_dir / "recipe.yaml").write_text(hostile)
+    (run_dir / "log.txt").write_text(f"! {hostile}\n")
+    said = {"principle": hostile, "p_chosen": 0.9, "judge": hostile, "order": hostile, "text": hostile}
+    pair = PreferencePair(
+        prompt=(Message("user", hostile),),
+        chosen=(Message("assistant", hostile),),
+        rejected=(Message("assistant", "No."),),
+        key=hostile,
+        principle=hostile,
+        rule=hostile,
+        parents=(hostile, "other"),
+        evidence={"verdicts": [said], "chosen_by": hostile, "rejected_by": hostile},
+    )
+    save_pairs(run_dir / "pairs.jsonl", [pair])
+    with Run(run_dir) as run:
+        run.count(hostile, {hostile: 1})
+        run.keep_replies(hostile, hostile, {"k": Reply(text=hostile, fault=hostile)})
+        run.keep_rows("critique", [("c", [hostile], {"principle": hostile, "violated": "yes", "text": hostile})])
+    page = report(run_dir).read_text()
+    assert page.count("&lt;img src=x onerror=") > 20
+    assert "<img" not in page and "\x1b" not in page and "\u202e" not in page
+    assert page.count("<script") == page.count("</script>") == 1

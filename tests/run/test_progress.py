@@ -2,7 +2,14 @@ import gc
 import sys
 from types import SimpleNamespace
 
-from cai_lite.run.progress import Bar, Screen, tick_of
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from cai_lite.errors import UNSAFE
+from cai_lite.run.progress import Bar, Screen, Terminal, tick_of
+
+HOSTILE = "a\x1b[2J\x1b]0;t\x07\x9b1m\u202eb\u200b [red]c[/nothing]"
 
 
 def test_stages_and_notices_are_in_the_log(tmp_path, capsys):
@@ -61,3 +68,23 @@ def test_a_tick_of_ones_own_is_called_and_none_shows_nothing():
     seen = []
     tick_of(lambda done, total: seen.append((done, total)), "draft")(1, 2)
     assert seen == [(1, 2)] and tick_of(None, "draft") is None and tick_of(False, "draft") is None
+
+
+def test_escape_sequences_are_shown_and_not_obeyed_wherever_they_stand(tmp_path, capsys):
+    terminal = Terminal()
+    table = Table(title=HOSTILE)
+    table.add_column(HOSTILE)
+    table.add_row(HOSTILE)
+    tree = Tree(HOSTILE)
+    tree.add(Text(HOSTILE))
+    for shown in (HOSTILE, Text(HOSTILE), table, tree):
+        terminal.print(shown, soft_wrap=True)
+    with Screen(log=tmp_path / "log.txt") as screen:
+        with screen.stage(HOSTILE) as tick:
+            tick(1, 1)
+        screen.say(HOSTILE)
+        screen.warn(f"{HOSTILE} https://u:hunter2@h/v1")
+    seen = capsys.readouterr()
+    for text in (seen.out, seen.err, (tmp_path / "log.txt").read_text()):
+        assert not UNSAFE.search(text) and r"\x1b[2J" in text and "hunter2" not in text
+    assert "[red]c[/nothing]" in seen.out + seen.err

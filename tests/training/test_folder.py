@@ -11,7 +11,7 @@ import pytest
 from cai_lite.errors import InputError, ModelError
 from cai_lite.records import digest
 from cai_lite.training.config import Lora, Loss, TrainingConfig
-from cai_lite.training.folder import initial_adapters
+from cai_lite.training.folder import initial_adapters, intact
 from cai_lite.training.loop import train
 
 SETTINGS = {"learning_rate": 5e-3, "batch_size": 4, "checkpoint_every": 1, "max_steps": 3}
@@ -167,8 +167,47 @@ def test_the_reference_joins_the_digest_where_it_is_not_the_bare_model():
 
 def test_a_finished_training_of_an_earlier_version_is_read(student, pairs, first):
     record = json.loads((first / "training.json").read_text())
-    del record["report"]["unit"]
+    del record["report"]["unit"], record["sha256"], record["digest"]
     (first / "training.json").write_text(json.dumps(record))
     result, said = run(student, pairs, first)
     assert said == ["trained already: 3 steps"]
     assert str(result.report).startswith("12 pairs: 12 kept")
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", "tokenizer.json"])
+def test_a_damaged_adapter_is_not_called_trained_already(student, pairs, first, name):
+    file = first / "adapter" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert intact(first) == [f"adapter/{name}"]
+    with pytest.raises(InputError, match=f"{name}: damaged since the training ended; put back a copy, or delete"):
+        run(student, pairs, first)
+
+
+def test_deleting_a_damaged_training_trains_the_same_adapter_again(student, pairs, first):
+    before = weights(first / "adapter")
+    (first / "training.json").write_text((first / "training.json").read_text().replace('"steps": 3', '"steps": 4'))
+    with pytest.raises(InputError, match=r"training\.json: damaged since"):
+        run(student, pairs, first)
+    (first / "training.json").write_text("")
+    with pytest.raises(InputError, match=r"training\.json cannot be read; put back a copy, or delete it"):
+        run(student, pairs, first)
+    (first / "training.json").unlink()
+    shutil.rmtree(first / "adapter")
+    run(student, pairs, first)
+    assert weights(first / "adapter") == before
+
+
+def test_a_damaged_cache_of_the_reference_is_computed_again_with_a_word(student, pairs, first):
+    (cache,) = (first / "reference").iterdir()
+    whole = cache.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 1
+    for damaged in (bytes(flipped), whole[: len(whole) // 2], b""):
+        cache.write_bytes(damaged)
+        shutil.rmtree(first / "adapter")
+        (first / "training.json").unlink()
+        _, said = run(student, pairs, first)
+        assert any("is damaged; the log-probabilities of the reference are computed again" in text for text in said)
+        assert cache.read_bytes() == whole
