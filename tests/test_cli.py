@@ -139,6 +139,18 @@ def test_train_leaves_an_adapter_and_prints_json(pairs, tmp_path):
     assert json.loads(run(*words).stdout)["resumed_from"] == 2  # done already
 
 
+def test_train_lists_the_rows_that_it_leaves_out(pairs, tmp_path):
+    with pairs.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**PAIR, "chosen": [{"role": "assistant", "content": " "}]}) + "\n")
+    words = ["train", "--student", "embedded:student", "--pairs", str(pairs), "--out", str(tmp_path / "out"), "--json"]
+    refused = run(*words, "--max-bad", "0.01")
+    assert refused.exit_code == 2 and "1 blank text" in refused.output and not (tmp_path / "out").exists()
+    told = run(*words, "--max-bad", "0.5", "--set", "train.max_steps=1", "--set", "train.lora.rank=2")
+    assert told.exit_code == 0 and json.loads(told.stdout)["quarantined"] == 1
+    (row,) = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (row["file"], row["kind"]) == (str(pairs), "blank text")
+
+
 def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

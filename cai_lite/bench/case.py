@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cai_lite.chat.weights import keep_packed
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.training.tokens import Row
+
+BETA, RATE = 0.1, 1e-5
+Step = Callable[[int], dict[str, float]]
+"""Does step i and returns its `loss`, `logps/chosen` and `logps/rejected`."""
 
 SHAPES: dict[str, dict[str, Any]] = {
     "small": {
@@ -110,8 +115,8 @@ class Case:
         return 4.0 * (self.body_parameters() * body + head * completions)
 
 
-def case_of(*, device: str, load: str, **settings: Any) -> Case:
-    """Return a case with `auto` resolved for this machine.
+def case_of(*, device: str, load: str, shape: str = "auto", **settings: Any) -> Case:
+    """Return a case with `auto` resolved for this machine: 7B in NF4 on a GPU, as the recipes train, else "small".
 
     Raises:
         InputError: there is no such device or way of loading, or a number is out of range.
@@ -125,19 +130,27 @@ def case_of(*, device: str, load: str, **settings: Any) -> Case:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda: this machine has no GPU that torch can use")
     where: Any = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    how: Any = load if load != "auto" else "bfloat16" if where == "cuda" else "float32"
-    return Case(device=where, load=how, **settings)
+    how: Any = load if load != "auto" else "nf4" if where == "cuda" else "float32"
+    size = shape if shape != "auto" else "qwen2.5-7b" if where == "cuda" else "small"
+    return Case(device=where, load=how, shape=size, **settings)
+
+
+def config_of(case: Case) -> Any:
+    """Return the configuration of a Llama of this shape."""
+    from transformers import LlamaConfig
+
+    settings: Any = LlamaConfig
+    return settings(
+        **SHAPES[case.shape], max_position_embeddings=1 << 16, pad_token_id=0, bos_token_id=1, eos_token_id=2
+    )
 
 
 def model_of(case: Case) -> Any:
     """Return a Llama of this shape with random weights, as it is loaded for training, without an adapter."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
-    settings: Any = LlamaConfig
-    config = settings(
-        **SHAPES[case.shape], max_position_embeddings=1 << 16, pad_token_id=0, bos_token_id=1, eos_token_id=2
-    )
+    config = config_of(case)
     config._attn_implementation = "sdpa"
     dtype = torch.float32 if case.load == "float32" else torch.bfloat16
     torch.manual_seed(case.seed)

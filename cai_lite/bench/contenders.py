@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from cai_lite.bench.case import Case
+from cai_lite.bench.case import BETA, RATE, Case, Step
+from cai_lite.bench.flash_preference import flash_preference
 from cai_lite.errors import MissingPackageError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
@@ -21,10 +22,6 @@ from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, set_checkpointing
 from cai_lite.training.tokens import Row
 from cai_lite.training.update import accumulate
-
-BETA, RATE = 0.1, 1e-5
-Step = Callable[[int], dict[str, float]]
-"""Does step i and returns its `loss`, `logps/chosen` and `logps/rejected`."""
 
 
 def cai_lite(
@@ -89,6 +86,7 @@ CONTENDERS: dict[str, Callable[..., Step]] = {
     "cai_lite": cai_lite,
     "trl": trl_best,
     "trl as shipped": trl_shipped,
+    "flash-preference": flash_preference,
     "plain rows": partial(cai_lite, layout="plain"),
     "plain rows, not fused": partial(cai_lite, layout="plain", fused=False),
 }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ AGAINST = {
     "": [],
     "trl": ["trl", "trl as shipped"],
     "trl-best": ["trl"],
+    "flash-preference": ["flash-preference"],
     "itself": ["plain rows", "plain rows, not fused"],
 }
 
@@ -31,14 +32,16 @@ AGAINST = {
 def opponents(against: str) -> list[str]:
     """Return the contenders that `--against` names. Raises InputError."""
     if against not in AGAINST:
-        raise InputError(f"against should be trl, trl-best or itself, got '{against}'{did_you_mean(against, AGAINST)}")
+        known = ", ".join(filter(None, AGAINST))
+        raise InputError(f"against should be one of {known}, got '{against}'{did_you_mean(against, AGAINST)}")
     return AGAINST[against]
 
 
 def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Return figures of each contender, and ratios of every other one to ours.
 
-    Seconds and bytes, medians over the steps.
+    Seconds and bytes, medians over the steps. On a CPU the contenders take turns, step by step, so that a slow moment
+    counts for all; on a GPU one runs after the other, since its memory holds one model.
 
     Raises:
         ModelError: a contender could not be set up.
@@ -47,19 +50,12 @@ def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = 
     batches = case.batches()
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / f"{i}.safetensors" for i, name in enumerate(names)}
-        workers = {}
-        try:
-            for name in names:
-                progress(f"setting up {name}")
-                workers[name] = _Worker(name, case, files[name])
-            lines: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-            for i in range(case.steps + 1):
-                progress(f"step {i} of {case.steps}")
-                for name in names if i % 2 else reversed(names):  # so that no contender always finds a warm cache
-                    lines[name].append(workers[name].step(i))
-        finally:
-            for worker in workers.values():
-                worker.close()
+        turns = [names] if case.device == "cpu" else [[name] for name in names]
+        lines: dict[str, list[dict[str, float]]] = {}
+        ready: dict[str, dict[str, Any]] = {}
+        for together in turns:
+            for name, (begun, steps) in _in_turns(together, case, files, progress).items():
+                ready[name], lines[name] = begun, steps
         agreement = {name: _agreement(lines[OURS], lines[name], files[OURS], files[name]) for name in against}
     ceiling = matrix_ceiling(case)
     rows = {}
@@ -73,8 +69,8 @@ def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = 
             "cpu_seconds": median(line["cpu_seconds"] for line in timed),
             "pairs_per_second": case.pairs / median(line["seconds"] for line in timed),
             "peak_bytes": max(line["peak_bytes"] for line in timed),
-            "model_bytes": workers[name].ready["model_bytes"],
-            "setup_seconds": workers[name].ready["setup_seconds"],
+            "model_bytes": ready[name]["model_bytes"],
+            "setup_seconds": ready[name]["setup_seconds"],
             "useful_flops_share": share,
         }
     return {
@@ -93,6 +89,26 @@ def bench(case: Case, against: Sequence[str], progress: Callable[[str], None] = 
         "ceiling_flops": ceiling,
         "machine": _machine(case),
     }
+
+
+def _in_turns(
+    names: Sequence[str], case: Case, files: Mapping[str, Path], progress: Callable[[str], None]
+) -> dict[str, tuple[dict[str, Any], list[dict[str, float]]]]:
+    """Return what each contender said when it was set up, and the figures of its steps; they take turns."""
+    workers: dict[str, _Worker] = {}
+    lines: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    try:
+        for name in names:
+            progress(f"setting up {name}")
+            workers[name] = _Worker(name, case, files[name])
+        for i in range(case.steps + 1):
+            progress(f"{', '.join(names)}: step {i} of {case.steps}")
+            for name in names if i % 2 else reversed(names):  # so that no contender always finds a warm cache
+                lines[name].append(workers[name].step(i))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {name: (workers[name].ready, lines[name]) for name in names}
 
 
 class _Worker:
@@ -188,7 +204,7 @@ def _machine(case: Case) -> dict[str, str]:
 
     gpu = torch.cuda.get_device_name() if case.device == "cuda" else ""
     versions = {}
-    for package in ("torch", "transformers", "peft", "bitsandbytes", "trl"):
+    for package in ("torch", "transformers", "peft", "bitsandbytes", "trl", "flash-pref"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

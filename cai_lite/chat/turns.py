@@ -93,6 +93,11 @@ class Turns:
         """Return the turns of a bare tokenizer, or the given turns unchanged."""
         return tokenizer if isinstance(tokenizer, cls) else cls(tokenizer)
 
+    @property
+    def bridge(self) -> str:
+        """Return what the template writes between the generation prompt and an answer, blanks aside."""
+        return self._shape(("user",), ("assistant",)).bridge
+
     def prompt_ids(self, messages: Messages) -> Ids:
         """Return the ids of a prompt as the student is asked, with the bridge to its answer.
 
@@ -133,7 +138,7 @@ class Turns:
         lines = [f"{{% set {name} = {_literal(value)} %}}" for name, value in self.template.items()]
         if self.system == "merge":
             lines.append(_MERGE)
-        bridge = self._shape(("user",), ("assistant",)).bridge
+        bridge = self.bridge
         asked = f"{{% if add_generation_prompt %}}{{{{ {json.dumps(bridge)} }}}}{{% endif %}}"
         made = "".join(lines) + (source.removesuffix("\n") + asked if bridge else source)
         undated = Turns(self.tokenizer, ends=self.ends, template=self.template, system=self.system)

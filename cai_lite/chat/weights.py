@@ -9,7 +9,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,11 +159,20 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         ModelError: the model does not exist, has no safetensors, or cannot be loaded; or the adapter does not fit it.
         MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed; or the tokenizer needs a package.
     """
-    weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
-    keep_packed(weights)
-    if adapter is not None:
-        weights = load_peft(weights, adapter)
+    with random_state_kept():  # layers are drawn before they are read, and a new adapter before its weights come
+        weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
+        keep_packed(weights)
+        if adapter is not None:
+            weights = load_peft(weights, adapter)
     return weights.eval(), tokenizer
+
+
+def random_state_kept() -> AbstractContextManager[None]:
+    """Return a context manager after which torch's random state is what it was before."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    return torch.random.fork_rng(devices=devices)
 
 
 def _read(model: str, load: Load | None) -> tuple[Any, Any]:
@@ -275,8 +284,15 @@ def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence a warning of peft 0.21, which reads a property of transformers 5.23 by its deprecated name."""
+    """Silence warnings of peft 0.21.
+
+    It reads a property of transformers 5.23 by its deprecated name, and looks for experts among the layers of a mixture
+    of experts whose experts have no adapter.
+    """
     with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="The following .*_pattern keys did not match", category=RuntimeWarning
+        )
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield
 

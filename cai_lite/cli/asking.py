@@ -19,9 +19,12 @@ def doctor(
         str, typer.Option(help="The environment variable that holds its API key.")
     ] = "OPENAI_API_KEY",
     template: Template = None,
+    student: Annotated[
+        str | None, typer.Option(help="A model folder or hub id: whether it can be trained is checked as well.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Examine this machine and, with --url, a model server; exit 1 if something does not work.
+    """Examine this machine, with --url a model server, and with --student a model; exit 1 if something does not work.
 
     Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """
@@ -30,7 +33,7 @@ def doctor(
     quiet_libraries()
     if not json_:
         say("examining this machine: packages, GPUs, 4-bit weights ...", err=True)
-    found = examine(url, model, api_key_env, variables(template))
+    found = examine(url, model, api_key_env, variables(template), student=student)
     if json_:
         show_json(found)
     else:

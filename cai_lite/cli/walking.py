@@ -180,13 +180,18 @@ def preflight(
 @guarded
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
-    pairs: Annotated[Path, typer.Option(help="A preference file: JSONL with chosen, rejected and usually prompt.")],
+    pairs: Annotated[
+        Path, typer.Option(help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt.")
+    ],
     out: Annotated[
         Path, typer.Option(help="The folder for adapter/, checkpoints/ and metrics.jsonl. The same command resumes.")
     ],
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
+    max_bad: Annotated[
+        float, typer.Option(help="The largest share of unusable rows; they are listed in quarantine.jsonl.")
+    ] = 0.05,
     settings: Settings = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -200,7 +205,7 @@ def train(
 
     quiet_libraries()
     config = training_config(settings or [])
-    result = train_pairs(student, pairs, config, out, load=load, quiet=quiet or json_)
+    result = train_pairs(student, pairs, config, out, load=load, max_bad=max_bad, quiet=quiet or json_)
     show(result, json_, f"adapter: {result['adapter']}")
 
 
@@ -208,32 +213,46 @@ def train(
 @guarded
 def plan(
     recipe: RecipeName,
-    gpu_memory: Annotated[float, typer.Option(help="The memory of the GPU, in GB.")],
-    pairs: Annotated[int, typer.Option(help="The number of training pairs.")] = 1000,
+    gpu_memory: Annotated[
+        float | None, typer.Option(help="The memory of the GPU, in GB; by default 24, 16, 12 and 8 are shown.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A GPU by name: rtx-4090, rtx-3090, l4, a10, l40s, a100, h100 and others.")
+    ] = None,
+    tflops: Annotated[float | None, typer.Option(help="The dense 16-bit matrix speed of the GPU, in TFLOP/s.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(help="The number of training pairs; estimated from the recipe by default.")
+    ] = None,
     prompt_tokens: Annotated[int, typer.Option(help="The mean length of a prompt, in tokens.")] = 256,
     completion_tokens: Annotated[int, typer.Option(help="The mean length of a completion, in tokens.")] = 256,
-    tflops: Annotated[float, typer.Option(help="The dense 16-bit matrix speed of the GPU, in TFLOP/s.")] = 70.0,
+    teacher_rate: Annotated[
+        float, typer.Option(help="Tokens that the teacher's server writes per second, all calls together.")
+    ] = 1000.0,
     settings: Settings = None,
     profile: Profile = None,
     json_: Json = False,
 ) -> None:
-    """Predict the memory and time of a training from the student's configuration, and which settings make it fit.
+    """Predict the memory of a training and the hours of a whole run, and which settings make it fit.
 
-    Example: cai-lite plan medical --gpu-memory 24 --tflops 71
+    Example: cai-lite plan medical --device rtx-4090
     """
     from cai_lite.pipeline.recipe import load_recipe
     from cai_lite.preflight.plan import plan as predict
     from cai_lite.preflight.plan import show_plan
+    from cai_lite.preflight.sizes import cache_file
 
     quiet_libraries()
-    read = load_recipe(recipe, overrides=settings or [], profile=profile)
+    read = load_recipe(recipe, overrides=settings or [], profile=profile, environment=False)
     found = predict(
         read,
         gpu_memory=gpu_memory,
+        device=device,
+        tflops=tflops,
         pairs=pairs,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
-        tflops=tflops,
+        teacher_rate=teacher_rate,
+        cache=cache_file(),
     )
     if json_:
         show_json(found)
@@ -249,10 +268,13 @@ def bench(
     against: Annotated[
         str,
         typer.Option(
-            help="The opponent: trl (default and tuned settings), trl-best, or itself (without single parts)."
+            help="The opponent: trl (default and tuned settings), trl-best, flash-preference, or itself (without "
+            "single parts)."
         ),
     ] = "",
-    model_shape: Annotated[str, typer.Option(help="tiny, small, llama-2-7b or qwen2.5-7b.")] = "small",
+    model_shape: Annotated[
+        str, typer.Option(help="tiny, small, llama-2-7b, qwen2.5-7b or auto (qwen2.5-7b on a GPU, else small).")
+    ] = "auto",
     prompt_tokens: Annotated[int, typer.Option(help="The length of a prompt, in tokens.")] = 256,
     completion_tokens: Annotated[
         int, typer.Option(help="The mean length of a completion, in tokens; lengths vary by a third.")
@@ -262,9 +284,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     load: Annotated[
         str,
-        typer.Option(
-            help="The dtype of the weights: float32, bfloat16, nf4 or auto (bfloat16 on a GPU, else float32)."
-        ),
+        typer.Option(help="The dtype of the weights: float32, bfloat16, nf4 or auto (nf4 on a GPU, else float32)."),
     ] = "auto",
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Recompute activations in all contenders.")

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from cai_lite.inputs.near import Features, NearIndex, jaccard
+from cai_lite.inputs.near import Features, NearIndex, features_of, jaccard
 from cai_lite.records import Messages, PreferencePair
 
 _WORDS = re.compile(r"\w+")
@@ -112,20 +112,26 @@ class _Index:
 
     def __init__(self, near: float | None) -> None:
         self._near = near
-        self._texts: set[str] = set()
+        self._texts: set[bytes] = set()  # digests
         self._index: NearIndex[Features] = NearIndex()
+        self._latest: tuple[str, Features] = ("", b"")
 
     def add(self, text: str) -> None:
-        self._texts.add(text)
-        if self._near is not None and (shingles := _shingles(text)):
+        self._texts.add(_digest(text))
+        if self._near is not None and (shingles := self._shingles(text)):
             self._index.add(shingles, shingles)
 
     def matches(self, text: str) -> bool:
-        if text in self._texts:
+        if _digest(text) in self._texts:
             return True
-        if self._near is None or not (shingles := _shingles(text)):
+        if self._near is None or not (shingles := self._shingles(text)):
             return False
-        return any(len(shingles & other) >= self._near * len(shingles | other) for other in self._index.near(shingles))
+        return any(jaccard(shingles, other) >= self._near for other in self._index.near(shingles))
+
+    def _shingles(self, text: str) -> Features:
+        if self._latest[0] is not text:  # a text is looked up just before it is added
+            self._latest = (text, _shingles(text))
+        return self._latest[1]
 
 
 def _held_out(prompts: Iterable[Messages], near: float | None) -> _Index:
@@ -138,11 +144,15 @@ def _held_out(prompts: Iterable[Messages], near: float | None) -> _Index:
 def _shingles(text: str) -> Features:
     words = _WORDS.findall(text.lower())
     triples = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))] if words else []
-    return frozenset(map(_number, triples))
+    return features_of(map(_number, triples))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _number(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _text(messages: Messages) -> str:

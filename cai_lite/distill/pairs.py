@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from cai_lite.inputs.pairs import pairs_text
+from cai_lite.inputs.pairs import pair_lines
 from cai_lite.records import Candidate, Message, PreferencePair, Verdict, digest
 from cai_lite.run.files import write_aside, write_manifest
 from cai_lite.run.ledger import Run
@@ -54,7 +54,7 @@ def pair(
         stage="pair",
     )
     if run.directory is not None:
-        write_aside(run.path("pairs.jsonl"), pairs_text(pairs))
+        write_aside(run.path("pairs.jsonl"), pair_lines(pairs))
         for line in write_manifest(run.directory, "pairs.jsonl"):
             warnings.warn(line, stacklevel=2)
     return pairs

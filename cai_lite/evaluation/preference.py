@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.rendering import TemplateRefusal, read_template
+from cai_lite.chat.turns import Turns
 from cai_lite.errors import ModelError, PairError
 from cai_lite.evaluation.subject import Subject
 from cai_lite.records import PreferencePair
@@ -30,12 +32,18 @@ def measure_preferences(subject: Subject) -> dict[str, Figure]:
 
 
 def reward_margins(
-    model: Any, tokenizer: Any, pairs: Sequence[PreferencePair], *, max_tokens: int | None = None
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[PreferencePair],
+    *,
+    max_tokens: int | None = None,
+    template: Mapping[str, Any] | None = None,
 ) -> Margins:
     """Return how far the adapter moved `chosen` beyond `rejected`, in nats (without beta), for each pair.
 
     `model`: a peft model; the reference is the same model with its adapter off. `max_tokens`: the limit for
-    prompt and answer together, the model's context length where absent. Source: Rafailov et al. 2023, eq. 5.
+    prompt and answer together, the model's context length where absent. `template`: variables of the chat template that
+    the adapter was trained with. Source: Rafailov et al. 2023, eq. 5.
 
     Raises:
         PairError: every pair is too long.
@@ -45,7 +53,8 @@ def reward_margins(
     from cai_lite.training.reference import scored
 
     room = max_tokens or getattr(model.config, "max_position_embeddings", None) or ANY_LENGTH
-    fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(tokenizer, pair, room))}
+    turns = Turns.of_model(model, tokenizer, template=template)
+    fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(turns, pair, room))}
     if not fitting:
         raise PairError(
             f"none of the {len(pairs)} held-out pairs can be scored within {room} tokens: shorten them, or leave "
@@ -83,17 +92,17 @@ def _known_margins(adapted: LocalModel, pairs: Sequence[PreferencePair], run: Ru
     known: Margins | None = run.recall("reward margins", adapted.digest, keys)
     if known is None:
         model, tokenizer = adapted.opened()
-        known = reward_margins(model, tokenizer, pairs)
+        known = reward_margins(model, tokenizer, pairs, template=read_template(adapted.adapter or ""))
         run.remember("reward margins", known, adapted.digest, keys)
     return known
 
 
-def _row(tokenizer: Any, pair: PreferencePair, max_tokens: int) -> Any:
+def _row(turns: Turns, pair: PreferencePair, max_tokens: int) -> Any:
     """Return the pair in token ids, or None where the training would drop it."""
     from cai_lite.training.tokens import tokenize
 
     try:
-        rows, _ = tokenize(tokenizer, [pair], max_tokens=max_tokens, overlong="cut_prompt")
-    except PairError:
+        rows, _ = tokenize(turns, [pair], max_tokens=max_tokens, overlong="cut_prompt")
+    except (PairError, TemplateRefusal):
         return None
     return rows[0]

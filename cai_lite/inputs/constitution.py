@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cai_lite.errors import ConstitutionError, did_you_mean
+from cai_lite.inputs.patterns import MEND, catastrophic, readable
 from cai_lite.inputs.yamlfile import FILE, LINE, Document, build, find_packaged, read_document
 from cai_lite.records import Prompt, digest, sampling_key
 
@@ -21,12 +22,26 @@ from cai_lite.records import Prompt, digest, sampling_key
 def load_constitution(name_or_path: str | Path) -> Constitution:
     """Read a constitution: a file, or a packaged one by name (`medical`, `customer-service`, `creative`).
 
+    A pattern in `checks` that can need exponential time is refused, unless the file silences the rule `slow-pattern`
+    for its principle, with a reason.
+
     Raises:
         ConstitutionError: the file is missing or invalid; the message has one line per fault.
     """
+    return read_constitution(name_or_path, slow_patterns=False)
+
+
+def read_constitution(name_or_path: str | Path, *, slow_patterns: bool) -> Constitution:
+    """Read a constitution as `load_constitution` does.
+
+    `slow_patterns`: accept them, for the linter, which reports them.
+
+    Raises:
+        ConstitutionError: the file is missing or invalid.
+    """
     document = read_document(find_packaged("constitutions", name_or_path, ConstitutionError), ConstitutionError)
     read = build(document, Constitution, ConstitutionError)
-    if faults := _faults(document, read):
+    if faults := _faults(document, read) or ([] if slow_patterns else _slow_patterns(document, read)):
         raise ConstitutionError("\n".join(faults))
     return replace(read, name=read.name or Path(document.file).stem, principles=tuple(map(_stripped, read.principles)))
 
@@ -51,6 +66,9 @@ class Checks:
 
     `forbid`: no pattern may match. `require_any`: at least one must match. `max_words`: the limit of
     whitespace-separated words.
+
+    A pattern reads the first 20,000 characters of a reply; one with two repeats in a row that can match the same text,
+    such as `a.*b.*c`, reads 2,000, one with three 500, because its time grows with a power of the length.
     """
 
     forbid: tuple[str, ...] = ()
@@ -65,9 +83,9 @@ class Checks:
         """Return True if the text passes all checks."""
         if self.max_words is not None and len(text.split()) > self.max_words:
             return False
-        if any(_compiled(pattern).search(text) for pattern in self.forbid):
+        if any(_found(pattern, text) for pattern in self.forbid):
             return False
-        return not self.require_any or any(_compiled(pattern).search(text) for pattern in self.require_any)
+        return not self.require_any or any(_found(pattern, text) for pattern in self.require_any)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +127,7 @@ class Principle:
         if not self.text.strip():
             raise ValueError(f"'text' of principle '{self.id}' is empty; say what a good reply does")
         if not (self.weight > 0 and math.isfinite(self.weight)):
-            raise ValueError(f"'weight' of principle '{self.id}' should be above 0, got {self.weight:g}")
+            raise ValueError(f"'weight' of principle '{self.id}' should be above 0 and finite, got {self.weight:g}")
 
     def applies(self, prompt: Prompt) -> bool:
         """Return True if the prompt has one of the tags in `applies_to`, or if that is empty."""
@@ -268,14 +286,39 @@ def _faults(document: Document, constitution: Constitution) -> list[str]:
     return list(dict.fromkeys(faults))
 
 
+def _slow_patterns(document: Document, constitution: Constitution) -> list[str]:
+    """Return a fault for each pattern that can need exponential time, unless the file silences that rule."""
+    silenced = {silence.principle for silence in constitution.silence if silence.rule == "slow-pattern"}
+    faults = []
+    for i, principle in enumerate(constitution.principles):
+        if principle.checks is None or silenced & {"", principle.id}:
+            continue
+        for name, patterns in (("forbid", principle.checks.forbid), ("require_any", principle.checks.require_any)):
+            for j, pattern in enumerate(patterns):
+                if why := catastrophic(pattern):
+                    message = (
+                        f"'{name}' of principle '{principle.id}': '{pattern[:80]}' can need exponential time: {why}"
+                    )
+                    faults.append(document.fault(("principles", i, "checks", name, j), f"{message}; {MEND}"))
+    return faults
+
+
 def _pattern_fault(pattern: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # `[[a]` compiles with a warning and will one day mean something else
             compiled = re.compile(pattern, re.IGNORECASE)
     except (re.error, Warning, OverflowError) as fault:
-        return f"'{pattern}' is not a regular expression: {fault}"
+        return f"'{pattern[:80]}' is not a regular expression: {fault}"
+    except RecursionError:
+        return f"'{pattern[:80]}' is not a regular expression: nested too deeply"
+    if catastrophic(pattern):
+        return ""  # reported as such; a text, even an empty one, is never given to it here
     return f"'{pattern}' matches every text, even an empty one" if compiled.search("") else ""
+
+
+def _found(pattern: str, text: str) -> bool:
+    return _compiled(pattern).search(text[: readable(pattern)]) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -16,9 +16,17 @@ from typing import Any
 import yaml
 
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.yamlfile import read_text
+from cai_lite.inputs.textfile import (
+    LARGEST_DOCUMENT,
+    RowFault,
+    check_writable,
+    path_of,
+    read_json,
+    read_rows,
+    read_text,
+)
 
-_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.*)$")
 _BULLET = re.compile(r"^(\s*)(?:[-*+]|\d+[.)])\s+(.*)$")
 _RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$")
 _UNDERLINE = re.compile(r"^\s*(?:=+|-+)\s*$")
@@ -42,18 +50,22 @@ def import_constitution(path: str | Path) -> str:
     Raises:
         ConstitutionError: the file cannot be read, or contains no principle.
     """
-    path = Path(path)
-    text = read_text(path, ConstitutionError)
+    path = path_of(path, ConstitutionError)
+    text = read_text(path, ConstitutionError, LARGEST_DOCUMENT)
     rows = _json(path, text) if path.suffix.lower() in (".json", ".jsonl") else _lines(path, text)
     if not rows:
         raise ConstitutionError(
             f"{path}: contains no principle; give Markdown, JSON, or plain text with one sentence per line"
         )
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     principles = []
     for row in rows:
+        try:
+            for part in (row.text, row.critique, row.revise, row.source):
+                check_writable(part, "the text")
+        except RowFault as fault:
+            raise ConstitutionError(f"{path}: {row.source!r}: {fault}") from None
         id_ = _id(row.name or row.text, taken)
-        taken.add(id_)
         principles.append(
             {
                 "id": id_,
@@ -74,15 +86,17 @@ def import_constitution(path: str | Path) -> str:
 
 
 def _json(path: Path, text: str) -> list[Imported]:
-    lines = text.splitlines() if path.suffix.lower() == ".jsonl" else [text]
-    read = []
-    for number, row in enumerate(lines):
-        try:
-            read += [json.loads(row)] if row.strip() else []
-        except json.JSONDecodeError as error:
-            where = f"{path}:{number + error.lineno}"
-            raise ConstitutionError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from error
-    content: Any = read if path.suffix.lower() == ".jsonl" else read[0] if read else []
+    content: Any = None
+    if path.suffix.lower() == ".jsonl":
+        content = []
+        for number, row in read_rows(path, ConstitutionError):
+            if isinstance(row, RowFault):
+                raise ConstitutionError(f"{path}:{number}: {row}")
+            content.append(row)
+    elif text.strip():
+        content = read_json(path, ConstitutionError)
+    else:
+        return []
     if not isinstance(content, (dict, list)):
         raise ConstitutionError(
             f"{path}: should contain a list or an object of principles, got {type(content).__name__}"
@@ -150,7 +164,7 @@ def _lines(path: Path, text: str) -> list[Imported]:
             continue
         if markdown and not fenced and (title := _HEADING.match(line)):
             close()
-            heading = title[2]
+            heading = title[1].rstrip().rstrip("#").rstrip()
             continue
         bullet = _BULLET.match(line) if not fenced else None
         if bullet or not markdown:
@@ -162,10 +176,13 @@ def _lines(path: Path, text: str) -> list[Imported]:
     return rows
 
 
-def _id(text: str, taken: set[str]) -> str:
+def _id(text: str, taken: dict[str, int]) -> str:
+    """Return an id of the first words that is not yet a key of `taken`, and add it; its values are the next numbers."""
     words = re.findall(r"[a-z0-9]+", text.lower())[:_ID_WORDS]
     name = "-".join(words)[:48].strip("-") or "principle"
-    number, id_ = 2, name
+    id_ = name
     while id_ in taken:
-        id_, number = f"{name}-{number}", number + 1
+        taken[name] = max(taken[name], 1) + 1
+        id_ = f"{name}-{taken[name]}"
+    taken[id_] = 1
     return id_

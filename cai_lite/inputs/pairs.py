@@ -1,47 +1,88 @@
-"""Read and write preference pairs: `pairs.jsonl`, other preference files in JSONL, and `datasets.Dataset`."""
+"""Read and write preference pairs: `pairs.jsonl`, other preference files (JSONL, JSON, Parquet), `datasets.Dataset`."""
 
 from __future__ import annotations
 
+import glob
 import json
+import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
 from cai_lite.errors import InputError, PairError, shortened
-from cai_lite.records import Message, Messages, PreferencePair, dicts_of, messages_of
+from cai_lite.inputs.forms import RAW, sides_of
+from cai_lite.inputs.quarantine import MAX_BAD, BadRow, reasons, sift, write_quarantine
+from cai_lite.inputs.textfile import RowFault, check_regular, parse_json, path_of, read_rows
+from cai_lite.records import Messages, PreferencePair, dicts_of
+from cai_lite.run.files import write_lines
+
+__all__ = [
+    "PAIRS_TAKEN",
+    "RAW",
+    "as_pairs",
+    "from_dataset",
+    "load_pairs",
+    "only_split",
+    "pair_lines",
+    "read_pairs",
+    "save_pairs",
+    "to_dataset",
+]
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-RAW = ""  # the role of a message that is plain text, to which no chat template is applied
+_LOG = logging.getLogger(__name__)
+_PARQUET = b"PAR1"  # the first bytes of such a file
 
 
-def load_pairs(path: str | Path) -> list[PreferencePair]:
-    """Read a preference file: JSONL with `chosen`, `rejected` and usually `prompt`.
+def load_pairs(
+    path: str | Path, *, quarantine: str | Path | None = None, max_bad: float = MAX_BAD
+) -> list[PreferencePair]:
+    """Read a preference file: JSONL, one JSON list, or Parquet, in any of the forms that `inputs.forms` lists.
 
-    Three forms are read. Conversational: all three are lists of messages. Plain: all three are strings, which become
-    messages with the role "". Implicit prompt: there is no `prompt`; what `chosen` and `rejected` have in common at the
-    beginning is the prompt, in whole messages or in whole words. Other known fields (`key`, `principle`, `p_chosen`,
-    ...) are kept.
+    Known fields (`key`, `principle`, `p_chosen`, `margin`, ...) are kept. Rows that cannot be used are left out: they
+    are written to `quarantine` with file, line and reason; without it, the logger `cai_lite.inputs.pairs` warns.
+
+    `max_bad`: share of unusable rows above which the file is refused, from 0 to below 1.
 
     Raises:
-        PairError: a line is not valid JSON, lacks a field, has a value of the wrong type, or prefers nothing because
-            `chosen` equals `rejected`; the message names file and line.
+        PairError: the file cannot be read, has no pairs, or has too many unusable rows; the message names file and
+            line of the first ones.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PairError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise PairError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
-    pairs = [_pair(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not pairs:
-        raise PairError(f"{path}: contains no pairs")
+    pairs, bad = read_pairs(path, max_bad=max_bad)
+    if quarantine is not None:
+        write_quarantine(Path(quarantine), bad)
+    elif bad:
+        total, first = len(pairs) + len(bad), bad[0]
+        _LOG.warning(
+            "%s: %s of %s rows left out (%s); line %s: %s",
+            path,
+            len(bad),
+            total,
+            reasons(bad),
+            first.line,
+            first.reason,
+        )
     return pairs
+
+
+def read_pairs(path: str | Path, *, max_bad: float = MAX_BAD) -> tuple[list[PreferencePair], list[BadRow]]:
+    """Read a preference file as `load_pairs` does; return the pairs, and the rows that cannot be used.
+
+    Raises:
+        PairError: as for `load_pairs`.
+    """
+    path = path_of(path, PairError)
+    check_regular(path, PairError)
+    try:
+        with path.open("rb") as file:
+            rows = _parquet_rows(path) if file.read(4) == _PARQUET else read_rows(path, PairError)
+    except OSError as error:
+        raise PairError(f"{path}: cannot be read: {error.strerror}") from None
+    return _pairs_of(rows, str(path), max_bad)
 
 
 PAIRS_TAKEN = "PreferencePairs or rows with 'chosen' and 'rejected': a list, a datasets.Dataset, or a JSONL file's path"
@@ -69,14 +110,20 @@ def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     The column `evidence` is JSON text, because its structure differs from row to row.
 
     Raises:
-        PairError: some pairs are plain text and others are messages, but a column can have only one type.
+        PairError: some pairs are plain text and others are messages, but a column can have only one type; or a text
+            cannot be written as UTF-8.
     """
     from datasets import Dataset  # type: ignore[import-untyped]
 
     rows = [_row(pair) for pair in pairs]
     if len({isinstance(row["chosen"], str) for row in rows}) > 1:
         raise PairError("a data set cannot contain both plain strings and message lists; convert one of them first")
-    return Dataset.from_list([row | {"evidence": json.dumps(row["evidence"], ensure_ascii=False)} for row in rows])
+    try:
+        for row in rows:
+            row["evidence"] = _escaped(json.dumps(row["evidence"], ensure_ascii=False))
+        return Dataset.from_list(rows)
+    except UnicodeEncodeError as error:
+        raise PairError(f"a text contains half of a surrogate pair, which a data set cannot store: {error}") from None
 
 
 def from_dataset(dataset: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> list[PreferencePair]:
@@ -88,19 +135,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> li
         PairError: a row is invalid, with its number, from 1; or there are several splits.
     """
     rows = only_split(dataset, PairError)
-    pairs = [
-        row
-        if isinstance(row, PreferencePair)
-        else _pair_of(
-            Path("data set"),
-            number,
-            {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row,
-        )
-        for number, row in enumerate(rows, 1)
-    ]
-    if not pairs:
-        raise PairError("the data set contains no pairs")
-    return pairs
+    return _pairs_of(enumerate(map(_without_none, rows), 1), "data set", 0.0)[0]
 
 
 def only_split(dataset: Any, error: type[InputError]) -> Iterable[Any]:
@@ -119,14 +154,18 @@ def only_split(dataset: Any, error: type[InputError]) -> Iterable[Any]:
 
 
 def save_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:
-    """Write pairs as JSONL, one per line, in the conversational form."""
-    Path(path).write_text(pairs_text(pairs), encoding="utf-8", newline="\n")
+    """Write pairs as JSONL, one per line, in the conversational form; an old file is replaced in one step."""
+    write_lines(Path(path), pair_lines(pairs))
 
 
-def pairs_text(pairs: Iterable[PreferencePair]) -> str:
-    """Return the text that `save_pairs` writes. Lone surrogates, which UTF-8 cannot encode, are written as escapes."""
-    text = "".join(json.dumps(_row(pair), ensure_ascii=False) + "\n" for pair in pairs)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def pair_lines(pairs: Iterable[PreferencePair]) -> Iterator[str]:
+    """Yield the lines that `save_pairs` writes. Lone surrogates, which UTF-8 cannot encode, are written as escapes."""
+    for pair in pairs:
+        yield _escaped(json.dumps(_row(pair), ensure_ascii=False)) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _row(pair: PreferencePair) -> dict[str, Any]:
@@ -138,96 +177,73 @@ def _side(messages: Messages) -> Any:
     return "".join(m.content for m in messages) if all(m.role == RAW for m in messages) else dicts_of(messages)
 
 
-def _pair(path: Path, number: int, line: str) -> PreferencePair:
-    def wrong(message: str) -> PairError:
-        return PairError(f"{path}:{number}: {message}")
+def _pairs_of(rows: Iterable[tuple[int, Any]], file: str, max_bad: float) -> tuple[list[PreferencePair], list[BadRow]]:
+    same = _Same()
 
-    try:
-        return _pair_of(path, number, json.loads(line))
-    except json.JSONDecodeError as error:
-        raise wrong(f"not valid JSON: {error.msg} at column {error.colno}") from error
-    except RecursionError as error:
-        raise wrong("nested too deeply") from error
+    def make(_: int, row: Any) -> PreferencePair:
+        return _pair(row, same)
+
+    return sift(rows, make, file=file, what="pairs", max_bad=max_bad, error=PairError)
 
 
-def _pair_of(path: Path, number: int, row: Any) -> PreferencePair:
-    def wrong(message: str) -> PairError:
-        return PairError(f"{path}:{number}: {message}")
+class _Same:
+    """Return, for equal values, one object: thousands of pairs share a prompt, a principle and a rule."""
 
-    if not isinstance(row, dict):
-        raise wrong(f"should be an object with 'chosen' and 'rejected', got {type(row).__name__}")
-    sides = {}
-    for name in ("prompt", "chosen", "rejected"):
-        if name not in row:
-            if name == "prompt":
-                continue
-            raise wrong(f"has no '{name}'; fields found: {', '.join(row) or 'none'}")
-        sides[name] = _messages(row[name], name, wrong)
-    forms = {all(m.role == RAW for m in side) for side in sides.values()}
-    if len(forms) > 1:
-        raise wrong("mixes plain strings and message lists; write all sides in one form")
-    prompt, chosen, rejected = _split(sides, wrong)
-    if chosen == rejected:
-        raise wrong("'chosen' equals 'rejected', so there is no preference; remove the line")
-    p_chosen = row.get("p_chosen", 1.0)
-    if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 <= p_chosen <= 1:
-        raise wrong(f"'p_chosen' should be a number from 0 to 1, got {shortened(p_chosen)}")
-    margin, evidence = row.get("margin", 0.5), row.get("evidence") or {}
-    if isinstance(evidence, str):  # as `to_dataset` stores it
-        with suppress(ValueError):
-            evidence = json.loads(evidence)
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        return self._known.setdefault(value, value)
+
+
+def _pair(row: Any, same: Callable[[Any], Any]) -> PreferencePair:
+    if isinstance(row, PreferencePair):
+        return row
+    if not isinstance(row, Mapping):
+        raise RowFault("wrong type", f"should be an object with 'chosen' and 'rejected', got {type(row).__name__}")
+    prompt, chosen, rejected = sides_of(row)
+    p_chosen, margin = row.get("p_chosen"), row.get("margin")
+    p_chosen, margin = 1.0 if p_chosen is None else p_chosen, 0.5 if margin is None else margin
+    if not isinstance(p_chosen, (int, float)) or isinstance(p_chosen, bool) or not 0 < p_chosen <= 1:
+        raise RowFault("number out of range", f"'p_chosen' should be above 0 and at most 1, got {shortened(p_chosen)}")
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
-        raise wrong(f"'margin' should be a number, got {shortened(margin)}")
+        raise RowFault("number out of range", f"'margin' should be a number, got {shortened(margin)}")
+    evidence = row.get("evidence") or {}
+    if isinstance(evidence, str):  # as `to_dataset` stores it
+        with suppress(RowFault):
+            evidence = parse_json(evidence)
     if not isinstance(evidence, Mapping):
-        raise wrong(f"'evidence' should be an object, got {type(evidence).__name__}")
+        raise RowFault("wrong type", f"'evidence' should be an object, got {type(evidence).__name__}")
     parents = row.get("parents") or []
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise wrong("'parents' should be a list of strings")
-    words = {name: str(row.get(name) or "") for name in ("key", "principle", "rule", "family")}
+        raise RowFault("wrong type", "'parents' should be a list of strings")
     return PreferencePair(
-        prompt=prompt,
+        prompt=same(prompt),
         chosen=chosen,
         rejected=rejected,
         p_chosen=float(p_chosen),
         margin=float(margin),
         parents=tuple(parents),
         evidence=evidence,
-        **words,
+        key=_word(row, "key"),
+        **{name: same(_word(row, name)) for name in ("principle", "rule", "family")},
     )
 
 
-def _messages(value: Any, name: str, wrong: Any) -> Messages:
-    if isinstance(value, str):
-        if not value and name != "prompt":
-            raise wrong(f"'{name}' is empty")
-        return (Message(RAW, value),)
-    if not isinstance(value, list) or not value:
-        raise wrong(f"'{name}' should be a string or a list of messages, got {json.dumps(value)[:60]}")
-    for place, message in enumerate(value):
-        if (
-            not isinstance(message, dict)
-            or not isinstance(message.get("role"), str)
-            or not isinstance(message.get("content"), str)
-        ):
-            found = json.dumps(message)[:60]
-            raise wrong(f'\'{name}[{place}]\' should be {{"role": ..., "content": ...}} with strings, got {found}')
-        if message["role"] not in ("system", "user", "assistant", "tool"):
-            raise wrong(f"'{name}[{place}].role' should be system, user, assistant or tool, got '{message['role']}'")
-    return messages_of(value)
+def _word(row: Mapping[str, Any], name: str) -> str:
+    return str(row.get(name) or "")
 
 
-def _split(sides: Mapping[str, Messages], wrong: Any) -> tuple[Messages, Messages, Messages]:
-    chosen, rejected = sides["chosen"], sides["rejected"]
-    if "prompt" in sides:
-        return sides["prompt"], chosen, rejected
-    if chosen[0].role == RAW:
-        good, bad = chosen[0].content, rejected[0].content
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(good, bad, strict=False)))
-        if common < len(good) or common < len(bad):
-            common = good.rfind(" ", 0, common + 1) if " " in good[: common + 1] else 0  # never inside a word
-        return (Message(RAW, good[:common]),), (Message(RAW, good[common:]),), (Message(RAW, bad[common:]),)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False)))
-    common = min(common, len(chosen) - 1, len(rejected) - 1)
-    if common < 1:
-        raise wrong("has no 'prompt', and 'chosen' and 'rejected' begin with different messages")
-    return chosen[:common], chosen[common:], rejected[common:]
+def _without_none(row: Any) -> Any:
+    """Return a row of a data set without its empty columns, which a row of another form may fill."""
+    return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    from datasets import load_dataset
+
+    try:  # streamed, so that no copy is put into the cache; a path is otherwise read as a glob pattern
+        rows = load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
+        yield from enumerate(map(_without_none, rows), 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PairError(f"{path}: cannot be read as Parquet: {error}") from None

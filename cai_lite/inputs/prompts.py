@@ -12,17 +12,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
-import json
 import re
+import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.errors import PromptError, shortened
-from cai_lite.inputs.near import Features, NearIndex, jaccard
-from cai_lite.inputs.yamlfile import read_text
+from cai_lite.inputs.forms import LONGEST, PROMPT_COLUMNS, is_blank
+from cai_lite.inputs.near import Features, NearIndex, features_of, jaccard
+from cai_lite.inputs.quarantine import MAX_BAD, BadRow, sift
+from cai_lite.inputs.textfile import RowFault, check_writable, path_of, read_rows
 from cai_lite.records import Message, Messages, Prompt, dicts_of, digest
 
 Split = Literal["train", "held_out"]
@@ -39,12 +41,13 @@ class Prompts:
     `report` counts: `rows` read; `duplicates` dropped (repeated messages); `families`; `contaminated` dropped (training
     prompts identical or nearly identical to a held-out one); `beyond_limit` left out; `train` and `held_out` kept;
     `families_on_both_sides` (only if the file itself gives the rows of a family different splits);
-    `rows_with_other_keys` (with keys that are ignored).
+    `rows_with_other_keys` (with keys that are ignored); `unusable` rows, which `bad` lists with their reasons.
     """
 
     train: list[Prompt]
     held_out: list[Prompt]
     report: dict[str, int]
+    bad: list[BadRow] = field(default_factory=list)
 
 
 def load_prompts(
@@ -52,16 +55,20 @@ def load_prompts(
     held_out: float = 0.2,
     limit: int | None = None,
     eval_limit: int | None = None,
+    *,
+    max_bad: float = MAX_BAD,
 ) -> Prompts:
-    """Read prompts from a JSONL file, or take a list of texts, dictionaries or `Prompt`, and split them.
+    """Read prompts from a file of JSONL or of one JSON list, or take a list of texts, dictionaries or `Prompt`.
 
-    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `family`,
-    `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families to hold
-    out, 0 to 1. `limit` and `eval_limit` are the largest numbers of training and held-out prompts; they are chosen by
-    hash, so a higher limit only adds prompts.
+    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` or `{"prompt": "text"}`, with optional `system`,
+    `family`, `tags` and `split` ("train" or "held_out", which overrides the hash). `held_out` is the share of families
+    to hold out, 0 to 1. `limit` and `eval_limit` are the largest numbers of training and held-out prompts; they are
+    chosen by hash, so a higher limit only adds prompts. `max_bad`: share of unusable rows above which the file is
+    refused, from 0 to below 1; below it they are left out and listed.
 
     Raises:
-        PromptError: a line is invalid, or no training prompt is left; the message names file and line.
+        PromptError: the file cannot be read or has too many unusable rows, or no training prompt is left; the message
+            names file and line.
     """
     if not 0 <= held_out < 1:
         raise PromptError(f"'held_out' should be at least 0 and below 1, got {held_out}")
@@ -69,12 +76,14 @@ def load_prompts(
         if value is not None and value < 1:
             raise PromptError(f"'{name}' should be at least 1, got {value}")
     if isinstance(source, (str, Path)):
-        where, rows = str(source), list(_read_rows(Path(source).expanduser()))
+        where, (rows, bad) = str(source), _read(source, max_bad)
     else:
-        where, rows = "the prompts", _given_rows(source)
-    if not rows:
-        raise PromptError(f'{where}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
+        where, rows, bad = "the prompts", _given_rows(source), []
+        if not rows:
+            raise PromptError(f"{where}: contains no prompts")
     report = {"rows": len(rows), "rows_with_other_keys": sum(row.other_keys for row in rows)}
+    if bad:
+        report["unusable"] = len(bad)
     kept = _without_duplicates(rows)
     report["duplicates"] = len(rows) - len(kept)
     words = [_features(row.messages) for row in kept]
@@ -105,7 +114,7 @@ def load_prompts(
             f"{splits.count('held_out')} are held out and {len(contaminated)} are too similar to these; "
             "add prompts or lower 'held_out'"
         )
-    return Prompts(train=train, held_out=held_out_prompts, report=report)
+    return Prompts(train=train, held_out=held_out_prompts, report=report, bad=bad)
 
 
 def all_prompts(source: str | Path) -> list[Prompt]:
@@ -116,9 +125,7 @@ def all_prompts(source: str | Path) -> list[Prompt]:
     Raises:
         PromptError: the file cannot be read, or a line is invalid; the message names file and line.
     """
-    rows = list(_read_rows(Path(source).expanduser()))
-    if not rows:
-        raise PromptError(f'{source}: contains no prompts; write one line {{"prompt": "..."}} per prompt')
+    rows, _ = _read(source, 0.0)
     return _prompts_of(_without_duplicates(rows))
 
 
@@ -137,9 +144,9 @@ def as_prompts(given: Any, side: Split) -> list[Prompt]:
     if isinstance(given, Prompts):
         return given.train if side == "train" else given.held_out
     if isinstance(given, (str, Path)):
-        rows = list(_read_rows(Path(given).expanduser()))
+        rows, _ = _read(given, 0.0)
         whole = all_prompts(given) if all(row.split for row in rows) else None
-        split = load_prompts(given) if whole is None else None
+        split = load_prompts(given, max_bad=0.0) if whole is None else None
         found = [p for p in whole if p.split == side] if whole is not None else as_prompts(split, side)
         if not found:
             kind, other = ("training", "held_out") if side == "train" else ("held-out", "train")
@@ -163,8 +170,8 @@ def _given_row(value: Any, number: int) -> _Row:
     row = {"prompt": value} if isinstance(value, str) else {k: v for k, v in value.items() if v is not None}
     try:
         return _row(row, f"prompt {number}")
-    except ValueError as error:
-        raise PromptError(f"prompt {number}: {error}") from None
+    except RowFault as fault:
+        raise PromptError(f"prompt {number}: {fault}") from None
 
 
 def _prompts_of(kept: Sequence[_Row]) -> list[Prompt]:
@@ -194,18 +201,14 @@ class _Row:
     other_keys: bool = False
 
 
-def _read_rows(path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(read_text(path, PromptError).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as fault:
-            raise PromptError.at(path, number, f"not valid JSON: {fault.msg} at column {fault.colno}") from None
-        try:
-            yield _row(value, f"{path}:{number}")
-        except ValueError as fault:
-            raise PromptError.at(path, number, str(fault)) from None
+def _read(source: str | Path, max_bad: float) -> tuple[list[_Row], list[BadRow]]:
+    path = path_of(source, PromptError)
+
+    def make(line: int, value: Any) -> _Row:
+        return _row(value, f"{path}:{line}")
+
+    rows = read_rows(path, PromptError)
+    return sift(rows, make, file=str(path), what="prompts", max_bad=max_bad, error=PromptError)
 
 
 _KEYS = ("messages", "prompt", "family", "tags", "split")
@@ -215,26 +218,37 @@ def _row(value: Any, place: str) -> _Row:
     """Return the row of one parsed line; `place` names it in messages.
 
     Raises:
-        ValueError: the line is invalid; the message says what was expected.
+        RowFault: the line is invalid; the message says what was expected.
     """
     if not isinstance(value, dict):
-        raise ValueError(f'a line should be an object such as {{"prompt": "..."}}, got {type(value).__name__}')
+        message = f'a line should be an object such as {{"prompt": "..."}}, got {type(value).__name__}'
+        raise RowFault("wrong type", message)
     others = [key for key in value if key not in _KEYS]
     for key in others:
-        if near := difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.85):
-            raise ValueError(f"unknown key '{key}'; did you mean '{near[0]}'?")
+        if near := difflib.get_close_matches(key[:40], _KEYS, n=1, cutoff=0.85):
+            raise RowFault("unknown key", f"unknown key {shortened(key)}; did you mean '{near[0]}'?")
     if ("messages" in value) == ("prompt" in value):
-        raise ValueError("a line should have either 'prompt' or 'messages'")
-    given = value.get("messages", value.get("prompt"))
+        raise RowFault("no prompt", "a line should have either 'prompt' or 'messages'")
+    given, system = value.get("messages", value.get("prompt")), value.get("system")
     if isinstance(given, str) and "prompt" in value:
         given = [{"role": "user", "content": given}]
+    if isinstance(system, str) and system.strip() and isinstance(given, list):
+        given = [{"role": "system", "content": system}, *given]
+    for key in others:
+        if key in PROMPT_COLUMNS and not is_blank(value[key]) and not (key == "system" and isinstance(system, str)):
+            message = (
+                f"the column '{key}' may belong to the prompt, but is not read; join it to the prompt, or remove it"
+            )
+            raise RowFault("a column that is not read", message)
     family, tags, split = value.get("family") or "", value.get("tags") or [], value.get("split")
     if not isinstance(family, str):
-        raise ValueError(f"'family' should be a string, got {shortened(family)}")
+        raise RowFault("wrong type", f"'family' should be a string, got {shortened(family)}")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"'tags' should be a list of strings, got {shortened(tags)}")
+        raise RowFault("wrong type", f"'tags' should be a list of strings, got {shortened(tags)}")
     if split not in (None, "train", "held_out"):
-        raise ValueError(f"'split' should be 'train' or 'held_out', got {shortened(split)}")
+        raise RowFault("wrong split", f"'split' should be 'train' or 'held_out', got {shortened(split)}")
+    for name, text in (("family", family), *(("tags", tag) for tag in tags)):
+        check_writable(text, name)
     return _Row(
         place=place, messages=_messages(given), family=family, tags=tuple(tags), split=split, other_keys=bool(others)
     )
@@ -244,25 +258,31 @@ def _messages(given: Any) -> Messages:
     """Return the messages, stripped; only the first may be a system message, and the last must be the user's.
 
     Raises:
-        ValueError: a message is invalid; the message says which and why.
+        RowFault: a message is invalid; the message says which and why.
     """
     if not isinstance(given, list) or not given:
-        raise ValueError('the prompt should be a string, or a list of {"role": ..., "content": ...}')
+        raise RowFault("wrong type", 'the prompt should be a string, or a list of {"role": ..., "content": ...}')
     messages = []
     for i, message in enumerate(given):
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise ValueError(f'message {i + 1} should be {{"role": ..., "content": ...}} with strings')
+            text = f'message {i + 1} should be {{"role": ..., "content": ...}} with strings'
+            raise RowFault("wrong type", text)
         role, content = message.get("role"), message["content"].strip()
         if role not in ("system", "user", "assistant"):
-            raise ValueError(f"message {i + 1}: 'role' should be system, user or assistant, got {shortened(role)}")
+            text = f"message {i + 1}: 'role' should be system, user or assistant, got {shortened(role)}"
+            raise RowFault("wrong speaker", text)
         if role == "system" and i > 0:
-            raise ValueError(f"message {i + 1}: only the first message may be a system message")
+            raise RowFault("wrong speaker", f"message {i + 1}: only the first message may be a system message")
         if not content:
-            raise ValueError(f"message {i + 1} is empty" if len(given) > 1 else "the prompt is empty")
-        messages.append(Message(role, content))
+            raise RowFault("blank text", f"message {i + 1} is empty" if len(given) > 1 else "the prompt is empty")
+        if len(content) > LONGEST:
+            raise RowFault("too long", f"message {i + 1} has {len(content):,} characters, more than {LONGEST:,}")
+        check_writable(content, f"message {i + 1}")
+        messages.append(Message(sys.intern(role), content))
     if messages[-1].role != "user":
-        raise ValueError(
-            f"the last message should be the user's, as the model writes the reply; it is the {messages[-1].role}'s"
+        raise RowFault(
+            "wrong speaker",
+            f"the last message should be the user's, as the model writes the reply; it is the {messages[-1].role}'s",
         )
     return tuple(messages)
 
@@ -294,7 +314,7 @@ def _features(messages: Messages) -> Features:
     text = " ".join(message.content for message in messages if message.role != "system").lower()
     words = re.findall(r"\w+", text) or [text]
     pairs = [f"{first} {second}" for first, second in itertools.pairwise(words)]
-    return frozenset(zlib.crc32(piece.encode("utf-8", "surrogatepass")) for piece in (*words, *pairs))
+    return features_of(zlib.crc32(piece.encode("utf-8", "surrogatepass")) for piece in (*words, *pairs))
 
 
 def _families(rows: Sequence[_Row], words: Sequence[Features]) -> list[str]:

@@ -7,9 +7,11 @@ type hints and reports all faults at once. Only `yaml.compose` is used, so no ta
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,11 +19,14 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 import yaml
 
-from cai_lite.errors import InputError, did_you_mean, shortened
+from cai_lite.errors import SHOWN, InputError, did_you_mean, shortened
+from cai_lite.inputs.textfile import LARGEST_DOCUMENT, RowFault, check_regular, check_writable, path_of, read_text
 
 T = TypeVar("T")
 Keys = tuple[str | int, ...]
 
+DEPTH = 60  # nested lists and sections of a file
+BITS = 64  # of a whole number
 PACKAGED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # Metadata of a dataclass field that is not read from the file but filled in by `build`.
@@ -34,6 +39,9 @@ class Place(NamedTuple):
 
     file: str
     line: int | None
+
+
+PlaceOf = Callable[[yaml.Node], Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +71,18 @@ def find_packaged(kind: str, name: str | Path, error: type[InputError]) -> Path:
     Raises:
         InputError: (as `error`) there is no such file.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    path = path_of(name, error)
+    with suppress(OSError):  # such as a name that is too long, which `check_regular` reports
+        if path.is_file():
+            return path
     packaged = packaged_files(kind)
     if isinstance(name, str) and name in packaged:
         return packaged[name]
-    if path.is_dir():
-        raise error(f"{path} is a folder; give a file")
-    if PACKAGED_NAME.fullmatch(str(name)):
+    if PACKAGED_NAME.fullmatch(str(name)) and not path.exists():
         near = did_you_mean(str(name), packaged)
         raise error(f"'{name}' is neither a file nor a packaged {kind.removesuffix('s')}{near}")
-    raise error(f"{path}: no such file")
+    check_regular(path, error)
+    return path
 
 
 def packaged_files(kind: str) -> dict[str, Path]:
@@ -89,28 +97,9 @@ def read_document(path: Path, error: type[InputError]) -> Document:
     """Read a YAML file that contains one mapping.
 
     Raises:
-        InputError: (as `error`) the file cannot be read, is empty, or repeats a key.
+        InputError: (as `error`) the file cannot be read, is too large, is empty, or repeats a key.
     """
-    return parse_document(read_text(path, error), str(path), error)
-
-
-def read_text(path: Path, error: type[InputError]) -> str:
-    """Return the text of a UTF-8 file, without a byte order mark.
-
-    Raises:
-        InputError: (as `error`) the file cannot be read, or is not UTF-8.
-    """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
-    except OSError as fault:
-        raise error(f"{path}: cannot be read: {fault.strerror}") from fault
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = raw.count(b"\n", 0, fault.start) + 1
-        raise error.at(path, line, f"byte 0x{raw[fault.start]:02x} is not UTF-8; save the file as UTF-8") from None
+    return parse_document(read_text(path, error, LARGEST_DOCUMENT), str(path), error)
 
 
 def parse_document(text: str, file: str, error: type[InputError]) -> Document:
@@ -119,13 +108,7 @@ def parse_document(text: str, file: str, error: type[InputError]) -> Document:
     Raises:
         InputError: (as `error`) the text is not YAML, is empty, or repeats a key.
     """
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as fault:
-        mark = fault.problem_mark or fault.context_mark
-        raise error.at(file, mark.line + 1 if mark else None, f"not valid YAML: {fault.problem}") from None
-    except yaml.YAMLError as fault:
-        raise error.at(file, None, f"not valid YAML: {fault}") from None
+    node = _composed(text, file, error)
     if node is None:
         raise error.at(file, None, "the file is empty")
     document = _document(node, file, error)
@@ -138,19 +121,18 @@ def parse_document(text: str, file: str, error: type[InputError]) -> Document:
     return document
 
 
-def parse_value(text: str, source: str, error: type[InputError]) -> Any:
+def parse_value(text: str, source: str, error: type[InputError], keys: Keys = ()) -> Any:
     """Parse the value of a command-line option as YAML, except that `5e-6` is read as a number.
+
+    `source` and `keys` name the option and the setting in messages.
 
     Raises:
         InputError: (as `error`) the value is not YAML.
     """
     if _exponent(text.strip()):
         return float(text)
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError as fault:
-        raise error(f"{source}: '{text}' is not valid YAML: {getattr(fault, 'problem', fault)}") from None
-    return _document(node, source, error).data if node is not None else None
+    node = _composed(text, source, error, lines=False)
+    return _document(node, source, error, keys, lines=False).data if node is not None else None
 
 
 def build(document: Document, cls: type[T], error: type[InputError]) -> T:
@@ -177,8 +159,22 @@ def dotted(keys: Keys) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
 
 
+def _composed(text: str, file: str, error: type[InputError], *, lines: bool = True) -> yaml.Node | None:
+    try:
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        raise error.at(file, mark.line + 1 if mark and lines else None, f"not valid YAML: {fault.problem}") from None
+    except yaml.YAMLError as fault:
+        raise error.at(file, None, f"not valid YAML: {fault}") from None
+    except (ValueError, OverflowError) as fault:  # such as the escape "\\UFFFFFFFF", which is no character
+        raise error.at(file, None, f"not valid YAML: {fault}") from None
+
+
 class _Loader(yaml.SafeLoader):
-    """A loader that refuses anchors: an alias may contain itself, or expand a small file to gigabytes."""
+    """A loader that refuses deep nesting, and anchors: an alias may contain itself, or expand to gigabytes."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -186,54 +182,86 @@ class _Loader(yaml.SafeLoader):
             problem = "anchors and aliases are not supported; write the value out"
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-        return super().compose_node(parent, index)
+        if self.depth >= DEPTH:
+            deep: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested more than {DEPTH} levels deep", problem_mark=deep)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
-def _document(node: yaml.Node, file: str, error: type[InputError]) -> Document:
+def _document(node: yaml.Node, file: str, error: type[InputError], keys: Keys = (), *, lines: bool = True) -> Document:
     places: dict[Keys, Place] = {}
     faults: list[str] = []
-    data = _plain(node, (), file, places, faults)
+
+    def place_of(node: yaml.Node) -> Place:
+        return Place(file, node.start_mark.line + 1 if lines else None)
+
+    data = _plain(node, keys, place_of, places, faults)
     if faults:
         raise error("\n".join(faults))
     return Document(file, data, places)
 
 
-def _plain(node: yaml.Node, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]) -> Any:
-    place = Place(file, node.start_mark.line + 1)
+def _plain(node: yaml.Node, keys: Keys, place_of: PlaceOf, places: dict[Keys, Place], faults: list[str]) -> Any:
+    place = place_of(node)
     places.setdefault(keys, place)
     if isinstance(node, yaml.MappingNode):
-        return _plain_mapping(node, keys, file, places, faults)
+        return _plain_mapping(node, keys, place_of, places, faults)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*keys, i), file, places, faults) for i, item in enumerate(node.value)]
-    kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if kind in ("str", "timestamp", "value"):
-        return node.value
-    if kind not in ("null", "bool", "int", "float"):
-        faults.append(
-            str(InputError.at(*place, f"'{dotted(keys)}': the tag {node.tag} is not supported; write plain YAML"))
-        )
-        return None
+        return [_plain(item, (*keys, i), place_of, places, faults) for i, item in enumerate(node.value)]
     try:
-        return _SCALARS.construct_object(node)
-    except ValueError:  # such as `!!int x`, or the digits of `1:99:` in base 60
-        faults.append(
-            str(
-                InputError.at(*place, f"'{dotted(keys)}': '{node.value}' is not a valid {kind}; quote it if it is text")
-            )
-        )
+        return _scalar(node.value, node.tag, dotted(keys))
+    except ValueError as fault:
+        faults.append(str(InputError.at(*place, str(fault))))
         return None
+
+
+def _scalar(text: str, tag: str, name: str) -> Any:
+    """Return the value of a scalar; `name`: its path of keys.
+
+    Raises:
+        ValueError: the text is not of the kind that the tag says; the message names the value.
+    """
+    check_writable(text, name)
+    kind = tag.removeprefix("tag:yaml.org,2002:")
+    if kind in ("str", "timestamp", "value"):
+        return text
+    if kind == "null":
+        return None
+    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    if kind not in _SCALARS:
+        raise ValueError(f"'{name}': the tag {tag[:SHOWN]} is not supported; write plain YAML")
+    try:
+        value = _SCALARS[kind](yaml.ScalarNode(tag, text))
+    except (
+        ValueError,
+        LookupError,
+        OverflowError,
+    ):  # such as `!!int x`, `!!bool x`, or the digits of `1:99:` in base 60
+        raise ValueError(f"'{name}': '{shown}' is not a valid {kind}; quote it if it is text") from None
+    if kind == "int" and value.bit_length() > BITS:
+        raise ValueError(f"'{name}': the number {shown} has more than {BITS} bits; quote it if it is text")
+    return value
 
 
 def _plain_mapping(
-    node: yaml.MappingNode, keys: Keys, file: str, places: dict[Keys, Place], faults: list[str]
+    node: yaml.MappingNode, keys: Keys, place_of: PlaceOf, places: dict[Keys, Place], faults: list[str]
 ) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        place = Place(file, key_node.start_mark.line + 1)
+        place = place_of(key_node)
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
             faults.append(str(InputError.at(*place, "a key should be plain text")))
             continue
         name = str(key_node.value)
+        try:
+            check_writable(name, "the key")
+        except RowFault as fault:
+            faults.append(str(InputError.at(*place, str(fault))))
+            continue
         if name in data:
             first = places[(*keys, name)].line
             faults.append(
@@ -241,7 +269,7 @@ def _plain_mapping(
             )
             continue
         places[(*keys, name)] = place
-        data[name] = _plain(value_node, (*keys, name), file, places, faults)
+        data[name] = _plain(value_node, (*keys, name), place_of, places, faults)
     return data
 
 
@@ -293,6 +321,8 @@ def _build(document: Document, keys: Keys, value: Any, hint: Any, faults: list[s
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             wrong("a number", _number_mend(value))
             return value
+        if not math.isfinite(value):
+            wrong("a finite number")
         return float(value)
     assert False, f"no reading for the type {hint} of {dotted(keys)}"  # noqa: B011  (a slip of ours)
 
@@ -386,7 +416,7 @@ def _described(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"text '{value if len(value) <= 60 else value[:57] + '...'}'"
+        return f"text '{value if len(value) <= SHOWN else value[:57] + '...'}'"
     if isinstance(value, (int, float)):
         return f"number {shortened(value)}"
     return "a list" if isinstance(value, list) else "a section"
@@ -412,4 +442,11 @@ def _exponent(text: str) -> re.Match[str] | None:
     return re.fullmatch(r"([-+]?[0-9]+)(\.[0-9]*)?[eE]([-+]?)([0-9]+)", text)
 
 
-_SCALARS = yaml.constructor.SafeConstructor()
+_CONSTRUCTOR = yaml.constructor.SafeConstructor()
+_SCALARS: Mapping[
+    str, Callable[[yaml.ScalarNode], Any]
+] = {  # a call of `construct_object` would keep every node for ever
+    "bool": _CONSTRUCTOR.construct_yaml_bool,
+    "int": _CONSTRUCTOR.construct_yaml_int,
+    "float": _CONSTRUCTOR.construct_yaml_float,
+}

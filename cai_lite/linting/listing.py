@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.constitution import read_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.inputs.yamlfile import packaged_files
 from cai_lite.linting import lint
@@ -29,7 +29,7 @@ def lint_files(names: Sequence[str], prompts: Path | None = None) -> list[dict[s
     rows = all_prompts(prompts) if prompts is not None else []
     found = []
     for name in names:
-        constitution = load_constitution(name)
+        constitution = read_constitution(name, slow_patterns=True)
         found += [{"file": constitution.path, **asdict(finding)} for finding in lint(constitution, prompts=rows)]
     return found
 

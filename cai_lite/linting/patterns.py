@@ -1,37 +1,17 @@
-"""Rules about the automatic checks of a principle, which are run against its own examples.
-
-Patterns are analysed before they are run, because one with catastrophic backtracking would never return.
-"""
+"""Rules about the automatic checks of a principle, which are run against its own examples."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from itertools import combinations
-from re import _constants as sre  # type: ignore[attr-defined]  # the parse tree of a pattern has no public interface
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from cai_lite.inputs.constitution import Checks, Principle
+from cai_lite.inputs.patterns import MEND, catastrophic
 from cai_lite.linting.findings import Finding, Subject, found
-
-NESTED = 4  # a repeat above this count can split the same text in several ways
-MANY = 16  # a repeat above this count can span a whole reply; four of them in a row already take too long
-_PROBES = [chr(code) for code in range(32, 127)] + ["\n", "\t", "é", "ß", "Ω"]
-_CATEGORIES: dict[Any, Callable[[str], bool]] = {
-    sre.CATEGORY_DIGIT: lambda c: c.isdigit(),
-    sre.CATEGORY_NOT_DIGIT: lambda c: not c.isdigit(),
-    sre.CATEGORY_SPACE: lambda c: c.isspace(),
-    sre.CATEGORY_NOT_SPACE: lambda c: not c.isspace(),
-    sre.CATEGORY_WORD: lambda c: c.isalnum() or c == "_",
-    sre.CATEGORY_NOT_WORD: lambda c: not (c.isalnum() or c == "_"),
-}
-_REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 
 
 def slow_pattern(subject: Subject) -> Iterator[Finding]:
-    """Report patterns that can need exponential time."""
+    """Report patterns that can need exponential time. `load_constitution` refuses them; the linter reads them."""
     for principle in subject.constitution.principles:
         for pattern in _patterns(principle):
             if why := catastrophic(pattern):
@@ -40,7 +20,7 @@ def slow_pattern(subject: Subject) -> Iterator[Finding]:
                     "slow-pattern",
                     "error",
                     f"'{pattern}' can need exponential time: {why}",
-                    "let only one repeat match each part of a text, or limit it, as in {0,80}",
+                    MEND,
                 )
 
 
@@ -69,19 +49,6 @@ def dead_check(subject: Subject) -> Iterator[Finding]:
                 )
 
 
-@lru_cache(maxsize=4096)
-def catastrophic(pattern: str) -> str:
-    """Return why a pattern can need exponential time, or "" if it cannot; its parse tree is analysed, nothing is run.
-
-    An unbounded repeat is dangerous if its body can match one text in several ways: it contains another repeat that no
-    fixed character delimits, or alternatives that begin with the same character.
-    """
-    try:
-        return _Tree(pattern).danger()
-    except (re.error, OverflowError, RecursionError):
-        return ""  # `load_constitution` has reported it already
-
-
 def _patterns(principle: Principle) -> Sequence[str]:
     return (*principle.checks.forbid, *principle.checks.require_any) if principle.checks else ()
 
@@ -93,150 +60,3 @@ def _why(checks: Checks, text: str) -> str:
     if checks.max_words is not None and len(text.split()) > checks.max_words:
         return f"it has {len(text.split())} words"
     return "no pattern of require_any matches it"
-
-
-class _Tree:
-    """The parse tree of a pattern, with the characters used to compare its parts: a sample, and all in the pattern."""
-
-    def __init__(self, pattern: str) -> None:
-        self.items = list(parser.parse(pattern, re.IGNORECASE))
-        self.probes = frozenset(_PROBES) | {c for char in pattern for c in (char, char.lower(), char.upper())}
-
-    def danger(self) -> str:
-        """Return why the pattern can need exponential time, or "" if it cannot."""
-        return self._danger(self.items)
-
-    def _danger(self, items: Sequence[Any]) -> str:
-        wide = [self._letters(list(a[2])) for op, a in _flat(items) if op in _REPEATS and a[1] > MANY]
-        if len(wide) >= NESTED and frozenset.intersection(*wide):
-            return f"{len(wide)} repeats in a row can match the same text"
-        for op, argument in items:
-            if op in _REPEATS:
-                body = list(argument[2])
-                if argument[1] > NESTED and (why := self._ambiguous(body)):
-                    return why
-                if inner := self._danger(body):
-                    return inner
-            else:
-                for part in _parts(op, argument):
-                    if inner := self._danger(part):
-                        return inner
-        return ""
-
-    def _ambiguous(self, body: list[Any]) -> str:
-        """Return why a text can be split into matches of this body in several ways, or "" if it cannot."""
-        flat = _flat(body)
-        for place, (op, argument) in enumerate(flat):
-            if op in _REPEATS and argument[1] > argument[0]:  # a repeat of variable length
-                inside = self._letters(list(argument[2]))
-                around = [item for i, item in enumerate(flat) if i != place]
-                required = [item for item in around if _least(item) > 0]
-                if not any(self._letters([item]).isdisjoint(inside) for item in required):
-                    return "a repeat contains another repeat, and no fixed character delimits it"
-            if op is sre.BRANCH:
-                starts = [self._first(list(branch)) for branch in argument[1]]
-                if any(not first.isdisjoint(second) for first, second in combinations(starts, 2)):
-                    return "alternatives inside a repeat begin with the same character"
-                empty = sum(not any(_least(item) for item in branch) for branch in argument[1])
-                if empty > 1 or (empty and any(not start.isdisjoint(self._first(body)) for start in starts)):
-                    return "alternatives inside a repeat can match the empty text, or begin like the repeat itself"
-        return ""
-
-    def _letters(self, items: Sequence[Any]) -> frozenset[str]:
-        """Return the sample characters that can occur anywhere in a match of the items."""
-        found_: frozenset[str] = frozenset()
-        for op, argument in items:
-            if op in _REPEATS:
-                found_ |= self._letters(list(argument[2]))
-            elif op is sre.SUBPATTERN:
-                found_ |= self._letters(list(argument[-1]))
-            elif op is sre.BRANCH:
-                found_ |= frozenset().union(*(self._letters(list(branch)) for branch in argument[1]))
-            else:
-                found_ |= self._one(op, argument)
-        return found_
-
-    def _first(self, items: Sequence[Any]) -> frozenset[str]:
-        """Return the sample characters that a match of the items can begin with."""
-        found_: frozenset[str] = frozenset()
-        for item in items:
-            op, argument = item
-            inner = list(argument[2]) if op in _REPEATS else list(argument[-1]) if op is sre.SUBPATTERN else None
-            if inner is not None:
-                found_ |= self._first(inner)
-            elif op is sre.BRANCH:
-                found_ |= frozenset().union(*(self._first(list(branch)) for branch in argument[1]))
-            else:
-                found_ |= self._one(op, argument)
-            if _least(item):
-                break
-        return found_
-
-    def _one(self, op: Any, argument: Any) -> frozenset[str]:
-        """Return the sample characters that a single item matches."""
-        if op is sre.LITERAL:
-            return frozenset({chr(argument).lower(), chr(argument).upper()})
-        if op is sre.NOT_LITERAL:
-            return self.probes - {chr(argument).lower(), chr(argument).upper()}
-        if op is sre.ANY:
-            return self.probes - {"\n"}
-        if op is sre.IN:
-            return self._of_set(argument)
-        return frozenset()
-
-    def _of_set(self, members: Sequence[Any]) -> frozenset[str]:
-        found_: set[str] = set()
-        negated = False
-        for op, argument in members:
-            if op is sre.NEGATE:
-                negated = True
-            elif op is sre.LITERAL:
-                found_ |= {chr(argument).lower(), chr(argument).upper()}
-            elif op is sre.RANGE:
-                found_ |= {
-                    c
-                    for c in self.probes
-                    if any(argument[0] <= ord(v) <= argument[1] for v in (c, c.lower(), c.upper()) if len(v) == 1)
-                }
-            elif op is sre.CATEGORY:
-                found_ |= {c for c in self.probes if _CATEGORIES[argument](c)}
-        return self.probes - found_ if negated else frozenset(found_)
-
-
-def _flat(items: Sequence[Any]) -> list[Any]:
-    """Return the items with groups replaced by their contents."""
-    flat: list[Any] = []
-    for op, argument in items:
-        if op is sre.SUBPATTERN:
-            flat += _flat(list(argument[-1]))
-        elif op is sre.ATOMIC_GROUP:
-            continue  # an atomic group is never re-tried from outside
-        else:
-            flat.append((op, argument))
-    return flat
-
-
-def _parts(op: Any, argument: Any) -> list[list[Any]]:
-    if op is sre.SUBPATTERN:
-        return [list(argument[-1])]
-    if op is sre.BRANCH:
-        return [list(branch) for branch in argument[1]]
-    if op in (sre.ASSERT, sre.ASSERT_NOT):
-        return [list(argument[1])]
-    if op is sre.ATOMIC_GROUP:
-        return [list(argument)]
-    if op is sre.GROUPREF_EXISTS:
-        return [list(part) for part in argument[1:] if part is not None]
-    return []
-
-
-def _least(item: Any) -> int:
-    """Return the length of the shortest match of an item, limited to 1."""
-    op, argument = item
-    if op in _REPEATS:
-        return 1 if argument[0] > 0 and any(_least(inner) for inner in argument[2]) else 0
-    if op is sre.SUBPATTERN:
-        return max((_least(inner) for inner in argument[-1]), default=0)
-    if op is sre.BRANCH:
-        return min(max((_least(inner) for inner in branch), default=0) for branch in argument[1])
-    return int(op in (sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN))

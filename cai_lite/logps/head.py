@@ -36,7 +36,7 @@ def token_logps(model: Any, packed: Packed) -> Tensor:
     """Return the log-probability of each token of `packed.targets_N`, in nats, float32, shape [N]."""
     if packed.segments is not None:
         check_segments(model)
-    hidden_RTH = _body(model)(**packed.inputs()).last_hidden_state
+    hidden_RTH = text_body(model)(**packed.inputs()).last_hidden_state
     return head_logps(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N)
 
 
@@ -86,6 +86,7 @@ def head_of(model: Any) -> Head:
     settings = base.config.get_text_config()
     scale = getattr(settings, "logit_scale", None) or 1.0  # Cohere multiplies, Granite divides
     scale /= getattr(settings, "logits_scaling", None) or 1.0
+    scale *= getattr(settings, "lm_head_multiplier", None) or 1.0  # Falcon-H1
     return Head(layer.weight, layer.bias, getattr(settings, "final_logit_softcapping", None), scale)
 
 
@@ -139,6 +140,8 @@ class _HeadLogps(torch.autograd.Function):
         return (grads[0][:, None] * grad_NH).to(grad_NH.dtype), None, None, None, None, None, None
 
 
-def _body(model: Any) -> Any:
+def text_body(model: Any) -> Any:
+    """Return the part of a (peft) model that makes hidden states of tokens; a vision tower is no part of it."""
     base = base_of(model)
-    return getattr(base, base.base_model_prefix)
+    decoder = base.get_decoder()
+    return getattr(base, base.base_model_prefix) if decoder is base else decoder

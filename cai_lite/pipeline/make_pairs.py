@@ -17,7 +17,8 @@ from cai_lite.distill.revisions import revise
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.agreement import between_judges
-from cai_lite.inputs.pairs import load_pairs
+from cai_lite.inputs.pairs import read_pairs
+from cai_lite.inputs.quarantine import BadRow, reasons
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles, close
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict
@@ -31,6 +32,7 @@ class Work:
 
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
+    `bad`: rows of the files that could not be used.
     """
 
     recipe: Recipe
@@ -40,6 +42,7 @@ class Work:
     purpose: Literal["training", "held-out"] = "training"
     told: set[str] = field(default_factory=set)
     faulty: list[str] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
@@ -98,8 +101,12 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         stage=work.name("pair"),
     )
     if settings.human and work.purpose == "training":
-        people = [replace(pair, rule="human") for pair in load_pairs(settings.human)]
-        run.count("human pairs", {"read": len(people)})
+        found, bad = read_pairs(settings.human)
+        people = [replace(pair, rule="human") for pair in found]
+        run.count("human pairs", {"read": len(people), **({"unusable": len(bad)} if bad else {})})
+        if bad:
+            work.bad.extend(bad)
+            work.screen.warn(f"{len(bad):,} human pairs left out ({reasons(bad)})")
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
     return _filtered(work, pairs, held_out)
 

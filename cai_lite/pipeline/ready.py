@@ -90,10 +90,30 @@ def check_ready(
         check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
     for model in _local(roles):
         check_opens(model.model)
+    if until == "report" and adapter is None:
+        student_notes(recipe)
     if recipe.judge.mode == "pairwise":
         for judge in roles.judges:
             check_reason(judge.model, recipe.judge.reason)
     _check_disk(out)
+
+
+def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
+    """Return what to mind about training the student. `needs_tokenizer`: a missing tokenizer is an error.
+
+    Raises:
+        ModelError: it cannot be trained.
+    """
+    from cai_lite.training.trainable import check_trainable  # which imports torch
+
+    student = recipe.student
+    return check_trainable(
+        student.model,
+        lora=recipe.train.lora,
+        template=student.template,
+        system=student.system,
+        needs_tokenizer=needs_tokenizer,
+    )
 
 
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
@@ -118,7 +138,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
         prompts=dict(prompts.report),
         calls=calls_needed(recipe, prompts),
         models={"student": roles.student.name, "teacher": teachers, "judge": judges},
-        warnings=tuple(roles.warnings([*prompts.train, *prompts.held_out])),
+        warnings=(*roles.warnings([*prompts.train, *prompts.held_out]), *student_notes(recipe)),
         forecast=forecast_of(roles, out, recipe.name),
         paid=any(not isinstance(m.model, LocalModel) for m in (*roles.teachers, *roles.judges)),
     )

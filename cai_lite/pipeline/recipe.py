@@ -30,6 +30,7 @@ from cai_lite.errors import RecipeError, did_you_mean, without_secrets
 from cai_lite.evaluation.gates import check_names
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.inputs.yamlfile import (
+    DEPTH,
     FILE,
     Document,
     Keys,
@@ -45,12 +46,15 @@ from cai_lite.run.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 
 
-def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None, *, environment: bool = True
+) -> Recipe:
     """Read a packaged recipe (`medical`, `customer-service`, `creative`) or a recipe file.
 
     `overrides`: items such as `train.loss.beta=0.2`, the value in YAML; they take precedence over file and profile.
     `profile`: the name of one of the recipe's `profiles`; it takes precedence over the file. Paths in the file are
-    relative to the file, paths in an override to the working directory.
+    relative to the file, paths in an override to the working directory. `environment`: replace `${NAME}`; if false,
+    it stays as it is, for what asks no server.
 
     Raises:
         RecipeError: the recipe cannot be read; one line per error, with file, line and field.
@@ -61,6 +65,8 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = (), profile
         document = _with_override(document, override)
     document = _with_seed(_with_paths(document))
     written = build(document, Recipe, RecipeError)
+    if not environment:
+        return dataclasses.replace(written, written=written)
     return dataclasses.replace(build(_with_environment(document), Recipe, RecipeError), written=written)
 
 
@@ -106,8 +112,8 @@ class Prices:
     output: float
 
     def __post_init__(self) -> None:
-        _check(self.input >= 0, "input", "0 or more", self.input)
-        _check(self.output >= 0, "output", "0 or more", self.output)
+        _check(0 <= self.input < math.inf, "input", "0 or more, and finite", self.input)
+        _check(0 <= self.output < math.inf, "output", "0 or more, and finite", self.output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +158,7 @@ class ModelSection:
         if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
-        _check(0 < self.weight < math.inf, "weight", "above 0", self.weight)
+        _check(0 < self.weight < math.inf, "weight", "above 0 and finite", self.weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +201,7 @@ class DraftSection:
 
     def __post_init__(self) -> None:
         _check(self.n >= 1, "n", "at least 1", self.n)
-        _check(self.temperature >= 0, "temperature", "0 or more", self.temperature)
+        _check(0 <= self.temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
         if self.n > 1 and self.temperature == 0:
@@ -328,7 +334,8 @@ class EvaluateSection:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
         check_metrics(self.metrics)
         check_names(self.must, self.metrics)
-        _check(self.temperature is None or self.temperature >= 0, "temperature", "0 or more", self.temperature)
+        temperature = 0.0 if self.temperature is None else self.temperature
+        _check(0 <= temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
 
@@ -440,11 +447,14 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_override(document: Document, override: str) -> Document:
     name, equals, text = override.partition("=")
-    source = f"--set {override}"
+    shown = override if len(override) <= 200 else override[:200] + "..."
+    source = f"--set {shown.encode('utf-8', 'backslashreplace').decode()}"
     keys: Keys = tuple(name.strip().split("."))
     if not equals or not all(keys):
         raise RecipeError(f"{source}: an override is written key.key=value, such as train.loss.beta=0.2")
-    value = parse_value(text, source, RecipeError)
+    if len(keys) > DEPTH:
+        raise RecipeError(f"{source}: the key has {len(keys):,} parts; no setting is so deep")
+    value = parse_value(text, source, RecipeError, keys)
     for key in reversed(keys[1:]):
         value = {key: value}
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}

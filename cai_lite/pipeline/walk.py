@@ -11,8 +11,9 @@ from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.inputs.pairs import load_pairs, pairs_text
+from cai_lite.inputs.pairs import pair_lines, read_pairs
 from cai_lite.inputs.prompts import Prompts, load_prompts
+from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.make_pairs import (
     Work,
     draft_held_out,
@@ -64,12 +65,16 @@ def run_recipe(
                 "the judge can apply each principle and what the whole run will take"
             )
         pairs: list[PreferencePair] = []
-        work = Work(recipe=recipe, roles=roles, run=run, screen=screen)
+        work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad))
+        write_quarantine(out / QUARANTINE, work.bad)
+        if prompts.bad:
+            screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
         if adapter is None:
             if until == "report":
                 draft_held_out(work, prompts.held_out)
             pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-            write_aside(out / "pairs.jsonl", pairs_text(pairs))
+            write_quarantine(out / QUARANTINE, work.bad)
+            write_aside(out / "pairs.jsonl", pair_lines(pairs))
             card = dataset_card(
                 pairs,
                 name=recipe.name,
@@ -153,14 +158,22 @@ def train_pairs(
     out: Path,
     *,
     load: str | None = None,
+    max_bad: float = MAX_BAD,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """`cai-lite train`: train on a preference file that somebody else made, in a run directory of its own."""
+    """Train on a preference file in a run directory of its own, as `cai-lite train` does.
+
+    Rows of the file that cannot be used are listed in quarantine.jsonl. `max_bad`: the share of them above which the
+    file is refused, from 0 to below 1.
+    """
     from cai_lite.training.loop import train
 
-    rows, how = load_pairs(pairs), checked_load(load)
+    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
     resolve(student)
     with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
+        write_quarantine(out / QUARANTINE, bad)
+        if bad:
+            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
         with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
             result = train(
                 student,
@@ -178,6 +191,7 @@ def train_pairs(
         "adapter": str(result.adapter),
         "steps": result.steps,
         "resumed_from": result.resumed_from,
+        "quarantined": len(bad),
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
         "best": result.best,

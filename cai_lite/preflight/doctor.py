@@ -17,9 +17,11 @@ from rich.text import Text
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.faults import ROOM_TO_THINK
 from cai_lite.chat.probe import probe
-from cai_lite.errors import ChatError, without_secrets
+from cai_lite.errors import ChatError, ModelError, without_secrets
 from cai_lite.run.files import PACKAGES, version
 from cai_lite.run.progress import Terminal
+from cai_lite.training.config import Lora
+from cai_lite.training.trainable import check_trainable
 
 
 def examine(
@@ -27,11 +29,14 @@ def examine(
     model: str | None = None,
     api_key_env: str = "OPENAI_API_KEY",
     template: Mapping[str, Any] | None = None,
+    *,
+    student: str | None = None,
 ) -> dict[str, Any]:
     """Return the installed packages, the devices, whether NF4 works, and the features of the server at `url`, if given.
 
     `faults` lists what does not work. `api_key_env` is the environment variable with the server's API key, `template`
-    holds variables of the model's chat template.
+    holds variables of the model's chat template. `student`: a model folder or hub id; whether it can be trained is
+    checked.
     """
     import torch
 
@@ -57,6 +62,11 @@ def examine(
             }
         except ChatError as error:
             faults.append(str(error))
+    if student is not None:
+        try:
+            found["student"] = {"model": student, "notes": check_trainable(student, lora=Lora())}
+        except ModelError as error:
+            faults.append(str(error))
     absent = [name for name, is_ in found["packages"].items() if is_ == "absent" and name != "cai-lite"]
     found["faults"] = faults + [f"{name} is not installed" for name in absent]
     if found["nf4"]:
@@ -73,6 +83,8 @@ def show_examination(found: dict[str, Any], console: Console | None = None) -> N
     table.add_row("GPU", gpus or "none; models run on the CPU")
     table.add_row("disk", f"{found['free_disk_gb']} GB free in the current folder")
     table.add_row("4-bit weights", Text(found["nf4"] or "supported"))
+    if student := found.get("student"):
+        table.add_row("student", Text("\n".join(student["notes"]) or f"{student['model']} can be trained"))
     table.add_row("packages", ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
     if server := found.get("server"):
         features = [f"{'' if server[name] else 'no '}{words}" for name, words in _FEATURES.items()]

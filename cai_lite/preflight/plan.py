@@ -1,193 +1,244 @@
-"""`cai-lite plan`: predict whether a training fits a GPU, with which settings, and how long it takes.
+"""`cai-lite plan`: predict whether a recipe's training fits a GPU, with which settings, and how long the run takes.
 
-Only the student's configuration is needed. Memory is predicted on fake tensors (see `logps.footprint`); time is the
-number of operations divided by an assumed speed.
+Only the student's configuration is needed; no server is asked. Memory is predicted on fake tensors (see `sizes`), time
+by counting (see `hours`).
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cai_lite.chat.weights import resolve
-from cai_lite.errors import InputError, ModelError
+from cai_lite.errors import InputError
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.pipeline.ready import student_notes
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.preflight.devices import DEVICES, TABLE, Device, device_of, device_with
 from cai_lite.run.progress import Terminal
+from cai_lite.training.config import MEMORY_SHARE
 
+if TYPE_CHECKING:
+    from cai_lite.preflight.hours import Lengths, Part
+    from cai_lite.preflight.sizes import Sizes
+
+GIB = 1 << 30  # a card sold with "24 GB" has 24 of these, 25.8e9 bytes
 CONTEXT = 0.6e9  # bytes of the CUDA context
-SHARE = 0.4  # assumed utilisation: share of the GPU's peak matrix speed that training reaches
+TEACHER_RATE = 1000.0  # tokens that a teacher's server writes per second, all calls together
+SMALLER = "choose a profile of the recipe with --profile, or lower train.max_tokens or train.lora.rank"
+SHORTEST = 128  # tokens of a pair below which no advice is given
 
 
 def plan(
     recipe: Recipe,
     *,
-    gpu_memory: float,
-    pairs: int = 1000,
+    gpu_memory: float | None = None,
+    device: str | None = None,
+    tflops: float | None = None,
+    pairs: int | None = None,
     prompt_tokens: int = 256,
     completion_tokens: int = 256,
-    tflops: float = 70.0,
+    teacher_rate: float = TEACHER_RATE,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the predicted peak memory, tokens per second and hours of a recipe's training on a GPU.
+    """Return the predicted peak memory of a recipe's training on several GPUs, and the hours of the whole run.
 
-    `gpu_memory`: of the GPU, in GB. `pairs`: the number of training pairs. `prompt_tokens`, `completion_tokens`: the
-    mean lengths of prompts and completions, used for the time; the memory is that of the longest pairs that
-    `train.max_tokens` allows. `tflops`: the GPU's dense 16-bit matrix speed in TFLOP/s.
+    `gpu_memory`: of the GPU, in GB as cards are sold (2**30 bytes); `device`: a GPU by name (see `devices`). Without
+    either, GPUs of 24, 16, 12 and 8 GB are shown. `tflops`: dense 16-bit matrix speed in TFLOP/s, in place of the
+    device's. `pairs`: the number of training pairs, in place of an estimate. `prompt_tokens`, `completion_tokens`: mean
+    lengths, used for the time; the memory is that of full passes with the longest pairs that `train.max_tokens` allows.
+    `teacher_rate`: tokens per second that the teacher's server writes. `cache`: a file to keep footprints in for the
+    next call.
 
     Raises:
-        InputError: a number is not above 0.
-        ModelError: the student's configuration cannot be read.
+        InputError: a number is not above 0, no such device, or the recipe's files cannot be read.
+        ModelError: the student's configuration cannot be read, or it cannot be trained.
     """
-    for name, value in (("gpu_memory", gpu_memory), ("pairs", pairs), ("tflops", tflops)):
-        if value <= 0:
+    numbers = {"gpu_memory": gpu_memory, "pairs": pairs, "tflops": tflops, "teacher_rate": teacher_rate}
+    for name, value in numbers.items():
+        if value is not None and value <= 0:
             raise InputError(f"{name} should be above 0, got {value}")
-    config = _config(recipe.student.model)
-    settings, load = recipe.train, recipe.student.load or "auto"
-    budget = gpu_memory * 1e9 - CONTEXT
-    completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)
-    longest = (settings.max_tokens - completion, completion)
-    most_pairs = max(1, settings.tokens_per_batch // (longest[0] + 2 * completion))
-    options = []
-    for count in sorted({most_pairs, max(1, most_pairs // 2), 1}, reverse=True):
-        found = _footprint(recipe, config, load, *longest, count)
-        needed = found.layers_to_recompute(budget - found.weights - found.adapter)
-        for recomputed in sorted({0, found.layers if needed is None else needed, found.layers}):
-            options.append(
-                {
-                    "pairs_a_pass": count,
-                    "tokens_a_pass": count * (longest[0] + 2 * completion),
-                    "layers_recomputed": recomputed,
-                    "layers": found.layers,
-                    "peak_gb": (found.peak(recomputed) + CONTEXT) / 1e9,
-                    "fits": found.peak(recomputed) <= budget,
-                    **_time(recipe, config, found, recomputed, pairs, prompt_tokens, completion_tokens, tflops),
-                }
-            )
-    fitting = [option for option in options if option["fits"]]
-    best = min(fitting, key=lambda option: (option["hours"], -option["pairs_a_pass"])) if fitting else None
+    devices = _devices(gpu_memory, device, tflops)
+    from cai_lite.pipeline.walk import prompts_of
+    from cai_lite.preflight.hours import Lengths, parts_of
+    from cai_lite.preflight.sizes import config_of, longest_pair, sizes_of
+
+    constitution, prompts = load_constitution(recipe.constitution), prompts_of(recipe)
+    config, load = config_of(recipe.student.model), recipe.student.load or "auto"
+    lengths = Lengths(prompt=prompt_tokens, completion=completion_tokens)
+    parts = parts_of(recipe, constitution, prompts, lengths=lengths, pairs=pairs, teacher_rate=teacher_rate)
+    sizes = sizes_of(recipe, config, load, cache)
+    notes = student_notes(recipe, needs_tokenizer=False)
+    cards = [_card(recipe, config, sizes, load, one, lengths, parts) for one in devices]
+    prompt, completion = longest_pair(recipe)
+    fitting = [card for card in cards if card["fits"]]
     return {
-        "format": 1,
+        "format": 2,
         "model": recipe.student.model,
         "load": load,
-        "gpu_memory_gb": gpu_memory,
-        "weights_gb": found.weights / 1e9,
-        "adapter_gb": found.adapter / 1e9,
-        "longest_pair": {"prompt_tokens": longest[0], "completion_tokens": completion},
-        "assumed": {
-            "pairs": pairs,
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "tflops": tflops,
-            "share_of_tflops": SHARE,
-        },
-        "options": options,
-        "best": best,
-        "fits": best is not None,
-        "advice": _advice(recipe, config, load, budget, best),
+        "layers": sizes.full.layers,
+        "weights_gb": sizes.full.weights / 1e9,
+        "adapter_gb": sizes.full.adapter / 1e9,
+        "longest_pair": {"prompt_tokens": prompt, "completion_tokens": completion},
+        "tokens_per_pass": sizes.tokens,
+        "cards": cards,
+        "fits": bool(fitting),
+        "notes": notes,
+        "advice": _advice(recipe, config, load, cards, cache),
+        "assumed": _assumed(lengths, teacher_rate),
+    }
+
+
+def _devices(memory: float | None, name: str | None, tflops: float | None) -> list[Device]:
+    if name is None and memory is None:
+        found = [DEVICES[known] for known in TABLE]
+    elif name is not None:
+        found = [device_of(name)]
+    else:
+        found = [device_with(memory or 0)]
+    return [
+        replace(one, memory=one.memory if memory is None else memory, tflops=one.tflops if tflops is None else tflops)
+        for one in found
+    ]
+
+
+def _card(
+    recipe: Recipe, config: Any, sizes: Sizes, load: str, device: Device, lengths: Lengths, parts: list[Part]
+) -> dict[str, Any]:
+    """Return how the training fits on one GPU, and the hours of each part of the run on it."""
+    from cai_lite.preflight.hours import decoding_speed, training_hours
+
+    available = device.memory * GIB - CONTEXT
+    sized = sizes.fit(available * MEMORY_SHARE)
+    speed = decoding_speed(config, sizes.full, load, device, available, lengths)
+
+    def hours(part: Part) -> float | None:
+        if part.by == "teacher":
+            return part.hours
+        if part.part == "training":
+            return training_hours(recipe, config, sizes.full, sized.recomputed, device, lengths, part.calls)
+        return part.tokens_out / speed / 3600
+
+    timed = [replace(part, hours=hours(part)).as_dict() for part in parts] if sized.fits else []
+    known = [part["hours"] for part in timed]
+    return {
+        "device": device.name,
+        "gpu_memory_gb": device.memory,
+        "tflops": device.tflops,
+        "bandwidth_gb_s": device.bandwidth,
+        "tokens_a_pass": sized.tokens,
+        "layers_recomputed": sized.recomputed,
+        "peak_gb": (sized.peak + CONTEXT) / 1e9,
+        "fits": sized.fits,
+        "decoding_tokens_per_second": speed,
+        "training_hours": next((part["hours"] for part in timed if part["part"] == "training"), None),
+        "hours": None if not timed or None in known else sum(known),
+        "walk": timed,
     }
 
 
 def show_plan(found: dict[str, Any], console: Console | None = None) -> None:
-    """Print the options as a table, then the advice."""
+    """Print the GPUs as a table, the parts of the run on the first that fits, then what is assumed, then the advice."""
     console = console or Terminal()
-    longest, assumed = found["longest_pair"], found["assumed"]
+    longest = found["longest_pair"]
     table = Table(
-        title=f"{found['model']}, load {found['load']}, on {found['gpu_memory_gb']:g} GB (predicted)",
-        caption="Peak memory: for the longest pairs, "
-        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens. "
-        f"Time: {assumed['pairs']} pairs of {assumed['prompt_tokens']} + 2 x {assumed['completion_tokens']} tokens at "
-        f"{assumed['share_of_tflops']:.0%} of {assumed['tflops']:g} TFLOP/s",
+        title=f"{found['model']}, load {found['load']} (predicted)",
+        caption=f"Peak memory: full passes of {found['tokens_per_pass']} tokens, longest pairs "
+        f"{longest['prompt_tokens']} + 2 x {longest['completion_tokens']} tokens; layers: those that are recomputed",
     )
-    for column in ("pairs per pass", "tokens per pass", "layers recomputed", "peak, GB", "tokens/s", "hours", "fits"):
+    columns = ("GB", "speed of", "tokens a pass", "layers", "peak, GB", "training, h", "run, h", "fits")
+    for column in columns:
         table.add_column(column, justify="right")
-    for option in found["options"]:
-        best = option == found["best"]
+    for card in found["cards"]:
         table.add_row(
-            str(option["pairs_a_pass"]),
-            str(option["tokens_a_pass"]),
-            f"{option['layers_recomputed']} of {option['layers']}",
-            f"{option['peak_gb']:.2f}",
-            f"{option['tokens_per_second']:,.0f}",
-            f"{option['hours']:.1f}",
-            "best" if best else "yes" if option["fits"] else "no",
-            style="bold" if best else "" if option["fits"] else "dim",
+            f"{card['gpu_memory_gb']:g}",
+            card["device"],
+            str(card["tokens_a_pass"]),
+            f"{card['layers_recomputed']} of {found['layers']}",
+            f"{card['peak_gb']:.1f}",
+            _hours(card["training_hours"]),
+            _hours(card["hours"]),
+            "yes" if card["fits"] else "no",
+            style="" if card["fits"] else "dim",
         )
     console.print(table)
-    console.print(found["advice"], highlight=False)
+    first = next((card for card in found["cards"] if card["fits"]), None)
+    if first is not None:
+        _show_walk(first, console)
+    for line in found["notes"]:
+        console.print(f"note: {line}", highlight=False, soft_wrap=True)
+    for line in found["assumed"]:
+        console.print(f"assumed: {line}", highlight=False, style="dim", soft_wrap=True)
+    console.print(found["advice"], highlight=False, soft_wrap=True)
 
 
-def _advice(recipe: Recipe, config: Any, load: str, budget: float, best: dict[str, Any] | None) -> str:
-    settings = recipe.train
-    if best is not None:
-        return (
-            f"fits: train.memory: auto recomputes {best['layers_recomputed']} of {best['layers']} layers, with "
-            f"{best['tokens_a_pass']} tokens per pass"
-        )
-    if load != "nf4":
-        completion = min(recipe.draft.max_tokens, settings.max_tokens - 1)
-        nf4 = _footprint(recipe, config, "nf4", settings.max_tokens - completion, completion, 1)
-        if nf4.peak(nf4.layers) <= budget:
-            return "does not fit; it fits with student.load: nf4"
-    tokens = settings.max_tokens // 2
-    while tokens >= 128:
-        completion = min(recipe.draft.max_tokens, tokens // 2)
-        shorter = _footprint(recipe, config, load, tokens - completion, completion, 1)
-        if shorter.peak(shorter.layers) <= budget:
-            return f"does not fit; it fits with train.max_tokens: {tokens} and draft.max_tokens: {completion}"
-        tokens //= 2
-    return "does not fit at any length of pairs; use a smaller student, student.load: nf4, or a larger GPU"
-
-
-def _time(
-    recipe: Recipe,
-    config: Any,
-    found: Any,
-    recomputed: int,
-    pairs: int,
-    prompt: int,
-    completion: int,
-    tflops: float,
-) -> dict[str, float]:
-    """Return the predicted speed and duration of the training.
-
-    A token takes 2N operations forward (N: weights of the layers), 2N for the gradients of the inputs, 2N more in
-    recomputed layers, and 2N once for the reference. The output head runs on completion tokens only.
-    """
-    text = config.get_text_config()
-    body, head = found.matrices, text.vocab_size * text.hidden_size
-    tokens = prompt + 2 * completion
-    epochs = recipe.train.epochs
-    flops = tokens * body * (4 + 2 * recomputed / found.layers + 2 / epochs) + 2 * completion * head * (4 + 2 / epochs)
-    per_second = tflops * 1e12 * SHARE / flops
-    return {"tokens_per_second": per_second * tokens, "hours": math.ceil(pairs * epochs) / per_second / 3600}
-
-
-def _footprint(recipe: Recipe, config: Any, load: str, prompt: int, completion: int, count: int) -> Any:
-    import torch
-
-    from cai_lite.training.memory import footprint_of
-    from cai_lite.training.tokens import Row
-
-    pair = [Row((i,) * prompt, ((1,) * completion, (2,) * completion)) for i in range(count)]
-    return footprint_of(
-        config,
-        pair,
-        recipe.train,
-        layout="plain" if recipe.train.layout == "plain" else "shared",
-        quantised=load == "nf4",
-        dtype=torch.float32 if load == "float32" else torch.bfloat16,
+def _show_walk(card: dict[str, Any], console: Console) -> None:
+    table = Table(
+        title=f"The whole run on {card['gpu_memory_gb']:g} GB at the speed of {card['device']}",
+        caption=f"{card['tflops']:g} TFLOP/s, {card['bandwidth_gb_s']:g} GB/s; the student writes "
+        f"{card['decoding_tokens_per_second']:,.0f} tokens/s; a call of the training is a pair",
     )
+    table.add_column("part", no_wrap=True)
+    table.add_column("by", no_wrap=True)
+    for column in ("calls", "tokens in", "tokens out", "hours"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for part in card["walk"]:
+        counts = (f"{part[name]:,}" for name in ("calls", "tokens_in", "tokens_out"))
+        table.add_row(part["part"], part["by"], *counts, _hours(part["hours"]))
+    console.print(table)
 
 
-def _config(model: str) -> Any:
-    from transformers import AutoConfig
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2f}"
 
-    try:
-        return AutoConfig.from_pretrained(resolve(model))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the configuration of {model} is not on this machine and cannot be downloaded; give a folder with its "
-            "config.json by --set student.model=FOLDER"
-        ) from error
+
+def _assumed(lengths: Lengths, teacher_rate: float) -> list[str]:
+    from cai_lite.preflight import hours
+
+    return [
+        f"prompts of {lengths.prompt} and completions of {lengths.completion} tokens on average",
+        f"training and decoding reach {hours.FLOPS_SHARE:.0%} of the card's dense bfloat16 TFLOP/s, decoding "
+        f"{hours.BANDWIDTH_SHARE:.0%} of its memory bandwidth, with at most {hours.MOST_ROWS} replies at a time",
+        f"{hours.BROKEN:.0%} of the drafts are revised, again in each further round; {hours.KEPT:.0%} of the "
+        "comparisons become pairs; every call succeeds",
+        f"the teacher's server writes {teacher_rate:g} tokens/s in all and reads {hours.READING} times as many; a "
+        f"critique has {hours.CRITIQUE} tokens, a verdict {hours.VERDICT}, instructions {hours.WORDING}",
+        f"{MEMORY_SHARE:.0%} of the memory beside CUDA's {CONTEXT / 1e9:g} GB can be used",
+    ]
+
+
+def _advice(recipe: Recipe, config: Any, load: str, cards: list[dict[str, Any]], cache: Path | None) -> str:
+    """Return one sentence: how it fits on the largest GPU shown, or what would fit there."""
+    from cai_lite.preflight.sizes import sizes_of
+
+    card = cards[0]
+    if card["fits"]:
+        smaller = "" if all(one["fits"] for one in cards) else f"; where it does not, {SMALLER}"
+        return (
+            f"fits on {card['gpu_memory_gb']:g} GB: train.memory: auto recomputes {card['layers_recomputed']} layers, "
+            f"with at most {card['tokens_a_pass']} tokens per pass{smaller}"
+        )
+    budget = (card["gpu_memory_gb"] * GIB - CONTEXT) * MEMORY_SHARE
+
+    def fits(settings: dict[str, Any], way: str) -> bool:
+        tokens = settings.get("max_tokens", recipe.train.max_tokens)
+        shorter = replace(
+            recipe,
+            train=replace(recipe.train, tokens_per_batch=1, **settings),
+            draft=replace(recipe.draft, max_tokens=min(recipe.draft.max_tokens, tokens // 2)),
+        )
+        return sizes_of(shorter, config, way, cache).fit(budget).fits
+
+    where = f"does not fit on {card['gpu_memory_gb']:g} GB"
+    if load != "nf4" and fits({}, "nf4"):
+        return f"{where}; it fits with student.load: nf4"
+    tokens = recipe.train.max_tokens // 2
+    while tokens >= SHORTEST:
+        if fits({"max_tokens": tokens}, load):
+            completion = min(recipe.draft.max_tokens, tokens // 2)
+            return f"{where}; it fits with train.max_tokens: {tokens} and draft.max_tokens: {completion}"
+        tokens //= 2
+    return f"{where} at any length of pairs; use a smaller student, student.load: nf4, or a larger GPU"

@@ -50,6 +50,6 @@ def _dataset_card(folder: Path) -> list[str]:
     with Run(folder) as run:
         asked = {f"{row['stage']}: {row['model']}": f"{row['calls']:,} calls" for row in run.calls()}
         counts = run.counts()
-    text = dataset_card(load_pairs(pairs), name=folder.resolve().name, digests=asked, counts=counts)
+    text = dataset_card(load_pairs(pairs, max_bad=0), name=folder.resolve().name, digests=asked, counts=counts)
     write_text(card, text)
     return [card.name]

@@ -121,7 +121,7 @@ def _rows(run: Run) -> Iterator[str]:
 
 
 def _pairs(run: Run, path: Path) -> Iterator[str]:
-    for number, pair in enumerate(load_pairs(path), 1):
+    for number, pair in enumerate(load_pairs(path, max_bad=0), 1):
         if pair.rule == "human" or not pair.key:
             continue
         row = run.row(pair.key)

@@ -63,7 +63,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
     parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
-        parts.append(explorer(load_pairs(pairs), run))
+        parts.append(explorer(load_pairs(pairs, max_bad=0), run))
     parts += [running.counts(run), running.calls(run), running.recipe(run.path("recipe.yaml"))]
     path = run.path("report.html")
     write_text(path, _page(parts))

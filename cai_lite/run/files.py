@@ -1,7 +1,7 @@
 """The files of a run directory: how they are written, moved aside and recorded in the manifest.
 
-Every text file is written by `write_text`, which replaces the old file in one step, so that a kill leaves either the
-old content or the new.
+Every text file is written by `write_text` or `write_lines`, which replace the old file in one step, so that a kill
+leaves either the old content or the new.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,37 @@ RECORDED = (
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step: the old content stays until the new one is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, (text,))
 
 
-def write_aside(path: Path, text: str) -> Path | None:
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file from its lines, each with its line end, in one step and with one line in memory."""
+    _partial(path, lines).replace(path)
+
+
+def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
     """Write a text file; an existing file with other content is first renamed to `name.1.suffix`, `name.2.suffix`, ....
 
-    Returns the new name of the old file, or None if nothing was renamed.
+    `text`: the whole text, or its lines, each with its line end. Returns the new name of the old file, or None if
+    nothing was renamed.
     """
+    partial = _partial(path, (text,) if isinstance(text, str) else text)
     moved = None
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if sha256(partial) == sha256(path):
+            partial.unlink()
             return None
         moved = free_name(path)
         path.replace(moved)
-    write_text(path, text)
+    partial.replace(path)
     return moved
+
+
+def _partial(path: Path, lines: Iterable[str]) -> Path:
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+    return partial
 
 
 def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:

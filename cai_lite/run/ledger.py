@@ -8,6 +8,7 @@ mode, SQLite loses no committed row when the process is killed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import sqlite3
@@ -55,8 +56,8 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("max_cost", "max_tokens"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"'{name}' should be above 0, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"'{name}' should be above 0 and finite, got {value}")
 
 
 class Run:

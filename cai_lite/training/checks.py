@@ -127,7 +127,11 @@ def shared_fault(model: Any, rows: Sequence[Row], pad_token_id: int) -> str | No
 
 def check_gradients(parameters: Mapping[str, Any]) -> None:
     """Check after the first backward pass that a gradient reaches every adapter matrix. Raises TrainingError."""
-    unreached = [name for name, p in parameters.items() if p.grad is None]
-    if unreached:
-        what = f"{len(unreached)} of {len(parameters)} adapter matrices, such as {unreached[0]}"
+    if without := unreached(parameters):
+        what = f"{len(without)} of {len(parameters)} adapter matrices, such as {without[0]}"
         raise TrainingError(f"no gradient reaches {what}")
+
+
+def unreached(parameters: Mapping[str, Any]) -> list[str]:
+    """Return the names of the adapter matrices that no gradient has reached."""
+    return [name for name, p in parameters.items() if p.grad is None]

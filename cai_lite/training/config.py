@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from cai_lite.errors import InputError, did_you_mean
+from cai_lite.errors import InputError, did_you_mean, shortened
 from cai_lite.training.losses import LOSSES, options_of
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
@@ -19,6 +19,8 @@ Keep = Literal["best", "last"]
 Reference = Literal["base", "init"]  # None: the default, see TrainingConfig
 Option = float | int | bool | str
 
+MEMORY_SHARE = 0.92  # share of the memory that is planned for, by trainer and `plan`; the rest is fragmentation
+MOST = 1_000_000_000  # the upper limit of counts, far above any that is meant
 BETA = 0.1  # where a loss takes a beta without a default of its own
 
 # The values that an option may have, by its name, in whatever loss; an option that is not listed may have any.
@@ -44,6 +46,9 @@ class Lora:
 
     def __post_init__(self) -> None:
         _check(self.rank >= 1, "lora.rank", "at least 1", self.rank)
+        _check(self.rank <= 65_536, "lora.rank", "at most 65,536", self.rank)
+        alpha = 1.0 if self.alpha is None else self.alpha
+        _check(0 < alpha <= 1e6, "lora.alpha", "above 0 and at most 1,000,000", self.alpha)
         _check(0 <= self.dropout < 1, "lora.dropout", "from 0 to below 1", self.dropout)
         _check(bool(self.targets), "lora.targets", "a list of layer names, or [all-linear]", list(self.targets))
 
@@ -193,21 +198,27 @@ class TrainingConfig:
             value, known = getattr(self, name), get_args(choice)
             left_out = name == "reference" and value is None
             _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
-        _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
-        _check(self.epochs > 0, "epochs", "above 0", self.epochs)
+        _check(0 < self.learning_rate <= 1, "learning_rate", "above 0 and at most 1", self.learning_rate)
+        _check(0 < self.epochs <= 10_000, "epochs", "above 0 and at most 10,000", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+            _check(getattr(self, name) <= MOST, name, f"at most {MOST:,}", getattr(self, name))
         for name in ("warmup", "warmup_steps", "weight_decay", "max_grad_norm", "sft_weight", "early_stop"):
-            _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+            _check(0 <= getattr(self, name) <= MOST, name, f"from 0 to {MOST:,}", getattr(self, name))
         whole = self.warmup < 1 or float(self.warmup).is_integer()
         _check(whole, "warmup", "a share of the steps below 1, or a whole number of steps", self.warmup)
         if self.warmup and self.warmup_steps:
             raise InputError(
                 f"'warmup' ({self.warmup:g}) and 'warmup_steps' ({self.warmup_steps}) are both given; keep one of them"
             )
-        _check(self.eval_every == "auto" or self.eval_every >= 0, "eval_every", "auto, or 0 or more", self.eval_every)
-        _check(self.memory == "auto" or self.memory > 0, "memory", "auto, or gigabytes above 0", self.memory)
-        _check(self.max_steps is None or self.max_steps >= 1, "max_steps", "at least 1", self.max_steps)
+        every = 0 if self.eval_every == "auto" else self.eval_every
+        _check(0 <= every <= MOST, "eval_every", f"auto, or from 0 to {MOST:,}", self.eval_every)
+        memory = 1.0 if self.memory == "auto" else self.memory
+        _check(0 < memory <= MOST, "memory", "auto, or gigabytes above 0 and below infinity", self.memory)
+        _check(
+            self.max_steps is None or 1 <= self.max_steps <= MOST, "max_steps", f"from 1 to {MOST:,}", self.max_steps
+        )
+        _check(0 <= self.seed < 2**63, "seed", "from 0 to below 2^63", self.seed)
         _check(
             self.gradient_accumulation <= self.batch_size,
             "gradient_accumulation",
@@ -268,4 +279,4 @@ def _check_type(name: str, value: Any, expected: Any) -> None:
 
 def _check(holds: bool, name: str, expected: str, got: object) -> None:
     if not holds:
-        raise InputError(f"'{name}' should be {expected}, got {got}")
+        raise InputError(f"'{name}' should be {expected}, got {shortened(got) if isinstance(got, int) else got}")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from cai_lite.chat.turns import Turns
-from cai_lite.chat.weights import Load, resolve
+from cai_lite.chat.weights import Load, random_state_kept, resolve
 from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
@@ -29,7 +29,7 @@ from cai_lite.training.config import TrainingConfig
 from cai_lite.training.folder import TrainingResult
 from cai_lite.training.held_out import HeldOut, interval, split
 from cai_lite.training.losses import Logps
-from cai_lite.training.memory import fit, random_state_kept
+from cai_lite.training.memory import fit
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps

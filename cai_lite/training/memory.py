@@ -6,23 +6,21 @@ The order of all updates is known beforehand, and so is every pass of the traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
 import torch
 
+from cai_lite.chat.weights import random_state_kept
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.footprint import Footprint, footprint
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
-from cai_lite.training.config import TrainingConfig
+from cai_lite.training.config import MEMORY_SHARE, TrainingConfig
 from cai_lite.training.optim import OPTIMIZERS
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
-
-SHARE = 0.92  # share of the memory that may be planned for, by the trainer and by `plan`; the rest is fragmentation
 
 
 def footprint_of(
@@ -103,7 +101,7 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
             found.append(
                 footprint_of(base.config, some, config, layout=passes.layout, quantised=quantised, dtype=dtype)
             )
-            needed.append(found[-1].layers_to_recompute(budget * SHARE - found[-1].weights - found[-1].adapter))
+            needed.append(found[-1].layers_to_recompute(budget * MEMORY_SHARE - found[-1].weights - found[-1].adapter))
             if needed[-1] is None:
                 break
         fits = None not in needed
@@ -135,12 +133,6 @@ def recompute_more(model: Any, config: TrainingConfig) -> str | None:
     count = min(len(on), sum(on) + max(1, len(on) // 4))
     set_checkpointing(model, count)
     return f"{count} of {len(on)} layers recomputed"
-
-
-def random_state_kept() -> AbstractContextManager[None]:
-    """Return a context manager after which torch's random state is what it was before."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    return torch.random.fork_rng(devices=devices)
 
 
 def _budget(model: Any, config: TrainingConfig) -> float | None:

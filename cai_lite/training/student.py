@@ -51,13 +51,16 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: in
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
 
+    from cai_lite.training.targets import lora_targets  # which imports torch
+
     for parameter in weights.parameters():
         parameter.requires_grad_(False)
     for module in weights.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
+        for name, value in list(vars(module).items()):  # attention_dropout, residual_dropout, ...
+            if name.endswith("dropout") and isinstance(value, float):
+                setattr(module, name, 0.0)
     torch.manual_seed(seed)  # for drawing the adapter, and for its dropout
     if init_adapter is not None:
         try:
@@ -65,7 +68,7 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: in
                 return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(f"init_adapter {init_adapter}: {str(error).splitlines()[0]}") from error
-    targets: Any = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
+    targets: Any = lora_targets(weights, lora.targets)
     settings: Any = LoraConfig
     config = settings(
         r=lora.rank,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
 from rich.console import Console
 
+from cai_lite.bench import run
 from cai_lite.bench.case import Case, case_of, model_of
 from cai_lite.bench.run import bench, opponents
 from cai_lite.bench.table import show_bench
@@ -64,6 +66,42 @@ def test_trl_comes_to_the_same_log_probs_and_gradients():
         assert ratio["gradient_difference"] < 1e-6 < ratio["gradient_largest"]
 
 
+def test_on_a_gpu_one_contender_runs_after_the_other(monkeypatch):
+    """One model of 7B fills the memory. The workers are those of a CPU, told that it is a GPU's turn."""
+    alive, most, honest = set(), [], run._Worker
+
+    class Counted(honest):
+        def __init__(self, name, case, gradients):
+            alive.add(name)
+            most.append(len(alive))
+            super().__init__(name, replace(case, device="cpu"), gradients)
+
+        def close(self):
+            alive.discard(self._name)
+            super().close()
+
+    monkeypatch.setattr(run, "_Worker", Counted)
+    monkeypatch.setattr(run, "matrix_ceiling", lambda case: 1e9)
+    monkeypatch.setattr(run, "_machine", lambda case: {})
+    found = bench(Case(**TINY, device="cuda"), ["plain rows"])
+    assert most == [1, 1]
+    assert found["ratios"]["plain rows"]["logps_difference"] < 1e-4
+
+
+def test_a_peer_that_is_not_installed_is_named_with_its_package():
+    with pytest.raises(ModelError, match="needs the packages flash-pref and flash-attn: pip install"):
+        bench(Case(**TINY), opponents("flash-preference"))
+
+
+def test_the_default_case_is_that_of_the_machine(monkeypatch):
+    sizes = {name: value for name, value in TINY.items() if name != "shape"}
+    here = case_of(**sizes, device="cpu", load="auto")
+    assert (here.shape, here.load) == ("small", "float32")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    there = case_of(**sizes, device="auto", load="auto")
+    assert (there.shape, there.load, there.device) == ("qwen2.5-7b", "nf4", "cuda")
+
+
 def test_a_contender_that_stops_is_named_with_what_it_said_last(monkeypatch):
     monkeypatch.setattr("cai_lite.bench.run.OURS", "nobody")
     with pytest.raises(ModelError, match=r"nobody stopped: .*KeyError"):
@@ -82,5 +120,5 @@ def test_a_contender_that_stops_is_named_with_what_it_said_last(monkeypatch):
 def test_a_case_that_cannot_be_is_refused(settings, message):
     with pytest.raises(InputError, match=message):
         case_of(**{**TINY, "device": "cpu", "load": "auto", **settings})
-    with pytest.raises(InputError, match="against should be trl"):
+    with pytest.raises(InputError, match="against should be one of trl, trl-best, flash-preference, itself"):
         opponents("unsloth")

@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (templates and their renderings read better whole)
 """Chat templates written in the manner of model families: the parts that decide how a turn begins and ends."""
 
 from __future__ import annotations
@@ -148,7 +147,8 @@ ZEPHYR = (
 )
 KIMI = (
     "{%- for m in messages -%}{{ '<|im_' + m['role'] + '|>' + m['role'] + '<|im_middle|>' + m['content']"
-    " + '<|im_end|>' }}{%- endfor -%}{%- if add_generation_prompt -%}<|im_assistant|>assistant<|im_middle|>{%- endif -%}"
+    " + '<|im_end|>' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|im_assistant|>assistant<|im_middle|>{%- endif -%}"
 )
 LLAMA2 = (
     "{% if messages[0]['role'] == 'system' %}{% set turns = messages[1:] %}"
@@ -236,7 +236,8 @@ FAMILIES = {
         HARMONY,
         "<|return|>",
         HARMONY_CONTROLS,
-        "<|start|>system<|message|>Today: 2026-11-05<|end|><|start|>developer<|message|># Instructions\n\nBe kind.<|end|>"
+        "<|start|>system<|message|>Today: 2026-11-05<|end|>"
+        "<|start|>developer<|message|># Instructions\n\nBe kind.<|end|>"
         "<|start|>user<|message|>Hi<|end|><|start|>assistant<|channel|>final<|message|>",
         "Yes<|return|>",
         stops=("<|endoftext|>", "<|call|>"),

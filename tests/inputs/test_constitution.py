@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.constitution import Checks, Constitution, Principle, draw, load_constitution
+from cai_lite.inputs.constitution import Checks, Constitution, Principle, draw, load_constitution, read_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Message, Prompt
 
@@ -241,3 +241,25 @@ def test_always_joins_the_digest_only_where_it_is_set():
     plain = Constitution(name="c", principles=(Principle(id="a", text="Be kind."),))
     assert plain.digest == replace(plain, principles=(Principle(id="a", text="Be kind.", always=False),)).digest
     assert plain.digest != replace(plain, principles=(Principle(id="a", text="Be kind.", always=True),)).digest
+
+
+SLOW = """principles:
+  - id: be-kind
+    text: Reply kindly.
+    checks: {forbid: ['stupid', '(a+)+$']}
+"""
+
+
+def test_a_pattern_that_may_never_return_is_refused_with_its_line_unless_it_is_silenced(tmp_path):
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW, encoding="utf-8")
+    with pytest.raises(ConstitutionError) as caught:
+        load_constitution(path)
+    assert str(caught.value) == (
+        f"{path}:4: 'forbid' of principle 'be-kind': '(a+)+$' can need exponential time: a repeat contains another "
+        "repeat, and no fixed character delimits it; let only one repeat match each part of a text, or limit it, "
+        "as in {0,80}"
+    )
+    assert read_constitution(path, slow_patterns=True).principles  # as the linter reads it, to report them all
+    path.write_text(SLOW + "silence: [{rule: slow-pattern, reason: replies are short}]\n", encoding="utf-8")
+    assert load_constitution(path).principles

@@ -2,11 +2,22 @@
 
 import json
 import time
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 
 from cai_lite.errors import PairError
-from cai_lite.inputs.pairs import RAW, as_pairs, from_dataset, load_pairs, pairs_text, save_pairs, to_dataset
+from cai_lite.inputs.pairs import (
+    RAW,
+    as_pairs,
+    from_dataset,
+    load_pairs,
+    pair_lines,
+    read_pairs,
+    save_pairs,
+    to_dataset,
+)
 from cai_lite.records import Message, PreferencePair
 
 
@@ -85,16 +96,17 @@ def test_an_implicit_prompt_in_strings_ends_between_words(write, chosen, rejecte
         ({"prompt": "a", "rejected": "b"}, "has no 'chosen'; fields found: prompt, rejected"),
         ({**GOOD, "rejected": GOOD["chosen"]}, "'chosen' equals 'rejected'"),
         ({**GOOD, "prompt": "q"}, "mixes plain strings and message lists"),
-        ({**GOOD, "chosen": ["yes"]}, "'chosen[0]' should be"),
+        ({**GOOD, "chosen": ["yes"]}, "'chosen' is a list of 1 answers; write one row for each pair"),
+        ({**GOOD, "chosen": [3]}, "'chosen[0]' should be"),
         ({**GOOD, "chosen": [{"role": "assistant"}]}, "'chosen[0]' should be"),
         ({**GOOD, "chosen": [{"role": "bot", "content": "x"}]}, "'chosen[0].role' should be system, user"),
         ({**GOOD, "chosen": []}, "'chosen' should be a string or a list of messages, got []"),
         ({**GOOD, "chosen": 3}, "'chosen' should be a string or a list of messages, got 3"),
         ({"prompt": "q", "chosen": "", "rejected": "no"}, "'chosen' is empty"),
-        ({**GOOD, "p_chosen": 1.5}, "'p_chosen' should be a number from 0 to 1, got 1.5"),
-        ({**GOOD, "p_chosen": "0.9"}, "'p_chosen' should be a number from 0 to 1, got '0.9'"),
-        ({**GOOD, "p_chosen": True}, "'p_chosen' should be a number"),
-        ('{"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": NaN}', "'p_chosen' should be a number"),
+        ({**GOOD, "p_chosen": 1.5}, "'p_chosen' should be above 0 and at most 1, got 1.5"),
+        ({**GOOD, "p_chosen": "0.9"}, "'p_chosen' should be above 0 and at most 1, got '0.9'"),
+        ({**GOOD, "p_chosen": True}, "'p_chosen' should be above 0"),
+        ('{"prompt": "q", "chosen": "a", "rejected": "b", "p_chosen": NaN}', "'p_chosen' should be above 0"),
         ({**GOOD, "margin": "wide"}, "'margin' should be a number, got 'wide'"),
         ('{"prompt": "q", "chosen": "a", "rejected": "b", "margin": Infinity}', "'margin' should be a number"),
         ({**GOOD, "evidence": [1]}, "'evidence' should be an object, got list"),
@@ -112,16 +124,16 @@ def test_a_fault_is_named_with_file_and_line(write, row, says):
 
 
 def test_a_file_that_is_none_holds_nothing_or_is_no_text_is_a_clear_error(tmp_path):
-    with pytest.raises(PairError, match="cannot be read: No such file"):
+    with pytest.raises(PairError, match="no such file"):
         load_pairs(tmp_path / "none.jsonl")
-    with pytest.raises(PairError, match="cannot be read"):
+    with pytest.raises(PairError, match="is a folder; give a file"):
         load_pairs(tmp_path)
     empty, binary = tmp_path / "empty.jsonl", tmp_path / "binary.jsonl"
     empty.write_text("\n \n", encoding="utf-8")
     with pytest.raises(PairError, match="contains no pairs"):
         load_pairs(empty)
     binary.write_bytes(b'{"prompt": "\xff"}')
-    with pytest.raises(PairError, match=r"not UTF-8 text \(byte 12\)"):
+    with pytest.raises(PairError, match=r"binary\.jsonl:1: byte 0xff is not UTF-8"):
         load_pairs(binary)
 
 
@@ -151,7 +163,7 @@ def test_what_is_saved_is_loaded_again_with_all_that_is_known_of_it(tmp_path):
 
 
 def test_odd_characters_stay_what_they_are(tmp_path):
-    odd = "a\u2028b\u2029c\0d\x85e\x0bf\rg\nh🙂\ud800i\udc00j\\ud800"
+    odd = "a\u2028b\u2029c\x01d\x85e\x0bf\rg\nh🙂i\ufeffj\\ud800"
     pair = PreferencePair(
         prompt=(Message("user", odd),), chosen=(Message("assistant", odd),), rejected=(Message("assistant", "no"),)
     )
@@ -159,12 +171,12 @@ def test_odd_characters_stay_what_they_are(tmp_path):
     save_pairs(path, [pair, pair])
     assert load_pairs(path) == [pair, pair]
     assert path.read_bytes().decode("utf-8").count("\n") == 2
-    assert path.read_bytes() == pairs_text([pair, pair]).encode("utf-8")
+    assert path.read_bytes() == "".join(pair_lines([pair, pair])).encode("utf-8")
 
 
 def test_real_pairs_are_read(shared):
-    pairs = load_pairs(shared / "data" / "hh_harmless_300.jsonl")
-    assert len(pairs) == 300
+    pairs, bad = read_pairs(shared / "data" / "hh_harmless_300.jsonl")
+    assert (len(pairs), [(row.line, row.kind) for row in bad]) == (299, [(87, "blank text")])
     assert all(pair.prompt[-1].role == "user" and pair.chosen != pair.rejected for pair in pairs)
 
 
@@ -228,3 +240,50 @@ def test_a_dataset_with_one_split_is_that_split_and_with_several_they_are_named(
         from_dataset(datasets.DatasetDict(train=rows, test=rows))
     with pytest.raises(PairError, match="a single row"):
         from_dataset(dict(rows[0]))
+
+
+def test_a_file_is_read_and_written_a_row_at_a_time(tmp_path):
+    path, row = tmp_path / "pairs.jsonl", {**GOOD, "notes": "x" * 100_000}
+    path.write_text("".join(json.dumps({**row, "key": str(i)}) + "\n" for i in range(200)), encoding="utf-8")
+    tracemalloc.start()
+    pairs = load_pairs(path)
+    read = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    long = (replace(pair, chosen=(Message("assistant", "y" * 100_000),)) for pair in pairs)
+    save_pairs(path, long)
+    written = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 20_000_000
+    assert read < 2_000_000 and written < 2_000_000
+
+
+def test_equal_prompts_and_names_are_one_object(write):
+    one, two = load_pairs(
+        write({**GOOD, "principle": "be kind"}, {**GOOD, "chosen": [assistant("si")], "principle": "be kind"})
+    )
+    assert one.prompt is two.prompt and one.principle is two.principle
+
+
+def test_a_text_that_a_data_set_cannot_store_is_an_error():
+    odd = PreferencePair(prompt=(Message(RAW, "a"),), chosen=(Message(RAW, "\ud800"),), rejected=(Message(RAW, "c"),))
+    with pytest.raises(PairError, match="half of a surrogate pair"):
+        to_dataset([odd])
+
+
+def test_parquet_is_read_through_datasets(tmp_path):
+    from datasets import Dataset
+
+    path = tmp_path / "a[1] b.parquet"
+    Dataset.from_list([{"question": "why?", "chosen": "yes", "rejected": "no", "system": None}] * 2).to_parquet(path)
+    assert [contents(pair.prompt) for pair in load_pairs(path)] == [["why?"], ["why?"]]
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(PairError, match="cannot be read as Parquet"):
+        load_pairs(path)
+
+
+def test_pairs_and_rows_can_be_given_in_one_list():
+    row = {"prompt": "a ", "chosen": "b", "rejected": "c"}
+    (pair,) = as_pairs([row])
+    assert as_pairs([pair, row]) == from_dataset([row, pair]) == [pair, pair]
+    with pytest.raises(PairError, match="data set:2: has no 'chosen'"):
+        as_pairs([pair, {"rejected": "c"}])

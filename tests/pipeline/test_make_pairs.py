@@ -61,6 +61,18 @@ def test_peoples_pairs_are_mixed_in_and_keep_their_label(tmp_path):
     assert counts["human pairs"] == {"read": 2}
 
 
+def test_peoples_pairs_that_cannot_be_used_are_quarantined_and_named_in_the_log(tmp_path):
+    rows = [{"prompt": f"Story {i} ", "chosen": f"Once {i}.", "rejected": f"No {i}."} for i in range(20)]
+    file, out = tmp_path / "people.jsonl", tmp_path / "run"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "p_chosen": 2}]))
+    _, counts, log = walked(out, f"pair.human={file}")
+    (bad,) = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
+    assert (bad["line"], bad["kind"]) == (21, "number out of range")
+    assert counts["human pairs"] == {"read": 20, "unusable": 1}
+    assert "1 human pairs left out" in log
+    assert "quarantine.jsonl" not in json.loads((out / "manifest.json").read_text())
+
+
 def test_a_file_of_peoples_pairs_that_is_not_there_is_named_before_anything_is_asked():
-    with pytest.raises(InputError, match=r"'pair\.human': no such file: nowhere\.jsonl"):
+    with pytest.raises(InputError, match=r"'pair\.human': no such file: .*nowhere\.jsonl"):
         load_recipe("creative", ["pair.human=nowhere.jsonl"], profile="embedded")

@@ -217,7 +217,7 @@ def test_a_server_of_the_students_weights_drafts_and_answers(tmp_path, server):
 
 
 def test_a_run_that_costs_says_that_no_preflight_was_run(tmp_path, server):
-    server.reply = lambda body: (500, {}, {"error": {"message": "down"}})
+    server.reply = lambda body: (401, {}, {"error": {"message": "no key"}})
     paid = recipe(f"teacher={{url: '{server.url}', model: big}}", "draft.from=student")
     with pytest.raises(CaiError):
         run_recipe(paid, tmp_path / "out", until="pair", quiet=True)

@@ -21,10 +21,10 @@ def test_the_warm_up_is_a_share_of_the_steps_or_a_number_of_them(settings, steps
     [
         ({"warmup": 0.1, "warmup_steps": 5}, r"'warmup' \(0.1\) and 'warmup_steps' \(5\) are both given; keep one"),
         ({"warmup": 1.5}, r"'warmup' should be a share of the steps below 1, or a whole number of steps, got 1.5"),
-        ({"warmup": -1}, "'warmup' should be 0 or more, got -1"),
-        ({"eval_every": -2}, "'eval_every' should be auto, or 0 or more, got -2"),
+        ({"warmup": -1}, "'warmup' should be from 0 to 1,000,000,000, got -1"),
+        ({"eval_every": -2}, "'eval_every' should be auto, or from 0 to 1,000,000,000, got -2"),
         ({"keep": "worst"}, "'keep' should be one of best, last, got worst"),
-        ({"early_stop": -1}, "'early_stop' should be 0 or more"),
+        ({"early_stop": -1}, "'early_stop' should be from 0 to 1,000,000,000"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, says):

@@ -18,7 +18,7 @@ TOKENS = {"max_tokens": 320, "overlong": "cut_prompt"}
 
 @pytest.mark.slow
 def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
-    pairs = random.Random(0).sample(load_pairs(shared / "data" / "hh_harmless_300.jsonl"), 300)
+    pairs = random.Random(0).sample(load_pairs(shared / "data" / "hh_harmless_300.jsonl"), 299)
     student = str(shared / "data" / "models" / "stories260K-chat")
     config = TrainingConfig(
         **TOKENS,
@@ -32,9 +32,9 @@ def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
     said = []
     result = train(student, pairs[60:], config=config, out=tmp_path, log=said.append)
     report = result.report
-    assert (report.pairs, report.kept, report.cut) == (240, 213, 92)
-    assert report.dropped == {"longer than max_tokens": 27}
-    assert said[0].startswith("240 pairs: 213 kept, 92 of them with a cut prompt, 27 dropped (longer than max_tokens)")
+    assert (report.pairs, report.kept, report.cut) == (239, 208, 91)
+    assert report.dropped == {"longer than max_tokens": 31}
+    assert said[0].startswith("239 pairs: 208 kept, 91 of them with a cut prompt, 31 dropped (longer than max_tokens)")
     model, tokenizer = open_weights(student, adapter=result.adapter)
     accuracy = {}
     for name, part in (("seen", pairs[60:]), ("held out", pairs[:60])):

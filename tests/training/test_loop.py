@@ -123,6 +123,23 @@ def test_the_gradient_is_that_of_the_loss_and_the_sft_term_written_out(student, 
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
 
 
+def test_the_reference_pass_and_the_steps_report_their_progress(student, pairs, tmp_path):
+    settings, seen, steps = config(tokens_per_batch=60), [], []
+    for _ in range(2):  # the second time, the reference is read from its file
+        train(
+            student,
+            pairs,
+            config=settings,
+            out=tmp_path,
+            progress=lambda *at: steps.append(at),
+            reference_progress=lambda *at: seen.append(at),
+        )
+        (tmp_path / "training.json").unlink()
+    assert len(seen) > 2
+    assert seen[-2:] == [(12, 12), (12, 12)]
+    assert steps == [(1, 3), (2, 3), (3, 3)] * 2
+
+
 def test_soft_labels_are_weighed(student, make_pair, tmp_path):
     even = [make_pair(f"q{i}", "yes", "no", p_chosen=0.5) for i in range(4)]
     run(student, even, tmp_path, max_steps=5)

@@ -16,9 +16,9 @@ from cai_lite.logps.footprint import Live
 from cai_lite.logps.fused import fuse
 from cai_lite.training import loop
 from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
-from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.config import MEMORY_SHARE, Lora, TrainingConfig
 from cai_lite.training.loop import train
-from cai_lite.training.memory import SHARE, fit, footprint_of
+from cai_lite.training.memory import fit, footprint_of
 from cai_lite.training.student import lora_parameters, set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
 
@@ -117,7 +117,7 @@ def measured(model, rows, part, passes):
     return live.peak
 
 
-@pytest.mark.parametrize("tokens", [4096, 2816, 1536])  # those of the packaged recipes' profiles
+@pytest.mark.parametrize("tokens", [4096, 2816, 1280])  # those of the packaged recipes' profiles
 def test_no_pass_of_the_training_is_above_the_plan_and_the_heaviest_meets_it(tokens):
     rows, said = like_a_medical_run(32), []
     settings = TrainingConfig(memory=0.005 + tokens * 12e-6, lora=Lora(rank=4), tokens_per_batch=tokens)
@@ -136,7 +136,7 @@ def test_no_pass_of_the_training_is_above_the_plan_and_the_heaviest_meets_it(tok
     standing = sum(4 * p.numel() for p in model.parameters() if not p.requires_grad)
     standing += sum(16 * p.numel() for p in lora_parameters(model).values())
     planned = float(re.search(r"peak about ([\d.]+) GB", said[-1])[1]) * 1e9
-    assert planned <= (0.005e9 + tokens * 12e3) * SHARE + 0.005e9  # as printed, with two digits
+    assert planned <= (0.005e9 + tokens * 12e3) * MEMORY_SHARE + 0.005e9  # as printed, with two digits
     peaks = [measured(model, rows, part, passes) for part in [heavy, *cut[::4]]]
     predicted = predicted_peak(model, [rows[i] for i in heavy], recomputed)
     assert peaks[0] == pytest.approx(predicted, rel=0.1)

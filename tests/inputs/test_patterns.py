@@ -1,11 +1,14 @@
 """Patterns that never come back are known by their look; the ones that do are left in peace."""
 
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 
-from cai_lite.linting.patterns import catastrophic
+from cai_lite.inputs.constitution import Checks
+from cai_lite.inputs.patterns import READABLE, catastrophic, readable
 
 # Each with a text on which Python's own engine needs exponential time.
 SLOW = [
@@ -51,3 +54,30 @@ def test_what_blows_up_is_found_and_does_blow_up(pattern, text):
 @pytest.mark.parametrize("pattern", FAST)
 def test_what_comes_back_is_left_in_peace(pattern):
     assert catastrophic(pattern) == ""
+
+
+@pytest.mark.parametrize("pattern", ["(?:(?:x{9999}){9999}){9999}", "(?:(?:(?:){999}){999}){999}", "a" * 5001])
+def test_counts_that_multiply_and_endless_patterns_are_refused(pattern):
+    assert catastrophic(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "limit"),
+    [
+        (r"\bdoctor\b", READABLE[0]),
+        (r"a.*c", READABLE[1]),
+        (r"\b\d+ \w+ (street|road)\b", READABLE[1]),  # the blank between the repeats matches neither
+        (r"a.*b.*c", READABLE[2]),
+        (r"a.*b.*c.*d", READABLE[3]),
+    ],
+)
+def test_a_pattern_reads_as_much_as_it_can_within_seconds(pattern, limit):
+    assert readable(pattern) == limit
+
+
+def test_a_pattern_returns_from_a_text_that_repeats_itself():
+    checks = Checks(forbid=("a.*b.*c",), require_any=("^ab",))
+    began = time.process_time()
+    assert checks.passed("ab" * 1_000_000)
+    assert time.process_time() - began < 10
+    assert not checks.passed("abc") and re.search("a.*b.*c", "abc")

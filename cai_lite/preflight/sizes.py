@@ -1,0 +1,221 @@
+"""The memory of a recipe's training, from the student's configuration alone: footprints, kept in a file of the user's.
+
+A footprint takes some seconds, since the model's own code runs on fake tensors (see `logps.footprint`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cai_lite.chat.weights import resolve
+from cai_lite.errors import ModelError
+from cai_lite.pipeline.recipe import Recipe
+from cai_lite.records import digest
+from cai_lite.run.files import version, write_text
+
+if TYPE_CHECKING:
+    from cai_lite.logps.footprint import Footprint
+
+TIMEOUT = 5.0  # seconds for the hub to answer
+_PACKAGES = ("torch", "transformers", "peft", "cai-lite")
+_SOURCES = ("cai_lite.logps.footprint", "cai_lite.logps.head", "cai_lite.logps.fused", "cai_lite.logps.attention")
+
+
+def cache_file() -> Path:
+    """Return the file in which the command keeps footprints from one call to the next."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cai-lite" / "footprints.json"
+
+
+def config_of(model: str) -> Any:
+    """Return the transformers configuration of a model: of a folder, of the hub's cache, or of the hub.
+
+    Raises:
+        ModelError: it is not on this machine, and the hub cannot be asked or does not have it.
+    """
+    from transformers import AutoConfig
+
+    source = resolve(model)
+    try:
+        return AutoConfig.from_pretrained(source, local_files_only=True)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise ModelError(f"{model}: its config.json cannot be read: {str(error).splitlines()[0]}") from error
+        if why := _unreachable(source):
+            raise ModelError(
+                f"the configuration of {model} is not on this machine and cannot be downloaded ({why}); give a folder "
+                "with its config.json by --set student.model=FOLDER"
+            ) from error
+    try:
+        return AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{model}: its configuration cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _unreachable(model: str) -> str:
+    """Return why the hub cannot be asked for this model, or "". One request, where the hub's client tries several."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    url = f"{constants.ENDPOINT}/{model}/resolve/main/config.json"
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=build_hf_headers(), method="HEAD"), timeout=TIMEOUT
+        ):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"{constants.ENDPOINT} answers {error.code} for {model}"
+    except (OSError, ValueError) as error:
+        return f"{constants.ENDPOINT} cannot be reached: {getattr(error, 'reason', error)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """How a pass of the model fits: its tokens, the layers that are recomputed, its peak in bytes without CUDA's own.
+
+    `fits` is false where even one pair with every layer recomputed does not.
+    """
+
+    tokens: int
+    recomputed: int
+    peak: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The footprint of a full pass of `tokens` tokens, and that of the longest pair alone, of `single_tokens`."""
+
+    full: Footprint
+    tokens: int
+    single: Footprint
+    single_tokens: int
+
+    def footprint(self, tokens: int) -> Footprint:
+        """Return the footprint of a pass between the two, by a straight line, which lies above the true curve."""
+        if self.tokens == self.single_tokens:
+            return self.full
+        share = (tokens - self.single_tokens) / (self.tokens - self.single_tokens)
+
+        def between(name: str) -> int:
+            low, high = int(getattr(self.single, name)), int(getattr(self.full, name))
+            return math.ceil(low + share * (high - low))
+
+        names = ("base_plain", "base_checkpointed", "plain", "checkpointed")
+        return replace(self.full, **{name: between(name) for name in names})
+
+    def fit(self, budget: float) -> Sized:
+        """Return how a training fits into `budget` bytes, as the trainer decides: first recompute, then halve."""
+        for tokens in self._halvings():
+            found = self.footprint(tokens)
+            recomputed = found.layers_to_recompute(budget - found.weights - found.adapter)
+            if recomputed is not None:
+                return Sized(tokens=tokens, recomputed=recomputed, peak=found.peak(recomputed), fits=True)
+        return Sized(tokens=tokens, recomputed=found.layers, peak=found.peak(found.layers), fits=False)
+
+    def _halvings(self) -> Iterator[int]:
+        tokens = self.tokens
+        while tokens > self.single_tokens:
+            yield tokens
+            tokens //= 2
+        yield self.single_tokens
+
+
+def longest_pair(recipe: Recipe) -> tuple[int, int]:
+    """Return the tokens of prompt and completion of the longest pair that `train.max_tokens` admits."""
+    completion = max(1, min(recipe.draft.max_tokens, recipe.train.max_tokens - 1))
+    return recipe.train.max_tokens - completion, completion
+
+
+def sizes_of(recipe: Recipe, config: Any, load: str, cache: Path | None = None) -> Sizes:
+    """Return the sizes of a recipe's training.
+
+    A full pass has `train.tokens_per_batch` tokens, as passes of a real run have: whole longest pairs, and a shorter
+    one that fills the rest; but not more than the pairs of an update. `cache`: a file to keep footprints in.
+    """
+    prompt, completion = longest_pair(recipe)
+    plain = recipe.train.layout == "plain"
+    single = 2 * (prompt + completion) if plain else prompt + 2 * completion
+    tokens = max(single, min(recipe.train.tokens_per_batch, recipe.train.batch_size * single))
+    count, rest = divmod(tokens, single)
+    pairs = [(prompt, completion)] * count
+    shorter = rest / single
+    if plain:  # a padded row is as long as the longest one
+        tokens = count * single
+    elif rest >= 3:
+        less = max(1, round(completion * shorter))
+        pairs.append((max(1, rest - 2 * less), less))
+    full = _footprint(recipe, config, load, pairs, cache)
+    alone = full if len(pairs) == 1 else _footprint(recipe, config, load, pairs[:1], cache)
+    return Sizes(full=full, tokens=tokens, single=alone, single_tokens=single)
+
+
+def _footprint(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]], cache: Path | None) -> Footprint:
+    key = _key(recipe, config, load, pairs)
+    known = _read(cache)
+    from cai_lite.logps.footprint import Footprint
+
+    if key in known:
+        with suppress(TypeError):
+            return Footprint(**known[key])
+    found = _computed(recipe, config, load, pairs)
+    if cache is not None:
+        with suppress(OSError):  # a home that cannot be written to costs some seconds, and nothing else
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            write_text(cache, json.dumps({**_read(cache), key: asdict(found)}))
+    return found
+
+
+def _computed(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]]) -> Footprint:
+    import torch
+
+    from cai_lite.training.memory import footprint_of
+    from cai_lite.training.tokens import Row
+
+    rows = [Row((i,) * prompt, ((1,) * less, (2,) * less)) for i, (prompt, less) in enumerate(pairs)]
+    return footprint_of(
+        config,
+        rows,
+        recipe.train,
+        layout="plain" if recipe.train.layout == "plain" else "shared",
+        quantised=load == "nf4",
+        dtype=torch.float32 if load == "float32" else torch.bfloat16,
+    )
+
+
+def _read(cache: Path | None) -> dict[str, Any]:
+    if cache is None:
+        return {}
+    with suppress(OSError, ValueError):
+        found = json.loads(cache.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _key(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]]) -> str:
+    """Return a digest of everything that decides a footprint, the code that computes it included."""
+    settings = recipe.train
+    specs = [importlib.util.find_spec(name) for name in _SOURCES]
+    code = [hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest() for spec in specs if spec and spec.origin]
+    return digest(
+        config.to_json_string(use_diff=False),
+        load,
+        pairs,
+        asdict(settings.lora),
+        settings.optimizer,
+        settings.layout,
+        [version(name) for name in _PACKAGES],
+        code,
+    )
