@@ -24,11 +24,11 @@ TOKENS = 400  # length of a thought
 def answer(text, seed=0):
     """Drafts are bad and revisions are good; critiques and verdicts say so."""
     if "Begin with one letter" in text:
-        return "A" if text.index("A bad") > text.index("A good") else "B"
+        return "A" if text.index("bad answer") > text.index("good") else "B"
     if "Rewrite the reply" in text:
         return f"A good answer to {text.split('end>>')[0][-40:]}"
     if "Begin with one word" in text:
-        return "No, it is bad." if "A bad" in text else "Yes, it is good."
+        return "No, it is bad." if "bad answer" in text else "Yes, it is good."
     return f"A bad answer to {text[:60]} ({seed})"
 
 

@@ -13,6 +13,7 @@ from cai_lite.cli import app
 from cai_lite.errors import InputError
 from cai_lite.pipeline.walk import run_recipe
 from cai_lite.records import Reply
+from cai_lite.reporting import report
 from cai_lite.reporting.audit import uncovered, verify
 from cai_lite.run.files import read_manifest, write_manifest
 from cai_lite.run.ledger import Run
@@ -194,6 +195,16 @@ def test_a_manifest_does_not_certify_what_somebody_else_changed(made_dir):
 def test_the_report_is_written_again_and_the_run_still_fits(made_dir):
     assert CliRunner().invoke(app, ["report", str(made_dir)]).exit_code == 0
     assert verify(made_dir) == []
+
+
+def test_a_report_from_python_warns_of_what_somebody_changed(made_dir):
+    DAMAGE["metrics changed"](made_dir)
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl was changed after the run wrote it"):
+        report(made_dir)
+    assert verify(made_dir) == [
+        "metrics.jsonl was changed after the run wrote it",
+        "metrics.jsonl is not what the training wrote",
+    ]
 
 
 def test_the_same_walk_again_mends_what_it_can_and_says_the_rest(made_dir, small):

@@ -66,6 +66,26 @@ def test_a_run_can_be_read_while_it_is_in_use(tmp_path):
         Run.reading(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_run_of_any_version_can_be_read_and_stays_as_it_is(tmp_path, earlier):
+    with Run(tmp_path) as run:
+        run.keep_replies("draft", "m", {"k": Reply(text="x")})
+        run.remember("size", 3, "m")
+        secret = run.secret
+    if earlier:
+        with sqlite3.connect(tmp_path / "run.db") as db:
+            for table in ("calls", "rows", "memos"):
+                db.execute(f"alter table {table} drop column sha")
+            db.execute("drop table meta")
+        db.close()
+    before = (tmp_path / "run.db").read_bytes()
+    with Run.reading(tmp_path) as run:
+        assert run.replies(["k"])["k"].text == "x" and run.recall("size", "m") == 3
+        assert list(run.damage()) == [] and run.uncovered() == (2 if earlier else 0)
+        assert run.secret == ("" if earlier else secret)
+    assert (tmp_path / "run.db").read_bytes() == before
+
+
 def test_a_file_is_no_run_directory(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(InputError, match="is a file"):

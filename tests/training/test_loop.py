@@ -230,7 +230,7 @@ def test_quantised_gradients_are_those_of_the_same_weights_written_out(make_stud
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw_8bit"])
 def test_other_optimizers_learn(student, pairs, tmp_path, optimizer):
-    rate = {"sgd": 2.0, "adamw_8bit": 5e-3}[optimizer]
+    rate = {"sgd": 1.0, "adamw_8bit": 5e-3}[optimizer]
     run(student, pairs, tmp_path, optimizer=optimizer, learning_rate=rate, epochs=3)
     assert lines(tmp_path)[-1]["loss"] < lines(tmp_path)[0]["loss"] - 0.01
 
