@@ -237,11 +237,12 @@ class TrainingConfig:
         return math.ceil(share * total) if share else int(self.warmup) or self.warmup_steps
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide the result, for a digest that stays the same over versions of this library.
+        """Return the settings that determine the result of a training, for its digest.
 
-        A field that was added later joins only where it differs from its default, under which everything is as it was
-        before the field existed. The settings of evaluation are left out, since the loop records them where there is
-        one. `reference: init` joins as a value of its own, since `base` was once the only one.
+        The digest must not change between versions of this library, or finished trainings would start anew. A field
+        that was added after the first release is therefore included only if it differs from its default, and the
+        default must behave as before the field existed. `reference` was added when `base` was the only choice, so it
+        is included only if it is `init`. The settings of evaluation are left out: the loop records them itself.
         """
         settings = asdict(self)
         options = dict(self.loss.given)

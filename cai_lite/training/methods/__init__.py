@@ -74,10 +74,10 @@ class Method(Protocol):
         return None
 
     def checks(self, first: Mapping[str, float], config: Any) -> None:
-        """Check the numbers of the first update, where policy and reference are the same model.
+        """Check that policy and reference agree before the first step, since both are the same model then.
 
         Raises:
-            TrainingError: they say otherwise.
+            TrainingError: the numbers of the first update show that they differ.
         """
 
     def alarms(
