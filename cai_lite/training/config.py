@@ -198,7 +198,7 @@ class TrainingConfig:
             value, known = getattr(self, name), get_args(choice)
             left_out = name == "reference" and value is None
             _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
-        _check(0 < self.learning_rate <= 1, "learning_rate", "above 0 and at most 1", self.learning_rate)
+        _check(0 < self.learning_rate <= 100, "learning_rate", "above 0 and at most 100", self.learning_rate)
         _check(0 < self.epochs <= 10_000, "epochs", "above 0 and at most 10,000", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
