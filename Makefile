@@ -19,7 +19,7 @@ demo:
 	"$$(.ci/find-python)" -m cai_lite demo $(DOMAIN)
 
 test: setup
-	"$$(.ci/find-python dev)" -m pytest
+	"$$(.ci/find-python dev)" -m pytest -n 2
 
 lint: setup
 	"$$(.ci/find-python dev)" -m ruff check

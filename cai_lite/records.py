@@ -168,9 +168,9 @@ class Critique:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """A pointwise judgement: how likely one candidate keeps a principle.
+    """A pointwise judgement: how likely it is that one candidate follows a principle.
 
-    `log_odds`: log-odds of "keeps the principle" against "breaks it", in nats; None if the reply could not be read.
+    `log_odds`: log-odds of "follows the principle" against "violates it", in nats; None if the reply could not be read.
     """
 
     key: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
 AT_ONCE = 4
@@ -60,6 +62,8 @@ def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(serv
         assert process.returncode in (0, -9), said.decode()
         return process.returncode == 0
 
+    Run(tmp_path / "whole").close()
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")  # the same secret marks, so that both ask the same
     assert run(tmp_path / "whole")
     calls = len(asked)
     asked.clear()

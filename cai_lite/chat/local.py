@@ -31,6 +31,7 @@ from cai_lite.chat.decoding import decode
 from cai_lite.chat.ends import end_tokens
 from cai_lite.chat.rendering import merged_system, read_template, token_ids
 from cai_lite.chat.thoughts import opening_mark, thinks
+from cai_lite.chat.turns import Turns
 from cai_lite.chat.weights import (
     Load,
     adapter_digest,
@@ -50,7 +51,8 @@ class LocalModel:
     that a row takes, up to 80 % of a GPU's free memory; on a CPU it is 16,384. A batch that runs out of memory is
     decoded in halves. `template`: variables of the chat template, such as `{"enable_thinking": False}`; None takes
     those that `adapter` was trained with. `system`: "merge" puts the system message in front of the first user turn,
-    for templates that refuse one.
+    for templates that refuse one. `bridged`: begin answers behind what training puts in front of them, such as an
+    empty thought (see `turns`), as a student that is trained here is asked; so is one with an adapter.
 
     `former_digests` are those that earlier versions of cai_lite gave the same model; replies stored under them count.
     """
@@ -65,6 +67,7 @@ class LocalModel:
         tokens_per_batch: int | None = None,
         template: Mapping[str, Any] | None = None,
         system: SystemMessage = "keep",
+        bridged: bool = False,
     ) -> None:
         self.model, self.load, self.adapter = model, load, adapter
         self.name = model if adapter is None else f"{model} + adapter"
@@ -72,6 +75,7 @@ class LocalModel:
             template = read_template(adapter)
         self.template: Mapping[str, Any] = dict(template or {})
         self.system: SystemMessage = system
+        self.bridged = bridged or adapter is not None
         self.former_digests: tuple[str, ...] = ()
         loaded = ("local", weights_digest(model), load or "auto")
         asked = settings_digest(template=self.template, system=system)
@@ -84,6 +88,7 @@ class LocalModel:
         self.wording: Literal["full", "short"] = wording
         self.tokens_per_batch = tokens_per_batch
         self._opened: tuple[Any, Any] | None = None
+        self._turns: Turns | None = None
         self._most_tokens: int | None = None  # of a batch; learnt by running out of memory
         self._costs: dict[int, RowCost] = {}  # by the number of prompt tokens
 
@@ -181,6 +186,10 @@ class LocalModel:
 
     def token_ids(self, tokenizer: Any, request: Request) -> list[int]:
         """Return the token ids of a request, rendered as this model is asked."""
+        if self.bridged:
+            if self._turns is None:
+                self._turns = Turns.of_model(self.opened()[0], tokenizer, template=self.template, system=self.system)
+            return self._turns.prompt_ids(request.messages)
         messages = merged_system(request.messages) if self.system == "merge" else request.messages
         return token_ids(tokenizer, messages, add_generation_prompt=True, template=self.template)
 
@@ -238,6 +247,7 @@ class _AdapterOff(LocalModel):
             tokens_per_batch=adapted.tokens_per_batch,
             template=adapted.template,
             system=adapted.system,
+            bridged=adapted.bridged,
         )
 
     def opened(self) -> tuple[Any, Any]:

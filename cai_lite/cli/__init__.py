@@ -14,4 +14,4 @@ __all__ = ["app", "asking", "main", "measuring", "walking", "writing"]
 
 def main() -> None:
     """Run the command line; the entry point of the `cai-lite` script."""
-    app()
+    app(prog_name="cai-lite")

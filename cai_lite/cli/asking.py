@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, Template, app, guarded, quiet_libraries, say, show_json, variables
+from cai_lite.cli.shared import BEFORE, WALK, Json, Template, app, guarded, quiet_libraries, say, show_json, variables
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
 @guarded
 def doctor(
     url: Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible server to test as well.")] = None,
@@ -42,7 +42,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def chat(
     model: Annotated[

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from cai_lite.cli.shared import (
+    AFTER,
+    WALK,
     Json,
     Out,
     Profile,
@@ -30,7 +32,7 @@ from cai_lite.cli.shared import (
 from cai_lite.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def evaluate(
     recipe: Annotated[
@@ -115,7 +117,7 @@ def evaluate(
     exit_by_gates(found["evaluation"])
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def report(
     run_directory: Annotated[Path, typer.Argument(help="A run directory.")],
@@ -141,7 +143,7 @@ def report(
     show({"report": str(path)}, json_, f"report: {path}")
 
 
-@app.command()
+@app.command(rich_help_panel=AFTER)
 @guarded
 def audit(
     run_directory: Annotated[Path, typer.Argument(help="A run directory.")],

@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+# Groups of the help, in its order.
+WALK, WRITE, BEFORE, AFTER = "Walk", "Write a policy", "Before a run", "After a run"
+
 app = typer.Typer(
     name="cai-lite",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Train an open language model to follow a written constitution, and measure whether it does.",
+    help="Train an open language model to follow a written constitution, and measure whether it does. A recipe names a "
+    "constitution, prompts, a teacher and a student. Begin with `cai-lite demo`; `cai-lite COMMAND --help` shows an "
+    "example.",
 )
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from cai_lite.cli.shared import (
+    BEFORE,
+    WALK,
     Json,
     Out,
     Profile,
@@ -29,7 +31,7 @@ from cai_lite.errors import InputError, did_you_mean
 DEMOS = ("medical", "customer-service", "creative")
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def demo(
     domain: Annotated[str, typer.Argument(help="medical, customer-service or creative.")] = "medical",
@@ -47,7 +49,7 @@ def demo(
     walk(domain, out or Path("runs") / f"demo-{domain}", settings, "embedded", json_, quiet)
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def init(
     name: Annotated[Path, typer.Argument(help="The folder to make.")],
@@ -70,7 +72,7 @@ def init(
     show({"files": list(map(str, written))}, json_, f"{name}: {files}\n{following}")
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def run(
     recipe: Annotated[
@@ -97,7 +99,7 @@ def run(
     walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe)
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def pairs(
     recipe: RecipeName,
@@ -125,7 +127,7 @@ def pairs(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def status(
     run_directory: Annotated[Path, typer.Argument(help="A run directory; it may be in use.")],
@@ -145,7 +147,7 @@ def status(
         show_status(found)
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
 @guarded
 def preflight(
     recipe: RecipeName,
@@ -176,7 +178,7 @@ def preflight(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=WALK)
 @guarded
 def train(
     student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
@@ -209,7 +211,7 @@ def train(
     show(result, json_, f"adapter: {result['adapter']}")
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
 @guarded
 def plan(
     recipe: RecipeName,
@@ -262,7 +264,7 @@ def plan(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=BEFORE)
 @guarded
 def bench(
     against: Annotated[

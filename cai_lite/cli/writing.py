@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import Json, Out, app, guarded, quiet_libraries, say, show, show_json
+from cai_lite.cli.shared import WRITE, Json, Out, app, guarded, quiet_libraries, say, show, show_json
 from cai_lite.errors import InputError, plain
 
 constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
 prompt_files = typer.Typer(no_args_is_help=True, help="Generate more prompts.")
-app.add_typer(constitutions, name="constitution")
-app.add_typer(prompt_files, name="prompts")
+app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
+app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 @guarded
 def lint(
     files: Annotated[list[str], typer.Argument(help="Constitution files or packaged names.")],

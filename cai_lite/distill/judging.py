@@ -44,12 +44,12 @@ class Judging:
 
     @property
     def reads_log_probs(self) -> bool:
-        """Whether log-probabilities are asked for; behind a chain of thought they tell nothing."""
+        """Return True if log-probabilities are asked for; behind a chain of thought they tell nothing."""
         return self.log_probs == "auto" and self.reason != "before"
 
     @property
     def samples(self) -> bool:
-        """Whether verdicts are drawn at temperature 1."""
+        """Return True if verdicts are sampled at temperature 1, rather than greedily."""
         return self.votes > 1 if self.drawn is None else self.drawn
 
     def but(self, **settings: Any) -> Judging:

@@ -28,7 +28,9 @@ NUMBERS = ("value", "low", "high", "n")
 
 
 class Reference(NamedTuple):
-    """A path that was read: the figure's own path, the side (None: not named) and the number."""
+    """The parts of a figure's path: the path of the figure itself, the side that was named ("before", "after",
+    "change", or None if none was), and the number that was named (such as value, low or high).
+    """
 
     figure: str
     side: str | None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from cai_lite.chat.local import LocalModel
-from cai_lite.chat.rendering import TemplateRefusal, read_template
+from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import ModelError, PairError
 from cai_lite.evaluation.subject import Subject
@@ -38,12 +38,13 @@ def reward_margins(
     *,
     max_tokens: int | None = None,
     template: Mapping[str, Any] | None = None,
+    system: Literal["keep", "merge"] = "keep",
 ) -> Margins:
     """Return how far the adapter moved `chosen` beyond `rejected`, in nats (without beta), for each pair.
 
     `model`: a peft model; the reference is the same model with its adapter off. `max_tokens`: the limit for
     prompt and answer together, the model's context length where absent. `template`: variables of the chat template that
-    the adapter was trained with. Source: Rafailov et al. 2023, eq. 5.
+    the adapter was trained with, and `system` as `cai.open_model` takes it. Source: Rafailov et al. 2023, eq. 5.
 
     Raises:
         PairError: every pair is too long.
@@ -53,7 +54,7 @@ def reward_margins(
     from cai_lite.training.reference import scored
 
     room = max_tokens or getattr(model.config, "max_position_embeddings", None) or ANY_LENGTH
-    turns = Turns.of_model(model, tokenizer, template=template)
+    turns = Turns.of_model(model, tokenizer, template=template, system=system)
     fitting = {place: row for place, pair in enumerate(pairs) if (row := _row(turns, pair, room))}
     if not fitting:
         raise PairError(
@@ -92,7 +93,7 @@ def _known_margins(adapted: LocalModel, pairs: Sequence[PreferencePair], run: Ru
     known: Margins | None = run.recall("reward margins", adapted.digest, keys)
     if known is None:
         model, tokenizer = adapted.opened()
-        known = reward_margins(model, tokenizer, pairs, template=read_template(adapted.adapter or ""))
+        known = reward_margins(model, tokenizer, pairs, template=adapted.template, system=adapted.system)
         run.remember("reward margins", known, adapted.digest, keys)
     return known
 

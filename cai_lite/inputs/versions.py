@@ -19,10 +19,11 @@ _WEIGHTED = ("weight", "priority", "applies_to", "checks", "source")  # fields t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A changed principle, with the (old, new) values of the fields that differ.
+    """A difference between two versions of a constitution: a principle, with the (old, new) values that differ.
 
-    `how`: "added", "removed", "reworded" (its requests change) or "weighed anew" (they do not). If only the list of
-    conflicts changed, `principle` is "" and `how` is "conflicts decided anew".
+    `how`: "added"; "removed"; "reworded" (the teacher would be asked something different, so stored replies no longer
+    apply); "weighed anew" (only fields changed that no request contains). If only the list of conflicts changed,
+    `principle` is "" and `how` is "conflicts decided anew".
     """
 
     principle: str

@@ -119,7 +119,9 @@ def open_roles(recipe: Recipe) -> Roles:
     """
     teachers = _weighted(recipe.all_teachers, "teacher" if recipe.teacher else "teachers")
     section = recipe.student
-    student = LocalModel(section.model, load=section.load, template=section.template, system=section.system)
+    student = LocalModel(
+        section.model, load=section.load, template=section.template, system=section.system, bridged=True
+    )
     server = replace(section, load=None, model=section.served or section.model)
     adapter = _opened(replace(server, model=section.adapter_name)) if section.adapter_name else None
     return Roles(

@@ -198,7 +198,7 @@ class TrainingConfig:
             value, known = getattr(self, name), get_args(choice)
             left_out = name == "reference" and value is None
             _check(left_out or value in known, name, f"one of {', '.join(known)}", value)
-        _check(0 < self.learning_rate <= 1, "learning_rate", "above 0 and at most 1", self.learning_rate)
+        _check(0 < self.learning_rate <= 100, "learning_rate", "above 0 and at most 100", self.learning_rate)
         _check(0 < self.epochs <= 10_000, "epochs", "above 0 and at most 10,000", self.epochs)
         for name in ("batch_size", "gradient_accumulation", "tokens_per_batch", "max_tokens", "checkpoint_every"):
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
@@ -237,11 +237,12 @@ class TrainingConfig:
         return math.ceil(share * total) if share else int(self.warmup) or self.warmup_steps
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide the result, for a digest that stays the same over versions of this library.
+        """Return the settings that determine the result of a training, for its digest.
 
-        A field that was added later joins only where it differs from its default, under which everything is as it was
-        before the field existed. The settings of evaluation are left out, since the loop records them where there is
-        one. `reference: init` joins as a value of its own, since `base` was once the only one.
+        The digest must not change between versions of this library, or finished trainings would start anew. A field
+        that was added after the first release is therefore included only if it differs from its default, and the
+        default must behave as before the field existed. `reference` was added when `base` was the only choice, so it
+        is included only if it is `init`. The settings of evaluation are left out: the loop records them itself.
         """
         settings = asdict(self)
         options = dict(self.loss.given)

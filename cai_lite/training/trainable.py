@@ -81,6 +81,8 @@ def check_trainable(
         absent = () if needs_tokenizer else (OSError, ValueError, ImportError)
         with suppress(*absent):
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+            if not needs_tokenizer and not tokenizer.chat_template:
+                tokenizer = None  # transformers makes an empty one for a configuration alone
     except (OSError, ValueError, ImportError) as error:
         if Path(source).is_dir():
             raise ModelError(f"{student}: cannot be opened: {_first_line(error)}") from error

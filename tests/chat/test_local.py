@@ -222,3 +222,17 @@ def test_an_adapter_brings_the_variables_it_was_trained_with(folder, tmp_path):
     other = open_model(str(folder), template={"enable_thinking": True})
     assert other.with_adapter(tmp_path).template == {"enable_thinking": True}
     assert open_model(str(folder), adapter=tmp_path, template={}).template == {}
+
+
+def test_a_student_is_asked_behind_what_training_puts_in_front_of_answers(tmp_path):
+    model, tokenizer = local.open_weights("embedded:student")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m['role'] }}|>{% if m['role'] == 'assistant' %}<think></think>{% endif %}"
+        "{{ m['content'] }}</s>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    request = Request(messages=(Message("user", "Hi"),), sampling=Sampling())
+    asked, served = LocalModel("embedded:student"), LocalModel("embedded:student", bridged=True)
+    served._opened = model, tokenizer
+    assert tokenizer.decode(asked.token_ids(tokenizer, request)).endswith("<|assistant|>")
+    assert tokenizer.decode(served.token_ids(tokenizer, request)).endswith("<|assistant|><think></think>")
+    assert served.without_adapter().bridged and asked.digest == served.digest

@@ -86,9 +86,6 @@ def taught(student, pairs, prompts, out, metrics, seen=()):
             run=run,
             screen=Loud(Screen(quiet=True)),
         )
-        import json
-
-        (out / "evaluation.json").write_text(json.dumps(found))
         save_pairs(out / "pairs.jsonl", pairs)
         page = report(run).read_text()
     return found["metrics"], said, page

@@ -142,7 +142,7 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
         ("train.learning_rate=.inf", "'train.learning_rate' should be a finite number, got number inf"),
         ("train.learning_rate=1e999", "'train.learning_rate' should be a finite number, got number inf"),
         ("train.loss.beta=.nan", "'train.loss.beta' should be a finite number, got number nan"),
-        ("train.learning_rate=2.0", "in 'train': 'learning_rate' should be above 0 and at most 1, got 2.0"),
+        ("train.learning_rate=200.0", "in 'train': 'learning_rate' should be above 0 and at most 100, got 200.0"),
         ("train.lora.alpha=-16", "in 'train.lora': 'lora.alpha' should be above 0 and at most 1,000,000, got -16.0"),
         ("draft.temperature=101", "in 'draft': 'temperature' should be from 0 to 100, got 101.0"),
         ("draft.n=" + "9" * 40, "'draft.n': the number 9999"),

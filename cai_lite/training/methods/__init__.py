@@ -4,7 +4,8 @@ The loop knows rows alone. It computes log-probabilities in as many passes as me
 steps, writes checkpoints and resumes, whatever the method. To add a method, write an object with the members of
 `Method` (or a subclass of it, which inherits what is optional) and name it in `METHODS`; `train.method` then takes it.
 
-Methods import torch inside functions only, so that a recipe can be read without it.
+Methods import torch inside functions only, so that a recipe can be read without it. `config` is a `TrainingConfig`
+everywhere; its module reads `METHODS` to check names, so it is not imported here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cai_lite.chat.turns import Turns
-    from cai_lite.training.config import TrainingConfig
     from cai_lite.training.losses import Logps
     from cai_lite.training.tokens import Row, TokenReport
 
@@ -32,9 +32,7 @@ class Method(Protocol):
     """
 
     @abstractmethod
-    def rows(
-        self, turns: Turns, data: Sequence[Any], config: TrainingConfig, *, max_tokens: int
-    ) -> tuple[list[Row], TokenReport]:
+    def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
         """Return the rows to train on, and what became of the data; see `tokens.tokenize_examples`.
 
         `turns`: the student's tokenizer with the settings of its chat template; `turns.tokenizer` is the tokenizer.
@@ -49,7 +47,7 @@ class Method(Protocol):
         rows: Sequence[Row],
         *,
         update: Sequence[Row],
-        config: TrainingConfig,
+        config: Any,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the loss of each row of a pass, shape [B], and numbers to report, each of shape [B].
 
@@ -59,7 +57,7 @@ class Method(Protocol):
         `reference` is None where `needs_reference` is false.
         """
 
-    def needs_reference(self, config: TrainingConfig) -> bool:
+    def needs_reference(self, config: Any) -> bool:
         """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
         return False
 
@@ -71,19 +69,19 @@ class Method(Protocol):
         """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
         return digest(example)
 
-    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+    def closing(self, last: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the numbers of the last updates say that nothing was learnt, else None."""
         return None
 
-    def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
-        """Check the numbers of the first update, where policy and reference are the same model.
+    def checks(self, first: Mapping[str, float], config: Any) -> None:
+        """Check that policy and reference agree before the first step, since both are the same model then.
 
         Raises:
-            TrainingError: they say otherwise.
+            TrainingError: the numbers of the first update show that they differ.
         """
 
     def alarms(
-        self, rows: Sequence[Row], config: TrainingConfig, log: Callable[[str], None]
+        self, rows: Sequence[Row], config: Any, log: Callable[[str], None]
     ) -> Callable[[Mapping[str, float]], None]:
         """Warn of what is wrong with the rows; return the function that looks at the numbers of each update."""
         return lambda line: None

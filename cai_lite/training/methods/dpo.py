@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cai_lite.chat.turns import Turns
-    from cai_lite.training.config import TrainingConfig
 
 ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
 SAME = 1e-2  # of a log-probability: largest difference of policy and reference before the first step
@@ -32,7 +31,7 @@ class Preference:
     """The training method "dpo"; see `methods.Method` for its members."""
 
     def rows(
-        self, turns: Turns, data: Sequence[PreferencePair], config: TrainingConfig, *, max_tokens: int
+        self, turns: Turns, data: Sequence[PreferencePair], config: Any, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
         """Return the pairs as rows of two completions, chosen first."""
         return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
@@ -41,7 +40,7 @@ class Preference:
         """Return a digest of texts and labels; where a pair came from does not count."""
         return digest([digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data])
 
-    def needs_reference(self, config: TrainingConfig) -> bool:
+    def needs_reference(self, config: Any) -> bool:
         """Return whether the loss uses a reference, as its signature says."""
         return needs_reference(config.loss.name)
 
@@ -52,7 +51,7 @@ class Preference:
         rows: Sequence[Row],
         *,
         update: Sequence[Row],
-        config: TrainingConfig,
+        config: Any,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Return the mean preference loss of the update, plus `sft_weight` times the mean loss of a chosen token."""
         pairs = _pairs(policy)
@@ -70,11 +69,11 @@ class Preference:
         """Return the family of the pair's prompt, or a digest of the prompt where none is named."""
         return example.family or digest(example.prompt)
 
-    def closing(self, last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+    def closing(self, last: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the reward margin is still about 0, where a loss against a reference begins."""
         return unlearnt(last, config) if self.needs_reference(config) else None
 
-    def checks(self, first: Mapping[str, float], config: TrainingConfig) -> None:
+    def checks(self, first: Mapping[str, float], config: Any) -> None:
         """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""
         for side in ("chosen", "rejected"):
             reward = first[f"rewards/{side}"]
@@ -83,7 +82,7 @@ class Preference:
                 raise TrainingError(f"before the first step the policy should equal the reference, but {what}")
 
     def alarms(
-        self, rows: Sequence[Row], config: TrainingConfig, log: Callable[[str], None]
+        self, rows: Sequence[Row], config: Any, log: Callable[[str], None]
     ) -> Callable[[Mapping[str, float]], None]:
         """Warn of unused soft labels and of unequal lengths; then watch for a collapse."""
         if not takes_labels(config.loss.name) and any(row.p_chosen != 1 for row in rows):
