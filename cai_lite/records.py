@@ -197,7 +197,8 @@ class Verdict:
     `flipped`: the choice changed with the order.
     `reasoned`: the judge wrote its reasons before the verdict.
     `quotes`: the quotations in its reasons that occur in one of the replies.
-    `over`: ids of the principles that a decided conflict puts behind this one.
+    `over`: ids of the principles that a decided conflict puts behind this one; `over_if`: those that a conflict with a
+    condition in words (`when`) does.
     """
 
     key: str
@@ -215,6 +216,7 @@ class Verdict:
     reasoned: bool = False
     quotes: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
+    over_if: tuple[str, ...] = ()
 
     @property
     def parents(self) -> tuple[str, ...]:

@@ -22,14 +22,15 @@ class Comparison(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A comparison under one principle. `tradeoffs`: what is decided about the principle, in sentences; `over`: ids of
-    the principles that yield to it.
+    """A comparison under one principle. `tradeoffs`: what is decided about the principle, in sentences; `over`,
+    `over_if`: ids of the principles that yield to it, and that do under a condition.
     """
 
     comparison: Comparison
     principle: Principle
     tradeoffs: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
+    over_if: tuple[str, ...] = ()
 
 
 def revision_over_draft(candidates: Sequence[Candidate]) -> Iterator[Comparison]:

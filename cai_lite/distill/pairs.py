@@ -32,7 +32,8 @@ def pair(
     probability, and the principle that contributed most to the choice is the pair's principle.
 
     Where a decided conflict of the constitution prefers a principle that one side alone violates, the principle that
-    yields cannot speak for that side, and if others still do, there is no pair.
+    yields cannot speak for that side, and if others still do, there is no pair. A conflict with a condition in words
+    (`when`) silences nobody, since only a reader can tell whether it holds, but no pair goes against its preference.
 
     `min_margin`: least |p - 0.5| of a pair, 0 to 0.5, before clamping.
     `soft_labels`: label the pair with its probability; if False, every label is 1.
@@ -172,7 +173,7 @@ def _settled(group: Sequence[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
 
 def _decisive(group: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts of preferred principles that clearly favour one side."""
-    return [v for v in group if v.over and v.p_first is not None and abs(v.p_first - 0.5) >= CLEAR]
+    return [v for v in group if (v.over or v.over_if) and v.p_first is not None and abs(v.p_first - 0.5) >= CLEAR]
 
 
 def _p(verdict: Verdict) -> float:

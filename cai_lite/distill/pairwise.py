@@ -105,6 +105,7 @@ def pairwise(
                 rule=rule,
                 weight=question.asked.principle.weight * weight,
                 over=question.asked.over,
+                over_if=question.asked.over_if,
                 flipped=flipped,
                 text=text,
                 reasoned=reason == "before",

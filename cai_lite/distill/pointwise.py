@@ -85,13 +85,13 @@ def pointwise(
     """
     alone = {
         (candidate.key, principle.id): (candidate, principle)
-        for comparison, principle, _, _ in asked
+        for comparison, principle, *_ in asked
         for candidate in (comparison.first, comparison.second)
     }
     scored = score(model, list(alone.values()), judging, stage)
     scores = dict(zip(alone, scored, strict=True))
     verdicts = []
-    for comparison, principle, _, over in asked:
+    for comparison, principle, _, over, over_if in asked:
         a, b = (scores[candidate.key, principle.id] for candidate in (comparison.first, comparison.second))
         choice: Choice
         if a.log_odds is None or b.log_odds is None:
@@ -114,6 +114,7 @@ def pointwise(
                 rule=rule,
                 weight=principle.weight * weight,
                 over=over,
+                over_if=over_if,
             )
         )
     return verdicts

@@ -73,6 +73,7 @@ def judge_comparisons(
             principle,
             tradeoffs=tuple(constitution.tradeoffs(comparison.first.prompt, principle.id)),
             over=constitution.yields_to(principle.id, comparison.first.prompt),
+            over_if=constitution.yields_to(principle.id, comparison.first.prompt, conditional=True),
         )
         for comparison in comparisons
         for principle in draw(constitution, comparison.first.prompt, judging.principles)

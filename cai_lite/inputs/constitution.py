@@ -220,9 +220,13 @@ class Constitution:
             decided.append(f"Where both cannot be kept{when}: '{texts[conflict.prefer]}' goes before '{over}'")
         return decided
 
-    def yields_to(self, preferred: str, prompt: Prompt) -> tuple[str, ...]:
-        """Return the ids of the principles that a decided conflict puts behind `preferred` for this prompt."""
-        return tuple(conflict.over for conflict in self._decided(prompt) if conflict.prefer == preferred)
+    def yields_to(self, preferred: str, prompt: Prompt, *, conditional: bool = False) -> tuple[str, ...]:
+        """Return the ids of the principles that a decided conflict puts behind `preferred` for this prompt.
+
+        `conditional`: those of conflicts with a `when`, whose condition only a reader can tell, instead of the others.
+        """
+        mine = (conflict for conflict in self._decided(prompt) if conflict.prefer == preferred)
+        return tuple(conflict.over for conflict in mine if bool(conflict.when) == conditional)
 
     def _decided(self, prompt: Prompt) -> list[Conflict]:
         ids = {principle.id for principle in self.principles if principle.applies(prompt)}

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from cai_lite.distill.comparisons import compare
@@ -192,3 +194,11 @@ def test_no_pair_is_made_against_a_preferred_principle(candidate):
     run = Run()
     assert pair(conflicting(candidate, 0.0, 1.0, 0.0), run=run) == []
     assert run.counts()["pair"]["vetoed by a decided conflict"] == 1
+
+
+def test_a_conflict_with_a_condition_prevents_the_pair_but_decides_none(candidate):
+    rows = [replace(v, over=(), over_if=v.over) for v in conflicting(candidate, 0.0, 1.0)]
+    assert pair(rows) == []
+    agreeing = [replace(v, over=(), over_if=v.over) for v in conflicting(candidate, 0.45, 1.0)]
+    (made,) = pair(agreeing)
+    assert made.chosen[-1].content == "safe" and made.margin < 0.2  # the principle that yields still counts

@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.constitution import Checks, Constitution, Principle, draw, load_constitution, read_constitution
+from cai_lite.inputs.constitution import (
+    Checks,
+    Conflict,
+    Constitution,
+    Principle,
+    draw,
+    load_constitution,
+    read_constitution,
+)
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Message, Prompt
 
@@ -263,3 +271,12 @@ def test_a_pattern_that_may_never_return_is_refused_with_its_line_unless_it_is_s
     assert read_constitution(path, slow_patterns=True).principles  # as the linter reads it, to report them all
     path.write_text(SLOW + "silence: [{rule: slow-pattern, reason: replies are short}]\n", encoding="utf-8")
     assert load_constitution(path).principles
+
+
+def test_what_yields_under_a_condition_is_told_apart():
+    principles = tuple(Principle(id=name, text="Be kind.") for name in ("a", "b", "c"))
+    conflicts = (Conflict(between=("a", "b"), prefer="a"), Conflict(between=("a", "c"), prefer="a", when="asked to"))
+    read = Constitution(name="c", principles=principles, conflicts=conflicts)
+    prompt = Prompt(key="p", messages=(Message("user", "?"),), family="f")
+    assert read.yields_to("a", prompt) == ("b",) and read.yields_to("a", prompt, conditional=True) == ("c",)
+    assert read.yields_to("b", prompt) == ()
