@@ -80,6 +80,8 @@ def weights_digest(model: str) -> str:
 def check_opens(model: str) -> None:
     """Check, without reading any weights, that a model's configuration, tokenizer and chat template can be read.
 
+    Nothing is fetched: a model of the hub that is not on this machine yet is not checked.
+
     Raises:
         ModelError: one of them is missing or cannot be read.
     """
@@ -90,9 +92,11 @@ def check_opens(model: str) -> None:
     else:
         source = resolve(model)
         try:
-            AutoConfig.from_pretrained(source)
-            tokenizer = AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError) as error:
+            AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, ImportError) as error:
+            if not Path(source).is_dir():
+                return
             raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
     if not tokenizer.chat_template:
         raise ModelError(f"{model}: its tokenizer has no chat template; give an instruct model")
