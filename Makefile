@@ -19,7 +19,7 @@ demo:
 	"$$(.ci/find-python)" -m cai_lite demo $(DOMAIN)
 
 test: setup
-	"$$(.ci/find-python dev)" -m pytest -n 2
+	"$$(.ci/find-python dev)" -m pytest -n 2 --dist worksteal
 
 lint: setup
 	"$$(.ci/find-python dev)" -m ruff check
