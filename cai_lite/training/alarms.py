@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cai_lite.training.tokens import Row
-
-if TYPE_CHECKING:
-    from cai_lite.training.config import TrainingConfig
 
 LONGER = 1.5  # ratio of the mean lengths of chosen and rejected that teaches length in place of the principle
 FALL = 0.5  # share of its log-probability that the chosen side may lose against the reference
@@ -28,7 +25,7 @@ def warn_of_length(rows: Sequence[Row], log: Callable[[str], None]) -> None:
         )
 
 
-def unlearnt(last: Sequence[Mapping[str, float]], config: TrainingConfig) -> str | None:
+def unlearnt(last: Sequence[Mapping[str, float]], config: Any) -> str | None:
     """Return a warning if the mean reward margin of the last updates is still about 0, else None.
 
     The DPO loss of a pair is then still about ln 2 = 0.693, that of a coin toss.
