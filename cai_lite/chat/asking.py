@@ -59,7 +59,7 @@ class Stage:
 
 
 def stage_of(stage: str | Stage, run: Run | None, progress: Tick | bool | None) -> Stage:
-    """Return the stage as it is, or one of this name in `run` (in memory where that is None)."""
+    """Return `stage` if it is a `Stage`, else a new stage of that name in `run`, or in memory if `run` is None."""
     if isinstance(stage, Stage):
         return stage
     return Stage(run=run or Run(), name=stage, tick=tick_of(progress, stage))

@@ -65,7 +65,7 @@ class Subject:
 
     @property
     def seed(self) -> int:
-        """Seed of the answers and of every bootstrap."""
+        """Return the seed of the sampled answers, which is also that of every bootstrap."""
         return self.sampling.seed
 
     @property
