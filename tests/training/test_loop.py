@@ -52,6 +52,20 @@ def assert_same(one, other, atol=0.0):
         torch.testing.assert_close(one[name], other[name], rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.0])
+def test_a_step_is_as_long_as_the_clipped_gradient(student, pairs, tmp_path, limit):
+    """Plain gradient descent moves the weights by learning rate times gradient, whose norm is at most the limit."""
+    settings = {"optimizer": "sgd", "learning_rate": 1.0, "scheduler": "constant", "max_steps": 1}
+    model, _ = open_student(student, load=None, lora=Lora(rank=2), init_adapter=None, seed=0)
+    before = {name: parameter.detach().clone() for name, parameter in lora_parameters(model).items()}
+    run(student, pairs, tmp_path, max_grad_norm=limit, **settings)
+    (line,) = lines(tmp_path)
+    after = adapter(tmp_path)
+    moved = sum(float(((after[n.replace(".default", "")] - old) ** 2).sum()) for n, old in before.items()) ** 0.5
+    assert line["grad_norm"] > 0.1  # before clipping
+    assert moved == pytest.approx(limit or line["grad_norm"], rel=1e-3)
+
+
 def test_a_line_a_step_with_the_numbers_that_others_log(student, pairs, tmp_path):
     result = run(student, pairs, tmp_path, epochs=2)
     rows = lines(tmp_path)
