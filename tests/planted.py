@@ -4,8 +4,8 @@
     python tests/planted.py clip votes   # those whose names hold one of these words
 
 A fault is a small change that a person could make by mistake. It is noticed if one of the tests named with it fails;
-the whole suite has more tests, so a fault that survives here may still be noticed there. The copy has no files beside
-the repository, as a stranger's clone. Exits with 1 if less than 95 % are noticed, or if a fault no longer fits the code.
+the whole suite has more tests, so one that survives here may still be noticed there. The copy has no files beside the
+repository, as a stranger's clone. Exits with 1 if less than 95 % are noticed, or if a fault no longer fits the code.
 """
 
 from __future__ import annotations
