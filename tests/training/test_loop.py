@@ -204,6 +204,17 @@ def test_a_training_begins_from_an_adapter_that_is_there(student, pairs, tmp_pat
     assert_same(adapter(tmp_path / "then"), adapter(tmp_path / "first"), atol=0.02)
 
 
+def test_no_gradient_is_left_over_for_the_next_step(student, pairs, tmp_path):
+    """Two steps of plain gradient descent on the same rows are one step, and one more from where it led."""
+    settings = {"optimizer": "sgd", "learning_rate": 0.1, "scheduler": "constant", "max_grad_norm": 0.0}
+    settings |= {"shuffle": False, "batch_size": len(pairs), "reference": "base"}
+    run(student, pairs, tmp_path / "both", max_steps=2, **settings)
+    run(student, pairs, tmp_path / "first", max_steps=1, **settings)
+    first = str(tmp_path / "first" / "adapter")
+    run(student, pairs, tmp_path / "second", max_steps=1, init_adapter=first, **settings)
+    assert_same(adapter(tmp_path / "second"), adapter(tmp_path / "both"), atol=1e-6)
+
+
 def test_a_quantised_student_is_trained_and_its_adapter_read_again(make_student, pairs, tmp_path):
     wide = make_student(tmp_path / "wide", hidden_size=64, intermediate_size=64)
     run(wide, pairs, tmp_path / "out", load="nf4", max_steps=3, activation_checkpointing=True)
