@@ -47,7 +47,7 @@ FAULTS = [
         "records.py",
         "return (self.temperature, self.top_p, self.max_tokens,",
         "return (self.top_p, self.max_tokens,",
-        "chat/test_asking.py",
+        "test_records.py",
     ),
     Fault(
         "Retry-After ignored",
@@ -282,7 +282,7 @@ FAULTS = [
         "evaluation/deciders.py",
         "return float(bool(candidate.text.strip()) and principle.checks.passed(candidate.text))",
         "return float(principle.checks.passed(candidate.text))",
-        "evaluation",
+        "evaluation/test_deciders.py",
     ),
     Fault(
         "intervals over prompts, not over families",
@@ -310,7 +310,7 @@ FAULTS = [
         "evaluation/drift.py",
         "with model.disable_adapter():\n            before = text_losses(model, tokenizer, texts)",
         "before = text_losses(model, tokenizer, texts)",
-        "evaluation",
+        "evaluation/test_drift.py",
     ),
     Fault(
         "a changed file taken for the run's own",
