@@ -28,7 +28,7 @@ class Bound(NamedTuple):
 
 
 class Overrun(Exception):
-    """An answer went beyond its bound; the message says which."""
+    """An answer goes beyond its bound, or its size cannot be known; the message says which."""
 
 
 def answer_size(request: Request) -> int:
@@ -40,11 +40,11 @@ def bind(response: Any, bound: Bound) -> None:
     """Let a response that is not read yet be read within the bound; of an HTTP error, the beginning is enough.
 
     Raises:
-        ValueError: the answer is compressed in a way that was not asked for.
+        Overrun: the answer is compressed in a way that was not asked for, so it cannot be bounded.
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in (*_ENCODINGS, "identity", ""):
-        raise ValueError("an unknown content-encoding")
+        raise Overrun("body: compressed in another way than asked for")
     if encoding in _ENCODINGS:
         del response.headers["content-encoding"]  # it is decoded here, where the result is bounded
     if not response.is_success:
@@ -101,9 +101,9 @@ class _Inflate:
                     self._object = zlib.decompressobj(-zlib.MAX_WBITS)
             return self._object.decompress(data, limit)  # type: ignore[no-any-return]
         except zlib.error as error:
-            raise ValueError("a broken compression") from error
+            raise Overrun("body: broken compression") from error
 
     def close(self) -> None:
         """Check that the compressed data is whole."""
         if self._object is not None and not self._object.eof:
-            raise ValueError("a truncated compression")
+            raise Overrun("body: truncated compression")

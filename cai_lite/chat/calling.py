@@ -156,12 +156,13 @@ class Calls:
             if not is_starting(error):
                 self._give_up_if_never_answered(attempts, f"answers every call with {fault}", error)
             return _Fault(fault, pause=pause)
+        said = f"{fault}: {plainly(self.words(error), 120)}".removesuffix(": ")
         if kind == "filtered":
-            return _Fault(f"{fault}: {plainly(self.words(error), 120)}", again=False, outcome="refused")
+            return _Fault(said, again=False, outcome="refused")
         lasting = kind in ("key", "address", "redirect") and self.line.struck()
         if lasting or not heard:
             raise ChatError(self.explain(error, request)) from error
-        return _Fault(f"{fault}: {plainly(self.words(error), 120)}".removesuffix(": "), again=False)
+        return _Fault(said, again=False)
 
     def _give_up_if_never_answered(self, attempts: int, what: str, error: Exception) -> None:
         """Stop retrying if the server has never answered: then the URL is wrong or the server is not running.

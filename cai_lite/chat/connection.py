@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -57,7 +58,9 @@ class Connection:
         self._bound.now, self._until[thread] = bound, bound.until
         options: Any = {} if silence is None else {"timeout": openai.Timeout(silence, connect=min(silence, CONNECT))}
         try:
-            return self._client.post("/chat/completions", cast_to=object, body=body, options=options)
+            answer = self._client.post("/chat/completions", cast_to=object, body=body, options=options)
+            # The client takes for text what is not called JSON, which some servers forget.
+            return json.loads(answer) if isinstance(answer, str) and answer.lstrip().startswith("{") else answer
         except (openai.OpenAIError, Overrun):
             raise
         except Exception as error:  # nested too deep, an encoding that is none: the client raises what it meets

@@ -16,7 +16,7 @@ from cai_lite.chat.completions import plainly
 from cai_lite.errors import without_secrets
 
 Meaning = Literal["request", "filtered", "key", "address", "redirect", "busy", "passing", "credit"]
-"""What is at fault: this request alone ("request", "filtered"), every request ("key", "address", "redirect"), the server
+"""What is at fault: this request ("request", "filtered"), every request ("key", "address", "redirect"), the server
 for a while ("busy", "passing"), or the account ("credit")."""
 
 _STATUSES: dict[int, Meaning] = {
