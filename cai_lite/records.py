@@ -121,7 +121,7 @@ class Reply:
     `fault`: a description of the failure if the outcome is not "ok".
     `log_probs`: log-probabilities of the request's `options`, in nats, or None if the model returns none.
     `tokens_in`, `tokens_out`: tokens of prompt and reply. `seconds`: duration with all `attempts`. `cost`: in the
-    currency of the model's prices.
+    currency of the model's prices. `estimated`: the server did not count its tokens; this is not stored.
     """
 
     text: str
@@ -133,6 +133,7 @@ class Reply:
     attempts: int = 1
     seconds: float = 0.0
     cost: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import quantiles
 from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.rendering import TemplateRefusal, characters
+from cai_lite.chat.completions import characters
+from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import PairError
 from cai_lite.records import Messages, PreferencePair
