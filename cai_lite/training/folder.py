@@ -15,6 +15,7 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cai_lite.chat.bases import write_record
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
@@ -193,11 +194,12 @@ def save_adapter(
     *,
     template: Mapping[str, Any] | None = None,
     served: str | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed.
 
     `template`: variables of the chat template, written to template.json. `served`: the chat template to save, in which
-    they are set.
+    they are set. `base`: the record of the model that it was trained on.
     """
     partial = folder.with_name(".adapter.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -211,6 +213,8 @@ def save_adapter(
     finally:
         tokenizer.chat_template = own
     write_template(partial, template)
+    if base is not None:
+        write_record(partial, base)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from cai_lite.chat.turns import Turns
-from cai_lite.chat.weights import Load, random_state_kept, resolve
+from cai_lite.chat.weights import Load, base_record, random_state_kept, resolve
 from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
@@ -152,7 +152,8 @@ def _train(
             folder.stop(out, str(error))
             raise
     model.peft_config["default"].base_model_name_or_path = resolve(student.model)
-    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served)
+    base = base_record(student.model, model.config, tokenizer)
+    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served, base=base)
     result = TrainingResult(
         adapter=out / "adapter",
         steps=done.step,

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, get_scheduler
 
 from cai_lite.chat.weights import quiet_peft
@@ -299,3 +299,18 @@ def test_alarms_are_said_once():
     assert len(said) == 1 and said[0].startswith("step 7: warning") and "fell from -10.0 to -16.0" in said[0]
     alarms.look({**calm, "step": 9, "rewards/margins": 31.0})
     assert len(said) == 2 and "reward margin is 31.0" in said[1]
+
+
+def test_an_adapter_knows_its_base_and_one_that_does_not_fit_is_not_trained_on(student, make_student, pairs, tmp_path):
+    run(student, pairs, tmp_path / "first", max_steps=1)
+    first = tmp_path / "first" / "adapter"
+    run(student, pairs, tmp_path / "next", max_steps=1, init_adapter=str(first))
+    other = make_student(tmp_path / "other", seed=5)
+    with pytest.raises(ModelError, match=r"train\.init_adapter: .*with the same sizes and other weights"):
+        run(other, pairs, tmp_path / "out", init_adapter=str(first))
+    stored = adapter(tmp_path / "first")
+    next(iter(stored.values()))[0, 0] = math.nan
+    save_file(stored, first / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=r"train\.init_adapter: .*1 of 28 weights hold NaN or infinity, such as"):
+        run(student, pairs, tmp_path / "out", init_adapter=str(first))
+    assert not (tmp_path / "out").exists()
