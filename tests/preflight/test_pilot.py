@@ -26,10 +26,15 @@ def look(tmp_path, monkeypatch):
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setenv("TEACHER_URL", "http://localhost/v1")
 
-    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None):
+    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None, teacher=None, critic=None):
         recipe = load_recipe(
             "medical",
-            overrides=[f"prompts.file={tmp_path / 'prompts.jsonl'}", "judge.log_probs=never", *overrides],
+            overrides=[
+                f"prompts.file={tmp_path / 'prompts.jsonl'}",
+                "judge.log_probs=never",
+                "revise.rounds=0",
+                *overrides,
+            ],
         )
         student = ScriptedModel(lambda r: f"{r.messages[-1].content} {'good' if r.index else 'long'}")
         model = ScriptedModel(
@@ -40,6 +45,9 @@ def look(tmp_path, monkeypatch):
             drafter=student,
             judges=[],
             judge=model,
+            teachers=[SimpleNamespace(model=teacher or model)],
+            critics=[SimpleNamespace(model=critic, section="critique.by")] if critic else [],
+            assign=lambda prompts: [(teacher or model, prompts)],
             constitution=constitution,
             close=lambda: None,
             digests=lambda: {},
