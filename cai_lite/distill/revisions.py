@@ -132,7 +132,9 @@ def revisions_of(
         tried = walk.round(pending, number)
         attempts += [attempt for _, attempt in tried]
         revised = [state for state, _ in tried if state is not None]
-        accepted |= {(state.draft.key, state.critic): state for state in revised}
+        for state in revised:
+            accepted.pop((state.draft.key, state.critic), None)  # those revised last stand last
+            accepted[state.draft.key, state.critic] = state
         pending = [state for state in revised if until == "rounds" or state.follows()]
     outcomes = Counter(attempt.outcome for attempt in attempts if attempt.outcome != "revised")
     kept = list(accepted.values())

@@ -1,4 +1,7 @@
-"""Try the critics of a recipe before their critiques are used, on held-out drafts and on planted violations."""
+"""Make critics from a run, and try those of a recipe before they are used.
+
+They are tried on held-out drafts, beside the teacher, and on planted violations.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.critics import CriticExample, critic_examples
 from cai_lite.distill.critiques import critique, critique_each
 from cai_lite.distill.drafts import keep_candidates
+from cai_lite.errors import InputError
 from cai_lite.evaluation.critics import critic_figures, planted_figures, refusal
 from cai_lite.evaluation.planted import Planted, confirmed, planted_from_examples, planted_in_grammar
-from cai_lite.inputs.constitution import Constitution, Principle
-from cai_lite.pipeline.recipe import Recipe
+from cai_lite.inputs.constitution import Constitution, Principle, load_constitution
+from cai_lite.inputs.prompts import load_prompts
+from cai_lite.pipeline.recipe import Recipe, load_recipe
 from cai_lite.pipeline.revising import OpenStage, critique_sampling
 from cai_lite.pipeline.roles import Roles, close
 from cai_lite.records import Candidate, Critique, distinct
+from cai_lite.run.ledger import Run
 
 TRIED_PROMPTS = 24  # prompts whose drafts the teacher and each critic critique
 STAGE = "critic's trial"
@@ -62,6 +69,35 @@ def try_critics(
         figures["planted"] = planted_figures(planted, of_planted)
         refused = refusal(figures, settings.min_agreement)
         found.append({"critic": member.model.name, "section": member.section, **figures, "refused": refused})
+    return found
+
+
+def training_examples(run: Run, *, student: str) -> list[CriticExample]:
+    """Return the examples that make a critic of `student` from the critiques of the teachers in a recipe's run.
+
+    The families of the run's held-out prompts are held out, so that drafts of them can try the critic.
+
+    Raises:
+        InputError: the run has no recipe.yaml, what that names cannot be read, or there are no critiques.
+    """
+    path = run.path("recipe.yaml")
+    if not path.is_file():
+        raise InputError(f"{run.directory}: no recipe.yaml, which names constitution and teachers of the critiques")
+    recipe = load_recipe(path, environment=False)
+    settings = recipe.prompts
+    held_out = load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit).held_out
+    found = critic_examples(
+        run,
+        load_constitution(recipe.constitution),
+        authors={section.model for section in recipe.all_teachers},
+        wording="short" if student.startswith("embedded:") else "full",
+        held_out_families={prompt.family for prompt in held_out},
+    )
+    if not found:
+        raise InputError(
+            f"{run.directory}: no critiques of a teacher to learn from; give a run whose pair.rules have "
+            "revision_over_draft"
+        )
     return found
 
 
