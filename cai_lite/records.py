@@ -140,7 +140,7 @@ class Reply:
 class Candidate:
     """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...).
 
-    `author` is the name of the model that wrote it.
+    `author` is the name of the model that wrote it; `principle` the id of the one that a revision is to mend.
     """
 
     key: str
@@ -149,17 +149,22 @@ class Candidate:
     author: str
     round: int = 0
     parents: tuple[str, ...] = ()
+    principle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique:
-    """The teacher's critique of one candidate under one principle; `violated` says whether it breaks the principle."""
+    """A critique of one candidate under one principle; `violated` says whether it breaks the principle.
+
+    `author` is the name of the model that wrote it, the teacher unless the run has critics.
+    """
 
     key: str
     candidate: Candidate
     principle: str
     text: str
     violated: Violated
+    author: str = ""
 
     @property
     def parents(self) -> tuple[str, ...]:
