@@ -11,7 +11,7 @@ from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.agreement import between_judges
 from cai_lite.inputs.constitution import Conflict
-from cai_lite.records import Candidate, Message, Prompt, Reply
+from cai_lite.records import Candidate, Message, Prompt, Reply, digest
 from cai_lite.run.ledger import Run
 
 
@@ -144,11 +144,12 @@ def test_editing_one_principle_asks_anew_only_about_it(candidate, constitution):
 
 
 def noisy(request):
-    """The true answer with a probability of its own for each comparison, drawn from the request's key."""
+    """The true answer with a probability of its own for each comparison; not by the marks, which are random."""
     text = request.messages[-1].content
-    drawn = int(request.key("noise")[:8], 16) / 16**8
-    clear = 0.65 + 0.3 * (int(re.search(r"better (\d+)", text)[1]) % 10) / 9
+    number = int(re.search(r"better (\d+)", text)[1])
     right = text.index("better") < text.index("worse")
+    drawn = int(digest("noise", number, right, request.index)[:8], 16) / 16**8
+    clear = 0.65 + 0.3 * (number % 10) / 9
     return "A" if right == (drawn < clear) else "B"
 
 
