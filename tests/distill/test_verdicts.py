@@ -155,7 +155,7 @@ def noisy(request):
 
 def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often(constitution):
     candidates = []
-    for i in range(200):
+    for i in range(500):
         prompt = Prompt(key=f"q{i}", messages=(Message("user", f"question {i}"),), family=f"f{i}")
         draft = Candidate(key=f"d{i}", prompt=prompt, text=f"worse {i}", author="s", parents=(prompt.key,))
         better = Candidate(key=f"b{i}", prompt=prompt, text=f"better {i}", author="t", round=1, parents=(draft.key,))
@@ -166,7 +166,7 @@ def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often
         verdicts = judge(model, candidates, constitution, principles=1, votes=11, until=until, log_probs="never")
         right[until] = sum(v.choice == "first" for v in verdicts) / len(verdicts)
         calls[until] = len(model.asked)
-    assert calls[None] == 200 * 2 * 11
+    assert calls[None] == 500 * 2 * 11
     assert calls[0.98] <= 0.6 * calls[None]
     assert right[0.98] >= right[None] - 0.02
     assert right[None] > 0.9
