@@ -18,8 +18,9 @@ from cai_lite.inputs.quarantine import MAX_BAD, BadRow, reasons, sift, write_qua
 from cai_lite.inputs.stored import FORM
 from cai_lite.inputs.textfile import RowFault, check_regular, parse_json, path_of, read_rows
 from cai_lite.records import Messages, PreferencePair, dicts_of
+from cai_lite.run import mapped
 from cai_lite.run.files import write_lines
-from cai_lite.run.mapped import IN_MEMORY, Spill
+from cai_lite.run.mapped import Spill
 
 __all__ = [
     "PAIRS_TAKEN",
@@ -214,7 +215,7 @@ class _Same:
         self._known: dict[Any, Any] = {}
 
     def __call__(self, value: Any) -> Any:
-        if len(self._known) > IN_MEMORY:
+        if len(self._known) > mapped.IN_MEMORY:
             self._known.clear()
         return self._known.setdefault(value, value)
 
