@@ -31,6 +31,7 @@ from cai_lite.reporting import write_report
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import recipe_text, trained, write_aside, write_manifest, write_text
 from cai_lite.run.ledger import Run
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 
@@ -168,25 +169,27 @@ def train_pairs(
     """
     from cai_lite.training.loop import train
 
-    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
+    how = checked_load(load)
     resolve(student)
-    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
-        write_quarantine(out / QUARANTINE, bad)
-        if bad:
-            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
-        with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-            result = train(
-                student,
-                rows,
-                config=config,
-                out=out,
-                load=how,
-                progress=tick,
-                reference_progress=reference_tick,
-                log=screen.say,
-            )
-        for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
-            screen.warn(line)
+    with scratch(out, "pairs") as aside:
+        rows, bad = read_pairs(pairs, max_bad=max_bad, aside=aside / "pairs.arrow")
+        with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
+            write_quarantine(out / QUARANTINE, bad)
+            if bad:
+                screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
+            with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
+                result = train(
+                    student,
+                    rows,
+                    config=config,
+                    out=out,
+                    load=how,
+                    progress=tick,
+                    reference_progress=reference_tick,
+                    log=screen.say,
+                )
+            for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
+                screen.warn(line)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
@@ -195,6 +198,7 @@ def train_pairs(
         "pairs": None if result.report is None else asdict(result.report),
         "last": result.last,
         "best": result.best,
+        "skipped": result.skipped,
     }
 
 

@@ -17,6 +17,7 @@ from cai_lite.errors import InputError, ModelError, shortened
 from cai_lite.inputs.pairs import as_pairs
 from cai_lite.run.files import trained, write_manifest
 from cai_lite.run.ledger import Run
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 
@@ -59,10 +60,12 @@ def train(
     _check("config", settings, TrainingConfig, "a TrainingConfig")
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
     model = _student(student, tokenizer, load)
-    data = as_pairs(pairs) if settings.method == "dpo" else pairs
-    looked_at = held_out if held_out is None or settings.method != "dpo" else as_pairs(held_out)
-    model.close()
+    target = run.directory if isinstance(run, Run) else Path(str(out if run is None else run))
     with ExitStack() as opened:
+        aside = opened.enter_context(scratch(target or Path(), "pairs"))
+        data = as_pairs(pairs, aside / "pairs.arrow") if settings.method == "dpo" else pairs
+        looked_at = held_out if held_out is None or settings.method != "dpo" else as_pairs(held_out)
+        model.close()
         if isinstance(run, (str, Path)):
             run = opened.enter_context(Run(run))
         elif run is not None:

@@ -21,6 +21,7 @@ from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import digest
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
 from cai_lite.training import checkpoint, folder
 from cai_lite.training.batch import Passes, total_steps, updates
@@ -34,6 +35,7 @@ from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.skipping import Skipped, finite
+from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student
 from cai_lite.training.tokens import Row
 from cai_lite.training.update import Objective
@@ -80,9 +82,9 @@ def train(
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
-    with random_state_kept():
+    with random_state_kept(), scratch(out, "train", clear=True) as aside:
         source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, progress, reference_progress, log)
+        return _train(source, data, held_out, config, out, aside, progress, reference_progress, log)
 
 
 def _train(
@@ -91,6 +93,7 @@ def _train(
     given: Sequence[Any] | None,
     config: TrainingConfig,
     out: Path,
+    aside: Path,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
@@ -117,7 +120,7 @@ def _train(
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
     today = folder.date_of(out, identity)
     turns = Turns.of_model(model, tokenizer, template=student.template, system=student.system, today=today)
-    rows, report = method.rows(turns, data, config, max_tokens=max_tokens)
+    rows, report = rows_of(method, turns, data, config, max_tokens=max_tokens, path=aside / "rows.arrow")
     served = turns.served_template() if tokenizer.chat_template else None
     log(str(report))
     watch = method.alarms(rows, config, log)
@@ -140,7 +143,9 @@ def _train(
         reference = referenced(rows, reference_progress)
         looking = None
         if evaluation is not None:
-            held_rows, held_report = method.rows(turns, held_out, config, max_tokens=max_tokens)
+            held_rows, held_report = rows_of(
+                method, turns, held_out, config, max_tokens=max_tokens, path=aside / "held_out.arrow"
+            )
             log(f"held out: {held_report}")
             looking = HeldOut(
                 held_rows, referenced(held_rows), every=every, config=config, checkpoints=out / "checkpoints"

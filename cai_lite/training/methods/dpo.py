@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cai_lite.errors import TrainingError
-from cai_lite.records import PreferencePair, digest
+from cai_lite.records import PreferencePair, digest, digest_of_list
 from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.tokens import Row, TokenReport, tokenize
@@ -38,7 +38,7 @@ class Preference:
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
         """Return a digest of texts and labels; where a pair came from does not count."""
-        return digest([digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data])
+        return digest_of_list(digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data)
 
     def needs_reference(self, config: Any) -> bool:
         """Return whether the loss uses a reference, as its signature says."""
