@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from cai_lite.errors import TrainingError
-from cai_lite.run.files import is_sealed, sealed
+from cai_lite.run.files import is_sealed, sealed, share
 
 
 def save(
@@ -54,6 +54,7 @@ def save(
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
     record = {"step": step, "optimizer": scalars, "best": best, "sha256": digests}
     (partial / "state.json").write_text(json.dumps(sealed(record)))
+    share(partial)
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
@@ -78,6 +79,7 @@ def save_best(folder: Path, step: int, parameters: dict[str, Any]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{_best_name(step)}.partial"
     save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial)
+    share(partial)
     _sync(partial)
     partial.replace(folder / _best_name(step))
     return hashlib.sha256((folder / _best_name(step)).read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
-from cai_lite.run.files import file_digests, is_sealed, move_aside, sealed, unfit, write_text
+from cai_lite.run.files import append_line, file_digests, is_sealed, move_aside, sealed, share, unfit, write_text
 from cai_lite.training.tokens import TokenReport
 
 OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
@@ -200,6 +200,7 @@ def save_adapter(
     finally:
         tokenizer.chat_template = own
     write_template(partial, template)
+    share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -220,8 +221,7 @@ class Metrics:
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()[-count:]]
 
     def add(self, line: Mapping[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
 
 
 def _half_done(out: Path, record: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from cai_lite.records import digest
+from cai_lite.run.files import share
 from cai_lite.run.progress import Tick
 from cai_lite.training.batch import Passes
 from cai_lite.training.losses import Logps
@@ -55,6 +56,7 @@ def reference_logps(
         partial = file.with_suffix(".partial")
         tensors = {"sums": logps.sums_BK, "lengths": logps.lengths_BK}
         save_file(tensors, partial, metadata={"digest": _digest(tensors)})
+        share(partial)
         partial.replace(file)
     return logps
 
