@@ -121,7 +121,7 @@ class Reply:
     `fault`: a description of the failure if the outcome is not "ok".
     `log_probs`: log-probabilities of the request's `options`, in nats, or None if the model returns none.
     `tokens_in`, `tokens_out`: tokens of prompt and reply. `seconds`: duration with all `attempts`. `cost`: in the
-    currency of the model's prices.
+    currency of the model's prices. `estimated`: the server did not count its tokens; this is not stored.
     """
 
     text: str
@@ -133,13 +133,14 @@ class Reply:
     attempts: int = 1
     seconds: float = 0.0
     cost: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...).
 
-    `author` is the name of the model that wrote it.
+    `author` is the name of the model that wrote it; `principle` the id of the one that a revision is to mend.
     """
 
     key: str
@@ -148,17 +149,22 @@ class Candidate:
     author: str
     round: int = 0
     parents: tuple[str, ...] = ()
+    principle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique:
-    """The teacher's critique of one candidate under one principle; `violated` says whether it breaks the principle."""
+    """A critique of one candidate under one principle; `violated` says whether it breaks the principle.
+
+    `author` is the name of the model that wrote it, the teacher unless the run has critics.
+    """
 
     key: str
     candidate: Candidate
     principle: str
     text: str
     violated: Violated
+    author: str = ""
 
     @property
     def parents(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cai_lite.chat.completions import characters
 from cai_lite.chat.controls import control_pattern, encode, mark_for, shielded
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Messages
@@ -131,8 +132,3 @@ def write_template(folder: str | Path, template: Mapping[str, Any] | None) -> No
     if template:
         text = json.dumps(dict(template), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (Path(folder) / TEMPLATE_FILE).write_text(text, encoding="utf-8")
-
-
-def characters(text: str) -> str:
-    """Return the text with each lone surrogate replaced by U+FFFD; JSON allows them, tokenizers do not."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

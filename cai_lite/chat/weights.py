@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from cai_lite.chat import loaded
+from cai_lite.chat import bases, loaded
 from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
 from cai_lite.records import digest
 
@@ -167,7 +167,7 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
         weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
         keep_packed(weights)
         if adapter is not None:
-            weights = load_peft(weights, adapter)
+            weights = load_peft(weights, adapter, base=base_record(model, weights.config, tokenizer))
     return weights.eval(), tokenizer
 
 
@@ -251,12 +251,23 @@ def _auto_class(source: str) -> Any:
     return AutoModelForImageTextToText if kind in vision and kind not in text else AutoModelForCausalLM
 
 
-def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> Any:
-    """Return the model with the adapter of this folder added.
+def base_record(model: str, config: Any, tokenizer: Any) -> dict[str, Any]:
+    """Return the record of a model that adapters on it are compared with; see `bases.record_of`.
+
+    `config`: as transformers has it. The weights of a model that the caller loaded are not part of it.
+    """
+    folder = None if model.startswith(loaded.PREFIX) else bases.folder_of(resolve(model))
+    return bases.record_of(model, config, tokenizer, folder=folder)
+
+
+def load_peft(
+    weights: Any, adapter: str | Path, *, base: Mapping[str, Any] | None = None, trainable: bool = False
+) -> Any:
+    """Return the model with the adapter of this folder added. `base`: the `base_record` of the model.
 
     Raises:
-        ModelError: the folder holds no adapter, or the adapter does not fit the model: its weights have other shapes,
-            or there are more or fewer of them.
+        ModelError: the folder holds no adapter, or the adapter does not fit the model: it was trained on another one,
+            its weights have other shapes, or there are more or fewer of them; or some of them are not finite.
     """
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict
@@ -268,8 +279,16 @@ def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> 
         raise ModelError(f"{folder} is not a whole peft adapter (adapter_model.safetensors not found)")
     unfit = f"the adapter {folder} does not fit {getattr(weights.config, 'name_or_path', '') or 'this model'}"
     try:
+        if base is not None:
+            bases.check_base(folder, base)
         with safe_open(str(file), framework="pt") as stored:
             found = set(stored.keys())
+            broken = sorted(name for name in found if not stored.get_tensor(name).float().isfinite().all())
+        if broken:
+            raise ModelError(
+                f"{file}: {len(broken)} of {len(found)} weights hold NaN or infinity, such as {broken[0]}; put back a "
+                "whole copy, or train again"
+            )
         with quiet_peft():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error below
             model: Any = PeftModel.from_pretrained(weights, str(folder), is_trainable=trainable)
@@ -277,6 +296,8 @@ def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> 
     except RuntimeError as error:  # torch lists one line per weight of another shape
         shapes = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), _first_line(error))
         raise ModelError(f"{unfit}, it was trained on another one: {shapes}") from error
+    except ModelError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{unfit}: {_first_line(error)}") from error
     for names, what in ((wanted - found, "has no weight"), (found - wanted, "has a weight that the model lacks:")):

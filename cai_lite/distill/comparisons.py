@@ -68,11 +68,19 @@ def ranked(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
     yield from (Comparison(first, second) for first, second in combinations(candidates, 2))
 
 
+def among_revisions(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
+    """Yield all pairs of revisions of the same draft, such as those that followed different critics."""
+    for first, second in combinations((candidate for candidate in candidates if candidate.round > 0), 2):
+        if first.parents[0] == second.parents[0]:
+            yield Comparison(first, second)
+
+
 PAIRINGS: dict[str, Callable[[Sequence[Candidate]], Iterator[Comparison]]] = {
     "revision_over_draft": revision_over_draft,
     "teacher_over_student": teacher_over_student,
     "best_over_worst": best_over_worst,
     "ranked": ranked,
+    "among_revisions": among_revisions,
 }
 
 

@@ -124,6 +124,15 @@ def pairs_of(
     return rows
 
 
+def mean_shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return each candidate's mean probability of being better, 0 to 1, over all its comparisons with a verdict."""
+    joined: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.p_first is not None:
+            joined.setdefault((verdict.first.key, verdict.second.key), []).append(verdict)
+    return _borda_scores(list(joined.values()))
+
+
 def _pair(
     group: Sequence[Verdict], p_first: float, margin: float, soft_labels: bool, clamp: float | None
 ) -> PreferencePair:

@@ -25,6 +25,8 @@ from cai_lite.evaluation.labels import Label
 from cai_lite.evaluation.preference import measure_preferences
 from cai_lite.evaluation.refusals import measure_refusals
 from cai_lite.evaluation.reliability import measure_reliability
+from cai_lite.evaluation.revisions import FIGURES as REVISION_FIGURES
+from cai_lite.evaluation.revisions import measure_revisions
 from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
@@ -205,6 +207,26 @@ METRICS: dict[str, Metric] = {
                 change="never",
                 needs=(labels.COMPARED,),
             ),
+        },
+    ),
+    "revisions": Metric(
+        measure_revisions,
+        {
+            "revisions": Label(
+                "revisions",
+                section=labels.REVISIONS,
+                needs=(labels.REVISED,),
+                parts={
+                    name: Label(
+                        text,
+                        better="lower" if name in ("new_violations", "rounds", "unusable") else "higher",
+                        section=labels.REVISIONS,
+                        change="never",
+                        needs=(labels.ORACLE,) if name == "mended_by_oracle" else (),
+                    )
+                    for name, text in REVISION_FIGURES.items()
+                },
+            )
         },
     ),
     "reliability": Metric(

@@ -66,6 +66,7 @@ def assess(
         held_out_pairs=False,
         seen=False,
         judges=len(judges),
+        revisions=False,
     )
     check_gates(must or {}, plan)
     if adapter is not None:

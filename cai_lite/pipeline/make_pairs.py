@@ -9,19 +9,22 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.critiques import critique
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
-from cai_lite.distill.revisions import revise
+from cai_lite.distill.revisions import Attempt, best_of
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.agreement import between_judges
+from cai_lite.evaluation.critics import MEMO as CRITICS
+from cai_lite.evaluation.revisions import MEMO as REVISIONS
 from cai_lite.inputs.pairs import read_pairs
 from cai_lite.inputs.quarantine import BadRow, reasons
+from cai_lite.pipeline.critics import TRIED_PROMPTS, refused_sentence, try_critics
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.revising import quality_of, revise_drafts
 from cai_lite.pipeline.roles import Roles, close
-from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict
+from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict, distinct
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -46,7 +49,7 @@ class Work:
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
-        several = len(self.roles.teachers) > 1 or len(self.roles.judges) > 1
+        several = len(self.roles.teachers) > 1 or len(self.roles.judges) > 1 or bool(self.roles.critics)
         name = f"{stage} ({model.name})" if several and model is not None else stage
         return name if self.purpose == "training" else f"{self.purpose} {name}"
 
@@ -81,6 +84,8 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         "principle",
         ((p.digest, (), {"id": p.id, "text": p.text, "source": p.source}) for p in constitution.principles),
     )
+    if roles.critics and recipe.revises and work.purpose == "training":
+        _check_critics(work, held_out or prompts)
     candidates = _drafts(work, prompts)
     if "revision_over_draft" in rules:
         candidates += _revisions(work, candidates)
@@ -182,41 +187,61 @@ def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -
     return drafts
 
 
+def _check_critics(work: Work, prompts: Sequence[Prompt]) -> None:
+    """Try the critics on drafts of these prompts, and keep their figures in the run.
+
+    Raises:
+        Stopped: a critic agrees too little with the teacher to be used.
+    """
+    recipe, trial = work.recipe, replace(work, purpose="held-out")
+    drafts = _drafts(trial, spread(prompts, TRIED_PROMPTS))
+    found = try_critics(recipe, work.roles, drafts, trial.stage)
+    work.run.remember(CRITICS, found)
+    for one in found:
+        if agreed := one.get("agreement"):
+            shown = f"{agreed['value']:.2f} [{agreed['low']:.2f}, {agreed['high']:.2f}], n {agreed['n']}"
+            work.screen.say(f"critic {one['critic']}: agreement with the teacher {shown}")
+    if refused := refused_sentence(found, recipe.critique.min_agreement):
+        raise Stopped(refused)
+
+
 def _revisions(work: Work, drafts: Sequence[Candidate]) -> list[Candidate]:
-    """Return the revisions of the drafts, each made by the teacher that its prompt is assigned to."""
+    """Return the revisions of the drafts, each made by the teacher that its prompt is assigned to.
+
+    Critics of the recipe critique in place of the teacher. If there are several, the judge chooses among the revisions
+    of a draft.
+    """
     recipe, roles = work.recipe, work.roles
-    prompts = list({draft.prompt.key: draft.prompt for draft in drafts}.values())
     revisions: list[Candidate] = []
-    for teacher, assigned in roles.assign(prompts):
+    attempts: list[Attempt] = []
+    for teacher, assigned in roles.assign(distinct([one.prompt for one in drafts])):
         keys = {prompt.key for prompt in assigned}
-        own = [draft for draft in drafts if draft.prompt.key in keys]
-        principles = recipe.critique.principles_per_draft
-        critique_sampling = Sampling(temperature=0.0, max_tokens=recipe.critique.max_tokens)
-        with work.stage("critique", teacher) as stage:
-            critiques = critique(
-                teacher, own, roles.constitution, principles=principles, sampling=critique_sampling, stage=stage
-            )
-        rounds, until = recipe.revise.rounds, recipe.revise.until
-        with work.stage("revise", teacher) as stage:
-            revisions += revise(
-                teacher,
-                own,
-                critiques,
-                roles.constitution,
-                rounds=rounds,
-                until=until,
-                sampling=Sampling(temperature=0.0, max_tokens=recipe.revise.max_tokens),
-                critique_sampling=critique_sampling,
-                stage=stage,
-            )
+        own = [one for one in drafts if one.prompt.key in keys]
+        made = revise_drafts(recipe, roles, teacher, own, work.stage)
+        revisions += made.accepted
+        attempts += made.attempts
+    if quality := quality_of(recipe, roles, attempts):
+        work.run.remember(work.name(REVISIONS), quality)
+        work.screen.say(f"{work.name('revisions')}: {quality['summary']}")
+    if len(roles.critics) > 1:
+        return best_of(revisions, _judged(work, revisions, "among_revisions"))
     return revisions
 
 
 def _verdicts(work: Work, candidates: Sequence[Candidate]) -> list[Verdict]:
+    verdicts = _judged(work, candidates, *work.recipe.pair.rules)
+    if len(work.roles.judges) > 1 and (agreed := between_judges(verdicts)):
+        alpha = f"{agreed.value:.2f} [{agreed.low:.2f}, {agreed.high:.2f}]"
+        work.screen.say(f"{work.name('judges')}: agreement (Krippendorff's alpha, 95 % interval) {alpha}")
+    return verdicts
+
+
+def _judged(work: Work, candidates: Sequence[Candidate], *rules: str) -> list[Verdict]:
+    """Return the verdicts of all judges on what these pairing rules compare."""
     recipe, roles = work.recipe, work.roles
     verdicts: list[Verdict] = []
     for member in roles.judges:
-        for rule in recipe.pair.rules:
+        for rule in rules:
             with work.stage("judge", member.model, detail=rule.replace("_", " ")) as stage:
                 verdicts += judge(
                     member.model,
@@ -229,9 +254,6 @@ def _verdicts(work: Work, candidates: Sequence[Candidate]) -> list[Verdict]:
                 )
         if len(roles.judges) > 1:
             close(member.model)
-    if len(roles.judges) > 1 and (agreed := between_judges(verdicts)):
-        alpha = f"{agreed.value:.2f} [{agreed.low:.2f}, {agreed.high:.2f}]"
-        work.screen.say(f"{work.name('judges')}: agreement (Krippendorff's alpha, 95 % interval) {alpha}")
     return verdicts
 
 

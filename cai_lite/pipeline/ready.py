@@ -126,6 +126,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        revisions=pairs and recipe.revises,
     )
 
 
@@ -133,14 +134,20 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
     """Return what a run of this recipe is going to do."""
     teachers = ", ".join(member.model.name for member in roles.teachers)
     judges = ", ".join(member.model.name for member in roles.judges)
+    critics = ", ".join(member.model.name for member in roles.critics)
     return Plan(
         recipe=recipe.name,
         prompts=dict(prompts.report),
         calls=calls_needed(recipe, prompts),
-        models={"student": roles.student.name, "teacher": teachers, "judge": judges},
+        models={
+            "student": roles.student.name,
+            "teacher": teachers,
+            "judge": judges,
+            **({"critic": critics} if critics else {}),
+        },
         warnings=(*roles.warnings([*prompts.train, *prompts.held_out]), *student_notes(recipe)),
         forecast=forecast_of(roles, out, recipe.name),
-        paid=any(not isinstance(m.model, LocalModel) for m in (*roles.teachers, *roles.judges)),
+        paid=any(not isinstance(m.model, LocalModel) for m in roles.members),
     )
 
 
@@ -162,11 +169,12 @@ def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     """Return about how many calls the pairs of so many prompts take: to write ("draft") and to "judge"."""
     drafts = prompts * recipe.draft.n
     principles, votes = recipe.judge.principles, recipe.judge.votes
+    critics = max(1, len(recipe.critique.critics))
     needed = {"draft": drafts, "judge": 0}
     for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds
+        revised = drafts * recipe.revise.rounds * critics
         if rule == "revision_over_draft":
-            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
+            needed["draft"] += drafts * critics * recipe.critique.principles_per_draft + revised
         elif rule == "teacher_over_student":
             needed["draft"] += prompts
         compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
@@ -221,7 +229,7 @@ def _listed(dropped: Sequence[str]) -> str:
 
 def _local(roles: Roles) -> Iterator[LocalModel]:
     """Yield each local model once."""
-    models: list[ChatModel] = [roles.student, *(member.model for member in (*roles.teachers, *roles.judges))]
+    models: list[ChatModel] = [roles.student, *(member.model for member in roles.members)]
     yield from {model.model: model for model in models if isinstance(model, LocalModel)}.values()
 
 

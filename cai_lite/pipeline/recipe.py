@@ -45,6 +45,8 @@ from cai_lite.inputs.yamlfile import (
 from cai_lite.run.ledger import Budget
 from cai_lite.training.config import TrainingConfig
 
+STUDENT = "student"  # in `critique.by`
+
 
 def load_recipe(
     name_or_path: str | Path, overrides: Iterable[str] = (), profile: str | None = None, *, environment: bool = True
@@ -215,12 +217,29 @@ class CritiqueSection:
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
     `max_tokens`: length limit of a critique in tokens; a teacher that thinks first needs some thousands.
+    `by`: the critic, a model (also written `MODEL#ADAPTER_FOLDER`) or "student", or a list of critics, of which most
+    decide and each has rewrites of its own made; if left out, the teachers critique.
+    `min_agreement`: the share of verdicts, 0 to 1, in which a critic has to agree with the teacher on held-out drafts;
+    one below it is refused before its critiques are used.
     """
 
     principles_per_draft: int = 2
     max_tokens: int = 256
+    by: ModelSection | str | tuple[ModelSection | str, ...] | None = None
+    min_agreement: float = 0.8
+
+    @property
+    def critics(self) -> tuple[ModelSection | str, ...]:
+        """The models of `by` as a tuple, "student" for the student itself; empty if `by` is left out."""
+        given = self.by if isinstance(self.by, tuple) else (self.by,) if self.by else ()
+        return tuple(ModelSection(model=one) if isinstance(one, str) and one != STUDENT else one for one in given)
 
     def __post_init__(self) -> None:
+        names = [one if isinstance(one, str) else one.model for one in self.critics]
+        _check(self.by != () and "" not in names, "by", "a model, or a list of at least one", "nothing")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"'by' names '{twice}' twice; several critics should be different models")
+        _check(0 <= self.min_agreement <= 1, "min_agreement", "from 0 to 1", self.min_agreement)
         _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
@@ -313,8 +332,8 @@ class EvaluateSection:
 
     `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
-    "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs) and
-    "reliability" (of the judge).
+    "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
+    "revisions" (what they mend and what else they change) and "reliability" (of the judge).
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
@@ -346,7 +365,7 @@ class Recipe:
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
-    `teacher`: the model that critiques, revises and, without `judge.by`, judges.
+    `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
     `seed`: random seed of all sampling; it is also the seed of the training if `train.seed` is left out.
@@ -375,7 +394,8 @@ class Recipe:
             raise ValueError("'teacher' and 'teachers' are both given; keep one of them")
         if not self.all_teachers:
             raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
-        sections = (*self.all_teachers, *self.judge.models)
+        critics = [critic for critic in self.critique.critics if isinstance(critic, ModelSection)]
+        sections = (*self.all_teachers, *self.judge.models, *critics)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
@@ -385,6 +405,11 @@ class Recipe:
     def all_teachers(self) -> tuple[ModelSection, ...]:
         """The models of `teachers`, or the single one of `teacher`."""
         return self.teachers or ((self.teacher,) if self.teacher else ())
+
+    @property
+    def revises(self) -> bool:
+        """Whether drafts are critiqued and revised."""
+        return "revision_over_draft" in self.pair.rules and self.revise.rounds > 0
 
     @property
     def name(self) -> str:

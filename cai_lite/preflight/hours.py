@@ -66,8 +66,9 @@ class Counted:
             per_draft = recipe.critique.principles_per_draft
             rounds = range(1, recipe.revise.rounds + 1)
             again = BROKEN if recipe.revise.until == "satisfied" else 1.0
-            revisions = round(sum(drafts * BROKEN * again ** (number - 1) for number in rounds))
-            critiques = (drafts + revisions) * per_draft
+            critics = max(1, len(recipe.critique.critics))
+            revisions = critics * round(sum(drafts * BROKEN * again ** (number - 1) for number in rounds))
+            critiques = (drafts + revisions) * per_draft * critics
             revised = round(drafts * BROKEN) if rounds else 0
         by_teacher = prompts if {"teacher_over_student", "ranked"} & set(rules) else 0
         candidates = n + (by_teacher + revised) / max(1, prompts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cai_lite.evaluation.confounds import WARN_ABOVE
-from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, Section
+from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, REVISIONS, Section
 from cai_lite.evaluation.metrics import figure_labels, label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import Row, by_principle, sections
@@ -86,7 +86,7 @@ def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
     parts = [
         _section_table(section, rows)
         for section, rows in sections(evaluation["metrics"])
-        if section not in (ADHERENCE, JUDGE, PAIRS)
+        if section not in (ADHERENCE, JUDGE, PAIRS, REVISIONS)
     ]
     return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if parts else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from cai_lite.errors import InputError
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
-from cai_lite.reporting import figures, running
+from cai_lite.reporting import figures, revising, running
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.comparison import compared
 from cai_lite.reporting.explorer import SCRIPT, explorer
@@ -25,6 +25,8 @@ _SECTIONS = {
     "side-effects": "Side effects",
     "judge": "Judge reliability",
     "confounds": "Training pairs",
+    "revisions": "Revisions",
+    "critics": "Critics",
     "compare": "Comparison",
     "training": "Training",
     "conflicts": "Conflicts",
@@ -61,6 +63,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
+    parts += [revising.revisions(run), revising.critics(run)]
     parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
         parts.append(explorer(load_pairs(pairs, max_bad=0), run))

@@ -27,14 +27,14 @@ _ALARM = re.compile(r"^(?:! )?(?:step (\d+): )?warning: (.*)$")
 def training(metrics: Path, log: Path) -> Html | None:
     """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms."""
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
-    if not lines:
+    if not any("loss" in line for line in lines):  # lines of skipped updates have no numbers
         return None
     logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     alarms = [(int(m[1] or 0), m[2]) for line in logged if (m := _ALARM.match(line))]
     charts = [
         curve(title, _series(lines, series), marks=[step for step, _ in alarms if step])
         for title, series in _CURVES.items()
-        if all(key in lines[0] for key in series.values())
+        if all(any(key in line for line in lines) for key in series.values())
     ]
     return tag(
         "section",
@@ -47,12 +47,12 @@ def training(metrics: Path, log: Path) -> Html | None:
 
 def _series(lines: list[dict[str, float]], keys: dict[str, str]) -> dict[str, list[float | None]]:
     """Return the lines of a chart by their labels; a chart of one line has the held-out numbers, too, if there are."""
-    series = {name: [line[key] for line in lines] for name, key in keys.items()}
+    series = {name: [line.get(key) for line in lines] for name, key in keys.items()}
     (key, *others) = keys.values()
     held_out = [line.get(_HELD_OUT + key) for line in lines]
     if others or all(value is None for value in held_out):
-        return {name: list(values) for name, values in series.items()}
-    return {"training": [line[key] for line in lines], "held out": held_out}
+        return series
+    return {"training": [line.get(key) for line in lines], "held out": held_out}
 
 
 def conflicts(run: Run) -> Html | None:

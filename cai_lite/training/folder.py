@@ -15,6 +15,7 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cai_lite.chat.bases import write_record
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
@@ -31,7 +32,8 @@ class TrainingResult:
 
     `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
     a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
-    weights were kept, if there were evaluations and `keep` is "best".
+    weights were kept, if there were evaluations and `keep` is "best". `skipped`: number of updates that were skipped,
+    because a number was not finite.
     """
 
     adapter: Path
@@ -40,6 +42,7 @@ class TrainingResult:
     report: TokenReport
     last: dict[str, float]
     best: int | None = None
+    skipped: int = 0
 
 
 class Initial(NamedTuple):
@@ -97,7 +100,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
     if not record:
         return None
     if record["identity"] != identity and is_sealed(record):
-        if "base" in _changed(record, identity) and _half_done(out, record):
+        if "base" in _changed(record, identity) and _half_done(out, record) and "stopped" not in record:
             raise InputError(
                 f"{out}: the student changed in the middle of a training; take the old one, or another --out"
             )
@@ -118,6 +121,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         report=report,
         last=record["last"],
         best=record.get("best"),
+        skipped=record.get("skipped", 0),
     )
 
 
@@ -144,6 +148,8 @@ def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *,
     record = recorded(out)
     same = record.get("identity") == identity
     if same and not record["finished"]:
+        if why := record.get("stopped"):
+            log(f"warning: this training stopped before, and may stop in the same way again: {why}")
         return
     if _half_done(out, record) or record.get("finished") or (out / "adapter").is_dir():
         aside = move_aside(out, OUTPUT, ASIDE)
@@ -152,6 +158,11 @@ def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *,
     out.mkdir(parents=True, exist_ok=True)
     written = {} if today is None else {"date": today.isoformat()}
     write_text(out / "training.json", json.dumps({"identity": identity, "finished": False, **written}))
+
+
+def stop(out: Path, why: str) -> None:
+    """Record why a training cannot go on as it is, for whoever starts it again; its checkpoints stay."""
+    write_text(out / "training.json", json.dumps({**recorded(out), "stopped": why}))
 
 
 def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> None:
@@ -164,6 +175,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
         "finished": True,
         "last": result.last,
         "best": result.best,
+        **({"skipped": result.skipped} if result.skipped else {}),
         "report": dataclasses.asdict(result.report),
         "sha256": {
             name: sha
@@ -182,11 +194,12 @@ def save_adapter(
     *,
     template: Mapping[str, Any] | None = None,
     served: str | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed.
 
     `template`: variables of the chat template, written to template.json. `served`: the chat template to save, in which
-    they are set.
+    they are set. `base`: the record of the model that it was trained on.
     """
     partial = folder.with_name(".adapter.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -200,6 +213,8 @@ def save_adapter(
     finally:
         tokenizer.chat_template = own
     write_template(partial, template)
+    if base is not None:
+        write_record(partial, base)
     share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -217,8 +232,9 @@ class Metrics:
         write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
     def last(self, count: int) -> list[dict[str, float]]:
-        """Return the last `count` lines."""
-        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()[-count:]]
+        """Return the last `count` lines, without those of skipped updates."""
+        lines = map(json.loads, self._path.read_text(encoding="utf-8").splitlines()[-count:])
+        return [line for line in lines if "skipped" not in line]
 
     def add(self, line: Mapping[str, float]) -> None:
         append_line(self._path, json.dumps(line))

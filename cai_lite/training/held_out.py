@@ -8,21 +8,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from cai_lite.errors import TrainingError
 from cai_lite.records import digest
 from cai_lite.training import checkpoint
-from cai_lite.training.batch import Passes, total_steps
+from cai_lite.training.batch import total_steps
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
 from cai_lite.training.methods import Method
 from cai_lite.training.tokens import Row
-from cai_lite.training.update import loss_of_pass
+from cai_lite.training.update import Objective
 
 PREFIX = "eval/"
 AUTO = 100  # least number of updates at which eval_every: auto evaluates
@@ -66,28 +64,6 @@ def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tu
     return kept, [example for example, family in zip(data, families, strict=True) if family in held]
 
 
-def measure(
-    model: Any,
-    rows: Sequence[Row],
-    reference: Logps | None,
-    config: TrainingConfig,
-    passes: Passes,
-) -> dict[str, float]:
-    """Return loss and numbers of the method on these rows, as `accumulate` does, but without gradient or dropout."""
-    training, total, columns = model.training, 0.0, dict[str, list[torch.Tensor]]()
-    model.eval()
-    try:
-        with torch.no_grad():
-            for part in passes.cut(range(len(rows)), rows):
-                loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=rows)
-                total += loss.item()
-                for name, values_B in numbers.items():
-                    columns.setdefault(name, []).append(values_B.double().cpu())
-    finally:
-        model.train(training)
-    return {"loss": total, **{name: torch.cat(values).mean().item() for name, values in columns.items()}}
-
-
 @dataclass(frozen=True, slots=True)
 class Best:
     """The evaluation with the least loss so far. `since`: the number of evaluations after it."""
@@ -129,13 +105,15 @@ class HeldOut:
         """Return whether there is an evaluation after this update; there is always one after the last."""
         return step % self._every == 0 or step == total
 
-    def look(self, model: Any, step: int, parameters: dict[str, Any], passes: Passes) -> dict[str, float]:
+    def look(self, training: Objective, step: int, parameters: dict[str, Any]) -> dict[str, float]:
         """Evaluate after update `step`, remember the weights if they are the best, and return the numbers by name.
+
+        `training`: the objective of the training, whose model and limit of a pass are used.
 
         Raises:
             TrainingError: a number is not finite.
         """
-        found = measure(model, self._rows, self._reference, self._config, passes)
+        found = replace(training, rows=self._rows, reference=self._reference).measure()
         if not all(math.isfinite(value) for value in found.values()):
             raise TrainingError(f"step {step}: a held-out number is not finite ({found}); lower train.learning_rate")
         if self.best is None or found["loss"] < self.best.loss:

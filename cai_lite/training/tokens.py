@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import quantiles
 from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.rendering import TemplateRefusal, characters
+from cai_lite.chat.completions import characters
+from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import PairError
 from cai_lite.records import Messages, PreferencePair
@@ -23,6 +24,7 @@ class Example(NamedTuple):
     completions: tuple[Messages, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Row:
     """A prompt with K completions, in token ids. Every completion ends with a stop token, which is scored.
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
+    `key`: name of the example in messages, if it has one.
     """
 
     prompt_ids: Ids
     completions: tuple[Ids, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    key: str = field(default="", compare=False)
 
     @property
     def tokens(self) -> int:
@@ -81,7 +85,7 @@ def tokenize(
         PairError: no pair is left. ModelError: the tokenizer has no end token or no chat template, or its template
         refuses every prompt or leaves a thought open.
     """
-    examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen) for pair in pairs]
+    examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen, key=pair.key) for pair in pairs]
     return tokenize_examples(tokenizer, examples, max_tokens=max_tokens, overlong=overlong, unit="pairs")
 
 
@@ -158,7 +162,7 @@ def _row(turns: Turns, example: Example, prompt: Messages) -> tuple[Row, bool]:
         common = min(_common(prompt_ids, ids) for ids in whole)
         completions = [_ended(turns, ids[common:]) for ids in whole]
         prompt_ids, mended = prompt_ids[:common], common < len(prompt_ids)
-    row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight)
+    row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight, example.key)
     return row, mended
 
 

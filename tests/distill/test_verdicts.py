@@ -84,6 +84,18 @@ def test_votes_are_averaged(candidate, constitution):
     assert verdicts[0].p_first == pytest.approx(5 / 6)
 
 
+def test_votes_whose_majority_flips_with_the_order_are_a_tie(candidate, constitution):
+    """As asked A, A, A = 1 for first; swapped A, A, B = 1/3 for first: the mean of 2/3 would be a preference."""
+
+    def script(request):
+        swapped = "Reply A: good" not in request.messages[-1].content
+        return "B" if swapped and request.index == 2 else "A"
+
+    verdicts, _, run = pairwise(script, candidate, constitution, votes=3, log_probs="never")
+    assert (verdicts[0].choice, verdicts[0].p_first, verdicts[0].flipped) == ("tie", 0.5, True)
+    assert run.counts()["judge best_over_worst"]["flipped with the order"] == 1
+
+
 def test_pointwise_takes_half_the_difference_of_the_probabilities(candidate, constitution):
     """P(keeps) .8 for good and .3 for bad: p_first = .5 + (.8 - .3) / 2 = .75 (not sigmoid of the log-odds, .90)."""
 

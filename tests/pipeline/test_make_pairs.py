@@ -7,7 +7,7 @@ import pytest
 from cai_lite.errors import InputError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import load_recipe
-from cai_lite.pipeline.walk import run_recipe
+from cai_lite.pipeline.walk import prompts_of, run_recipe
 from cai_lite.run.ledger import Run
 
 SMALL = ["prompts.limit=6", "draft.n=2", "pair.min_margin=0.01", "judge.principles=2"]
@@ -38,6 +38,14 @@ def test_two_teachers_and_two_judges_leave_their_names_and_their_agreement(tmp_p
     assert pairs and log
 
 
+def test_the_teachers_own_answers_are_given_the_constitution_and_the_students_are_not(tmp_path):
+    pairs, _, _ = walked(tmp_path / "run", "pair.rules=[teacher_over_student]", "pair.min_margin=0")
+    authors = {pair.evidence[side] for pair in pairs for side in ("chosen_by", "rejected_by")}
+    teachers = {author for author in authors if "teacher" in author}
+    assert teachers and all("told the constitution" in author for author in teachers)
+    assert not any("told the constitution" in author for author in authors - teachers)
+
+
 def test_peoples_pairs_are_mixed_in_and_keep_their_label(tmp_path):
     rows = [
         {"prompt": "Tell me a story.", "chosen": "Once upon a time.", "rejected": "No.", "p_chosen": 0.9},
@@ -59,6 +67,17 @@ def test_peoples_pairs_are_mixed_in_and_keep_their_label(tmp_path):
     assert [pair.p_chosen for pair in human] == [0.9, 1.0]
     assert len(pairs) > len(human)
     assert counts["human pairs"] == {"read": 2}
+
+
+def test_peoples_pairs_of_held_out_prompts_are_not_trained_on(tmp_path):
+    held_out = prompts_of(load_recipe("creative", SMALL, profile="embedded")).held_out[0]
+    prompts = [[message._asdict() for message in held_out.messages], [{"role": "user", "content": "And another."}]]
+    sides = {side: [{"role": "assistant", "content": f"{side} it is."}] for side in ("chosen", "rejected")}
+    file = tmp_path / "people.jsonl"
+    file.write_text("".join(json.dumps({"prompt": prompt, **sides}) + "\n" for prompt in prompts))
+    pairs, counts, _ = walked(tmp_path / "run", f"pair.human={file}")
+    assert [pair.prompt[-1].content for pair in pairs if pair.rule == "human"] == ["And another."]
+    assert counts["guards"]["prompt is held out"] == 1
 
 
 def test_peoples_pairs_that_cannot_be_used_are_quarantined_and_named_in_the_log(tmp_path):

@@ -12,7 +12,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.errors import CaiError, InputError, RunBusyError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import load_recipe
-from cai_lite.pipeline.walk import check_recipe, resolved_text, run_recipe
+from cai_lite.pipeline.walk import check_recipe, prompts_of, resolved_text, run_recipe
 from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
@@ -127,6 +127,26 @@ def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, t
     assert not asked & set(again)  # nothing is asked twice
     for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+def test_what_is_measured_is_held_out_and_was_never_trained_on(again, monkeypatch):
+    measured = {}
+
+    def note(*_, **given):
+        measured.update(given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cai_lite.pipeline.walk.evaluate", note)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe(), again, quiet=True)
+    prompts = prompts_of(recipe())
+    assert list(measured["prompts"]) == list(prompts.held_out)
+    assert {prompt.key for prompt in measured["seen"]} <= {prompt.key for prompt in prompts.train}
+    held_out = {prompt.messages for prompt in prompts.held_out}
+    assert held_out.isdisjoint(pair.prompt for pair in measured["pairs"])
+    assert held_out.issuperset(pair.prompt for pair in measured["held_out_pairs"])
+    families = {prompt.family for prompt in prompts.held_out}
+    assert families.isdisjoint(pair.family for pair in measured["pairs"])
 
 
 def test_another_loss_asks_the_teacher_for_no_pair_again(again, monkeypatch):
