@@ -161,8 +161,6 @@ def audit(
     from cai_lite.reporting.audit import verify as check
     from cai_lite.run.ledger import Run
 
-    if not (run_directory / "run.db").is_file():
-        raise InputError(f"{run_directory} is not a run directory (run.db not found)")
     if verify:
         wrong, older = check(run_directory), uncovered(run_directory)
         note = f"; {older:,} rows of run.db are of an earlier version, which stored no digests" if older else ""
@@ -172,7 +170,7 @@ def audit(
         return
     if not key:
         raise InputError("no pair to trace; give a key from pairs.jsonl, or --verify")
-    with Run(run_directory) as opened:
+    with Run.reading(run_directory) as opened:
         found = chain(opened, key)
     if json_:
         show_json(found)

@@ -302,6 +302,7 @@ def bench(
     from cai_lite.bench.run import bench as measure
     from cai_lite.bench.run import opponents
     from cai_lite.bench.table import show_bench
+    from cai_lite.run.files import write_text
 
     quiet_libraries()
     case = case_of(
@@ -316,8 +317,7 @@ def bench(
     )
     found = measure(case, opponents(against), lambda line: say(line, err=True))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_text(out, json.dumps(found, indent=1) + "\n")
     if json_:
         show_json(found)
     else:

@@ -50,12 +50,13 @@ def run_recipe(
 
     Raises:
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
-        ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
+        ChatError, TrainingError, Stopped, DiskError: stopped part-way; the same call goes on.
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     plan = plan_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        screen.taken_over(run.recovered)
         write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
         written = ["recipe.yaml"]
         for warning in plan.warnings:
@@ -173,7 +174,8 @@ def train_pairs(
     resolve(student)
     with scratch(out, "pairs") as aside:
         rows, bad = read_pairs(pairs, max_bad=max_bad, aside=aside / "pairs.arrow")
-        with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
+        with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+            screen.taken_over(run.recovered)
             write_quarantine(out / QUARANTINE, bad)
             if bad:
                 screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")

@@ -64,6 +64,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        screen.taken_over(run.recovered)
         author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
         faults: list[str] = []
         told: set[str] = set()

@@ -81,7 +81,7 @@ def write_figure(run_directory: str | Path, out: Path) -> None:
     drawn = dumbbells(comparisons)
     head, _, rest = drawn.partition(">")
     namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    out.write_text(f"{namespace}><style>{STANDALONE}</style>{rest}\n", encoding="utf-8")
+    write_text(out, f"{namespace}><style>{STANDALONE}</style>{rest}\n")
 
 
 def _page(parts: Sequence[Part]) -> str:

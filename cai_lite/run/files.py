@@ -1,7 +1,7 @@
 """The files of a run directory: how they are written, moved aside and recorded in the manifest.
 
 Every text file is written by `write_text` or `write_lines`, which replace the old file in one step, so that a kill
-leaves either the old content or the new.
+leaves either the old content or the new. All of them raise `DiskError` if the disk is full, read-only or gone.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cai_lite.records import digest
+from cai_lite.run.disk import writing
 
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
@@ -36,7 +39,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text file from its lines, each with its line end, in one step and with one line in memory."""
-    _partial(path, lines).replace(path)
+    with writing(path):
+        _partial(path, lines).replace(path)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file, whose folder is made if needed."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
 
 
 def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
@@ -45,32 +57,53 @@ def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
     `text`: the whole text, or its lines, each with its line end. Returns the new name of the old file, or None if
     nothing was renamed.
     """
-    partial = _partial(path, (text,) if isinstance(text, str) else text)
-    moved = None
-    if path.exists():
-        if sha256(partial) == sha256(path):
-            partial.unlink()
-            return None
-        moved = free_name(path)
-        path.replace(moved)
-    partial.replace(path)
-    return moved
+    with writing(path):
+        partial = _partial(path, (text,) if isinstance(text, str) else text)
+        moved = None
+        if path.exists():
+            if sha256(partial) == sha256(path):
+                partial.unlink()
+                return None
+            moved = free_name(path)
+            path.replace(moved)
+        partial.replace(path)
+        return moved
 
 
 def _partial(path: Path, lines: Iterable[str]) -> Path:
+    """Write `path.partial`, synced so that no crash of the machine can leave it empty; without it after an error."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     return partial
+
+
+def share(path: Path) -> None:
+    """Let a file, or each file of a folder, be read by whoever may read its folder, as the umask gave that its rights.
+
+    For files of libraries that write to a temporary file first, which nobody else may read.
+    """
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            file.chmod(file.parent.stat().st_mode & 0o666)
 
 
 def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
     """Move the named files and folders of `folder` into the first free of `into.1`, `into.2`, ...; return which."""
-    aside = free_name(folder / into)
-    aside.mkdir()
-    for name in names:
-        if (folder / name).exists():
-            (folder / name).rename(aside / name)
+    with writing(folder):
+        aside = free_name(folder / into)
+        aside.mkdir()
+        for name in names:
+            if (folder / name).exists():
+                (folder / name).rename(aside / name)
     return aside
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from cai_lite.errors import TrainingError
-from cai_lite.run.files import is_sealed, sealed
+from cai_lite.run.files import is_sealed, sealed, share
 
 KEPT = 2  # number of checkpoints: the newest, and the one before in case of damage
 FILES = {"adapter.safetensors", "state.safetensors"}  # of a checkpoint, beside state.json
@@ -68,6 +68,7 @@ def save(
     if skipped is not None:
         record["skipped"] = skipped
     (partial / "state.json").write_text(json.dumps(sealed(record)))
+    share(partial)
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
@@ -93,6 +94,7 @@ def save_best(folder: Path, step: int, parameters: dict[str, Any]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{_best_name(step)}.partial"
     save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial)
+    share(partial)
     _sync(partial)
     partial.replace(folder / _best_name(step))
     return hashlib.sha256((folder / _best_name(step)).read_bytes()).hexdigest()

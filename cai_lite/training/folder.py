@@ -19,7 +19,7 @@ from cai_lite.chat.bases import write_record
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
-from cai_lite.run.files import file_digests, is_sealed, move_aside, sealed, unfit, write_text
+from cai_lite.run.files import append_line, file_digests, is_sealed, move_aside, sealed, share, unfit, write_text
 from cai_lite.training.tokens import TokenReport
 
 OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
@@ -215,6 +215,7 @@ def save_adapter(
     write_template(partial, template)
     if base is not None:
         write_record(partial, base)
+    share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -236,8 +237,7 @@ class Metrics:
         return [line for line in lines if "skipped" not in line]
 
     def add(self, line: Mapping[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
 
 
 def _half_done(out: Path, record: Mapping[str, Any]) -> bool:

@@ -21,8 +21,10 @@ from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import digest
+from cai_lite.run.disk import writing
 from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
+from cai_lite.run.signals import asked, unbroken
 from cai_lite.training import checkpoint, folder
 from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.checks import check_gradients, check_head, check_rows, choose_layout
@@ -79,10 +81,11 @@ def train(
     before the student is opened. torch's random state is left as it was.
 
     Raises:
+        DiskError: the disk is full, read-only or gone; the same call resumes.
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
-    with random_state_kept(), scratch(out, "train", clear=True) as aside:
+    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
         source = Student(student, load, template or {}, system)
         return _train(source, data, held_out, config, out, aside, progress, reference_progress, log)
 
@@ -223,7 +226,7 @@ def _steps(
         log(f"resumed at step {start} of {total}")
     model.train()
     last: dict[str, float] = {}
-    for step, (epoch, batch) in enumerate(islice(updates(len(rows), config), start, total), start + 1):
+    for step, (epoch, batch) in unbroken(enumerate(islice(updates(len(rows), config), start, total), start + 1)):
         began = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
@@ -261,7 +264,7 @@ def _steps(
         if held_out is not None and held_out.stops():
             log(f"stopped early at step {step} of {total}: {config.early_stop} evaluations without a lower loss")
             break
-        if step % config.checkpoint_every == 0 and step < total:
+        if (step % config.checkpoint_every == 0 or asked()) and step < total:
             best = held_out.record() if held_out is not None else None
             checkpoint.save(checkpoints, step, parameters, optimizer, best=best, skipped=skipped.record())
             saved = step

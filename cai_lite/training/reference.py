@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from cai_lite.records import digest, digest_of_list
+from cai_lite.run.files import share
 from cai_lite.run.progress import Tick
 from cai_lite.training.batch import Passes
 from cai_lite.training.losses import Logps
@@ -58,6 +59,7 @@ def reference_logps(
         partial = file.with_suffix(".partial")
         tensors = {"sums": logps.sums_BK, "lengths": logps.lengths_BK}
         save_file(tensors, partial, metadata={"digest": _digest(tensors)})
+        share(partial)
         partial.replace(file)
     return logps
 
