@@ -35,10 +35,11 @@ def critic_figures(teacher: Sequence[Critique], critic: Sequence[Critique], *, s
     for row, other in rows:
         principles.setdefault(row.principle, []).append((row, other))
     unreadable = sum(other == "unreadable" for _, other in rows)
+    always_same = len({other for _, other in rows} - {"unreadable"}) == 1
     return {
         **_agreement(rows, seed),
         "unreadable": wilson(unreadable, len(rows)).as_dict(),
-        "constant": len({other for _, other in rows} - {"unreadable"}) == 1 and len({row.violated for row, _ in rows}) > 1,
+        "constant": always_same and len({row.violated for row, _ in rows}) > 1,
         "principles": {id_: _agreement(of, seed) for id_, of in principles.items()},
     }
 
