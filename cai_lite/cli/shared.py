@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite.errors import UNSAFE, CaiError, InputError, RunBusyError, plain, without_secrets
+from cai_lite.errors import UNSAFE, CaiError, InputError, RunBusyError, TrainingError, plain, without_secrets
 
 if TYPE_CHECKING:
     from cai_lite.pipeline.recipe import Recipe
@@ -83,10 +83,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             invalid = isinstance(error, (InputError, RunBusyError))
             # Only commands with a run directory can be resumed; the linter's is optional, and others have none.
             resumable = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
+            saved = "Finished work is saved"
+            if not isinstance(error, TrainingError):  # which the same command may meet again
+                saved += "; the same command resumes from here"
             _fail(
-                f"{error}\nFinished work is saved; the same command resumes from here."
-                if resumable and not invalid
-                else str(error),
+                f"{error}\n{saved}." if resumable and not invalid else str(error),
                 2 if invalid else 3,
             )
 
