@@ -205,13 +205,16 @@ def _completion(candidate: Candidate) -> tuple[Message, ...]:
 def _evidence(verdict: Verdict, p_first: float, *, vetoed: bool) -> dict[str, Any]:
     """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
     p = _p(verdict)
-    return {
+    evidence: dict[str, Any] = {
         "principle": verdict.principle,
         "p_chosen": round(p if p_first > 0.5 else 1 - p, 6),
         "judge": verdict.judge,
         "order": verdict.order,
         "flipped": verdict.flipped,
         "text": verdict.text,
-        **({"quotes": list(verdict.quotes)} if verdict.quotes else {}),
-        **({"vetoed": True} if vetoed else {}),
     }
+    if verdict.quotes:
+        evidence["quotes"] = list(verdict.quotes)
+    if vetoed:
+        evidence["vetoed"] = True
+    return evidence
