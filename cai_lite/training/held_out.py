@@ -16,7 +16,7 @@ import numpy as np
 
 from cai_lite.errors import TrainingError
 from cai_lite.records import digest
-from cai_lite.run.mapped import Subset
+from cai_lite.run.mapped import Mapped, Subset
 from cai_lite.training import checkpoint
 from cai_lite.training.batch import total_steps
 from cai_lite.training.config import TrainingConfig
@@ -66,8 +66,9 @@ def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tu
         f"evaluation during training: {taken} of {len(data)} examples, those of {len(held)} of {len(families)} prompt "
         "families, are held out and not trained on; train.eval_every: 0 trains on all of them"
     )
-    is_held = [array("q", (i for i, place in enumerate(places) if (place in held) == side)) for side in (False, True)]
-    return Subset(data, is_held[0]), list(Subset(data, is_held[1]))
+    is_held = [array("q", (i for i, at in enumerate(places) if (at in held) == side)) for side in (False, True)]
+    kept, held_out = (Subset(data, places) for places in is_held)
+    return kept if isinstance(data, Mapped) else list(kept), list(held_out)
 
 
 def _place(family: str) -> int:
