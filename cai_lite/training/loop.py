@@ -236,7 +236,7 @@ def _steps(
         if step % config.checkpoint_every == 0 and step < total:
             best = held_out.record() if held_out is not None else None
             checkpoint.save(out / "checkpoints", step, parameters, optimizer, best=best)
-    warning = METHODS[config.method].closing(metrics.last(max(1, total // 10)), config) if total >= SHORT else None
+    warning = METHODS[config.method].closing(metrics.last(total), config) if total >= SHORT else None
     if warning is not None:
         log(warning)
     if held_out is not None:

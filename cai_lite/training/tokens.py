@@ -23,6 +23,7 @@ class Example(NamedTuple):
     completions: tuple[Messages, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    preferences: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,14 @@ class Row:
     """A prompt with K completions, in token ids. Every completion ends with a stop token, which is scored.
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
+    `preferences`: of a ranking, as `Ranking` has them.
     """
 
     prompt_ids: Ids
     completions: tuple[Ids, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    preferences: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -159,7 +162,7 @@ def _row(turns: Turns, example: Example, prompt: Messages) -> tuple[Row, bool]:
         completions = [_ended(turns, ids[common:]) for ids in whole]
         prompt_ids, mended = prompt_ids[:common], common < len(prompt_ids)
     row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight)
-    return row, mended
+    return (replace(row, preferences=example.preferences) if example.preferences else row), mended
 
 
 def _ended(turns: Turns, ids: list[int]) -> list[int]:

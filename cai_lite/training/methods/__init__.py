@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cai_lite.records import digest
 from cai_lite.training.methods.dpo import Preference
+from cai_lite.training.methods.listwise import Listwise
+from cai_lite.training.methods.sft import Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +31,11 @@ class Method(Protocol):
     """What the loop asks of a training method. Only `rows` and `loss` have to be written.
 
     Shapes: B rows of a pass, K completions of a row.
+
+    `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
     """
+
+    unread: tuple[str, ...] = ()
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
@@ -61,6 +67,14 @@ class Method(Protocol):
         """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
         return False
 
+    def given(self, data: Any, config: Any, log: Callable[[str], None]) -> Sequence[Any]:
+        """Return the examples that `rows` takes, from whatever people have: a path, a data set, a list.
+
+        Raises:
+            InputError: they cannot be made of it.
+        """
+        return list(data)
+
     def data_digest(self, data: Sequence[Any]) -> str:
         """Return a digest of all of the data that decides the result; another digest starts the training anew."""
         return digest(list(data))
@@ -69,8 +83,8 @@ class Method(Protocol):
         """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
         return digest(example)
 
-    def closing(self, last: Sequence[Mapping[str, float]], config: Any) -> str | None:
-        """Return a warning if the numbers of the last updates say that nothing was learnt, else None."""
+    def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
+        """Return a warning if the numbers of all updates say that nothing was learnt, else None."""
         return None
 
     def checks(self, first: Mapping[str, float], config: Any) -> None:
@@ -87,5 +101,5 @@ class Method(Protocol):
         return lambda line: None
 
 
-METHODS: dict[str, Method] = {"dpo": Preference()}
+METHODS: dict[str, Method] = {"sft": Supervised(), "dpo": Preference(), "listwise": Listwise()}
 """Training methods by `train.method`."""
