@@ -109,7 +109,7 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
     student = recipe.student
     return check_trainable(
         student.model,
-        lora=recipe.train.lora,
+        lora=recipe.phases[0].lora,
         template=student.template,
         system=student.system,
         needs_tokenizer=needs_tokenizer,

@@ -42,8 +42,10 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
+from cai_lite.pipeline.sources import REVISIONS, SOURCES
 from cai_lite.run.ledger import Budget
-from cai_lite.training.config import TrainingConfig
+from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.methods import METHODS
 
 
 def load_recipe(
@@ -210,7 +212,9 @@ class DraftSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """Settings of the critiques of drafts. The stage runs only for the pairing rule "revision_over_draft".
+    """Settings of the critiques of drafts.
+
+    The stage runs only for the pairing rule "revision_over_draft", and for a training `on: revisions`.
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
@@ -345,6 +349,7 @@ class Recipe:
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
+    `train` may be a list of phases, each of which goes on with the adapter of the one before.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that critiques, revises and, without `judge.by`, judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
@@ -363,7 +368,7 @@ class Recipe:
     revise: ReviseSection = field(default_factory=ReviseSection)
     judge: JudgeSection = field(default_factory=JudgeSection)
     pair: PairSection = field(default_factory=PairSection)
-    train: TrainingConfig = field(default_factory=TrainingConfig)
+    train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
@@ -380,11 +385,38 @@ class Recipe:
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
+        self._check_phases()
+
+    def _check_phases(self) -> None:
+        """Check what the phases of `train` ask of each other and of the run."""
+        _check(self.train != (), "train", "a section, or a list of at least one", "an empty list")
+        for number, phase in enumerate(self.train if isinstance(self.train, tuple) else (self.train,)):
+            name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
+            if phase.on is None and not METHODS[phase.method].on_pairs:
+                raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(SOURCES)}")
+            if phase.on is not None and phase.on not in SOURCES:
+                raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            if number and phase.init_adapter is not None:
+                raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
+            if number and phase.lora not in (Lora(), self.phases[0].lora):
+                raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
         """The models of `teachers`, or the single one of `teacher`."""
         return self.teachers or ((self.teacher,) if self.teacher else ())
+
+    @property
+    def phases(self) -> tuple[TrainingConfig, ...]:
+        """The trainings of the run, in order; all have the LoRA settings of the first, whose adapter they go on with."""
+        given = self.train if isinstance(self.train, tuple) else (self.train,)
+        return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
+
+    @property
+    def revises(self) -> bool:
+        """Whether the drafts are critiqued and revised: for pairs, or because a phase learns the revisions."""
+        learnt = any(phase.on == REVISIONS for phase in self.phases)
+        return "revision_over_draft" in self.pair.rules or learnt
 
     @property
     def name(self) -> str:
@@ -433,15 +465,34 @@ def _with_profile(document: Document, profile: str | None) -> Document:
     places |= {
         keys[2:]: place for keys, place in document.places.items() if keys[:2] == ("profiles", profile) and keys[2:]
     }
-    return Document(document.file, _merged(data, profiles[profile]), places)
+    try:
+        return Document(document.file, _merged(data, profiles[profile]), places)
+    except ValueError as fault:
+        raise RecipeError(document.fault(("profiles", profile), f"the profile '{profile}': {fault}")) from None
 
 
-def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced."""
+def _merged(base: Any, changes: Mapping[str, Any], name: str = "") -> Any:
+    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced.
+
+    An item of a list is changed by its number, from 0. `name`: of `base`, for messages.
+
+    Raises:
+        ValueError: a list is changed as if it were a section, or has no item of that number.
+    """
+    if isinstance(base, list):
+        numbers = {str(i) for i in range(len(base))}
+        if other := next((key for key in changes if key not in numbers), None):
+            raise ValueError(
+                f"'{name}' is a list of {len(base)}, which has no '{other}'; name an item by its number, from 0 to "
+                f"{len(base) - 1}, such as {name}.0.{other}"
+            )
+        items = {str(i): item for i, item in enumerate(base)}
+        return list(_merged(items, changes, name).values())
     merged = dict(base)
     for key, value in changes.items():
-        before = base.get(key)
-        merged[key] = _merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
+        before, inner = base.get(key), f"{name}.{key}" if name else key
+        joined = isinstance(value, dict) and isinstance(before, dict | list) and value
+        merged[key] = _merged(before, value, inner) if joined else value
     return merged
 
 
@@ -457,10 +508,25 @@ def _with_override(document: Document, override: str) -> Document:
     value = parse_value(text, source, RecipeError, keys)
     for key in reversed(keys[1:]):
         value = {key: value}
+    try:
+        data = _merged(document.data, {str(keys[0]): value})
+    except ValueError as fault:
+        raise RecipeError(f"{source}: {fault}") from None
+    keys = _numbered(keys, document.data)
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}
     # The sections that contain the key keep their line; the value and everything in it now comes from the option.
     places = new | {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
-    return Document(document.file, _merged(document.data, {str(keys[0]): value}), places)
+    return Document(document.file, data, places)
+
+
+def _numbered(keys: Keys, data: Any) -> Keys:
+    """Return the keys with the numbers of list items as numbers, as a document has them in its places."""
+    found: list[str | int] = []
+    for key in keys:
+        inside = isinstance(data, list)
+        found.append(int(key) if inside else key)
+        data = data[int(key)] if inside else data.get(key) if isinstance(data, dict) else None
+    return tuple(found)
 
 
 def _with_paths(document: Document) -> Document:
@@ -493,12 +559,23 @@ def _with_paths(document: Document) -> Document:
 
 
 def _with_seed(document: Document) -> Document:
-    """Return the document with the recipe's seed as the training's, if `train.seed` is left out."""
+    """Return the document with the recipe's seed as that of each training whose own is left out."""
     data, train = document.data, document.data.get("train", {})
-    if "seed" not in data or not isinstance(train, dict) or "seed" in train:
+    if "seed" not in data:
         return document
-    places = {**document.places, ("train", "seed"): document.place(("seed",))}
-    return Document(document.file, data | {"train": train | {"seed": data["seed"]}}, places)
+    places = dict(document.places)
+
+    def seeded(section: Any, keys: Keys) -> Any:
+        if not isinstance(section, dict) or "seed" in section:
+            return section
+        places[(*keys, "seed")] = document.place(("seed",))
+        return section | {"seed": data["seed"]}
+
+    if isinstance(train, list):
+        phases: Any = [seeded(section, ("train", i)) for i, section in enumerate(train)]
+    else:
+        phases = seeded(train, ("train",))
+    return Document(document.file, data | {"train": phases}, places)
 
 
 def _with_environment(document: Document) -> Document:

@@ -23,6 +23,7 @@ from cai_lite.pipeline.make_pairs import (
     sampling_of,
     spread,
 )
+from cai_lite.pipeline.phases import check_first, needs_pairs, train_phases, write_sources
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
@@ -41,11 +42,13 @@ def run_recipe(
     *,
     until: Literal["pair", "report"] = "report",
     adapter: Path | None = None,
+    phase: int = 0,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
 
-    `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained.
+    `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained. `phase`: take
+    the phases of the training before this one as they stand.
 
     Raises:
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
@@ -53,6 +56,7 @@ def run_recipe(
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
+    check_first(recipe, out, phase)
     plan = plan_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
@@ -83,30 +87,15 @@ def run_recipe(
                 held_out=[prompt.messages for prompt in prompts.held_out],
             )
             write_text(out / "dataset_card.md", card)
-            written += ["pairs.jsonl", "dataset_card.md"]
+            written += ["pairs.jsonl", "dataset_card.md", *write_sources(work, prompts.held_out)]
             roles.close()
             if until == "pair":
                 _record(run, screen, written)
                 return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-            if not pairs:
+            if not pairs and any(needs_pairs(each) for each in recipe.phases):
                 raise Stopped(nothing_left(work))
-            from cai_lite.training.loop import train  # which imports torch
-
-            with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-                result = train(
-                    recipe.student.model,
-                    pairs,
-                    config=recipe.train,
-                    out=out,
-                    load=recipe.student.load,
-                    template=recipe.student.template,
-                    system=recipe.student.system,
-                    progress=tick,
-                    reference_progress=reference_tick,
-                    log=screen.say,
-                )
-            adapter = result.adapter
-            written += trained(out, anew=result.resumed_from < result.steps)
+            adapter, files = train_phases(recipe, pairs, out, screen, first=phase)
+            written += files
         held_out = held_out_pairs(work, prompts.held_out)
         roles.close()
         if roles.adapter_server is not None:

@@ -33,9 +33,11 @@ class Method(Protocol):
     Shapes: B rows of a pass, K completions of a row.
 
     `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
+    `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
     """
 
     unread: tuple[str, ...] = ()
+    on_pairs: bool = True
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:

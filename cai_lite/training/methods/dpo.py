@@ -32,6 +32,7 @@ class Preference:
     """The training method "dpo"; see `methods.Method` for its members."""
 
     unread: tuple[str, ...] = ("on", "include_critique")
+    on_pairs: bool = True
 
     def given(self, data: Any, config: Any, log: Callable[[str], None]) -> Sequence[PreferencePair]:
         """Return the pairs of whatever people have. Raises PairError."""

@@ -29,6 +29,7 @@ class Listwise:
     """The training method "listwise"; see `methods.Method` for its members. Of `loss` it reads beta alone."""
 
     unread: tuple[str, ...] = ("on", "include_critique", "loss.name")
+    on_pairs: bool = True
 
     def given(self, data: Any, config: Any, log: Callable[[str], None]) -> Sequence[Ranking]:
         """Return rankings of whatever people have, made from pairs where they are pairs. Raises PairError."""
@@ -124,7 +125,7 @@ def _numbers(policy: Logps, reference: Logps, p_BKK: Tensor, beta: float) -> dic
     return {
         "rewards/chosen": reward_first_B,
         "rewards/rejected": reward_last_B,
-        "rewards/accuracies": right_BKK.sum((1, 2)) / many_B,
+        "rewards/accuracies": right_BKK.sum((1, 2)).double() / many_B,
         "rewards/margins": torch.where(ordered_BKK, margin_BKK, 0).sum((1, 2)) / many_B,
         "logps/chosen": first_B,
         "logps/rejected": final_B,

@@ -32,6 +32,7 @@ class Supervised:
     """The training method "sft"; see `methods.Method` for its members."""
 
     unread: tuple[str, ...] = ("loss", "sft_weight", "reference")
+    on_pairs: bool = False
 
     def given(self, data: Any, config: Any, log: Callable[[str], None]) -> Sequence[Demonstration]:
         """Return the demonstrations of whatever people have; with `on: chosen`, of pairs. Raises InputError."""
