@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cai_lite.pipeline.make_pairs import Work
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.sources import FILE, REVISIONS, SOURCES, revision_lines
 from cai_lite.records import PreferencePair, Prompt
-from cai_lite.run.files import PHASES, free_name, move_aside, phase_folders, sha256, trained, write_aside
+from cai_lite.run.files import PHASES, free_name, move_aside, phase_folders, sha256, trained, unfit, write_aside
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -30,15 +31,16 @@ def train_phases(
     """Train all phases of a recipe; return the adapter of the last one and the files that were written or compared.
 
     A phase that is finished with the same settings, data and adapter before it is not trained again, so the same call
-    goes on where an earlier one stopped. `first`: the phases before this one are taken as they stand.
+    goes on where an earlier one stopped. `first`: the phases before this one are taken as they stand, see
+    `check_first`.
 
     Raises:
-        InputError: a phase before `first` is not finished. Stopped: there is nothing that a phase could learn.
+        InputError: the first phase begins from an adapter that would be replaced, or a file is damaged. Stopped: there is nothing that a phase could learn.
         TrainingError: a number is not finite, or a check before the first step failed.
     """
     phases = recipe.phases
     names = [f"{number}-{phase.method}" for number, phase in enumerate(phases)]
-    check_first(recipe, out, first)
+    _check_beginning(recipe, out)
     _put_aside(out, names if len(phases) > 1 else [], screen.say)
     if len(phases) == 1:
         return _train(recipe, phases[0], pairs, out, out, screen)
@@ -71,6 +73,11 @@ def check_first(recipe: Recipe, out: Path, first: int) -> None:
         folder = out / PHASES / f"{number}-{phase.method}"
         if not is_trained(folder):
             raise InputError(f"--phase {first}: {folder} holds no finished training; begin with --phase {number}")
+        if damaged := unfit(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))["sha256"]):
+            raise InputError(
+                f"--phase {first}: {folder / damaged[0]} is not as the training wrote it; put back a copy, or begin with "
+                f"--phase {number}"
+            )
 
 
 def is_trained(folder: Path) -> bool:
@@ -133,10 +140,15 @@ def _train(
     def say(message: str) -> None:
         screen.say(f"phase {name}: {message}" if name else message)
 
-    with screen.stage(f"reference {name}".strip()) as reference_tick, screen.stage(f"train {name}".strip()) as tick:
+    data = material(phase, pairs, out, say)
+    with ExitStack() as shown:
+        reference_tick = None
+        if METHODS[phase.method].needs_reference(phase):
+            reference_tick = shown.enter_context(screen.stage(f"reference {name}".strip()))
+        tick = shown.enter_context(screen.stage(f"train {name}".strip()))
         result = train(
             recipe.student.model,
-            material(phase, pairs, out, say),
+            data,
             config=phase,
             out=folder,
             load=recipe.student.load,
@@ -148,6 +160,15 @@ def _train(
             log=say,
         )
     return result.adapter, trained(folder, anew=result.resumed_from < result.steps)
+
+
+def _check_beginning(recipe: Recipe, out: Path) -> None:
+    begin, several = recipe.phases[0].init_adapter, len(recipe.phases) > 1
+    if several and begin is not None and Path(begin).resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            f"train.0.init_adapter: {begin} is in the run directory, where the last phase replaces it; take another "
+            "--out, or a copy of the adapter"
+        )
 
 
 def _put_aside(out: Path, names: Sequence[str], say: Callable[[str], None]) -> None:

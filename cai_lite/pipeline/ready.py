@@ -162,12 +162,12 @@ def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     """Return about how many calls the pairs of so many prompts take: to write ("draft") and to "judge"."""
     drafts = prompts * recipe.draft.n
     principles, votes = recipe.judge.principles, recipe.judge.votes
+    revised = drafts * recipe.revise.rounds
     needed = {"draft": drafts, "judge": 0}
+    if recipe.revises:
+        needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
     for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds
-        if rule == "revision_over_draft":
-            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
-        elif rule == "teacher_over_student":
+        if rule == "teacher_over_student":
             needed["draft"] += prompts
         compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
             rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2

@@ -84,6 +84,31 @@ def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
     return build(document, _TrainingOnly, RecipeError).train
 
 
+def recorded_training(recipe: Path, overrides: Iterable[str] = ()) -> tuple[StudentSection, TrainingConfig]:
+    """Return the student of a run's recipe.yaml, and the settings of one training alone, with overrides applied.
+
+    They are those of the phase that has the method (and `on`) of the overrides, else the defaults with the recipe's
+    seed. Nothing else of the recipe is read, so its prompts need not be on this machine.
+
+    Raises:
+        RecipeError: the file or an override is invalid.
+    """
+    document = _with_seed(read_document(recipe, RecipeError))
+    wanted = Document("--set", {}, {})
+    for override in overrides:
+        wanted = _with_override(wanted, override)
+    asked = {name: value for name, value in wanted.data.get("train", {}).items() if name in ("method", "on")}
+    sections = document.data.get("train") or {}
+    sections = sections if isinstance(sections, list) else [sections]
+    found = [each for each in sections if asked.items() <= ({"method": "dpo", "on": None} | each).items()]
+    alone = found[0] if found else {"seed": document.data.get("seed", 0)}
+    only = Document(document.file, {"student": document.data.get("student"), "train": alone}, document.places)
+    for override in overrides:
+        only = _with_override(only, override)
+    read = build(only, _StudentAndTraining, RecipeError)
+    return read.student, read.train
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptsSection:
     """Settings of the prompts, and of their split into training and held-out prompts.
@@ -408,7 +433,7 @@ class Recipe:
 
     @property
     def phases(self) -> tuple[TrainingConfig, ...]:
-        """The trainings of the run, in order; all have the LoRA settings of the first, whose adapter they go on with."""
+        """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter."""
         given = self.train if isinstance(self.train, tuple) else (self.train,)
         return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
 
@@ -437,6 +462,14 @@ class _TrainingOnly:
     """A recipe that has only the section `train`."""
 
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StudentAndTraining:
+    """What one training alone reads of a recipe."""
+
+    student: StudentSection
+    train: TrainingConfig
 
 
 def _names_backend(model: str) -> bool:

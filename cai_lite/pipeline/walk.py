@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.chat.weights import checked_load, resolve
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.inputs.pairs import pair_lines, read_pairs
+from cai_lite.inputs.pairs import pair_lines
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, reasons, write_quarantine
+from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.make_pairs import (
     Work,
     draft_held_out,
@@ -30,10 +28,9 @@ from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import write_report
 from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import recipe_text, trained, write_aside, write_manifest, write_text
+from cai_lite.run.files import recipe_text, write_aside, write_manifest, write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
-from cai_lite.training.config import TrainingConfig
 
 
 def run_recipe(
@@ -138,53 +135,6 @@ def prompts_of(recipe: Recipe) -> Prompts:
     """The prompts of a recipe, read and split."""
     settings = recipe.prompts
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
-
-
-def train_pairs(
-    student: str,
-    pairs: Path,
-    config: TrainingConfig,
-    out: Path,
-    *,
-    load: str | None = None,
-    max_bad: float = MAX_BAD,
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Train on a preference file in a run directory of its own, as `cai-lite train` does.
-
-    Rows of the file that cannot be used are listed in quarantine.jsonl. `max_bad`: the share of them above which the
-    file is refused, from 0 to below 1.
-    """
-    from cai_lite.training.loop import train
-
-    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
-    resolve(student)
-    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
-        write_quarantine(out / QUARANTINE, bad)
-        if bad:
-            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
-        with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-            result = train(
-                student,
-                rows,
-                config=config,
-                out=out,
-                load=how,
-                progress=tick,
-                reference_progress=reference_tick,
-                log=screen.say,
-            )
-        for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
-            screen.warn(line)
-    return {
-        "adapter": str(result.adapter),
-        "steps": result.steps,
-        "resumed_from": result.resumed_from,
-        "quarantined": len(bad),
-        "pairs": None if result.report is None else asdict(result.report),
-        "last": result.last,
-        "best": result.best,
-    }
 
 
 def check_recipe(recipe: Recipe, out: Path) -> Plan:

@@ -162,6 +162,17 @@ def phase_folders(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[0]))
 
 
+def methods_of(directory: Path) -> list[str]:
+    """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training."""
+    phases = phase_folders(directory)
+    if phases:
+        return [path.name.partition("-")[2] for path in phases]
+    try:
+        return [str(json.loads((directory / "training.json").read_text(encoding="utf-8")).get("method", "dpo"))]
+    except (OSError, ValueError, AttributeError):
+        return ["dpo"]
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     with path.open("rb") as stream:

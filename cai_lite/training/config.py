@@ -269,8 +269,8 @@ class TrainingConfig:
         The digest must not change between versions of this library, or finished trainings would start anew. A field
         that was added after the first release is therefore included only if it differs from its default, and the
         default must behave as before the field existed. `reference` was added when `base` was the only choice, so it
-        is included only if it is `init`. Left out are the settings of evaluation, which the loop records itself, and those
-        that choose the data, which have a digest of their own.
+        is included only if it is `init`. The settings of evaluation are left out, since the loop records them itself;
+        so are those that choose the data, which have a digest of their own.
         """
         settings = asdict(self)
         options = dict(self.loss.given)

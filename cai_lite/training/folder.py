@@ -158,8 +158,9 @@ def begin(
         why = " and ".join(_changed(record, identity)) or "adapter"
         log(f"{why} changed: training anew; the old output is in {aside}")
     out.mkdir(parents=True, exist_ok=True)
-    written = {} if today is None else {"date": today.isoformat()}
-    written |= {} if method == "dpo" else {"method": method}
+    written: dict[str, str] = {} if today is None else {"date": today.isoformat()}
+    if method != "dpo":
+        written["method"] = method
     write_text(out / "training.json", json.dumps({"identity": identity, "finished": False, **written}))
 
 
