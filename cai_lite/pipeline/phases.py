@@ -35,7 +35,8 @@ def train_phases(
     `check_first`.
 
     Raises:
-        InputError: the first phase begins from an adapter that would be replaced, or a file is damaged. Stopped: there is nothing that a phase could learn.
+        InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.
+        Stopped: there is nothing that a phase could learn.
         TrainingError: a number is not finite, or a check before the first step failed.
     """
     phases = recipe.phases
@@ -75,8 +76,8 @@ def check_first(recipe: Recipe, out: Path, first: int) -> None:
             raise InputError(f"--phase {first}: {folder} holds no finished training; begin with --phase {number}")
         if damaged := unfit(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))["sha256"]):
             raise InputError(
-                f"--phase {first}: {folder / damaged[0]} is not as the training wrote it; put back a copy, or begin with "
-                f"--phase {number}"
+                f"--phase {first}: {folder / damaged[0]} is not as the training wrote it; put back a copy, or begin "
+                f"with --phase {number}"
             )
 
 

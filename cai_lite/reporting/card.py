@@ -38,9 +38,10 @@ def card(evaluation: Mapping[str, Any], methods: Sequence[str] = ("dpo",)) -> st
     """Return the text of the card. `methods`: the training methods of the phases, in order."""
     how = ", then by ".join(_LEARNT.get(method, method) for method in methods)
     against = evaluation["against"]
+    tags = ", ".join(["cai_lite", *dict.fromkeys(methods), "constitutional-ai"])
     hub = f"base_model: {against}\n" if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", against, re.ASCII) else ""
     lines = [
-        f"---\n{hub}library_name: peft\ntags: [cai_lite, {', '.join(dict.fromkeys(methods))}, constitutional-ai]\n---\n",
+        f"---\n{hub}library_name: peft\ntags: [{tags}]\n---\n",
         f"# An adapter that follows the constitution '{inline(evaluation['constitution'])}'\n",
         f"A LoRA adapter for {code(against)}, trained by {how}. "
         f"Measured on held-out prompts before and after training; adherence by {inline(evaluation['judge'])}.\n",

@@ -169,7 +169,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
     begun = recorded(out)
     record = {
         "identity": identity,
-        **{name: begun[name] for name in ("date", "method") if name in begun},
+        **{name: value for name, value in begun.items() if name in ("date", "method")},
         "steps": result.steps,
         "finished": True,
         "last": result.last,
