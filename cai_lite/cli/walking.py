@@ -203,7 +203,8 @@ def train(
         Path | None, typer.Option("--run", help="Train on the material of this run directory, in place of --pairs.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="dpo (by default), sft or listwise, with the settings of the run's phase of it.")
+        str | None,
+        typer.Option(help="dpo, sft or listwise; with --run the settings are those of the run's phase of it."),
     ] = None,
     on: Annotated[
         str | None, typer.Option(help="What --method sft learns: revisions (of a run) or chosen (sides of pairs).")

@@ -9,12 +9,13 @@ from typing import Any
 
 from cai_lite.chat.base import SystemMessage
 from cai_lite.chat.weights import checked_load, resolve
-from cai_lite.errors import InputError
+from cai_lite.errors import InputError, did_you_mean
 from cai_lite.inputs.demonstrations import read_demonstrations
 from cai_lite.inputs.pairs import load_pairs, read_pairs
 from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, BadRow, reasons, write_quarantine
 from cai_lite.pipeline.phases import material, needs_pairs
 from cai_lite.pipeline.recipe import recorded_training, training_config
+from cai_lite.pipeline.sources import SOURCES
 from cai_lite.run.files import trained, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
@@ -67,7 +68,9 @@ def train_run(
         raise InputError(f"--out {out} is the run itself, which is left as it is; choose another folder")
     section, config = recorded_training(run_dir / "recipe.yaml", settings)
     if not METHODS[config.method].on_pairs and config.on is None:
-        raise InputError(f"name what '{config.method}' learns: --on revisions, or --on chosen")
+        raise InputError(f"name what '{config.method}' learns: --on {' or --on '.join(SOURCES)}")
+    if config.on is not None and config.on not in SOURCES:
+        raise InputError(f"--on {config.on}: there is no such source{did_you_mean(config.on, SOURCES)}")
     pairs = run_dir / "pairs.jsonl"
     if needs_pairs(config) and not pairs.is_file():
         raise InputError(f"{run_dir} has no pairs.jsonl yet: run the recipe first")

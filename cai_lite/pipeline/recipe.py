@@ -88,7 +88,8 @@ def recorded_training(recipe: Path, overrides: Iterable[str] = ()) -> tuple[Stud
     """Return the student of a run's recipe.yaml, and the settings of one training alone, with overrides applied.
 
     They are those of the phase that has the method (and `on`) of the overrides, else the defaults with the recipe's
-    seed. Nothing else of the recipe is read, so its prompts need not be on this machine.
+    seed; where there is one phase alone, no method need be named. Nothing else of the recipe is read, so its prompts
+    need not be on this machine.
 
     Raises:
         RecipeError: the file or an override is invalid.
@@ -100,6 +101,9 @@ def recorded_training(recipe: Path, overrides: Iterable[str] = ()) -> tuple[Stud
     asked = {name: value for name, value in wanted.data.get("train", {}).items() if name in ("method", "on")}
     sections = document.data.get("train") or {}
     sections = sections if isinstance(sections, list) else [sections]
+    if len(sections) > 1 and "method" not in asked:
+        known = ", ".join(str(each.get("method", "dpo")) for each in sections)
+        raise RecipeError(f"{recipe} has several phases: {known}; name the one to train by --method")
     found = [each for each in sections if asked.items() <= ({"method": "dpo", "on": None} | each).items()]
     alone = found[0] if found else {"seed": document.data.get("seed", 0)}
     only = Document(document.file, {"student": document.data.get("student"), "train": alone}, document.places)

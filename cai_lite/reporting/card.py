@@ -36,6 +36,7 @@ _LEARNT = {
 
 def card(evaluation: Mapping[str, Any], methods: Sequence[str] = ("dpo",)) -> str:
     """Return the text of the card. `methods`: the training methods of the phases, in order."""
+    methods = [method for method in methods if re.fullmatch(r"\w+", method, re.ASCII)]
     how = ", then by ".join(_LEARNT.get(method, method) for method in methods)
     against = evaluation["against"]
     tags = ", ".join(["cai_lite", *dict.fromkeys(methods), "constitutional-ai"])
