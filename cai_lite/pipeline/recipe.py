@@ -520,8 +520,8 @@ def _merged(base: Any, changes: Mapping[str, Any], name: str = "") -> Any:
         numbers = {str(i) for i in range(len(base))}
         if other := next((key for key in changes if key not in numbers), None):
             raise ValueError(
-                f"'{name}' is a list of {len(base)}, which has no '{other}'; name an item by its number, from 0 to "
-                f"{len(base) - 1}, such as {name}.0.{other}"
+                f"'{name}' is a list of {len(base)}, which has no '{other}'; name an item by its number, such as "
+                f"{name}.{len(base) - 1}.{other}, or give a whole list"
             )
         items = {str(i): item for i, item in enumerate(base)}
         return list(_merged(items, changes, name).values())
