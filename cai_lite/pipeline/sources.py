@@ -38,8 +38,8 @@ def revisions(run_dir: Path, *, include_critique: bool) -> list[Demonstration]:
     if not path.is_file():
         raise InputError(
             f"{run_dir} has no {FILE}, which a run writes where 'train' learns 'on: {REVISIONS}'; `cai-lite pairs "
-            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train=[{{method: sft, on: {REVISIONS}}}]'` writes it, and "
-            "asks for nothing that the run knows already"
+            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train=[{{method: sft, on: {REVISIONS}}}]'` writes it, "
+            "and asks for nothing that the run knows already"
         )
     found = []
     for line, row in rows_of(path):
