@@ -273,6 +273,35 @@ class PreferencePair:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """An answer to learn from by supervised training: the loss is on `completion`, `prompt` is only read.
+
+    `family`: the family of the prompt; `key`: of the row it was made from, if there is one.
+    """
+
+    prompt: Messages
+    completion: Messages
+    key: str = ""
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Completions of one prompt in the order of preference, which may be partial.
+
+    `completions`: K of them, none behind one that it is preferred to.
+    `preferences`: K rows of K numbers: the probability, above 0.5 to 1, that completion j is better than l where j is
+    preferred to l; 0 elsewhere.
+    `family`: the family of the prompt.
+    """
+
+    prompt: Messages
+    completions: tuple[Messages, ...]
+    preferences: tuple[tuple[float, ...], ...]
+    family: str = ""
+
+
 def distinct(rows: Sequence[Any]) -> list[Any]:
     """Return the rows without those that repeat a key, in order of first occurrence."""
     return list({row.key: row for row in rows}.values())

@@ -31,8 +31,10 @@ __all__ = [
     "only_split",
     "pair_lines",
     "read_pairs",
+    "rows_of",
     "save_pairs",
     "to_dataset",
+    "without_none",
 ]
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
@@ -88,14 +90,22 @@ def read_pairs(
     Raises:
         PairError: as for `load_pairs`.
     """
+    return _pairs_of(rows_of(path), str(path), max_bad, aside)
+
+
+def rows_of(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """Return the rows of a JSONL, JSON or Parquet file, each with its line or number, from 1.
+
+    Raises:
+        PairError: the file cannot be read.
+    """
     path = path_of(path, PairError)
     check_regular(path, PairError)
     try:
         with path.open("rb") as file:
-            rows = _parquet_rows(path) if file.read(4) == _PARQUET else read_rows(path, PairError)
+            return _parquet_rows(path) if file.read(4) == _PARQUET else read_rows(path, PairError)
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror}") from None
-    return _pairs_of(rows, str(path), max_bad, aside)
 
 
 PAIRS_TAKEN = "PreferencePairs or rows with 'chosen' and 'rejected': a list, a datasets.Dataset, or a JSONL file's path"
@@ -154,7 +164,7 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> li
 
 def _from_rows(dataset: Any, aside: Path | None) -> Sequence[PreferencePair]:
     rows = only_split(dataset, PairError)
-    return _pairs_of(enumerate(map(_without_none, rows), 1), "data set", 0.0, aside)[0]
+    return _pairs_of(enumerate(map(without_none, rows), 1), "data set", 0.0, aside)[0]
 
 
 def only_split(dataset: Any, error: type[InputError]) -> Iterable[Any]:
@@ -258,7 +268,7 @@ def _word(row: Mapping[str, Any], name: str) -> str:
     return str(row.get(name) or "")
 
 
-def _without_none(row: Any) -> Any:
+def without_none(row: Any) -> Any:
     """Return a row of a data set without its empty columns, which a row of another form may fill."""
     return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
 
@@ -268,6 +278,6 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
     try:  # streamed, so that no copy is put into the cache; a path is otherwise read as a glob pattern
         rows = load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
-        yield from enumerate(map(_without_none, rows), 1)
+        yield from enumerate(map(without_none, rows), 1)
     except (OSError, ValueError, RuntimeError) as error:
         raise PairError(f"{path}: cannot be read as Parquet: {error}") from None

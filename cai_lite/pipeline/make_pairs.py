@@ -36,7 +36,7 @@ class Work:
 
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
-    `bad`: rows of the files that could not be used.
+    `bad`: rows of the files that could not be used. `revisions`: the final revisions of the training prompts.
     """
 
     recipe: Recipe
@@ -47,6 +47,7 @@ class Work:
     told: set[str] = field(default_factory=set)
     faulty: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    revisions: list[Candidate] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
@@ -88,8 +89,12 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
     if roles.critics and recipe.revises and work.purpose == "training":
         _check_critics(work, held_out or prompts)
     candidates = _drafts(work, prompts)
-    if "revision_over_draft" in rules:
-        candidates += _revisions(work, candidates)
+    compared = "revision_over_draft" in rules
+    if compared or (recipe.revises and work.purpose == "training"):
+        made = _revisions(work, candidates)
+        candidates += made if compared else []
+        if work.purpose == "training":
+            work.revisions[:] = made
     if {"teacher_over_student", "ranked"} & set(rules) and recipe.draft.from_ == "student":
         for teacher, assigned in roles.assign(prompts):
             with work.stage("teacher's answers", teacher) as stage:

@@ -74,7 +74,8 @@ def _features() -> Any:
     from datasets import Value  # type: ignore[import-untyped]
 
     whole, real = [Value("int32")], Value("float64")
-    return {"ids": whole, "lengths": whole, "p_chosen": real, "weight": real, "key": Value("string")}
+    more = {"key": Value("string"), "preferences": [[real]]}
+    return {"ids": whole, "lengths": whole, "p_chosen": real, "weight": real, **more}
 
 
 def _pack(rows: Sequence[Row]) -> dict[str, list[Any]]:
@@ -84,6 +85,7 @@ def _pack(rows: Sequence[Row]) -> dict[str, list[Any]]:
         "p_chosen": [row.p_chosen for row in rows],
         "weight": [row.weight for row in rows],
         "key": [row.key for row in rows],
+        "preferences": [row.preferences for row in rows],
     }
 
 
@@ -98,8 +100,9 @@ def _unpack(table: Any) -> list[Row]:
         for length in completions:
             parts.append(tuple(whole[place : place + length]))
             place += length
-        numbers = (table.column(name)[i].as_py() for name in ("p_chosen", "weight", "key"))
-        rows.append(Row(tuple(whole[:prompt]), tuple(parts), *numbers))
+        p_chosen, weight, key = (table.column(name)[i].as_py() for name in ("p_chosen", "weight", "key"))
+        preferences = tuple(map(tuple, table.column("preferences")[i].as_py()))
+        rows.append(Row(tuple(whole[:prompt]), tuple(parts), p_chosen, weight, key, preferences))
     return rows
 
 

@@ -24,6 +24,7 @@ class Example(NamedTuple):
     p_chosen: float = 1.0
     weight: float = 1.0
     key: str = ""
+    preferences: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Row:
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
     `key`: name of the example in messages, if it has one.
+    `preferences`: of a ranking, as `Ranking` has them.
     """
 
     prompt_ids: Ids
@@ -39,6 +41,7 @@ class Row:
     p_chosen: float = 1.0
     weight: float = 1.0
     key: str = field(default="", compare=False)
+    preferences: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -185,7 +188,7 @@ def _row(turns: Turns, example: Example, prompt: Messages) -> tuple[Row, bool]:
         completions = [_ended(turns, ids[common:]) for ids in whole]
         prompt_ids, mended = prompt_ids[:common], common < len(prompt_ids)
     row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight, example.key)
-    return row, mended
+    return (replace(row, preferences=example.preferences) if example.preferences else row), mended
 
 
 def _ended(turns: Turns, ids: list[int]) -> list[int]:
