@@ -19,7 +19,9 @@ TURNS = [
 class Bare(PreTrainedTokenizerBase):
     """A tokenizer with nothing but a template."""
 
-    special_tokens_map = {"bos_token": "<s>", "eos_token": "</s>"}
+    @property
+    def special_tokens_map(self):
+        return {"bos_token": "<s>", "eos_token": "</s>"}
 
     def __init__(self, template):
         self.chat_template = template
@@ -48,9 +50,12 @@ FORMS = """
 {%- endfor -%}
 {{ ns.n }} {{ ns.t }} {{ both(1) }} {% call both('a', b=[1, (2, 3)]) %}inside{% endcall %}
 {{ messages | map(attribute='content') | map('upper') | join(', ') }} {{ {'a': [1, {'b': none}]} | tojson(indent=2) }}
-{{ 'a-b-c'.split('-') | last }} {{ '%s and %05.2f' % ('x', 3.14159) }} {{ '%d' | format(7) }} {{ '{} {}'.format('p', 'q') }}
-{% set block %}one{{ bos_token }}two{% endset %}{{ block | trim | replace('one', '1') | length }} {{ 'x\ny' | indent(4) }}
-{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ range(3) | list }} {{ -7 // 2 }} {{ 'ab' * 3 }}
+{{ 'a-b-c'.split('-') | last }} {{ '%s and %05.2f' % ('x', 3.14159) }} {{ '%d' | format(7) }}
+{{ '{} {}'.format('p', 'q') }}
+{% set block %}one{{ bos_token }}two{% endset %}{{ block | trim | replace('one', '1') | length }}
+{{ 'x\ny' | indent(4) }}
+{{ messages | selectattr('role', 'equalto', 'user') | list | length }} {{ range(3) | list }} {{ -7 // 2 }}
+{{ 'ab' * 3 }}
 {{ tools is none }} {{ undefined_thing is defined }} {{ strftime_now('%Y') }} {{ dict(a=1).items() | list }}
 {% generation %}said{% endgeneration %}
 """
