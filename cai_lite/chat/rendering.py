@@ -89,12 +89,15 @@ def render(
         for place, message in enumerate(messages)
     ]
     try:
-        return apply_template(tokenizer, turns, source, add_generation_prompt=add_generation_prompt, **(template or {}))
+        text = apply_template(tokenizer, turns, source, add_generation_prompt=add_generation_prompt, **(template or {}))
     except TemplateLimit as error:
         raise TemplateRefusal(str(error)) from error
     except Exception as error:  # templates may raise any exception
         merge = "; set 'system: merge' for this model" if any(m.role == "system" for m in messages) else ""
         raise TemplateRefusal(plainly(str(error) or type(error).__name__), merge) from error
+    if not text:
+        raise TemplateRefusal("it writes nothing")
+    return text
 
 
 def merged_system(messages: Messages) -> Messages:

@@ -24,8 +24,8 @@ from functools import lru_cache, wraps
 from typing import Any
 
 SOURCE = 1 << 17  # characters of a template; the longest that we know have a quarter
-STEPS = 500_000  # of one rendering
-SECONDS = 3.0  # of processor time for one rendering
+STEPS = 200_000  # of one rendering, beside one for each character of the conversation
+SECONDS = 2.0  # of processor time for one rendering
 VALUE = 1 << 20  # characters of one value, and 8 for each element; beside what the conversation itself holds
 TOTAL = 1 << 25  # characters of all values together
 _NUMBER = 100_000  # the largest number that a call or filter may be given, as the sandbox has for `range`
@@ -54,11 +54,11 @@ class _Meter:
 
     def __init__(self, given: int) -> None:
         self.begun, self.steps, self.weight = time.thread_time(), 0, 0
-        self.value, self.total = VALUE + 4 * given, TOTAL + 64 * given
+        self.most, self.value, self.total = STEPS + given, VALUE + 4 * given, TOTAL + 64 * given
 
     def step(self) -> None:
         self.steps += 1
-        if self.steps > STEPS or time.thread_time() - self.begun > SECONDS:
+        if self.steps > self.most or time.thread_time() - self.begun > SECONDS:
             raise TemplateLimit("it runs for too long, as an endless loop would")
 
     def price(self, size: float) -> None:

@@ -10,14 +10,14 @@ import importlib.util
 import json
 import math
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cai_lite.chat.hub import unreachable
+from cai_lite.chat.modelfiles import config_of_source
 from cai_lite.chat.weights import resolve
 from cai_lite.errors import ModelError
 from cai_lite.pipeline.recipe import Recipe
@@ -28,7 +28,6 @@ from cai_lite.training.config import TrainingConfig
 if TYPE_CHECKING:
     from cai_lite.logps.footprint import Footprint
 
-TIMEOUT = 5.0  # seconds for the hub to answer
 _PACKAGES = ("torch", "transformers", "peft", "cai-lite")
 _SOURCES = ("cai_lite.logps.footprint", "cai_lite.logps.head", "cai_lite.logps.fused", "cai_lite.logps.attention")
 
@@ -44,42 +43,18 @@ def config_of(model: str) -> Any:
     Raises:
         ModelError: it is not on this machine, and the hub cannot be asked or does not have it.
     """
-    from transformers import AutoConfig
-
     source = resolve(model)
     try:
-        return AutoConfig.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
+        return config_of_source(model, source, local=True)
+    except ModelError as error:
         if Path(source).is_dir():
-            raise ModelError(f"{model}: its config.json cannot be read: {str(error).splitlines()[0]}") from error
-        if why := _unreachable(source):
+            raise
+        if why := unreachable(source):
             raise ModelError(
                 f"the configuration of {model} is not on this machine and cannot be downloaded ({why}); give a folder "
                 "with its config.json by --set student.model=FOLDER"
             ) from error
-    try:
-        return AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{model}: its configuration cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _unreachable(model: str) -> str:
-    """Return why the hub cannot be asked for this model, or "". One request, where the hub's client tries several."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils._headers import build_hf_headers
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    url = f"{constants.ENDPOINT}/{model}/resolve/main/config.json"
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=build_hf_headers(), method="HEAD"), timeout=TIMEOUT
-        ):
-            return ""
-    except urllib.error.HTTPError as error:
-        return f"{constants.ENDPOINT} answers {error.code} for {model}"
-    except (OSError, ValueError) as error:
-        return f"{constants.ENDPOINT} cannot be reached: {getattr(error, 'reason', error)}"
+    return config_of_source(model, source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
