@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-_EXAMPLES = re.compile(r"(\d+) passing examples, (\d+) failing examples")
+_EXAMPLES = re.compile(r"(\d+) passing(?: examples)?, (\d+) failing")
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
