@@ -157,7 +157,8 @@ class TrainingConfig:
     `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
     folder itself, which is moved aside when the training begins.
     `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the
-    student with `init_adapter`; `init` is the default where there is an `init_adapter`, otherwise both are the same.
+    student with `init_adapter`, or with the adapter of the phase before; `init` is the default where there is one of
+    them, otherwise both are the same.
 
     Raises:
         InputError: a value is out of range, or names nothing.

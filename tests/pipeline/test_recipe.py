@@ -358,5 +358,5 @@ def test_a_single_training_resolves_as_it_did_before_there_were_methods(file: Pa
     resolved = load_recipe(file, profile="tiny").resolved()
     assert "\n  on:" not in resolved and "include_critique" not in resolved
     sft = load_recipe(file, ["train=[{method: sft, on: revisions}]"], "tiny")
-    assert "  on: revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
+    assert "  'on': revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
     assert sft.revises and not load_recipe(file, profile="tiny").revises

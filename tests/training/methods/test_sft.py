@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import cai_lite as cai
+from cai_lite.chat.weights import quiet_peft
 from cai_lite.errors import InputError
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -124,7 +125,8 @@ def test_the_student_learns_the_answers_and_ends_them(student, demonstrations, t
     assert not any("warning" in line for line in said)
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), adapter)
+    with quiet_peft():
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(student), adapter)
     assert model.peft_config["default"].r == 2
     assert AutoTokenizer.from_pretrained(adapter).chat_template
     again = []
