@@ -258,6 +258,7 @@ class PreferencePair:
     `margin`: |p - 0.5| before clamping, 0 to 0.5.
     `principle`, `rule`, `family`: the principle judged, the pairing rule, the family of the prompt.
     `evidence`: details of the verdicts behind the pair.
+    `weight`: factor of the pair's loss, above 0; a line has the field only where it is not 1.
     """
 
     prompt: Messages
@@ -271,6 +272,7 @@ class PreferencePair:
     family: str = ""
     parents: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

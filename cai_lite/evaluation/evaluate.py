@@ -52,6 +52,7 @@ def evaluate(
     screen: Screen | None = None,
     progress: bool = False,
     manifest: bool = True,
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the metrics that can be measured with what is given, and return the contents of evaluation.json.
 
@@ -67,7 +68,7 @@ def evaluate(
     adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
     answer in place of the models "before" and "after", by these names. `progress`: show bars.
     `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
-    more files does it once for all of them.
+    more files does it once for all of them. `out`: a folder for evaluation.json, in place of the run's directory.
 
     Raises:
         PromptError: there are no prompts.
@@ -125,7 +126,7 @@ def evaluate(
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
         if run is not None and run.directory is not None:
-            write_aside(run.path("evaluation.json"), json.dumps(found, indent=1, ensure_ascii=False))
+            write_aside((out or run.path(".")) / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
             for line in write_manifest(run.directory, "evaluation.json") if manifest else ():
                 warnings.warn(line, stacklevel=2)
     return found

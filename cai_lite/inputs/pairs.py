@@ -143,6 +143,8 @@ def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     rows = [_row(pair) for pair in pairs]
     if len({isinstance(row["chosen"], str) for row in rows}) > 1:
         raise PairError("a data set cannot contain both plain strings and message lists; convert one of them first")
+    if any("weight" in row for row in rows):
+        rows = [{**row, "weight": row.get("weight", 1.0)} for row in rows]
     try:
         for row in rows:
             row["evidence"] = _escaped(json.dumps(row["evidence"], ensure_ascii=False))
@@ -199,7 +201,8 @@ def _escaped(text: str) -> str:
 
 def _row(pair: PreferencePair) -> dict[str, Any]:
     row = {"prompt": _side(pair.prompt), "chosen": _side(pair.chosen), "rejected": _side(pair.rejected)}
-    return {**row, **{name: getattr(pair, name) for name in _MORE}}
+    weight = {"weight": pair.weight} if pair.weight != 1 else {}
+    return {**row, **{name: getattr(pair, name) for name in _MORE}, **weight}
 
 
 def _side(messages: Messages) -> Any:
@@ -242,6 +245,9 @@ def _pair(row: Any, same: Callable[[Any], Any]) -> PreferencePair:
         raise RowFault("number out of range", f"'p_chosen' should be above 0 and at most 1, got {shortened(p_chosen)}")
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
         raise RowFault("number out of range", f"'margin' should be a number, got {shortened(margin)}")
+    weight = 1.0 if row.get("weight") is None else row["weight"]
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+        raise RowFault("number out of range", f"'weight' should be above 0 and finite, got {shortened(weight)}")
     evidence = row.get("evidence") or {}
     if isinstance(evidence, str):  # as `to_dataset` stores it
         with suppress(RowFault):
@@ -257,6 +263,7 @@ def _pair(row: Any, same: Callable[[Any], Any]) -> PreferencePair:
         rejected=rejected,
         p_chosen=float(p_chosen),
         margin=float(margin),
+        weight=float(weight),
         parents=tuple(parents),
         evidence=evidence,
         key=_word(row, "key"),

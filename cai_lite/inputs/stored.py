@@ -9,7 +9,8 @@ from typing import Any
 from cai_lite.records import Message, Messages, PreferencePair
 from cai_lite.run.mapped import Form
 
-_FIELDS = ("key", "principle", "p_chosen", "margin", "rule", "family")  # the evidence is for people, not for training
+# The evidence is for people, not for training.
+_FIELDS = ("key", "principle", "p_chosen", "margin", "rule", "family", "weight")
 
 
 def _features() -> Any:

@@ -37,6 +37,8 @@ class Work:
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
     `bad`: rows of the files that could not be used. `revisions`: the final revisions of the training prompts.
+    `round`: the number of the round; from the second on, stages of training pairs have names of their own. `drafts`:
+    the drafts of the training prompts.
     """
 
     recipe: Recipe
@@ -48,12 +50,16 @@ class Work:
     faulty: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     revisions: list[Candidate] = field(default_factory=list)
+    round: int = 1
+    drafts: list[Candidate] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
         several = len(self.roles.teachers) > 1 or len(self.roles.judges) > 1 or bool(self.roles.critics)
         name = f"{stage} ({model.name})" if several and model is not None else stage
-        return name if self.purpose == "training" else f"{self.purpose} {name}"
+        if self.purpose != "training":
+            return f"{self.purpose} {name}"
+        return name if self.round == 1 else f"round {self.round} {name}"
 
     @contextmanager
     def stage(self, stage: str, model: ChatModel, *, named: bool = True, detail: str = "") -> Iterator[Stage]:
@@ -86,9 +92,11 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         "principle",
         ((p.digest, (), {"id": p.id, "text": p.text, "source": p.source}) for p in constitution.principles),
     )
-    if roles.critics and recipe.revises and work.purpose == "training":
+    if roles.critics and recipe.revises and work.purpose == "training" and work.round == 1:
         _check_critics(work, held_out or prompts)
-    candidates = _drafts(work, prompts)
+    candidates = _drafts(work, prompts) if recipe.drafts else []
+    if work.purpose == "training":
+        work.drafts[:] = candidates
     compared = "revision_over_draft" in rules
     if compared or (recipe.revises and work.purpose == "training"):
         made = _revisions(work, candidates)
@@ -111,7 +119,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         run=run,
         stage=work.name("pair"),
     )
-    if settings.human and work.purpose == "training":
+    if settings.human and work.purpose == "training" and work.round == 1:  # later rounds are for what is fresh
         found, bad = read_pairs(settings.human)
         people = [replace(pair, rule="human") for pair in found]
         run.count("human pairs", {"read": len(people), **({"unusable": len(bad)} if bad else {})})
@@ -142,7 +150,7 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
 
     They are needed only for the metric "preference_accuracy"; if the recipe does not ask for it, none are made.
     """
-    if "preference_accuracy" not in work.recipe.evaluate.metrics:
+    if "preference_accuracy" not in work.recipe.evaluate.metrics or not work.recipe.pair.rules:
         return []
     return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
 
@@ -152,7 +160,9 @@ def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
 
     `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
     """
-    if "preference_accuracy" in work.recipe.evaluate.metrics and work.recipe.draft.from_ == "student":
+    recipe = work.recipe
+    asked = "preference_accuracy" in recipe.evaluate.metrics and recipe.pair.rules
+    if asked and recipe.draft.from_ == "student":
         _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
 
 

@@ -26,13 +26,20 @@ from cai_lite.training.methods.sft import CHOSEN
 
 
 def train_phases(
-    recipe: Recipe, pairs: Sequence[PreferencePair], out: Path, screen: Screen, *, first: int = 0
+    recipe: Recipe,
+    pairs: Sequence[PreferencePair],
+    out: Path,
+    screen: Screen,
+    *,
+    first: int = 0,
+    before: Path | None = None,
+    label: str = "",
 ) -> tuple[Path, list[str]]:
     """Train all phases of a recipe; return the adapter of the last one and the files that were written or compared.
 
     A phase that is finished with the same settings, data and adapter before it is not trained again, so the same call
     goes on where an earlier one stopped. `first`: the phases before this one are taken as they stand, see
-    `check_first`.
+    `check_first`. `before`: the adapter from which the first phase goes on. `label`: what messages begin with.
 
     Raises:
         InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.
@@ -44,20 +51,20 @@ def train_phases(
     _check_beginning(recipe, out)
     _put_aside(out, names if len(phases) > 1 else [], screen.say)
     if len(phases) == 1:
-        return _train(recipe, phases[0], pairs, out, out, screen)
+        return _train(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
     for name in names:
         (out / PHASES / name).mkdir(parents=True, exist_ok=True)
-    adapter, written = None, list[str]()
+    adapter, written = before, list[str]()
     for number, (phase, name) in enumerate(zip(phases, names, strict=True)):
-        folder = out / PHASES / name
+        folder, called = out / PHASES / name, ", ".join(filter(None, [label, f"phase {name}"]))
         if number < first:
             adapter, files = folder / "adapter", trained(folder, anew=False)
-            screen.say(f"phase {name}: taken as it stands")
+            screen.say(f"{called}: taken as it stands")
         else:
-            adapter, files = _train(recipe, phase, pairs, out, folder, screen, name=name, before=adapter)
+            adapter, files = _train(recipe, phase, pairs, out, folder, screen, name=called, before=adapter)
         written += [f"{PHASES}/{name}/{file}" for file in files]
     assert adapter is not None, "there are several phases"
-    return out / "adapter", [*written, *_published(adapter, out / "adapter", screen.say)]
+    return out / "adapter", [*written, *publish(adapter, out / "adapter", screen.say)]
 
 
 def check_first(recipe: Recipe, out: Path, first: int) -> None:
@@ -67,6 +74,8 @@ def check_first(recipe: Recipe, out: Path, first: int) -> None:
         InputError: they are not, or there is none.
     """
     phases = recipe.phases
+    if first and recipe.repeats.n > 1:
+        raise InputError(f"--phase {first} is for a single round, and the recipe has {recipe.repeats.n}; set rounds=1")
     if not 0 <= first < len(phases):
         listed = ", ".join(f"{number} ({phase.method})" for number, phase in enumerate(phases))
         raise InputError(f"--phase {first}: the recipe has the phases {listed}")
@@ -94,16 +103,16 @@ def needs_pairs(phase: TrainingConfig) -> bool:
     return phase.on in (None, CHOSEN)
 
 
-def write_sources(work: Work, held_out: Sequence[Prompt]) -> list[str]:
-    """Write revisions.jsonl where a phase learns from it; return the files written."""
+def write_sources(work: Work, held_out: Sequence[Prompt], folder: Path) -> list[str]:
+    """Write revisions.jsonl to `folder` where a phase learns from it; return the files written."""
     if not any(phase.on == REVISIONS for phase in work.recipe.phases):
         return []
     prompts = [prompt.messages for prompt in held_out]
     lines, counts = revision_lines(
         work.revisions, work.run, work.roles.constitution, held_out=prompts, near=work.recipe.pair.near
     )
-    work.run.count("revisions to learn", {what: n for what, n in counts.items() if n or what == "kept"})
-    write_aside(work.run.path(FILE), lines)
+    work.run.count(work.name("revisions to learn"), {what: n for what, n in counts.items() if n or what == "kept"})
+    write_aside(folder / FILE, lines)
     return [FILE]
 
 
@@ -135,18 +144,21 @@ def _train(
     name: str = "",
     before: Path | None = None,
 ) -> tuple[Path, list[str]]:
-    """Train one phase in its folder; return its adapter and the names of its files. `before`: the adapter before it."""
+    """Train one phase in its folder; return its adapter and the names of its files.
+
+    `name`: what its messages begin with. `before`: the adapter before it.
+    """
     from cai_lite.training.loop import train  # which imports torch
 
     def say(message: str) -> None:
-        screen.say(f"phase {name}: {message}" if name else message)
+        screen.say(f"{name}: {message}" if name else message)
 
-    data = material(phase, pairs, out, say)
+    data, shown_as = material(phase, pairs, out, say), name.replace("phase ", "")
     with ExitStack() as shown:
         reference_tick = None
         if METHODS[phase.method].needs_reference(phase):
-            reference_tick = shown.enter_context(screen.stage(f"reference {name}".strip()))
-        tick = shown.enter_context(screen.stage(f"train {name}".strip()))
+            reference_tick = shown.enter_context(screen.stage(f"reference {shown_as}".strip()))
+        tick = shown.enter_context(screen.stage(f"train {shown_as}".strip()))
         result = train(
             recipe.student.model,
             data,
@@ -188,8 +200,11 @@ def _put_aside(out: Path, names: Sequence[str], say: Callable[[str], None]) -> N
         say(f"several phases in place of one training: its output is in {move_aside(out, single, 'training')}")
 
 
-def _published(adapter: Path, place: Path, say: Callable[[str], None]) -> list[str]:
-    """Copy the adapter of the last phase to `place`, unless it is there already; return the files, by their paths."""
+def publish(adapter: Path, place: Path, say: Callable[[str], None], *, whose: str = "of the last phase") -> list[str]:
+    """Copy an adapter to `place`, unless it is there already; return the files, by their paths.
+
+    `whose`: which adapter it is, for the message that another one was there.
+    """
     files = {path.relative_to(adapter): path for path in sorted(adapter.rglob("*")) if path.is_file()}
     there = {path.relative_to(place) for path in place.rglob("*") if path.is_file()} - {Path("README.md")}  # the card
     same = there == files.keys() and all(sha256(place / name) == sha256(path) for name, path in files.items())
@@ -198,7 +213,7 @@ def _published(adapter: Path, place: Path, say: Callable[[str], None]) -> list[s
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(adapter, partial)
         if place.exists():
-            say(f"{place} is not the adapter of the last phase: replaced by it")
+            say(f"{place} is not the adapter {whose}: replaced by it")
             shutil.rmtree(place)
         partial.rename(place)
     return [*(f"{place.name}/{name.as_posix()}" for name in files), *([] if same else [f"{place.name}/README.md"])]

@@ -123,6 +123,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         constitution=roles.constitution,
         prompts=prompts.held_out,
         pairs=pairs,
+        held_out_pairs=bool(recipe.pair.rules),
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
@@ -153,12 +154,14 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
 
 def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     """Return about how many calls of models each part of a run takes; revisions are counted as if all were needed."""
-    held_out = len(prompts.held_out)
+    held_out, rounds = len(prompts.held_out), recipe.repeats.n
     paired = min(held_out, recipe.evaluate.pair_prompts or held_out)
-    found = {"training pairs": sum(calls_for_pairs(recipe, len(prompts.train)).values())}
-    if "preference_accuracy" in recipe.evaluate.metrics:
+    found = {"training pairs": rounds * sum(calls_for_pairs(recipe, len(prompts.train)).values())}
+    if rounds > 1 and recipe.repeats.failing > 1:
+        found["judging what still fails"] = (rounds - 1) * len(prompts.train) * recipe.judge.principles
+    if "preference_accuracy" in recipe.evaluate.metrics and recipe.pair.rules:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
-    answers = 2 * held_out * recipe.evaluate.samples
+    answers = (1 + rounds) * held_out * recipe.evaluate.samples
     found["answers"] = answers
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None:
         found["judging the answers"] = answers * recipe.judge.principles
@@ -167,7 +170,7 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
 
 def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     """Return about how many calls the pairs of so many prompts take: to write ("draft") and to "judge"."""
-    drafts = prompts * recipe.draft.n
+    drafts = prompts * recipe.draft.n if recipe.drafts else 0
     principles, votes = recipe.judge.principles, recipe.judge.votes
     critics = max(1, len(recipe.critique.critics))
     revised = drafts * recipe.revise.rounds * critics

@@ -318,7 +318,8 @@ class JudgeSection(Judging):
 class PairSection:
     """Settings that choose the comparisons of candidates, and the comparisons that become pairs.
 
-    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked".
+    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked"; an
+    empty list makes no pairs, so that those of `human` are learnt alone.
     `min_margin`: least |p - 0.5| of a pair, where p is the probability that one side is better; 0 to below 0.5.
     `soft_labels`: label each pair with its probability; if false, every label is 1.
     `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
@@ -351,8 +352,7 @@ class PairSection:
         for rule in self.rules:
             if rule not in PAIRINGS:
                 raise ValueError(f"'rules': unknown pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")
-        distinct = bool(self.rules) and len(set(self.rules)) == len(self.rules)
-        _check(distinct, "rules", "a list of rules, each once", list(self.rules))
+        _check(len(set(self.rules)) == len(self.rules), "rules", "a list of rules, each once", list(self.rules))
         _check(0 <= self.min_margin < 0.5, "min_margin", "from 0 to below 0.5", self.min_margin)
         _check(self.clamp is None or 0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
         _check(self.balance is None or self.balance >= 1, "balance", "at least 1", self.balance)
@@ -391,6 +391,34 @@ class EvaluateSection:
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
 
+DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundsSection:
+    """Settings of the rounds: fresh drafts of the student as it is, judged, trained on and measured, again and again.
+
+    `n`: limit of rounds; in the recipe, a number alone in place of the section is this limit.
+    `until`: "settled" stops where held-out adherence no longer rises: the 95 % interval of its paired change over the
+    round before holds 0 or less. "rounds" walks all rounds. Past a bound of `drift` both stop.
+    `drift`: conditions by the path of a figure, as in `evaluate.must`; a round that fails one is not kept, and is the
+    last one. A figure that this run does not measure is no bound.
+    `failing`: from the second round on, how many times as much a pair weighs in the loss whose prompt's first fresh
+    draft breaks all of its principles as one whose draft keeps all of them; 1 weighs all alike. Read by the method
+    "dpo".
+    """
+
+    n: int = 1
+    until: Literal["settled", "rounds"] = "settled"
+    drift: Mapping[str, str] = field(default_factory=lambda: dict(DRIFT))
+    failing: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.n <= 100, "n", "from 1 to 100", self.n)
+        _check(1 <= self.failing <= 100, "failing", "from 1 to 100", self.failing)
+        check_names(self.drift)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All settings of a run.
@@ -398,6 +426,7 @@ class Recipe:
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
     `train` may be a list of phases, each of which goes on with the adapter of the one before.
+    `rounds`: how often all of that is done, each time with fresh drafts of the student that the round before trained.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
@@ -418,6 +447,7 @@ class Recipe:
     pair: PairSection = field(default_factory=PairSection)
     train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    rounds: int | RoundsSection = 1
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     path: str = field(default="", metadata=FILE)
@@ -435,6 +465,32 @@ class Recipe:
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
         self._check_phases()
+        self._check_sources()
+        self._check_rounds()
+
+    def _check_sources(self) -> None:
+        """Check that there is something to learn: pairs of a rule, of people, or revisions."""
+        needed = any(phase.on != REVISIONS for phase in self.phases)
+        if not self.pair.rules and not self.pair.human and needed:
+            raise ValueError("'pair' has neither 'rules' nor 'human', so there is nothing to learn; name one of them")
+
+    def _check_rounds(self) -> None:
+        """Check what several rounds ask of the rest of the recipe."""
+        if isinstance(self.rounds, int):
+            _check(1 <= self.rounds <= 100, "rounds", "from 1 to 100, or a section", self.rounds)
+        if self.repeats.n == 1:
+            return
+        problem = ""
+        if self.draft.from_ != "student":
+            problem = "takes draft.from: student, since each round begins with fresh drafts of it"
+        elif not self.drafts:
+            problem = "takes a pairing rule or a training on revisions: people's pairs alone stay the same"
+        elif self.student.adapter_name is not None:
+            problem = "excludes student.adapter_name: each round has another adapter, which no server can know by name"
+        elif "adherence" not in self.evaluate.metrics:
+            problem = "takes 'adherence' among evaluate.metrics, by which it is chosen which round is kept"
+        if problem:
+            raise ValueError(f"'rounds': {self.repeats.n} {problem}")
 
     def _check_phases(self) -> None:
         """Check what the phases of `train` ask of each other and of the run."""
@@ -460,6 +516,16 @@ class Recipe:
         """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter."""
         given = self.train if isinstance(self.train, tuple) else (self.train,)
         return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
+
+    @property
+    def repeats(self) -> RoundsSection:
+        """The settings of the rounds; a number alone is their limit."""
+        return RoundsSection(n=self.rounds) if isinstance(self.rounds, int) else self.rounds
+
+    @property
+    def drafts(self) -> bool:
+        """Whether drafts are made: for pairs of a rule, or for the revisions that a phase learns."""
+        return bool(self.pair.rules) or self.revises
 
     @property
     def revises(self) -> bool:

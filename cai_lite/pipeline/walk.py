@@ -6,29 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.errors import Stopped
-from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.inputs.pairs import pair_lines
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
-from cai_lite.pipeline.make_pairs import (
-    Work,
-    draft_held_out,
-    held_out_pairs,
-    make_pairs,
-    nothing_left,
-    sampling_of,
-    spread,
-)
-from cai_lite.pipeline.phases import check_first, needs_pairs, train_phases, write_sources
+from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
+from cai_lite.pipeline.phases import check_first, write_sources
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
+from cai_lite.pipeline.rounds import put_rounds_aside, walk_rounds
+from cai_lite.pipeline.steps import learn, make, measure, write_pairs
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import write_report
-from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import recipe_text, write_aside, write_manifest, write_text
+from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -71,54 +60,25 @@ def run_recipe(
         write_quarantine(out / QUARANTINE, work.bad)
         if prompts.bad:
             screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
-        if adapter is None:
-            if until == "report":
-                draft_held_out(work, prompts.held_out)
-            pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-            write_quarantine(out / QUARANTINE, work.bad)
-            write_aside(out / "pairs.jsonl", pair_lines(pairs))
-            card = dataset_card(
-                pairs,
-                name=recipe.name,
-                digests=roles.digests(),
-                counts=run.counts(),
-                held_out=[prompt.messages for prompt in prompts.held_out],
-            )
-            write_text(out / "dataset_card.md", card)
-            written += ["pairs.jsonl", "dataset_card.md", *write_sources(work, prompts.held_out)]
-            roles.close()
-            if until == "pair":
-                _record(run, screen, written)
-                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-            if not pairs and any(needs_pairs(each) for each in recipe.phases):
-                raise Stopped(nothing_left(work))
-            adapter, files = train_phases(recipe, pairs, out, screen, first=phase)
+        if adapter is None and until == "report" and recipe.repeats.n > 1:
+            adapter, evaluation, files = walk_rounds(work, prompts)
             written += files
-        held_out = held_out_pairs(work, prompts.held_out)
-        roles.close()
-        if roles.adapter_server is not None:
-            server = roles.adapter_server
-            screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
-        evaluation = evaluate(
-            adapter,
-            against=roles.student,
-            constitution=roles.constitution,
-            judge=[voice.model for voice in roles.judges],
-            prompts=prompts.held_out,
-            seen=spread(prompts.train, PAIRED_LIMIT),
-            run=run,
-            pairs=pairs,
-            held_out_pairs=held_out,
-            metrics=recipe.evaluate.metrics,
-            oracle=recipe.evaluate.oracle,
-            sampling=sampling_of(recipe, recipe.evaluate.temperature),
-            samples=recipe.evaluate.samples,
-            judging=recipe.judge,
-            must=recipe.evaluate.must,
-            answering=roles.answering(adapter),
-            screen=screen,
-            manifest=False,
-        )
+        else:
+            if adapter is None:
+                if until == "report":
+                    draft_held_out(work, prompts.held_out)
+                pairs = make(work, prompts)
+                written += [*write_pairs(work, pairs, prompts), *write_sources(work, prompts.held_out, out)]
+                roles.close()
+                if until == "pair":
+                    _record(run, screen, written)
+                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                put_rounds_aside(out, screen.say)
+                adapter, files = learn(work, pairs, out, first=phase)
+                written += files
+            held_out = held_out_pairs(work, prompts.held_out)
+            roles.close()
+            evaluation = measure(work, adapter, prompts, pairs, held_out, out)
         roles.close()
         page, *others = write_report(run)
         _record(run, screen, [*written, "evaluation.json", page, *others])

@@ -22,6 +22,8 @@ from cai_lite.run.disk import writing
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
 PHASES = "phases"  # the folder of the trainings of a run, where there are several
+ROUNDS = "rounds"  # the folder of the rounds of a run, where there are several
+ROUNDS_FILE = "rounds.json"  # what the rounds came to
 RECORDED = (
     "recipe.yaml",
     "pairs.jsonl",
@@ -31,7 +33,9 @@ RECORDED = (
     "report.html",
     "metrics.jsonl",
     "training.json",
+    ROUNDS_FILE,
 )
+OF_A_ROUND = ("pairs.jsonl", "revisions.jsonl", "evaluation.json")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -183,7 +187,9 @@ def differences(
 def file_digests(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of each result file of a run directory, by relative path."""
     paths = [directory / name for name in RECORDED]
-    for folder in (directory, *phase_folders(directory)):
+    for folder in round_folders(directory):
+        paths += [folder / name for name in OF_A_ROUND]
+    for folder in training_folders(directory):
         paths += [folder / name for name in ("metrics.jsonl", "training.json") if folder != directory]
         paths += sorted([*(folder / "adapter").rglob("*"), *(folder / "reference").glob("*.safetensors")])
     return {path.relative_to(directory).as_posix(): sha256(path) for path in paths if path.is_file()}
@@ -195,8 +201,24 @@ def phase_folders(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.split("-")[0]))
 
 
+def round_folders(directory: Path) -> list[Path]:
+    """Return the folders of a run's rounds in their order, rounds/1 and so on; none where there is one alone."""
+    found = [path for path in (directory / ROUNDS).glob("*") if path.is_dir() and path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def training_folders(directory: Path) -> list[Path]:
+    """Return every folder of a run in which a training may stand: its own, those of phases and of rounds."""
+    return [folder for top in (directory, *round_folders(directory)) for folder in (top, *phase_folders(top))]
+
+
 def methods_of(directory: Path) -> list[str]:
-    """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training."""
+    """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training.
+
+    Rounds repeat the methods of the first, which are returned once.
+    """
+    if rounds := round_folders(directory):
+        return methods_of(rounds[0])
     phases = phase_folders(directory)
     if phases:
         return [path.name.partition("-")[2] for path in phases]

@@ -114,7 +114,7 @@ def tokenize(
         PairError: no pair is left. ModelError: the tokenizer has no end token or no chat template, or its template
         refuses every prompt or leaves a thought open.
     """
-    examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen, key=pair.key) for pair in pairs]
+    examples = [Example(p.prompt, (p.chosen, p.rejected), p.p_chosen, p.weight, p.key) for p in pairs]
     return tokenize_examples(tokenizer, examples, max_tokens=max_tokens, overlong=overlong, unit="pairs")
 
 

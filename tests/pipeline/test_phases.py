@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_anywhere_ends_in_the_same_bytes(make, whole, tmp_p
     places = {
         "save": (checkpoint, "save"),
         "finish": (__import__("cai_lite.training.folder", fromlist=["finish"]), "finish"),
-        "copy": (module, "_published"),
+        "copy": (module, "publish"),
     }
     owner, name = places[what]
     real, calls = getattr(owner, name), []

@@ -48,8 +48,14 @@ class Preference:
         return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
-        """Return a digest of texts and labels; where a pair came from does not count."""
-        return digest_of_list(digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data)
+        """Return a digest of texts, labels and weights; where a pair came from does not count."""
+
+        def weight(pair: PreferencePair) -> list[float]:
+            return [] if pair.weight == 1 else [pair.weight]  # as before pairs had one
+
+        return digest_of_list(
+            digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen, *weight(pair)) for pair in data
+        )
 
     def needs_reference(self, config: Any) -> bool:
         """Return whether the loss uses a reference, as its signature says."""
