@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.evaluation.result import read_evaluation
 from cai_lite.pipeline.phases import is_trained
-from cai_lite.run.files import phase_folders
+from cai_lite.run.files import ROUNDS_FILE, phase_folders, round_folders, training_folders
 from cai_lite.run.ledger import Run, in_use
 from cai_lite.run.progress import Terminal
 
@@ -41,7 +42,8 @@ def status(directory: str | Path) -> dict[str, Any]:
         "working": working,
         "done": [stage for stage in STAGES if done[stage]],
         "left": left,
-        "steps": sum(map(_steps, [folder, *phase_folders(folder)])),
+        "steps": sum(map(_steps, training_folders(folder))),
+        "rounds": _rounds(folder),
         "phases": [
             {"phase": phase.name, "done": is_trained(phase), "steps": _steps(phase)} for phase in phase_folders(folder)
         ],
@@ -77,6 +79,8 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
     lines.append(f"left: {', '.join(found['left']) or 'nothing'}")
     for phase in found["phases"]:
         lines.append(f"phase {phase['phase']}: {'done' if phase['done'] else 'not done'}, {phase['steps']:,} steps")
+    for found_round in found["rounds"]:
+        lines.append(_round_line(found_round))
     lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
     lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
     lines += ["a process is working in this run"] if found["working"] else []
@@ -87,11 +91,45 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
 
 def _is_done(folder: Path, file: str) -> bool:
     path, phases = folder / file, phase_folders(folder)
+    if file == "training.json" and round_folders(folder):
+        return (folder / ROUNDS_FILE).is_file() and (folder / "adapter").is_dir()
     if file != "training.json":
         return path.is_file()
     if phases:
         return all(map(is_trained, phases)) and (folder / "adapter").is_dir()
     return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
+
+
+def _rounds(folder: Path) -> list[dict[str, Any]]:
+    """Return each round: whether its trainings are done, its steps, its adherence, and whether its adapter is kept."""
+    file, found = folder / ROUNDS_FILE, list[dict[str, Any]]()
+    ended = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for place in round_folders(folder):
+        trainings, number = phase_folders(place) or [place], int(place.name)
+        overall: dict[str, Any] = {}
+        if (place / "evaluation.json").is_file():
+            overall = read_evaluation(place)["metrics"].get("adherence", {}).get("overall", {})
+        found.append(
+            {
+                "round": number,
+                "done": all(map(is_trained, trainings)),
+                "steps": sum(map(_steps, trainings)),
+                **({"adherence": overall["after"]} if "after" in overall else {}),
+                "kept": ended.get("kept") == number,
+            }
+        )
+    return found
+
+
+def _round_line(found: Mapping[str, Any]) -> str:
+    measured = found.get("adherence")
+    parts = [
+        "trained" if found["done"] else "not done",
+        f"{found['steps']:,} steps",
+        *([f"adherence {measured['value']:.2f} [{measured['low']:.2f}, {measured['high']:.2f}]"] if measured else []),
+        *(["kept"] if found["kept"] else []),
+    ]
+    return f"round {found['round']}: {', '.join(parts)}"
 
 
 def _steps(folder: Path) -> int:

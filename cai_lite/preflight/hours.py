@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cai_lite.evaluation.robustness import WRAPPED_LIMIT, WRAPPINGS
@@ -56,6 +56,12 @@ class Part:
         """Return the part as plain data."""
         return {name: value for name, value in asdict(self).items() if name != "phase"}
 
+    def times(self, rounds: int) -> Part:
+        """Return the part as so many rounds repeat it."""
+        hours = None if self.hours is None else rounds * self.hours
+        tokens_in, tokens_out = rounds * self.tokens_in, rounds * self.tokens_out
+        return replace(self, calls=rounds * self.calls, tokens_in=tokens_in, tokens_out=tokens_out, hours=hours)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
@@ -71,7 +77,7 @@ class Counted:
     def of(cls, recipe: Recipe, prompts: int) -> Counted:
         """Return the counts of making pairs from so many prompts."""
         n, rules, judge = recipe.draft.n, recipe.pair.rules, recipe.judge
-        drafts, critiques, revisions, revised = prompts * n, 0, 0, 0
+        drafts, critiques, revisions, revised = prompts * n * recipe.drafts, 0, 0, 0
         if recipe.revises:
             per_draft = recipe.critique.principles_per_draft
             rounds = range(1, recipe.revise.rounds + 1)
@@ -131,9 +137,11 @@ def parts_of(
     wrapped = len(WRAPPINGS) * min(held_out, WRAPPED_LIMIT) if "robustness" in metrics else 0
     seen = min(len(prompts.train), PAIRED_LIMIT) if "superficial" in metrics else 0
     per_prompt = sum(p.applies(x) for x in prompts.held_out for p in constitution.principles) / max(1, held_out)
-    answers = 2 * samples * (held_out + seen) + wrapped
-    scored = round(per_prompt * (2 * samples * held_out + wrapped)) if recipe.evaluate.oracle is None else 0
+    rounds, judged = recipe.repeats.n, recipe.evaluate.oracle is None
+    answers = (1 + rounds) * samples * (held_out + seen) + rounds * wrapped
+    scored = round(per_prompt * ((1 + rounds) * samples * held_out + rounds * wrapped)) * judged
     compared = min(held_out, PAIRED_LIMIT) * samples * 2 * recipe.judge.principles if "win_rate" in metrics else 0
+    failing = round(per_prompt * len(prompts.train)) if recipe.repeats.failing > 1 else 0
     training, held = Counted.of(recipe, len(prompts.train)), Counted.of(recipe, paired)
     p, c = lengths.prompt, lengths.completion
 
@@ -156,13 +164,19 @@ def parts_of(
     nothing = Counted(drafts=0, critiques=0, revisions=0, verdicts=0, pairs=0)
     rows = training.pairs if pairs is None else pairs
     found = [
-        student("drafts", training.drafts * by_student),
-        teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
-        *_trainings(recipe, training, rows, lengths),
+        *(
+            part.times(rounds)
+            for part in (
+                student("drafts", training.drafts * by_student),
+                teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
+                *_trainings(recipe, training, rows, lengths),
+            )
+        ),
+        teacher("judging what still fails", nothing, (rounds - 1) * failing),
         student("held-out drafts", held.drafts * by_student),
         teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
         student("answers before and after", answers),
-        teacher("judging the answers", nothing, scored + compared),
+        teacher("judging the answers", nothing, scored + rounds * compared),
     ]
     return [part for part in found if part.calls]
 

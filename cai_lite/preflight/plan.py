@@ -88,7 +88,7 @@ def plan(
         "fits": bool(fitting),
         "notes": notes,
         "advice": _advice(recipe, config, load, cards, cache),
-        "assumed": _assumed(lengths, teacher_rate),
+        "assumed": _assumed(recipe, lengths, teacher_rate),
     }
 
 
@@ -202,10 +202,12 @@ def _hours(hours: float | None) -> str:
     return "?" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2f}"
 
 
-def _assumed(lengths: Lengths, teacher_rate: float) -> list[str]:
+def _assumed(recipe: Recipe, lengths: Lengths, teacher_rate: float) -> list[str]:
     from cai_lite.preflight import hours
 
+    rounds = recipe.repeats.n
     return [
+        *([f"all {rounds} rounds are walked, each with as many pairs as the first"] if rounds > 1 else []),
         f"prompts of {lengths.prompt} and completions of {lengths.completion} tokens on average",
         f"training and decoding reach {hours.FLOPS_SHARE:.0%} of the card's dense bfloat16 TFLOP/s, decoding "
         f"{hours.BANDWIDTH_SHARE:.0%} of its memory bandwidth, with at most {hours.MOST_ROWS} replies at a time",

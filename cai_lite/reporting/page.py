@@ -10,7 +10,7 @@ from pathlib import Path
 from cai_lite.errors import InputError
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
-from cai_lite.reporting import figures, revising, running
+from cai_lite.reporting import figures, revising, rounds, running
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.comparison import compared
 from cai_lite.reporting.explorer import SCRIPT, explorer
@@ -28,6 +28,7 @@ _SECTIONS = {
     "compare": "Comparison",
     "revisions": "Revisions",
     "critics": "Critics",
+    "rounds": "Rounds",
     "training": "Training",
     "conflicts": "Conflicts",
     "pairs": "Pairs",
@@ -64,6 +65,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
     parts += [revising.revisions(run), revising.critics(run)]
+    parts.append(rounds.rounds(run.path(".")))
     trainings = running.trainings(run.path("."))
     # The contents name all phases by one line, which leads to the first.
     parts += [tag("div", *trainings, id="training") if len(trainings) > 1 else join(trainings), running.conflicts(run)]

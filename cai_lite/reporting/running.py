@@ -9,7 +9,7 @@ from pathlib import Path
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.run.files import phase_folders
+from cai_lite.run.files import phase_folders, round_folders
 from cai_lite.run.ledger import Run
 
 _CURVES = {
@@ -23,28 +23,30 @@ _CURVES = {
     "gradient norm": {"": "grad_norm"},
 }
 _HELD_OUT = "eval/"  # what the names of held-out numbers begin with
-_ALARM = re.compile(r"^(?:! )?(?:phase (\S+): )?(?:step (\d+): )?warning: (.*)$")
+_ALARM = re.compile(r"^(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
 
 
 def trainings(folder: Path) -> list[Html]:
-    """Draw the curves of a run's training, or of each of its phases."""
-    log, phases = folder / "log.txt", phase_folders(folder)
-    if not phases:
-        return [found for found in [training(folder / "metrics.jsonl", log)] if found is not None]
-    drawn = [training(phase / "metrics.jsonl", log, phase=phase.name) for phase in phases]
+    """Draw the curves of a run's training, or of each of its rounds and phases."""
+    drawn = []
+    for top in round_folders(folder) or [folder]:
+        label = f"round {top.name}" if top != folder else ""
+        for place in phase_folders(top) or [top]:
+            names = [label, f"phase {place.name}" if place != top else ""]
+            drawn.append(training(place / "metrics.jsonl", folder / "log.txt", label=", ".join(filter(None, names))))
     return [found for found in drawn if found is not None]
 
 
-def training(metrics: Path, log: Path, *, phase: str = "") -> Html | None:
+def training(metrics: Path, log: Path, *, label: str = "") -> Html | None:
     """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms.
 
-    `phase`: the name of the phase, where there are several, by which its alarms are told from those of others.
+    `label`: which round and phase it is, where there are several, by which its alarms are told from those of others.
     """
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
     if not any("loss" in line for line in lines):  # lines of skipped updates have no numbers
         return None
     logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    alarms = [(int(m[2] or 0), m[3]) for line in logged if (m := _ALARM.match(line)) and (m[1] or "") == phase]
+    alarms = [(int(m[2] or 0), m[3]) for line in logged if (m := _ALARM.match(line)) and (m[1] or "") == label]
     charts = [
         curve(title, _series(lines, series), marks=[step for step, _ in alarms if step])
         for title, series in _CURVES.items()
@@ -52,10 +54,10 @@ def training(metrics: Path, log: Path, *, phase: str = "") -> Html | None:
     ]
     return tag(
         "section",
-        tag("h2", f"Training, phase {phase}" if phase else "Training"),
+        tag("h2", f"Training, {label}" if label else "Training"),
         tag("div", *charts, class_="curves"),
         *(tag("p", f"step {step}: {text}" if step else text, class_="warn") for step, text in alarms),
-        id=f"training-{phase}" if phase else "training",
+        id="-".join(["training", *re.findall(r"[\w-]+", label.replace("phase ", ""))]),
     )
 
 
