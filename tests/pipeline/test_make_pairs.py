@@ -6,6 +6,7 @@ import pytest
 
 from cai_lite.errors import InputError
 from cai_lite.inputs.pairs import load_pairs
+from cai_lite.pipeline.ready import calls_needed
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.walk import prompts_of, run_recipe
 from cai_lite.run.ledger import Run
@@ -95,3 +96,17 @@ def test_peoples_pairs_that_cannot_be_used_are_quarantined_and_named_in_the_log(
 def test_a_file_of_peoples_pairs_that_is_not_there_is_named_before_anything_is_asked():
     with pytest.raises(InputError, match=r"'pair\.human': no such file: .*nowhere\.jsonl"):
         load_recipe("creative", ["pair.human=nowhere.jsonl"], profile="embedded")
+
+
+def test_peoples_pairs_alone_are_learnt_without_a_draft_or_a_verdict(tmp_path):
+    rows = [{"prompt": f"Tell me story {i}.", "chosen": f"Once, {i}.", "rejected": "No."} for i in range(3)]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["pair.rules=[]", f"pair.human={tmp_path / 'people.jsonl'}"]
+    recipe = load_recipe("creative", [*SMALL, *settings], profile="embedded")
+    made = run_recipe(recipe, tmp_path / "run", until="pair", quiet=True)
+    assert made["pairs"] == 3 and not {"draft", "judge"} & made["counts"].keys()
+    assert {pair.rule for pair in load_pairs(tmp_path / "run" / "pairs.jsonl")} == {"human"}
+    calls = calls_needed(recipe, prompts_of(recipe))
+    assert "training pairs" not in calls and "held-out pairs" not in calls
+    with pytest.raises(InputError, match="'pair' has neither 'rules' nor 'human'"):
+        load_recipe("creative", ["pair.rules=[]"], profile="embedded")
