@@ -157,7 +157,7 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     held_out, rounds = len(prompts.held_out), recipe.repeats.n
     paired = min(held_out, recipe.evaluate.pair_prompts or held_out)
     found = {"training pairs": rounds * sum(calls_for_pairs(recipe, len(prompts.train)).values())}
-    if rounds > 1 and recipe.repeats.failing > 1:
+    if recipe.weighs:
         found["judging what still fails"] = (rounds - 1) * len(prompts.train) * recipe.judge.principles
     if "preference_accuracy" in recipe.evaluate.metrics and recipe.pair.rules:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())

@@ -523,6 +523,11 @@ class Recipe:
         return RoundsSection(n=self.rounds) if isinstance(self.rounds, int) else self.rounds
 
     @property
+    def weighs(self) -> bool:
+        """Whether the pairs of later rounds bear weights: there are such rounds, and a phase that reads weights."""
+        return self.repeats.n > 1 and self.repeats.failing > 1 and any(phase.method == "dpo" for phase in self.phases)
+
+    @property
     def drafts(self) -> bool:
         """Whether drafts are made: for pairs of a rule, or for the revisions that a phase learns."""
         return bool(self.pair.rules) or self.revises

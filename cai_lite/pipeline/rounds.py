@@ -65,7 +65,7 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
         if number > 1 and _nothing_to_learn(mine, pairs):
             ended = f"the drafts of round {number} gave nothing to learn"
             break
-        if number > 1 and settings.failing > 1:
+        if number > 1 and work.recipe.weighs:
             pairs, held_in[number - 1] = weigh(mine, pairs)
         write_aside(folder / "pairs.jsonl", pair_lines(pairs))
         files = ["pairs.jsonl", *write_sources(mine, prompts.held_out, folder), "evaluation.json"]

@@ -141,7 +141,7 @@ def parts_of(
     answers = (1 + rounds) * samples * (held_out + seen) + rounds * wrapped
     scored = round(per_prompt * ((1 + rounds) * samples * held_out + rounds * wrapped)) * judged
     compared = min(held_out, PAIRED_LIMIT) * samples * 2 * recipe.judge.principles if "win_rate" in metrics else 0
-    failing = round(per_prompt * len(prompts.train)) if recipe.repeats.failing > 1 else 0
+    failing = round(per_prompt * len(prompts.train)) if recipe.weighs else 0
     training, held = Counted.of(recipe, len(prompts.train)), Counted.of(recipe, paired)
     p, c = lengths.prompt, lengths.completion
 

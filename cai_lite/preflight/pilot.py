@@ -273,7 +273,7 @@ def _forecast(
     The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
     and revisions are taken to cost as much as drafts.
     """
-    needed = calls_for_pairs(recipe, prompts)
+    needed = {stage: recipe.repeats.n * n for stage, n in calls_for_pairs(recipe, prompts).items()}
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
     for stage, n in needed.items():
         measured = next((row for row in calls if row["stage"] == stage), None)

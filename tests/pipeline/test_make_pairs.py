@@ -3,8 +3,12 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from cai_lite.cli import app
 from cai_lite.errors import InputError
+from cai_lite.evaluation.comparing import paired_runs
+from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.ready import calls_needed
 from cai_lite.pipeline.recipe import load_recipe
@@ -110,3 +114,28 @@ def test_peoples_pairs_alone_are_learnt_without_a_draft_or_a_verdict(tmp_path):
     assert "training pairs" not in calls and "held-out pairs" not in calls
     with pytest.raises(InputError, match="'pair' has neither 'rules' nor 'human'"):
         load_recipe("creative", ["pair.rules=[]"], profile="embedded")
+
+
+@pytest.mark.slow
+def test_people_only_ai_only_and_both_are_compared_on_the_same_prompts(tmp_path):
+    rows = [{"prompt": f"Write a poem about {i} mice.", "chosen": f"Mice {i}.", "rejected": "No."} for i in range(4)]
+    (tmp_path / "people.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = [*SMALL, "prompts.eval_limit=6", "train.max_steps=1", "train.batch_size=2", "evaluate.metrics=[adherence]"]
+    people = f"pair.human={tmp_path / 'people.jsonl'}"
+    runs = {"ai": [], "people": [people, "pair.rules=[]"], "both": [people]}
+    for name, settings in runs.items():
+        run_recipe(load_recipe("creative", [*small, *settings], profile="embedded"), tmp_path / name, quiet=True)
+    learnt = {name: {pair.rule == "human" for pair in load_pairs(tmp_path / name / "pairs.jsonl")} for name in runs}
+    assert learnt == {"ai": {False}, "people": {True}, "both": {False, True}}
+    places = [tmp_path / name for name in runs]
+    changes, notes = paired_runs(places, list(map(read_evaluation, places)))
+    overall = [read_evaluation(place)["metrics"]["adherence"]["overall"]["after"] for place in places]
+    assert not notes and [each["adherence"].change.n for each in changes] == [overall[0]["n"]] * 2
+    for found, after in zip(changes, overall[1:], strict=True):
+        change = found["adherence"]
+        assert change.before.value == pytest.approx(overall[0]["value"])
+        assert change.after.value == pytest.approx(after["value"])
+    shown = CliRunner().invoke(app, ["report", str(places[0]), "--compare", str(places[1]), "--json"])
+    assert json.loads(shown.output)["paired"][0]["adherence"] == changes[0]["adherence"].as_dict()
+    page = (places[0] / "report.html").read_text()
+    assert "Change from" in page and "paired, with 95 % intervals" in page

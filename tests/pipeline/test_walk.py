@@ -136,7 +136,7 @@ def test_what_is_measured_is_held_out_and_was_never_trained_on(again, monkeypatc
         measured.update(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cai_lite.pipeline.walk.evaluate", note)
+    monkeypatch.setattr("cai_lite.pipeline.steps.evaluate", note)
     with pytest.raises(KeyboardInterrupt):
         run_recipe(recipe(), again, quiet=True)
     prompts = prompts_of(recipe())

@@ -159,6 +159,19 @@ def test_the_whole_run_is_counted_and_timed(shape, cache):
     )
 
 
+def test_all_rounds_are_counted_and_timed(shape, cache):
+    one, three = (
+        {part["part"]: part for part in plan(read, device="rtx-3090", pairs=1000, cache=cache)["cards"][0]["walk"]}
+        for read in (recipe(shape), recipe(shape, "rounds=3"))
+    )
+    for name in ("drafts", "critiques, revisions, verdicts", "training"):
+        assert three[name]["calls"] == 3 * one[name]["calls"]
+        assert three[name]["hours"] == pytest.approx(3 * one[name]["hours"])
+    assert three["held-out drafts"] == one["held-out drafts"]
+    assert one["answers before and after"]["calls"] < three["answers before and after"]["calls"]
+    assert "judging what still fails" in three.keys() - one.keys()
+
+
 def test_decoding_is_as_fast_as_the_memory_is_read(shape, cache):
     fast, slow = (plan(recipe(shape), device=name, cache=cache)["cards"][0] for name in ("a10", "l4"))
     assert fast["decoding_tokens_per_second"] == pytest.approx(2 * slow["decoding_tokens_per_second"])

@@ -220,7 +220,8 @@ def test_time_grows_with_the_number_of_pairs_and_no_faster(tokenizer, make_pair)
 
 
 def test_the_weight_of_a_pair_is_that_of_its_row_and_part_of_its_digest(tokenizer, make_pair):
-    heavy = replace(make_pair(), weight=2.5)
-    rows, _ = tokenize(tokenizer, [make_pair(), heavy], max_tokens=512, overlong="drop")
+    light = make_pair("hi", "yes", "no")
+    heavy = replace(light, weight=2.5)
+    rows, _ = tokenize(tokenizer, [light, heavy], max_tokens=512, overlong="drop")
     assert [row.weight for row in rows] == [1.0, 2.5]
-    assert METHODS["dpo"].data_digest([heavy]) != METHODS["dpo"].data_digest([make_pair()])
+    assert METHODS["dpo"].data_digest([heavy]) != METHODS["dpo"].data_digest([light])
