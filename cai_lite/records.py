@@ -20,8 +20,28 @@ Outcome = Literal["ok", "cut", "empty", "refused", "failed"]
 
 def digest(*parts: Any) -> str:
     """Return 24 hexadecimal digits of the SHA-256 of `parts` as canonical JSON; equal on every machine."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return hashlib.sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def digest_of_list(items: Iterable[Any], *, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> str:
+    """Return `digest(*before, list(items), *after)` with one item in memory."""
+    found = hashlib.sha256(b"[")
+
+    def add(parts: Iterable[Any]) -> None:
+        for place, part in enumerate(parts):
+            found.update((("," if place else "") + _canonical(part)).encode("utf-8", "surrogatepass"))
+
+    add(before)
+    found.update(b",[" if before else b"[")
+    add(items)
+    found.update(b"]," if after else b"]")
+    add(after)
+    found.update(b"]")
+    return found.hexdigest()[:24]
+
+
+def _canonical(part: Any) -> str:
+    return json.dumps(part, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def sampling_key(weight: float, *parts: Any) -> float:
@@ -251,6 +271,35 @@ class PreferencePair:
     family: str = ""
     parents: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """An answer to learn from by supervised training: the loss is on `completion`, `prompt` is only read.
+
+    `family`: the family of the prompt; `key`: of the row it was made from, if there is one.
+    """
+
+    prompt: Messages
+    completion: Messages
+    key: str = ""
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Completions of one prompt in the order of preference, which may be partial.
+
+    `completions`: K of them, none behind one that it is preferred to.
+    `preferences`: K rows of K numbers: the probability, above 0.5 to 1, that completion j is better than l where j is
+    preferred to l; 0 elsewhere.
+    `family`: the family of the prompt.
+    """
+
+    prompt: Messages
+    completions: tuple[Messages, ...]
+    preferences: tuple[tuple[float, ...], ...]
+    family: str = ""
 
 
 def distinct(rows: Sequence[Any]) -> list[Any]:

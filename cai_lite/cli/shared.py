@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite.errors import UNSAFE, CaiError, DiskError, InputError, RunBusyError, plain, without_secrets
+from cai_lite.errors import (
+    UNSAFE,
+    CaiError,
+    DiskError,
+    InputError,
+    RunBusyError,
+    TrainingError,
+    plain,
+    without_secrets,
+)
 from cai_lite.run import signals
 from cai_lite.run.disk import disk_error
 
@@ -93,7 +102,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             if not message or os.environ.get("CAI_LITE_DEBUG"):
                 raise
             if resumable and status == 3 and not isinstance(error, DiskError):
-                message += "\nFinished work is saved; the same command resumes from here."
+                message += "\nFinished work is saved"
+                # A training that cannot go on may meet the same again.
+                message += "." if isinstance(error, TrainingError) else "; the same command resumes from here."
             _fail(message, status)
 
     return run

@@ -68,19 +68,11 @@ def ranked(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
     yield from (Comparison(first, second) for first, second in combinations(candidates, 2))
 
 
-def among_revisions(candidates: Sequence[Candidate]) -> Iterator[Comparison]:
-    """Yield all pairs of revisions of the same draft, such as those that followed different critics."""
-    for first, second in combinations((candidate for candidate in candidates if candidate.round > 0), 2):
-        if first.parents[0] == second.parents[0]:
-            yield Comparison(first, second)
-
-
 PAIRINGS: dict[str, Callable[[Sequence[Candidate]], Iterator[Comparison]]] = {
     "revision_over_draft": revision_over_draft,
     "teacher_over_student": teacher_over_student,
     "best_over_worst": best_over_worst,
     "ranked": ranked,
-    "among_revisions": among_revisions,
 }
 
 
@@ -102,4 +94,20 @@ def compare(rule: str, candidates: Sequence[Candidate]) -> list[Comparison]:
         for group in by_prompt.values()
         for comparison in PAIRINGS[rule](group)
         if comparison.first.text != comparison.second.text
+    ]
+
+
+def among_revisions(revisions: Sequence[Candidate]) -> list[Comparison]:
+    """Return all pairs of revisions of the same draft, such as those that follow different critics.
+
+    This is no pairing rule: it serves to choose one revision of each draft.
+    """
+    by_draft: dict[str, list[Candidate]] = {}
+    for revision in revisions:
+        by_draft.setdefault(revision.parents[0], []).append(revision)
+    return [
+        Comparison(first, second)
+        for group in by_draft.values()
+        for first, second in combinations(group, 2)
+        if first.text != second.text
     ]

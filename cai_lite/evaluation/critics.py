@@ -35,10 +35,11 @@ def critic_figures(teacher: Sequence[Critique], critic: Sequence[Critique], *, s
     for row, other in rows:
         principles.setdefault(row.principle, []).append((row, other))
     unreadable = sum(other == "unreadable" for _, other in rows)
+    always_same = len({other for _, other in rows} - {"unreadable"}) == 1
     return {
         **_agreement(rows, seed),
         "unreadable": wilson(unreadable, len(rows)).as_dict(),
-        "constant": len({other for _, other in rows}) == 1 and len({row.violated for row, _ in rows}) > 1,
+        "constant": always_same and len({row.violated for row, _ in rows}) > 1,
         "principles": {id_: _agreement(of, seed) for id_, of in principles.items()},
     }
 
@@ -59,8 +60,10 @@ def refusal(found: Mapping[str, Any], min_agreement: float) -> str:
     """
     if "agreement" not in found:
         return "it could not be compared with the teacher: there is no readable critique of a held-out draft"
-    agreement, kappa = found["agreement"], found.get("kappa")
-    beyond = f", Cohen's kappa {kappa['value']:.2f}" if kappa else ""
+    if "kappa" not in found:
+        return f"none of its {found['unreadable']['n']} critiques could be read"
+    agreement, kappa = found["agreement"], found["kappa"]
+    beyond = f", Cohen's kappa {kappa['value']:.2f}"
     if agreement["value"] < min_agreement:
         unread = found["unreadable"]["value"]
         also = f"; {unread:.0%} of its critiques could not be read" if unread else ""

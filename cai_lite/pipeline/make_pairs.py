@@ -9,11 +9,12 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.distill.comparisons import among_revisions
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
 from cai_lite.distill.revisions import Attempt, best_of
-from cai_lite.distill.verdicts import judge
+from cai_lite.distill.verdicts import judge, judge_comparisons
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.agreement import between_judges
 from cai_lite.evaluation.critics import MEMO as CRITICS
@@ -35,7 +36,7 @@ class Work:
 
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
-    `bad`: rows of the files that could not be used.
+    `bad`: rows of the files that could not be used. `revisions`: the final revisions of the training prompts.
     """
 
     recipe: Recipe
@@ -46,6 +47,7 @@ class Work:
     told: set[str] = field(default_factory=set)
     faulty: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    revisions: list[Candidate] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
@@ -87,8 +89,12 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
     if roles.critics and recipe.revises and work.purpose == "training":
         _check_critics(work, held_out or prompts)
     candidates = _drafts(work, prompts)
-    if "revision_over_draft" in rules:
-        candidates += _revisions(work, candidates)
+    compared = "revision_over_draft" in rules
+    if compared or (recipe.revises and work.purpose == "training"):
+        made = _revisions(work, candidates)
+        candidates += made if compared else []
+        if work.purpose == "training":
+            work.revisions[:] = made
     if {"teacher_over_student", "ranked"} & set(rules) and recipe.draft.from_ == "student":
         for teacher, assigned in roles.assign(prompts):
             with work.stage("teacher's answers", teacher) as stage:
@@ -223,25 +229,33 @@ def _revisions(work: Work, drafts: Sequence[Candidate]) -> list[Candidate]:
     if quality := quality_of(recipe, roles, attempts):
         work.run.remember(work.name(REVISIONS), quality)
         work.screen.say(f"{work.name('revisions')}: {quality['summary']}")
-    if len(roles.critics) > 1:
-        return best_of(revisions, _judged(work, revisions, "among_revisions"))
-    return revisions
+    return _best(work, revisions) if len(roles.critics) > 1 else revisions
+
+
+def _best(work: Work, revisions: Sequence[Candidate]) -> list[Candidate]:
+    """Return the one of each draft's revisions that the judges prefer."""
+    recipe, roles = work.recipe, work.roles
+    compared, verdicts = among_revisions(revisions), list[Verdict]()
+    for member in roles.judges if compared else ():
+        with work.stage("judge", member.model, detail="among revisions") as stage:
+            verdicts += judge_comparisons(
+                member.model,
+                compared,
+                roles.constitution,
+                recipe.judge,
+                stage,
+                rule="among_revisions",
+                weight=member.weight,
+            )
+        close(member.model)
+    return best_of(revisions, verdicts)
 
 
 def _verdicts(work: Work, candidates: Sequence[Candidate]) -> list[Verdict]:
-    verdicts = _judged(work, candidates, *work.recipe.pair.rules)
-    if len(work.roles.judges) > 1 and (agreed := between_judges(verdicts)):
-        alpha = f"{agreed.value:.2f} [{agreed.low:.2f}, {agreed.high:.2f}]"
-        work.screen.say(f"{work.name('judges')}: agreement (Krippendorff's alpha, 95 % interval) {alpha}")
-    return verdicts
-
-
-def _judged(work: Work, candidates: Sequence[Candidate], *rules: str) -> list[Verdict]:
-    """Return the verdicts of all judges on what these pairing rules compare."""
     recipe, roles = work.recipe, work.roles
     verdicts: list[Verdict] = []
     for member in roles.judges:
-        for rule in rules:
+        for rule in recipe.pair.rules:
             with work.stage("judge", member.model, detail=rule.replace("_", " ")) as stage:
                 verdicts += judge(
                     member.model,
@@ -254,6 +268,9 @@ def _judged(work: Work, candidates: Sequence[Candidate], *rules: str) -> list[Ve
                 )
         if len(roles.judges) > 1:
             close(member.model)
+    if len(roles.judges) > 1 and (agreed := between_judges(verdicts)):
+        alpha = f"{agreed.value:.2f} [{agreed.low:.2f}, {agreed.high:.2f}]"
+        work.screen.say(f"{work.name('judges')}: agreement (Krippendorff's alpha, 95 % interval) {alpha}")
     return verdicts
 
 

@@ -109,7 +109,7 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
     student = recipe.student
     return check_trainable(
         student.model,
-        lora=recipe.train.lora,
+        lora=recipe.phases[0].lora,
         template=student.template,
         system=student.system,
         needs_tokenizer=needs_tokenizer,
@@ -170,12 +170,12 @@ def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     drafts = prompts * recipe.draft.n
     principles, votes = recipe.judge.principles, recipe.judge.votes
     critics = max(1, len(recipe.critique.critics))
+    revised = drafts * recipe.revise.rounds * critics
     needed = {"draft": drafts, "judge": 0}
+    if recipe.revises:
+        needed["draft"] += drafts * critics * recipe.critique.principles_per_draft + revised
     for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds * critics
-        if rule == "revision_over_draft":
-            needed["draft"] += drafts * critics * recipe.critique.principles_per_draft + revised
-        elif rule == "teacher_over_student":
+        if rule == "teacher_over_student":
             needed["draft"] += prompts
         compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
             rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2

@@ -42,8 +42,10 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
+from cai_lite.pipeline.sources import REVISIONS, SOURCES
 from cai_lite.run.ledger import Budget
-from cai_lite.training.config import TrainingConfig
+from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.methods import METHODS
 
 STUDENT = "student"  # in `critique.by`
 
@@ -82,6 +84,35 @@ def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
     for override in overrides:
         document = _with_override(document, override)
     return build(document, _TrainingOnly, RecipeError).train
+
+
+def recorded_training(recipe: Path, overrides: Iterable[str] = ()) -> tuple[StudentSection, TrainingConfig]:
+    """Return the student of a run's recipe.yaml, and the settings of one training alone, with overrides applied.
+
+    They are those of the phase that has the method (and `on`) of the overrides, else the defaults with the recipe's
+    seed; where there is one phase alone, no method need be named. Nothing else of the recipe is read, so its prompts
+    need not be on this machine.
+
+    Raises:
+        RecipeError: the file or an override is invalid.
+    """
+    document = _with_seed(read_document(recipe, RecipeError))
+    wanted = Document("--set", {}, {})
+    for override in overrides:
+        wanted = _with_override(wanted, override)
+    asked = {name: value for name, value in wanted.data.get("train", {}).items() if name in ("method", "on")}
+    sections = document.data.get("train") or {}
+    sections = sections if isinstance(sections, list) else [sections]
+    if len(sections) > 1 and "method" not in asked:
+        known = ", ".join(str(each.get("method", "dpo")) for each in sections)
+        raise RecipeError(f"{recipe} has several phases: {known}; name the one to train by --method")
+    found = [each for each in sections if asked.items() <= ({"method": "dpo", "on": None} | each).items()]
+    alone = found[0] if found else {"seed": document.data.get("seed", 0)}
+    only = Document(document.file, {"student": document.data.get("student"), "train": alone}, document.places)
+    for override in overrides:
+        only = _with_override(only, override)
+    read = build(only, _StudentAndTraining, RecipeError)
+    return read.student, read.train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +243,9 @@ class DraftSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """Settings of the critiques of drafts. The stage runs only for the pairing rule "revision_over_draft".
+    """Settings of the critiques of drafts.
+
+    The stage runs only for the pairing rule "revision_over_draft", and for a training `on: revisions`.
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
@@ -364,6 +397,7 @@ class Recipe:
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
+    `train` may be a list of phases, each of which goes on with the adapter of the one before.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
@@ -382,7 +416,7 @@ class Recipe:
     revise: ReviseSection = field(default_factory=ReviseSection)
     judge: JudgeSection = field(default_factory=JudgeSection)
     pair: PairSection = field(default_factory=PairSection)
-    train: TrainingConfig = field(default_factory=TrainingConfig)
+    train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
@@ -400,6 +434,21 @@ class Recipe:
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
+        self._check_phases()
+
+    def _check_phases(self) -> None:
+        """Check what the phases of `train` ask of each other and of the run."""
+        _check(self.train != (), "train", "a section, or a list of at least one", "an empty list")
+        for number, phase in enumerate(self.train if isinstance(self.train, tuple) else (self.train,)):
+            name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
+            if phase.on is None and not METHODS[phase.method].on_pairs:
+                raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(SOURCES)}")
+            if phase.on is not None and phase.on not in SOURCES:
+                raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            if number and phase.init_adapter is not None:
+                raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
+            if number and phase.lora not in (Lora(), self.phases[0].lora):
+                raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
@@ -407,9 +456,16 @@ class Recipe:
         return self.teachers or ((self.teacher,) if self.teacher else ())
 
     @property
+    def phases(self) -> tuple[TrainingConfig, ...]:
+        """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter."""
+        given = self.train if isinstance(self.train, tuple) else (self.train,)
+        return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
+
+    @property
     def revises(self) -> bool:
-        """Whether drafts are critiqued and revised."""
-        return "revision_over_draft" in self.pair.rules and self.revise.rounds > 0
+        """Whether the drafts are critiqued and revised: for pairs, or because a phase learns the revisions."""
+        learnt = any(phase.on == REVISIONS for phase in self.phases)
+        return self.revise.rounds > 0 and ("revision_over_draft" in self.pair.rules or learnt)
 
     @property
     def name(self) -> str:
@@ -430,6 +486,14 @@ class _TrainingOnly:
     """A recipe that has only the section `train`."""
 
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StudentAndTraining:
+    """What one training alone reads of a recipe."""
+
+    student: StudentSection
+    train: TrainingConfig
 
 
 def _names_backend(model: str) -> bool:
@@ -458,15 +522,34 @@ def _with_profile(document: Document, profile: str | None) -> Document:
     places |= {
         keys[2:]: place for keys, place in document.places.items() if keys[:2] == ("profiles", profile) and keys[2:]
     }
-    return Document(document.file, _merged(data, profiles[profile]), places)
+    try:
+        return Document(document.file, _merged(data, profiles[profile]), places)
+    except ValueError as fault:
+        raise RecipeError(document.fault(("profiles", profile), f"the profile '{profile}': {fault}")) from None
 
 
-def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced."""
+def _merged(base: Any, changes: Mapping[str, Any], name: str = "") -> Any:
+    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced.
+
+    An item of a list is changed by its number, from 0. `name`: of `base`, for messages.
+
+    Raises:
+        ValueError: a list is changed as if it were a section, or has no item of that number.
+    """
+    if isinstance(base, list):
+        numbers = {str(i) for i in range(len(base))}
+        if other := next((key for key in changes if key not in numbers), None):
+            raise ValueError(
+                f"'{name}' is a list of {len(base)}, which has no '{other}'; name an item by its number, such as "
+                f"{name}.{len(base) - 1}.{other}, or give a whole list"
+            )
+        items = {str(i): item for i, item in enumerate(base)}
+        return list(_merged(items, changes, name).values())
     merged = dict(base)
     for key, value in changes.items():
-        before = base.get(key)
-        merged[key] = _merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
+        before, inner = base.get(key), f"{name}.{key}" if name else key
+        joined = isinstance(value, dict) and isinstance(before, dict | list) and value
+        merged[key] = _merged(before, value, inner) if joined else value
     return merged
 
 
@@ -482,10 +565,25 @@ def _with_override(document: Document, override: str) -> Document:
     value = parse_value(text, source, RecipeError, keys)
     for key in reversed(keys[1:]):
         value = {key: value}
+    try:
+        data = _merged(document.data, {str(keys[0]): value})
+    except ValueError as fault:
+        raise RecipeError(f"{source}: {fault}") from None
+    keys = _numbered(keys, document.data)
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}
     # The sections that contain the key keep their line; the value and everything in it now comes from the option.
     places = new | {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
-    return Document(document.file, _merged(document.data, {str(keys[0]): value}), places)
+    return Document(document.file, data, places)
+
+
+def _numbered(keys: Keys, data: Any) -> Keys:
+    """Return the keys with the numbers of list items as numbers, as a document has them in its places."""
+    found: list[str | int] = []
+    for key in keys:
+        inside = isinstance(data, list)
+        found.append(int(key) if inside else key)
+        data = data[int(key)] if inside else data.get(key) if isinstance(data, dict) else None
+    return tuple(found)
 
 
 def _with_paths(document: Document) -> Document:
@@ -518,12 +616,23 @@ def _with_paths(document: Document) -> Document:
 
 
 def _with_seed(document: Document) -> Document:
-    """Return the document with the recipe's seed as the training's, if `train.seed` is left out."""
+    """Return the document with the recipe's seed as that of each training whose own is left out."""
     data, train = document.data, document.data.get("train", {})
-    if "seed" not in data or not isinstance(train, dict) or "seed" in train:
+    if "seed" not in data:
         return document
-    places = {**document.places, ("train", "seed"): document.place(("seed",))}
-    return Document(document.file, data | {"train": train | {"seed": data["seed"]}}, places)
+    places = dict(document.places)
+
+    def seeded(section: Any, keys: Keys) -> Any:
+        if not isinstance(section, dict) or "seed" in section:
+            return section
+        places[(*keys, "seed")] = document.place(("seed",))
+        return section | {"seed": data["seed"]}
+
+    if isinstance(train, list):
+        phases: Any = [seeded(section, ("train", i)) for i, section in enumerate(train)]
+    else:
+        phases = seeded(train, ("train",))
+    return Document(document.file, data | {"train": phases}, places)
 
 
 def _with_environment(document: Document) -> Document:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.pipeline.phases import is_trained
+from cai_lite.run.files import phase_folders
 from cai_lite.run.ledger import Run, in_use
 from cai_lite.run.progress import Terminal
 
@@ -39,7 +41,10 @@ def status(directory: str | Path) -> dict[str, Any]:
         "working": working,
         "done": [stage for stage in STAGES if done[stage]],
         "left": left,
-        "steps": _steps(folder),
+        "steps": sum(map(_steps, [folder, *phase_folders(folder)])),
+        "phases": [
+            {"phase": phase.name, "done": is_trained(phase), "steps": _steps(phase)} for phase in phase_folders(folder)
+        ],
         "calls": calls,
         "counts": counts,
         "faults": sum(row["faults"] for row in calls),
@@ -70,6 +75,8 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
     steps = f" ({found['steps']:,} training steps)" if found["steps"] else ""
     lines = [f"done: {', '.join(found['done']) or 'nothing yet'}{steps}"]
     lines.append(f"left: {', '.join(found['left']) or 'nothing'}")
+    for phase in found["phases"]:
+        lines.append(f"phase {phase['phase']}: {'done' if phase['done'] else 'not done'}, {phase['steps']:,} steps")
     lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
     lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
     lines += ["a process is working in this run"] if found["working"] else []
@@ -79,9 +86,11 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
 
 
 def _is_done(folder: Path, file: str) -> bool:
-    path = folder / file
+    path, phases = folder / file, phase_folders(folder)
     if file != "training.json":
         return path.is_file()
+    if phases:
+        return all(map(is_trained, phases)) and (folder / "adapter").is_dir()
     return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
 
 

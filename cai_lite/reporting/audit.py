@@ -15,7 +15,7 @@ from rich.tree import Tree
 from cai_lite.errors import DiskError, InputError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.records import dicts_of, digest, messages_of
-from cai_lite.run.files import MANIFEST, differences, file_digests, is_sealed, read_manifest, unfit
+from cai_lite.run.files import MANIFEST, differences, file_digests, is_sealed, phase_folders, read_manifest, unfit
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Terminal
 
@@ -99,7 +99,9 @@ def _files(directory: Path) -> Iterator[str]:
 
 
 def _training(directory: Path) -> Iterator[str]:
-    for path in [directory / "training.json", *(directory / "checkpoints").glob("step-*/state.json")]:
+    folders = [directory, *phase_folders(directory)]
+    checkpoints = [path for folder in folders for path in (folder / "checkpoints").glob("step-*/state.json")]
+    for path in [*(folder / "training.json" for folder in folders), *checkpoints]:
         if not path.exists():
             continue
         try:

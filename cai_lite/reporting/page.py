@@ -25,9 +25,9 @@ _SECTIONS = {
     "side-effects": "Side effects",
     "judge": "Judge reliability",
     "confounds": "Training pairs",
+    "compare": "Comparison",
     "revisions": "Revisions",
     "critics": "Critics",
-    "compare": "Comparison",
     "training": "Training",
     "conflicts": "Conflicts",
     "pairs": "Pairs",
@@ -64,7 +64,9 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
     parts += [revising.revisions(run), revising.critics(run)]
-    parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
+    trainings = running.trainings(run.path("."))
+    # The contents name all phases by one line, which leads to the first.
+    parts += [tag("div", *trainings, id="training") if len(trainings) > 1 else join(trainings), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
         parts.append(explorer(load_pairs(pairs, max_bad=0), run))
     parts += [running.counts(run), running.calls(run), running.recipe(run.path("recipe.yaml"))]

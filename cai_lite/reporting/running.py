@@ -9,6 +9,7 @@ from pathlib import Path
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
+from cai_lite.run.files import phase_folders
 from cai_lite.run.ledger import Run
 
 _CURVES = {
@@ -17,20 +18,33 @@ _CURVES = {
     "rewards": {"chosen": "rewards/chosen", "rejected": "rewards/rejected"},
     "reward accuracy": {"": "rewards/accuracies"},
     "log-probability": {"chosen": "logps/chosen", "rejected": "logps/rejected"},
+    "log-probability of an answer": {"": "logps/completion"},
     "KL estimate, nats an answer": {"": "kl"},
     "gradient norm": {"": "grad_norm"},
 }
 _HELD_OUT = "eval/"  # what the names of held-out numbers begin with
-_ALARM = re.compile(r"^(?:! )?(?:step (\d+): )?warning: (.*)$")
+_ALARM = re.compile(r"^(?:! )?(?:phase (\S+): )?(?:step (\d+): )?warning: (.*)$")
 
 
-def training(metrics: Path, log: Path) -> Html | None:
-    """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms."""
+def trainings(folder: Path) -> list[Html]:
+    """Draw the curves of a run's training, or of each of its phases."""
+    log, phases = folder / "log.txt", phase_folders(folder)
+    if not phases:
+        return [found for found in [training(folder / "metrics.jsonl", log)] if found is not None]
+    drawn = [training(phase / "metrics.jsonl", log, phase=phase.name) for phase in phases]
+    return [found for found in drawn if found is not None]
+
+
+def training(metrics: Path, log: Path, *, phase: str = "") -> Html | None:
+    """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms.
+
+    `phase`: the name of the phase, where there are several, by which its alarms are told from those of others.
+    """
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
     if not any("loss" in line for line in lines):  # lines of skipped updates have no numbers
         return None
     logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    alarms = [(int(m[1] or 0), m[2]) for line in logged if (m := _ALARM.match(line))]
+    alarms = [(int(m[2] or 0), m[3]) for line in logged if (m := _ALARM.match(line)) and (m[1] or "") == phase]
     charts = [
         curve(title, _series(lines, series), marks=[step for step, _ in alarms if step])
         for title, series in _CURVES.items()
@@ -38,10 +52,10 @@ def training(metrics: Path, log: Path) -> Html | None:
     ]
     return tag(
         "section",
-        tag("h2", "Training"),
+        tag("h2", f"Training, phase {phase}" if phase else "Training"),
         tag("div", *charts, class_="curves"),
         *(tag("p", f"step {step}: {text}" if step else text, class_="warn") for step, text in alarms),
-        id="training",
+        id=f"training-{phase}" if phase else "training",
     )
 
 

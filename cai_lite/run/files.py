@@ -21,9 +21,11 @@ from cai_lite.run.disk import writing
 
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
+PHASES = "phases"  # the folder of the trainings of a run, where there are several
 RECORDED = (
     "recipe.yaml",
     "pairs.jsonl",
+    "revisions.jsonl",
     "dataset_card.md",
     "evaluation.json",
     "report.html",
@@ -180,9 +182,28 @@ def differences(
 
 def file_digests(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of each result file of a run directory, by relative path."""
-    inside = [*(directory / "adapter").rglob("*"), *(directory / "reference").glob("*.safetensors")]
-    paths = [*(directory / name for name in RECORDED), *sorted(inside)]
+    paths = [directory / name for name in RECORDED]
+    for folder in (directory, *phase_folders(directory)):
+        paths += [folder / name for name in ("metrics.jsonl", "training.json") if folder != directory]
+        paths += sorted([*(folder / "adapter").rglob("*"), *(folder / "reference").glob("*.safetensors")])
     return {path.relative_to(directory).as_posix(): sha256(path) for path in paths if path.is_file()}
+
+
+def phase_folders(directory: Path) -> list[Path]:
+    """Return the folders of a run's phases in their order, phases/0-METHOD and so on; none where there is one alone."""
+    found = [path for path in (directory / PHASES).glob("*-*") if path.is_dir() and path.name.split("-")[0].isdigit()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[0]))
+
+
+def methods_of(directory: Path) -> list[str]:
+    """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training."""
+    phases = phase_folders(directory)
+    if phases:
+        return [path.name.partition("-")[2] for path in phases]
+    try:
+        return [str(json.loads((directory / "training.json").read_text(encoding="utf-8")).get("method", "dpo"))]
+    except (OSError, ValueError, AttributeError):
+        return ["dpo"]
 
 
 def sha256(path: Path) -> str:
@@ -226,7 +247,7 @@ def trained(directory: Path, *, anew: bool) -> list[str]:
 
 
 def _in_adapter(name: str) -> bool:
-    return name.startswith("adapter/")
+    return name.startswith("adapter/") or "/adapter/" in name
 
 
 def _own_digest(entries: Mapping[str, str]) -> str:

@@ -140,10 +140,18 @@ def date_of(out: Path, identity: Mapping[str, str]) -> Date:
     return Date.today()
 
 
-def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *, today: Date | None = None) -> None:
+def begin(
+    out: Path,
+    identity: Mapping[str, str],
+    log: Callable[[str], None],
+    *,
+    today: Date | None = None,
+    method: str = "dpo",
+) -> None:
     """Record that a training with this identity has begun; the output of any other one is moved aside.
 
     `today`: the date that the chat template writes, if it writes one; a later resume trains the same tokens.
+    `method`: as `method_of` reads it; "dpo" is not written, since it was the only one in earlier versions.
     """
     record = recorded(out)
     same = record.get("identity") == identity
@@ -156,7 +164,9 @@ def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *,
         why = " and ".join(_changed(record, identity)) or "adapter"
         log(f"{why} changed: training anew; the old output is in {aside}")
     out.mkdir(parents=True, exist_ok=True)
-    written = {} if today is None else {"date": today.isoformat()}
+    written: dict[str, str] = {} if today is None else {"date": today.isoformat()}
+    if method != "dpo":
+        written["method"] = method
     write_text(out / "training.json", json.dumps({"identity": identity, "finished": False, **written}))
 
 
@@ -170,7 +180,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
     begun = recorded(out)
     record = {
         "identity": identity,
-        **({"date": begun["date"]} if "date" in begun else {}),
+        **{name: value for name, value in begun.items() if name in ("date", "method")},
         "steps": result.steps,
         "finished": True,
         "last": result.last,

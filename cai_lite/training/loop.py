@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,6 +23,7 @@ from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import digest
 from cai_lite.run.disk import writing
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
 from cai_lite.run.signals import asked, unbroken
 from cai_lite.training import checkpoint, folder
@@ -36,6 +38,7 @@ from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps
 from cai_lite.training.skipping import Skipped, finite
+from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student
 from cai_lite.training.tokens import Row
 from cai_lite.training.update import Objective
@@ -64,6 +67,7 @@ def train(
     template: Mapping[str, Any] | None = None,
     system: Literal["keep", "merge"] = "keep",
     held_out: Sequence[Any] | None = None,
+    before: Path | None = None,
     progress: Tick | None = None,
     reference_progress: Tick | None = None,
     log: Log = lambda _: None,
@@ -73,7 +77,8 @@ def train(
     `data`: what the method takes, preference pairs for "dpo". `template`: variables of the chat template with which the
     student is served, such as `{"enable_thinking": False}`. `system`: "merge" puts the system message in front of the
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
-    training; if None, they are split off `data` where `config.eval_every` asks for evaluations. Writes adapter/,
+    training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
+    of the phase before, from which this one goes on, as from `config.init_adapter`. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
@@ -83,9 +88,9 @@ def train(
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
-    with random_state_kept(), writing(out):
+    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
         source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, progress, reference_progress, log)
+        return _train(source, data, held_out, config, out, aside, before, progress, reference_progress, log)
 
 
 def _train(
@@ -94,16 +99,20 @@ def _train(
     given: Sequence[Any] | None,
     config: TrainingConfig,
     out: Path,
+    aside: Path,
+    before: Path | None,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
 ) -> TrainingResult:
     method = METHODS[config.method]
+    if before is not None:
+        config = replace(config, init_adapter=str(before))
     every, held_out = interval(config, len(data), given=bool(given)), given or ()
     if every and not held_out:
         data, held_out = split(data, method, log)
     evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
-    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config)
+    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config, before)
     known = folder.finished(out, identity, log)
     if known is not None:
         return known
@@ -120,7 +129,7 @@ def _train(
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
     today = folder.date_of(out, identity)
     turns = Turns.of_model(model, tokenizer, template=student.template, system=student.system, today=today)
-    rows, report = method.rows(turns, data, config, max_tokens=max_tokens)
+    rows, report = rows_of(method, turns, data, config, max_tokens=max_tokens, path=aside / "rows.arrow")
     served = turns.served_template() if tokenizer.chat_template else None
     log(str(report))
     watch = method.alarms(rows, config, log)
@@ -129,7 +138,7 @@ def _train(
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
     fit(model, rows, passes, config, log)
-    folder.begin(out, identity, log, today=today if turns.source is not None else None)
+    folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)
     with attention_of(model, layout):
 
         def referenced(some: Sequence[Row], tick: Tick | None = None) -> Logps | None:
@@ -143,7 +152,9 @@ def _train(
         reference = referenced(rows, reference_progress)
         looking = None
         if evaluation is not None:
-            held_rows, held_report = method.rows(turns, held_out, config, max_tokens=max_tokens)
+            held_rows, held_report = rows_of(
+                method, turns, held_out, config, max_tokens=max_tokens, path=aside / "held_out.arrow"
+            )
             log(f"held out: {held_report}")
             looking = HeldOut(
                 held_rows, referenced(held_rows), every=every, config=config, checkpoints=out / "checkpoints"
@@ -171,19 +182,26 @@ def _train(
 
 
 def _begun(
-    out: Path, student: Student, data: str, evaluation: list[Any] | None, config: TrainingConfig
+    out: Path,
+    student: Student,
+    data: str,
+    evaluation: list[Any] | None,
+    config: TrainingConfig,
+    before: Path | None,
 ) -> tuple[folder.Initial | None, dict[str, str]]:
     """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there.
 
-    `evaluation`: what decides about evaluations, which is part of the identity where there are any.
+    `evaluation`: what decides about evaluations, which is part of the identity where there are any. `before`: the
+    adapter of the phase before. Its digest counts, its path does not, so that a run directory may be copied.
     """
     more = {} if evaluation is None else {"evaluation": digest(evaluation)}
+    settings = config.identity() | ({} if before is None else {"init_adapter": "the phase before"})
     choices = [
         (
             initial,
             {
                 "base": student.digest,
-                "settings": digest(config.identity(), initial and initial.digest, *student.served_digest),
+                "settings": digest(settings, initial and initial.digest, *student.served_digest),
                 "pairs": data,
                 **more,
             },
@@ -266,8 +284,8 @@ def _steps(
     skipped.check_any(step)
     if skipped.total:
         log(f"{skipped.total} of {step} updates were skipped, because a number was not finite")
-    lately = metrics.last(max(1, total // 10)) if total >= SHORT else []
-    warning = METHODS[config.method].closing(lately, config) if lately else None
+    lines = metrics.last(total) if total >= SHORT else []
+    warning = METHODS[config.method].closing(lines, config) if lines else None
     if warning is not None:
         log(warning)
     if held_out is not None:

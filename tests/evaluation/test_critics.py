@@ -76,5 +76,8 @@ def test_a_critic_that_misses_plain_violations_is_refused_and_subtle_ones_are_on
     assert "finds 0.00" in refusal(found, 0.8)
 
 
-def test_a_critic_that_could_not_be_compared_is_refused(rows):
+def test_a_critic_that_could_not_be_read_or_compared_is_refused(rows):
+    assert "none of its 20 critiques could be read" in refusal(
+        critic_figures(rows(TEACHER), rows("kind:unreadable " * 20)), 0.0
+    )
     assert "could not be compared" in refusal(critic_figures(rows("kind:unreadable"), rows("kind:no")), 0.0)

@@ -28,27 +28,35 @@ SMALL = [
 CREATIVE = load_constitution("creative")
 
 
-def knowing(name):
-    """A critic that tells by the oracle of the toy world."""
+SHORT = re.compile(r"User: (.*)\nReply: (.*)\nIs this rule kept\? (.*)", re.DOTALL)
+FULL = re.compile(r"conversation>>\n(.*)\n<<.*reply>>\n(.*)\n<<.*\nPrinciple: (.*)", re.DOTALL)
+
+
+def knowing(name, why=""):
+    """A critic that tells by the oracle of the toy world, and says `why`; asked to rewrite, it quotes the critique."""
 
     def script(request):
-        asked, reply, text = re.fullmatch(
-            r"User: (.*)\nReply: (.*)\nIs this rule kept\? (.*)", request.messages[-1].content, re.DOTALL
-        ).groups()
-        principle = next(p.id for p in CREATIVE.principles if p.text == text)
-        return "no" if oracle.keeps("creative", principle, asked, reply) is False else "yes"
+        text = request.messages[-1].content
+        if critiqued := re.search(r"Critique of the reply: (.*)", text):
+            return f"A story about nothing. It is told because {critiqued[1]}"
+        asked, reply, rule = (SHORT.fullmatch(text) or FULL.search(text)).groups()
+        principle = next(p.id for p in CREATIVE.principles if p.text == rule)
+        kept = oracle.keeps("creative", principle, asked, reply)
+        return f"{'no' if kept is False else 'yes'}{why}"
 
-    return ScriptedModel(script, name=name, wording="short")
+    return ScriptedModel(script, name=name, wording="full" if why else "short")
 
 
 @pytest.fixture
 def walked(tmp_path, monkeypatch):
     """Makes the pairs of a small run with these critics; returns the run directory."""
 
-    def run(*critics, settings=()):
+    def run(*critics, settings=(), teacher=None):
         recipe = load_recipe("creative", [*SMALL, *settings], profile="embedded")
         members = tuple(WeightedModel(critic, 1.0, f"critique.by.{i}") for i, critic in enumerate(critics))
-        monkeypatch.setattr(walk, "open_roles", lambda _: dataclasses.replace(open_roles(recipe), critics=members))
+        teachers = {"teachers": (WeightedModel(teacher, 1.0, "teacher"),)} if teacher else {}
+        roles = dataclasses.replace(open_roles(recipe), critics=members, **teachers)
+        monkeypatch.setattr(walk, "open_roles", lambda _: roles)
         walk.run_recipe(recipe, tmp_path / "run", until="pair", quiet=True)
         return tmp_path / "run"
 
@@ -91,15 +99,19 @@ def test_a_critic_below_the_least_agreement_is_refused_before_it_is_used(walked,
 
 
 def test_of_the_revisions_of_several_critics_the_judge_keeps_one_a_draft(walked):
-    out = walked(knowing("one"), knowing("other"))
+    critics = knowing("one", ", it bores."), knowing("other", ", it rambles.")
+    out = walked(*critics, teacher=knowing("teacher", ", so it is."))
     with Run(out) as run:
-        counts = run.counts()
-        compared = {row["rule"] for _, _, row in run.rows("verdict")}
-        of = [(parents[0]) for _, parents, row in run.rows("verdict") if row["rule"] == "revision_over_draft"]
-        revised = [parents[0] for _, parents, row in run.rows("candidate") if row["round"]]
-    # Both critics see the same, and the short wording shows no critique: one rewrite of each draft, nothing to choose.
-    assert counts["revise (embedded:teacher)"]["drafts with a violation"] > 0
-    assert compared == {"revision_over_draft"} and len(of) == len(set(of)) and len(revised) == len(set(revised))
+        rewritten = [(parents[0], row["text"]) for _, parents, row in run.rows("candidate") if row["round"]]
+        judged = {rule: [] for rule in ("among_revisions", "revision_over_draft")}
+        for _, (first, second), row in run.rows("verdict"):
+            judged[row["rule"]].append((first, second))
+    drafts = {draft for draft, _ in rewritten}
+    assert drafts and len(rewritten) == 2 * len(drafts)  # each critic has a rewrite made by its own critique
+    assert {text.rpartition(" it ")[2] for _, text in rewritten} == {"bores.", "rambles."}
+    assert judged["among_revisions"]
+    compared = [draft for _, draft in judged["revision_over_draft"]]
+    assert len(compared) == len(set(compared)) <= len(drafts)
 
 
 def test_the_examples_of_a_run_hold_out_what_the_recipe_holds_out(walked, tmp_path):

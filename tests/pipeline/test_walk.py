@@ -9,7 +9,7 @@ import pytest
 
 from cai_lite.chat import weights
 from cai_lite.chat.local import LocalModel
-from cai_lite.errors import CaiError, InputError, RunBusyError
+from cai_lite.errors import CaiError, InputError, RunBusyError, Stopped
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.walk import check_recipe, prompts_of, resolved_text, run_recipe
@@ -242,3 +242,34 @@ def test_a_run_that_costs_says_that_no_preflight_was_run(tmp_path, server):
     with pytest.raises(CaiError):
         run_recipe(paid, tmp_path / "out", until="pair", quiet=True)
     assert "no preflight was run with these models" in (tmp_path / "out" / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error"),
+    [
+        (402, {}, {"message": "your credit is used up"}),
+        (429, {"retry-after": "3600"}, {"message": "too many requests"}),
+        (429, {}, {"message": "You exceeded your current quota", "code": "insufficient_quota"}),
+    ],
+)
+def test_a_teacher_that_runs_out_stops_the_run_before_training_and_the_same_command_goes_on(
+    tmp_path, server, status, headers, error
+):
+    asked, credit = [], [15]
+
+    def reply(body):
+        if len(asked) >= credit[0]:
+            return status, headers, {"error": error}
+        text = body["messages"][-1]["content"]
+        asked.append(json.dumps(body["messages"]))
+        return 200, {}, completion("A" if "Reply A" in text else "yes, it does")
+
+    server.reply = reply
+    settings = [f"teacher={{url: '{server.url}', model: big, concurrency: 1}}", "judge.log_probs=never"]
+    with pytest.raises(Stopped, match="15 of .* calls are answered and kept"):
+        run_recipe(recipe(*settings), tmp_path / "out", until="pair", quiet=True)
+    assert not (tmp_path / "out" / "pairs.jsonl").exists() and not (tmp_path / "out" / "adapter").exists()
+    credit[0] = 10_000
+    run_recipe(recipe(*settings), tmp_path / "out", until="pair", quiet=True)
+    assert (tmp_path / "out" / "pairs.jsonl").is_file()
+    assert len(asked) == len(set(asked))  # nothing is paid for twice

@@ -192,3 +192,14 @@ def test_rows_without_a_key_are_named_by_their_number_and_long_lists_are_cut():
     skipped = Skipped(said.append)
     skipped.skip(1, {"loss": 0.5, "kl": math.inf}, [f"number {i}" for i in range(20)])
     assert said[0].startswith("step 1: warning: kl is inf, so") and said[0].endswith("number 15 and 4 more")
+
+
+def test_the_report_draws_a_training_with_skipped_updates(student, keyed, tmp_path, poison):
+    from cai_lite.reporting.running import training
+
+    poison(0.7)
+    said = []
+    run(student, bad(keyed, 1), tmp_path, said)  # the very first update
+    (tmp_path / "log.txt").write_text("\n".join(said), encoding="utf-8")
+    page = str(training(tmp_path / "metrics.jsonl", tmp_path / "log.txt"))
+    assert "gradient norm" in page and "the loss is nan, so the update is skipped" in page
