@@ -266,7 +266,7 @@ def test_a_teacher_that_runs_out_stops_the_run_before_training_and_the_same_comm
 
     server.reply = reply
     settings = [f"teacher={{url: '{server.url}', model: big, concurrency: 1}}", "judge.log_probs=never"]
-    with pytest.raises(Stopped, match="15 of .* calls are answered and kept"):
+    with pytest.raises(Stopped, match=r"15 of .* calls are answered and kept"):
         run_recipe(recipe(*settings), tmp_path / "out", until="pair", quiet=True)
     assert not (tmp_path / "out" / "pairs.jsonl").exists() and not (tmp_path / "out" / "adapter").exists()
     credit[0] = 10_000
