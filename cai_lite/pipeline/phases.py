@@ -6,7 +6,6 @@ what a training leaves, and adapter/ is a copy of the last one's.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,17 @@ from cai_lite.pipeline.make_pairs import Work
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.sources import FILE, REVISIONS, SOURCES, revision_lines
 from cai_lite.records import PreferencePair, Prompt
-from cai_lite.run.files import PHASES, free_name, move_aside, phase_folders, sha256, trained, unfit, write_aside
+from cai_lite.run.files import (
+    PHASES,
+    free_name,
+    move_aside,
+    phase_folders,
+    read_record,
+    sha256,
+    trained,
+    unfit,
+    write_aside,
+)
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -74,7 +83,7 @@ def check_first(recipe: Recipe, out: Path, first: int) -> None:
         folder = out / PHASES / f"{number}-{phase.method}"
         if not is_trained(folder):
             raise InputError(f"--phase {first}: {folder} holds no finished training; begin with --phase {number}")
-        if damaged := unfit(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))["sha256"]):
+        if damaged := unfit(folder, read_record(folder / "training.json", {"sha256": dict})["sha256"]):
             raise InputError(
                 f"--phase {first}: {folder / damaged[0]} is not as the training wrote it; put back a copy, or begin "
                 f"with --phase {number}"
@@ -86,7 +95,7 @@ def is_trained(folder: Path) -> bool:
     path = folder / "training.json"
     if not path.is_file() or not (folder / "adapter" / "adapter_config.json").is_file():
         return False
-    return bool(json.loads(path.read_text(encoding="utf-8")).get("finished"))
+    return bool(read_record(path).get("finished"))
 
 
 def needs_pairs(phase: TrainingConfig) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.pipeline.phases import is_trained
-from cai_lite.run.files import phase_folders
+from cai_lite.run.files import phase_folders, read_record
 from cai_lite.run.ledger import Run, in_use
 from cai_lite.run.progress import Terminal
 
@@ -91,16 +90,16 @@ def _is_done(folder: Path, file: str) -> bool:
         return path.is_file()
     if phases:
         return all(map(is_trained, phases)) and (folder / "adapter").is_dir()
-    return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
+    return bool(path.is_file() and read_record(path).get("finished"))
 
 
 def _steps(folder: Path) -> int:
     path = folder / "metrics.jsonl"
-    return path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def _last(log: Path) -> dict[str, str] | None:
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     if not lines:
         return None
     return {"line": lines[-1], "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}
