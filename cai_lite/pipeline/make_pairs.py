@@ -150,7 +150,7 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
 
     They are needed only for the metric "preference_accuracy"; if the recipe does not ask for it, none are made.
     """
-    if "preference_accuracy" not in work.recipe.evaluate.metrics or not work.recipe.pair.rules:
+    if not _pairs_held_out(work.recipe):
         return []
     return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
 
@@ -160,10 +160,12 @@ def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
 
     `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
     """
-    recipe = work.recipe
-    asked = "preference_accuracy" in recipe.evaluate.metrics and recipe.pair.rules
-    if asked and recipe.draft.from_ == "student":
+    if _pairs_held_out(work.recipe) and work.recipe.draft.from_ == "student":
         _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
+
+
+def _pairs_held_out(recipe: Recipe) -> bool:
+    return bool(recipe.pair.rules) and "preference_accuracy" in recipe.evaluate.metrics
 
 
 def _paired(work: Work, prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -6,19 +6,32 @@ what a training leaves, and adapter/ is a copy of the last one's.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from cai_lite.distill.critics import CriticExample
 from cai_lite.errors import InputError, Stopped
+from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.make_pairs import Work
+from cai_lite.pipeline.prompted import self_taught
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import FILE, REVISIONS, SOURCES, revision_lines
-from cai_lite.records import PreferencePair, Prompt
-from cai_lite.run.files import PHASES, free_name, move_aside, phase_folders, sha256, trained, unfit, write_aside
+from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answer_lines
+from cai_lite.records import Candidate, PreferencePair, Prompt
+from cai_lite.run.files import (
+    PHASES,
+    free_name,
+    move_aside,
+    phase_folders,
+    read_record,
+    sha256,
+    trained,
+    unfit,
+    write_aside,
+)
+from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -83,7 +96,7 @@ def check_first(recipe: Recipe, out: Path, first: int) -> None:
         folder = out / PHASES / f"{number}-{phase.method}"
         if not is_trained(folder):
             raise InputError(f"--phase {first}: {folder} holds no finished training; begin with --phase {number}")
-        if damaged := unfit(folder, json.loads((folder / "training.json").read_text(encoding="utf-8"))["sha256"]):
+        if damaged := unfit(folder, read_record(folder / "training.json", {"sha256": dict})["sha256"]):
             raise InputError(
                 f"--phase {first}: {folder / damaged[0]} is not as the training wrote it; put back a copy, or begin "
                 f"with --phase {number}"
@@ -95,7 +108,7 @@ def is_trained(folder: Path) -> bool:
     path = folder / "training.json"
     if not path.is_file() or not (folder / "adapter" / "adapter_config.json").is_file():
         return False
-    return bool(json.loads(path.read_text(encoding="utf-8")).get("finished"))
+    return bool(read_record(path).get("finished"))
 
 
 def needs_pairs(phase: TrainingConfig) -> bool:
@@ -103,29 +116,62 @@ def needs_pairs(phase: TrainingConfig) -> bool:
     return phase.on in (None, CHOSEN)
 
 
-def write_sources(work: Work, held_out: Sequence[Prompt], folder: Path) -> list[str]:
-    """Write revisions.jsonl to `folder` where a phase learns from it; return the files written."""
-    if not any(phase.on == REVISIONS for phase in work.recipe.phases):
-        return []
-    prompts = [prompt.messages for prompt in held_out]
-    lines, counts = revision_lines(
-        work.revisions, work.run, work.roles.constitution, held_out=prompts, near=work.recipe.pair.near
+def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> list[str]:
+    """Write revisions.jsonl and prompted.jsonl to `folder` where a phase learns from them; return the files written.
+
+    `prompts`: of the training. Revisions are made with the pairs; the student's answers under the constitution here.
+
+    Raises:
+        Stopped: the budget is spent, or too few replies of a stage are usable to go on.
+    """
+    learnt, written = {phase.on for phase in work.recipe.phases}, list[str]()
+    if REVISIONS in learnt:
+        written.append(_write(work, REVISIONS, "revisions to learn", work.revisions, held_out, folder))
+    if PROMPTED in learnt:
+        answers = self_taught(work, prompts, held_out)
+        written.append(_write(work, PROMPTED, "answers under the constitution to learn", answers, held_out, folder))
+    return written
+
+
+def _write(
+    work: Work, source: str, stage: str, final: Sequence[Candidate], held_out: Sequence[Prompt], folder: Path
+) -> str:
+    lines, counts = answer_lines(
+        final,
+        work.run,
+        work.roles.constitution,
+        held_out=[prompt.messages for prompt in held_out],
+        near=work.recipe.pair.near,
     )
-    work.run.count(work.name("revisions to learn"), {what: n for what, n in counts.items() if n or what == "kept"})
-    write_aside(folder / FILE, lines)
-    return [FILE]
+    work.run.count(work.name(stage), {what: n for what, n in counts.items() if n or what == "kept"})
+    write_aside(folder / FILES[source], lines)
+    return FILES[source]
 
 
 def material(
-    phase: TrainingConfig, pairs: Sequence[PreferencePair], run_dir: Path, log: Callable[[str], None]
+    phase: TrainingConfig,
+    pairs: Sequence[PreferencePair],
+    run_dir: Path,
+    log: Callable[[str], None],
+    *,
+    student: str,
 ) -> Sequence[Any]:
     """Return the examples that a phase learns: from its source, else what its method makes of the run's pairs.
+
+    `student`: the model that learns them.
 
     Raises:
         InputError: the file of the source is missing or damaged. Stopped: there are none.
     """
     if phase.on is not None:
-        found: Sequence[Any] = SOURCES[phase.on](run_dir, include_critique=phase.include_critique)
+
+        def critic_examples() -> list[CriticExample]:
+            with Run.reading(run_dir) as run:
+                return training_examples(run, student=student)
+
+        found: Sequence[Any] = SOURCES[phase.on](
+            run_dir, include_critique=phase.include_critique, critic_examples=critic_examples
+        )
     else:
         found = METHODS[phase.method].given(pairs, phase, log)
     if not found:
@@ -153,7 +199,8 @@ def _train(
     def say(message: str) -> None:
         screen.say(f"{name}: {message}" if name else message)
 
-    data, shown_as = material(phase, pairs, out, say), name.replace("phase ", "")
+    data = material(phase, pairs, out, say, student=recipe.student.model)
+    shown_as = name.replace("phase ", "")
     with ExitStack() as shown:
         reference_tick = None
         if METHODS[phase.method].needs_reference(phase):

@@ -68,7 +68,7 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
         if number > 1 and work.recipe.weighs:
             pairs, held_in[number - 1] = weigh(mine, pairs)
         write_aside(folder / "pairs.jsonl", pair_lines(pairs))
-        files = ["pairs.jsonl", *write_sources(mine, prompts.held_out, folder), "evaluation.json"]
+        files = ["pairs.jsonl", *write_sources(mine, prompts.train, prompts.held_out, folder), "evaluation.json"]
         mine.roles.close()
         before, trained = learn(mine, pairs, folder, before=before, label=f"round {number}")
         learnt.append(pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.pipeline.phases import is_trained
-from cai_lite.run.files import ROUNDS_FILE, phase_folders, round_folders, training_folders
+from cai_lite.run.files import ROUNDS_FILE, phase_folders, read_record, round_folders, training_folders
 from cai_lite.run.ledger import Run, in_use
 from cai_lite.run.progress import Terminal
 
@@ -97,13 +96,13 @@ def _is_done(folder: Path, file: str) -> bool:
         return path.is_file()
     if phases:
         return all(map(is_trained, phases)) and (folder / "adapter").is_dir()
-    return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
+    return bool(path.is_file() and read_record(path).get("finished"))
 
 
 def _rounds(folder: Path) -> list[dict[str, Any]]:
     """Return each round: whether its trainings are done, its steps, its adherence, and whether its adapter is kept."""
     file, found = folder / ROUNDS_FILE, list[dict[str, Any]]()
-    ended = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    ended = read_record(file) if file.is_file() else {}
     for place in round_folders(folder):
         trainings, number = phase_folders(place) or [place], int(place.name)
         overall: dict[str, Any] = {}
@@ -134,11 +133,11 @@ def _round_line(found: Mapping[str, Any]) -> str:
 
 def _steps(folder: Path) -> int:
     path = folder / "metrics.jsonl"
-    return path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def _last(log: Path) -> dict[str, str] | None:
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     if not lines:
         return None
     return {"line": lines[-1], "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}

@@ -83,7 +83,7 @@ def measure(
         adapter,
         against=roles.student,
         constitution=roles.constitution,
-        judge=[voice.model for voice in roles.judges],
+        judge=[voice.model for voice in roles.judges] or None,
         prompts=prompts.held_out,
         seen=spread(prompts.train, PAIRED_LIMIT),
         run=work.run,

@@ -68,7 +68,8 @@ def run_recipe(
                 if until == "report":
                     draft_held_out(work, prompts.held_out)
                 pairs = make(work, prompts)
-                written += [*write_pairs(work, pairs, prompts), *write_sources(work, prompts.held_out, out)]
+                written += write_pairs(work, pairs, prompts)
+                written += write_sources(work, prompts.train, prompts.held_out, out)
                 roles.close()
                 if until == "pair":
                     _record(run, screen, written)

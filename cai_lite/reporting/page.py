@@ -28,6 +28,7 @@ _SECTIONS = {
     "compare": "Comparison",
     "revisions": "Revisions",
     "critics": "Critics",
+    "prompted": "The student taught by itself",
     "rounds": "Rounds",
     "training": "Training",
     "conflicts": "Conflicts",
@@ -64,8 +65,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
-    parts += [revising.revisions(run), revising.critics(run)]
-    parts.append(rounds.rounds(run.path(".")))
+    parts += [revising.revisions(run), revising.critics(run), revising.prompted(run), rounds.rounds(run.path("."))]
     trainings = running.trainings(run.path("."))
     # The contents name all phases by one line, which leads to the first.
     parts += [tag("div", *trainings, id="training") if len(trainings) > 1 else join(trainings), running.conflicts(run)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.run.files import ROUNDS, ROUNDS_FILE
+from cai_lite.run.files import ROUNDS, ROUNDS_FILE, read_record
 from cai_lite.stats import Comparison, Figure
 
 SHOWN = ("adherence", "over_refusal", "unsafe_compliance", "kl", "perplexity", "well_formed", "words")
@@ -23,7 +22,7 @@ def rounds(directory: Path) -> Html | None:
     path = directory / ROUNDS_FILE
     if not path.is_file():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_record(path, {"rounds": list, "kept": int, "ended": str})
     walked = found["rounds"]
     measured = [figures(read_evaluation(directory / ROUNDS / str(one["round"]))["metrics"]) for one in walked]
     heads = [

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.run.files import phase_folders, round_folders
+from cai_lite.run.files import phase_folders, read_records, round_folders
 from cai_lite.run.ledger import Run
 
 _CURVES = {
@@ -42,10 +41,10 @@ def training(metrics: Path, log: Path, *, label: str = "") -> Html | None:
 
     `label`: which round and phase it is, where there are several, by which its alarms are told from those of others.
     """
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
+    lines = read_records(metrics) if metrics.exists() else []
     if not any("loss" in line for line in lines):  # lines of skipped updates have no numbers
         return None
-    logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    logged = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     alarms = [(int(m[2] or 0), m[3]) for line in logged if (m := _ALARM.match(line)) and (m[1] or "") == label]
     charts = [
         curve(title, _series(lines, series), marks=[step for step, _ in alarms if step])
@@ -132,6 +131,6 @@ def recipe(path: Path) -> Html | None:
     """Show recipe.yaml with its header of versions and digests."""
     if not path.exists():
         return None
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     shown = tag("details", tag("summary", "recipe.yaml, with versions and digests"), tag("pre", text))
     return tag("section", tag("h2", "Recipe"), shown, id="recipe")

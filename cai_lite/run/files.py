@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cai_lite.errors import InputError
 from cai_lite.records import digest
 from cai_lite.run.disk import writing
 
@@ -28,6 +29,7 @@ RECORDED = (
     "recipe.yaml",
     "pairs.jsonl",
     "revisions.jsonl",
+    "prompted.jsonl",
     "dataset_card.md",
     "evaluation.json",
     "report.html",
@@ -232,6 +234,34 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_record(path: Path, fields: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Return the object in a JSON file that this library wrote. `fields`: those it must have, with their types.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return _record(path, None, path.read_bytes(), fields or {})
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the objects in the lines of a file that this library wrote, such as metrics.jsonl.
+
+    Raises:
+        InputError: a line is damaged.
+    """
+    return [_record(path, number, line, {}) for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+
+
+def _record(path: Path, line: int | None, content: bytes, fields: Mapping[str, type]) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in fields.items()):
+        raise InputError.at(path, line, "damaged since it was written; put back a copy, or delete it to do without it")
+    return found
 
 
 def unfit(directory: Path, digests: Mapping[str, str]) -> list[str]:

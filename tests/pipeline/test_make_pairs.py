@@ -112,7 +112,7 @@ def test_peoples_pairs_alone_are_learnt_without_a_draft_or_a_verdict(tmp_path):
     assert {pair.rule for pair in load_pairs(tmp_path / "run" / "pairs.jsonl")} == {"human"}
     calls = calls_needed(recipe, prompts_of(recipe))
     assert "training pairs" not in calls and "held-out pairs" not in calls
-    with pytest.raises(InputError, match="'pair' has neither 'rules' nor 'human'"):
+    with pytest.raises(InputError, match=r"'train' learns pairs, and 'pair\.rules' is an empty list"):
         load_recipe("creative", ["pair.rules=[]"], profile="embedded")
 
 

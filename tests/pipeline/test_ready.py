@@ -66,7 +66,11 @@ def test_a_student_whose_tokenizer_is_missing_is_refused(tmp_path):
     folder = tmp_path / "bare"
     folder.mkdir()
     shutil.copy(f"{resolve('embedded:student')}/config.json", folder)
-    refused(recipe(f"student.model={folder}"), tmp_path / "run", "bare: cannot be opened")
+    refused(
+        recipe(f"student.model={folder}"),
+        tmp_path / "run",
+        r"bare: (cannot be opened|its tokenizer has no chat template)",  # by the version of transformers
+    )
 
 
 def test_a_reason_that_the_judge_cannot_give_is_refused(tmp_path):

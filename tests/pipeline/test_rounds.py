@@ -267,6 +267,7 @@ def test_prompts_whose_first_draft_fails_weigh_more_and_the_mean_weight_is_1(wal
         ("draft.from=teacher", "'rounds': 3 takes draft.from: student"),
         ("evaluate.metrics=[drift]", "'rounds': 3 takes 'adherence' among evaluate.metrics"),
         ("pair={rules: [], human: prompts.jsonl}", "'rounds': 3 takes a pairing rule"),
+        ("train=[{method: sft, on: prompted}, {method: dpo}]", "'rounds': 3 excludes a training 'on: prompted'"),
         ("student={model: s, url: 'http://x', adapter_name: a}", "'rounds': 3 excludes student.adapter_name"),
     ],
 )

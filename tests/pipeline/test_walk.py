@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
         assert (tmp_path / "other" / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("batch", [1, 3, 5])
+@pytest.mark.parametrize("batch", [1, 5])
 def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, tmp_path, monkeypatch, batch):
     keep, kept = Run.keep_replies, []
 
@@ -266,7 +266,7 @@ def test_a_teacher_that_runs_out_stops_the_run_before_training_and_the_same_comm
 
     server.reply = reply
     settings = [f"teacher={{url: '{server.url}', model: big, concurrency: 1}}", "judge.log_probs=never"]
-    with pytest.raises(Stopped, match="15 of .* calls are answered and kept"):
+    with pytest.raises(Stopped, match=r"15 of .* calls are answered and kept"):
         run_recipe(recipe(*settings), tmp_path / "out", until="pair", quiet=True)
     assert not (tmp_path / "out" / "pairs.jsonl").exists() and not (tmp_path / "out" / "adapter").exists()
     credit[0] = 10_000
