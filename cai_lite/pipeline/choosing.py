@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cai_lite.errors import InputError
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.adherence import KeptCell
 from cai_lite.evaluation.comparing import paired
 from cai_lite.evaluation.gates import Gate
@@ -41,7 +41,7 @@ def changes(
     the other half, which is None where there is one family alone. `before`: None compares with the base.
 
     Raises:
-        InputError: no answer could be judged.
+        Stopped: no answer could be judged.
     """
     families = sorted({cell.family or cell.prompt for cell in after}, key=lambda family: digest("half", family))
     found = []
@@ -50,7 +50,7 @@ def changes(
         base = [cell._replace(kept=cell.kept[:1]) for cell in mine]
         found.append(paired(before if before is not None else base, mine, seed=seed).get("adherence"))
     if found[0] is None:
-        raise InputError("rounds: no held-out answer could be judged, so no round can be chosen; look at the judge")
+        raise Stopped("rounds: no held-out answer could be judged, so no round can be chosen; look at the judge")
     return found[0], found[1]
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cai_lite.errors import InputError
+from cai_lite.errors import Stopped
 from cai_lite.evaluation.adherence import KeptCell
 from cai_lite.pipeline.choosing import changes, choose, stops
 from cai_lite.pipeline.recipe import RoundsSection
@@ -40,7 +40,7 @@ def test_principles_of_one_family_stay_in_one_half_and_a_single_family_decides_a
     both = [cell("a", 0.0, 1.0), cell("a", 0.0, 0.0, "short")]
     change, other = changes(None, both, seed=0)
     assert change.change.n == 2 and other is None
-    with pytest.raises(InputError, match="no held-out answer could be judged"):
+    with pytest.raises(Stopped, match="no held-out answer could be judged"):
         changes(None, [], seed=0)
 
 
