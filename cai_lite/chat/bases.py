@@ -119,10 +119,14 @@ def _record_in(folder: Path, name: str) -> dict[str, Any]:
     """Return the record of a model in a folder, as far as it can be read."""
     from transformers import AutoConfig, AutoTokenizer
 
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(str(folder), **options)
-        return record_of(name, config, AutoTokenizer.from_pretrained(str(folder), **options), folder=folder)
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        return record_of(
+            name,
+            config,
+            AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False),
+            folder=folder,
+        )
     except (OSError, ValueError, KeyError, ImportError):
         return {"name": name}
 

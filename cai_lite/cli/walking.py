@@ -207,7 +207,11 @@ def train(
         typer.Option(help="dpo, sft or listwise; with --run the settings are those of the run's phase of it."),
     ] = None,
     on: Annotated[
-        str | None, typer.Option(help="What --method sft learns: revisions (of a run) or chosen (sides of pairs).")
+        str | None,
+        typer.Option(
+            help="What --method sft learns: revisions or prompted (answers of a run), chosen (sides of pairs), or "
+            "critiques (of a run's teacher; makes a critic for critique.by)."
+        ),
     ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")

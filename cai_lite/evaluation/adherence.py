@@ -29,7 +29,7 @@ def measure_adherence(subject: Subject) -> dict[str, Any]:
     A decider that can decide no cell is left out.
     """
     by = {"adherence": subject.keeps(), "adherence_checks": checks_keep}
-    if subject.oracle:
+    if subject.oracle and subject.judges:
         by["adherence_judge"] = judge_keeps(subject.score_answers())
     sides = subject.sides
     found = {name: adherence(sides, subject.constitution, keeps, seed=subject.seed) for name, keeps in by.items()}

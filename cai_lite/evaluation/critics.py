@@ -14,6 +14,7 @@ from cai_lite.records import Critique
 from cai_lite.stats import Figure, kappa_figure, mean_figure, wilson
 
 MEMO = "critics"  # the name of the result in the run
+SELF = "prompted"  # the name of the result for a student that critiques itself
 LEAST = 8  # observations below which a single principle, or the planted violations, refuse no critic
 
 
@@ -77,6 +78,27 @@ def refusal(found: Mapping[str, Any], min_agreement: float) -> str:
     if plain and plain["n"] >= LEAST and plain["value"] < min_agreement:
         return f"it finds {_shown(plain)} of the plainly planted violations"
     return ""
+
+
+def untrusted(found: Mapping[str, Any], principle: str, min_agreement: float) -> str:
+    """Return why a critic's critiques under a principle are not used, or "" if they may be.
+
+    They are used where they agree with the reference in at least `min_agreement`, over at least `LEAST` replies, some
+    of which break the principle, and beyond chance: the 95 % interval of Cohen's kappa lies above 0.
+
+    `found`: as `critic_figures` returns it. `min_agreement`: a share, 0 to 1.
+    """
+    one = found.get("principles", {}).get(principle)
+    if one is None:
+        return "there is nothing to measure it by"
+    agreement, kappa = one["agreement"], one.get("kappa")
+    if agreement["n"] < LEAST:
+        return f"only {agreement['n']} replies to measure it by"
+    if kappa is None:
+        return "none of its critiques could be read"
+    if agreement["value"] < min_agreement:
+        return f"agreement {_shown(agreement)}"
+    return "" if kappa["low"] > 0 else f"agreement not beyond chance, Cohen's kappa {_shown(kappa)}"
 
 
 def _agreement(rows: Sequence[tuple[Critique, str]], seed: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def evaluate(
     *,
     against: Any = None,
     constitution: Constitution | str | Path,
-    judge: Any,
+    judge: Any = None,
     prompts: Any,
     run: Run | str | Path | None = None,
     seen: Sequence[Prompt] = (),
@@ -58,7 +58,8 @@ def evaluate(
     `adapter`: the folder of an adapter for the local model `against`, or a model of its own, which is compared with
     `against` unless that is None. Models are what `open_model` takes or returns. `judge`: a model, or a list of which
     the first decides adherence and the others tell how far judges agree; one too small to compare two replies, such
-    as embedded:teacher, is asked pointwise. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
+    as embedded:teacher, is asked pointwise. Without a judge, the machine checks of the constitution decide adherence,
+    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
     `Prompt`; or a path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which
     gets evaluation.json. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for
     "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
@@ -82,12 +83,13 @@ def evaluate(
     metrics = METRICS if metrics is None else metrics
     check_metrics(metrics)
     check_names(must or {}, metrics)
-    judges = [open_model(one) for one in judge] if isinstance(judge, list) else [open_model(judge)]
-    if not judges:
-        raise InputError("'judge' is an empty list; give at least one model")
+    given = [] if judge is None else judge if isinstance(judge, list) else [judge]
+    judges = [open_model(one) for one in given]
+    if judge == []:
+        raise InputError("'judge' is an empty list; give at least one model, or None for machine checks alone")
     after, before = _models(adapter, against)
     policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
-    if judging is None and mode is None and judges[0].wording == "short":
+    if judging is None and mode is None and judges and judges[0].wording == "short":
         mode = "pointwise"
     settings = {"mode": mode, "votes": votes, "log_probs": {None: None, True: "auto", False: "never"}[log_probs]}
     with ExitStack() as opened:
@@ -118,7 +120,7 @@ def evaluate(
             model=after.name,
             against=before.name if before is not None else "",
             constitution=policy.name,
-            judge="the grammar's oracle" if oracle else judges[0].name,
+            judge="the grammar's oracle" if oracle else judges[0].name if judges else "machine checks",
             seed=subject.seed,
             metrics=measure(subject, metrics),
         )

@@ -73,9 +73,14 @@ SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and 
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
     "no principle of the constitution has machine checks",
+)
+DECIDED = Need(
+    lambda plan: plan.judges > 0 or plan.oracle or CHECKS.holds(plan),
+    "there is no judge, and no principle of the constitution has machine checks; name a judge as judge.by",
 )
 BENIGN_PROMPTS = Need(lambda plan: any(tagged(p, BENIGN) for p in plan.prompts), f"no prompt has the tag '{BENIGN}'")
 UNSAFE_PROMPTS = Need(lambda plan: any(tagged(p, UNSAFE) for p in plan.prompts), f"no prompt has the tag '{UNSAFE}'")

@@ -131,7 +131,11 @@ METRICS: dict[str, Metric] = {
         measure_adherence,
         {
             "adherence": Label(
-                "adherence, all principles", better="higher", section=labels.ADHERENCE, by_principle=True
+                "adherence, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.DECIDED,),
+                by_principle=True,
             ),
             "adherence_checks": Label(
                 "adherence by machine checks, all principles",
@@ -144,7 +148,7 @@ METRICS: dict[str, Metric] = {
                 "adherence by the judge, all principles",
                 better="higher",
                 section=labels.ADHERENCE,
-                needs=(labels.ORACLE,),
+                needs=(labels.ORACLE, labels.JUDGE_NAMED),
                 by_principle=True,
             ),
         },
@@ -169,7 +173,7 @@ METRICS: dict[str, Metric] = {
                         better="lower",
                         section=labels.SUPERFICIAL,
                         change="never",
-                        needs=(labels.CHECKS,),
+                        needs=(labels.CHECKS, labels.JUDGE_NAMED),
                     ),
                 },
             )
@@ -198,14 +202,14 @@ METRICS: dict[str, Metric] = {
                 better="higher",
                 section=labels.PREFERENCES,
                 change="never",
-                needs=(labels.COMPARED,),
+                needs=(labels.COMPARED, labels.JUDGE_NAMED),
             ),
             "win_rate_equal_length": Label(
                 "win rate against the base at equal length",
                 better="higher",
                 section=labels.PREFERENCES,
                 change="never",
-                needs=(labels.COMPARED,),
+                needs=(labels.COMPARED, labels.JUDGE_NAMED),
             ),
         },
     ),
@@ -235,6 +239,7 @@ METRICS: dict[str, Metric] = {
             "reliability": Label(
                 "reliability",
                 section=labels.JUDGE,
+                needs=(labels.JUDGE_NAMED,),
                 parts={
                     name: Label(text, better="higher", section=labels.JUDGE, change="never", needs=needs)
                     for name, text, needs in (

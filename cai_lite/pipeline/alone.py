@@ -59,7 +59,7 @@ def train_run(
     """Train one phase alone on what a run made; the run itself is left as it is.
 
     The settings are those of the run's phase of the same method, and the defaults where it has none. `student`: another
-    one than the run's.
+    one than the run's. With `on: critiques` the result is a critic, for `critique.by: MODEL#ADAPTER_FOLDER`.
 
     Raises:
         InputError: it is no run directory, or lacks what the method learns.
@@ -77,9 +77,10 @@ def train_run(
     if needs_pairs(config) and not pairs.is_file():
         raise InputError(f"{run_dir} has no pairs.jsonl yet: run the recipe first")
     notes: list[str] = []
-    data = material(config, load_pairs(pairs) if needs_pairs(config) else [], run_dir, notes.append)
+    learner = student or section.model
+    data = material(config, load_pairs(pairs) if needs_pairs(config) else [], run_dir, notes.append, student=learner)
     return _train(
-        student or section.model,
+        learner,
         data,
         [],
         config,

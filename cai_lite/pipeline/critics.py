@@ -84,6 +84,8 @@ def training_examples(run: Run, *, student: str) -> list[CriticExample]:
     if not path.is_file():
         raise InputError(f"{run.directory}: no recipe.yaml, which names constitution and teachers of the critiques")
     recipe = load_recipe(path, environment=False)
+    if not recipe.all_teachers:
+        raise InputError(f"{run.directory}: this run had no teacher, whose critiques a critic could learn")
     settings = recipe.prompts
     held_out = load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit).held_out
     found = critic_examples(
@@ -96,7 +98,7 @@ def training_examples(run: Run, *, student: str) -> list[CriticExample]:
     if not found:
         raise InputError(
             f"{run.directory}: no critiques of a teacher to learn from; give a run whose pair.rules have "
-            "revision_over_draft"
+            "revision_over_draft, or one of whose phases learns revisions"
         )
     return found
 

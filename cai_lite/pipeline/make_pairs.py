@@ -88,7 +88,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
     )
     if roles.critics and recipe.revises and work.purpose == "training":
         _check_critics(work, held_out or prompts)
-    candidates = _drafts(work, prompts)
+    candidates = _drafts(work, prompts) if rules or recipe.revises else []
     compared = "revision_over_draft" in rules
     if compared or (recipe.revises and work.purpose == "training"):
         made = _revisions(work, candidates)
@@ -142,7 +142,7 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
 
     They are needed only for the metric "preference_accuracy"; if the recipe does not ask for it, none are made.
     """
-    if "preference_accuracy" not in work.recipe.evaluate.metrics:
+    if not _pairs_held_out(work.recipe):
         return []
     return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
 
@@ -152,8 +152,12 @@ def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
 
     `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
     """
-    if "preference_accuracy" in work.recipe.evaluate.metrics and work.recipe.draft.from_ == "student":
+    if _pairs_held_out(work.recipe) and work.recipe.draft.from_ == "student":
         _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
+
+
+def _pairs_held_out(recipe: Recipe) -> bool:
+    return bool(recipe.pair.rules) and "preference_accuracy" in recipe.evaluate.metrics
 
 
 def _paired(work: Work, prompts: Sequence[Prompt]) -> list[Prompt]:

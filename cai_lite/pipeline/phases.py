@@ -12,11 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from cai_lite.distill.critics import CriticExample
 from cai_lite.errors import InputError, Stopped
+from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.make_pairs import Work
+from cai_lite.pipeline.prompted import self_taught
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import FILE, REVISIONS, SOURCES, revision_lines
-from cai_lite.records import PreferencePair, Prompt
+from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answer_lines
+from cai_lite.records import Candidate, PreferencePair, Prompt
 from cai_lite.run.files import (
     PHASES,
     free_name,
@@ -28,6 +31,7 @@ from cai_lite.run.files import (
     unfit,
     write_aside,
 )
+from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -103,29 +107,60 @@ def needs_pairs(phase: TrainingConfig) -> bool:
     return phase.on in (None, CHOSEN)
 
 
-def write_sources(work: Work, held_out: Sequence[Prompt]) -> list[str]:
-    """Write revisions.jsonl where a phase learns from it; return the files written."""
-    if not any(phase.on == REVISIONS for phase in work.recipe.phases):
-        return []
-    prompts = [prompt.messages for prompt in held_out]
-    lines, counts = revision_lines(
-        work.revisions, work.run, work.roles.constitution, held_out=prompts, near=work.recipe.pair.near
+def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt]) -> list[str]:
+    """Write revisions.jsonl and prompted.jsonl where a phase learns from them; return the files written.
+
+    `prompts`: of the training. Revisions are made with the pairs; the student's answers under the constitution here.
+
+    Raises:
+        Stopped: the budget is spent, or too few replies of a stage are usable to go on.
+    """
+    learnt, written = {phase.on for phase in work.recipe.phases}, list[str]()
+    if REVISIONS in learnt:
+        written.append(_write(work, REVISIONS, "revisions to learn", work.revisions, held_out))
+    if PROMPTED in learnt:
+        answers = self_taught(work, prompts, held_out)
+        written.append(_write(work, PROMPTED, "answers under the constitution to learn", answers, held_out))
+    return written
+
+
+def _write(work: Work, source: str, stage: str, final: Sequence[Candidate], held_out: Sequence[Prompt]) -> str:
+    lines, counts = answer_lines(
+        final,
+        work.run,
+        work.roles.constitution,
+        held_out=[prompt.messages for prompt in held_out],
+        near=work.recipe.pair.near,
     )
-    work.run.count("revisions to learn", {what: n for what, n in counts.items() if n or what == "kept"})
-    write_aside(work.run.path(FILE), lines)
-    return [FILE]
+    work.run.count(stage, {what: n for what, n in counts.items() if n or what == "kept"})
+    write_aside(work.run.path(FILES[source]), lines)
+    return FILES[source]
 
 
 def material(
-    phase: TrainingConfig, pairs: Sequence[PreferencePair], run_dir: Path, log: Callable[[str], None]
+    phase: TrainingConfig,
+    pairs: Sequence[PreferencePair],
+    run_dir: Path,
+    log: Callable[[str], None],
+    *,
+    student: str,
 ) -> Sequence[Any]:
     """Return the examples that a phase learns: from its source, else what its method makes of the run's pairs.
+
+    `student`: the model that learns them.
 
     Raises:
         InputError: the file of the source is missing or damaged. Stopped: there are none.
     """
     if phase.on is not None:
-        found: Sequence[Any] = SOURCES[phase.on](run_dir, include_critique=phase.include_critique)
+
+        def critic_examples() -> list[CriticExample]:
+            with Run.reading(run_dir) as run:
+                return training_examples(run, student=student)
+
+        found: Sequence[Any] = SOURCES[phase.on](
+            run_dir, include_critique=phase.include_critique, critic_examples=critic_examples
+        )
     else:
         found = METHODS[phase.method].given(pairs, phase, log)
     if not found:
@@ -150,7 +185,7 @@ def _train(
     def say(message: str) -> None:
         screen.say(f"phase {name}: {message}" if name else message)
 
-    data = material(phase, pairs, out, say)
+    data = material(phase, pairs, out, say, student=recipe.student.model)
     with ExitStack() as shown:
         reference_tick = None
         if METHODS[phase.method].needs_reference(phase):

@@ -42,10 +42,11 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
-from cai_lite.pipeline.sources import REVISIONS, SOURCES
+from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, REVISIONS, SOURCES
 from cai_lite.run.ledger import Budget
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.sft import CHOSEN
 
 STUDENT = "student"  # in `critique.by`
 
@@ -318,7 +319,8 @@ class JudgeSection(Judging):
 class PairSection:
     """Settings that choose the comparisons of candidates, and the comparisons that become pairs.
 
-    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked".
+    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked"; an
+    empty list makes no pairs, where no phase learns them.
     `min_margin`: least |p - 0.5| of a pair, where p is the probability that one side is better; 0 to below 0.5.
     `soft_labels`: label each pair with its probability; if false, every label is 1.
     `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
@@ -351,7 +353,7 @@ class PairSection:
         for rule in self.rules:
             if rule not in PAIRINGS:
                 raise ValueError(f"'rules': unknown pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")
-        distinct = bool(self.rules) and len(set(self.rules)) == len(self.rules)
+        distinct = len(set(self.rules)) == len(self.rules)
         _check(distinct, "rules", "a list of rules, each once", list(self.rules))
         _check(0 <= self.min_margin < 0.5, "min_margin", "from 0 to below 0.5", self.min_margin)
         _check(self.clamp is None or 0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
@@ -399,7 +401,8 @@ class Recipe:
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
     `train` may be a list of phases, each of which goes on with the adapter of the one before.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
-    `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges.
+    `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges. A recipe without
+    pairs whose phases learn `on: prompted` needs none; without a judge, machine checks decide adherence.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
     `seed`: random seed of all sampling; it is also the seed of the training if `train.seed` is left out.
@@ -426,8 +429,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.teacher is not None and self.teachers:
             raise ValueError("'teacher' and 'teachers' are both given; keep one of them")
-        if not self.all_teachers:
-            raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
+        if not self.all_teachers and (why := self._needs_teacher()):
+            raise ValueError(
+                "'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'; it is needed for "
+                f"{why}"
+            )
         critics = [critic for critic in self.critique.critics if isinstance(critic, ModelSection)]
         sections = (*self.all_teachers, *self.judge.models, *critics)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
@@ -442,13 +448,29 @@ class Recipe:
         for number, phase in enumerate(self.train if isinstance(self.train, tuple) else (self.train,)):
             name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
             if phase.on is None and not METHODS[phase.method].on_pairs:
-                raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(SOURCES)}")
+                raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
             if phase.on is not None and phase.on not in SOURCES:
                 raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            if phase.on == CRITIQUES:
+                raise ValueError(
+                    f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
+                    "train --method sft --on critiques --run RUN`"
+                )
+            if not (self.pair.rules or self.pair.human) and phase.on in (None, CHOSEN):
+                raise ValueError(f"{name} learns pairs, and 'pair.rules' is an empty list; name a rule")
             if number and phase.init_adapter is not None:
                 raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
             if number and phase.lora not in (Lora(), self.phases[0].lora):
                 raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
+
+    def _needs_teacher(self) -> str:
+        """Return what needs a teacher, or "" where nothing does."""
+        rules = {"revision_over_draft", "teacher_over_student", "ranked"} & set(self.pair.rules)
+        if self.draft.from_ == "teacher":
+            return "draft.from"
+        if rules or (self.pair.rules and not self.judge.models):
+            return f"pair.rules: [{', '.join(self.pair.rules)}]"
+        return "a phase 'on: revisions'" if self.revises else ""
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:

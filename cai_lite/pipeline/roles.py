@@ -33,9 +33,8 @@ class Roles:
 
     `student`: always a local model, since it is trained in this process. `drafter`: who drafts and answers for it, the
     student itself unless a server of the same weights does; `adapter_server`: the server's name for the trained
-    adapter, which then answers after training. `teachers`, `judges`: at least one each; the
-    judges are the teachers themselves unless the recipe names others. `critics`: those who critique in place of the
-    teachers, or none.
+    adapter, which then answers after training. `teachers`: none where the recipe needs none. `judges`: the teachers
+    themselves unless the recipe names others. `critics`: those who critique in place of the teachers, or none.
     """
 
     constitution: Constitution
@@ -55,6 +54,11 @@ class Roles:
     def judge(self) -> ChatModel:
         """The first of the judges, which scores single replies."""
         return self.judges[0].model
+
+    @property
+    def itself(self) -> ChatModel:
+        """The student as it answers under the constitution and critiques and revises itself."""
+        return _short_if_embedded(copy.copy(self.drafter))
 
     def digests(self) -> dict[str, str]:
         """Return the digests of the constitution and all models, by role and name, as recipe.yaml lists them."""
@@ -172,10 +176,15 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
                 model.name = section.model  # with the adapter's folder, by which critics differ
         else:
             model, name = copy.copy(student), "student"
-        if isinstance(model, LocalModel) and model.model.startswith("embedded:"):
-            model.wording = "short"
-        found.append(WeightedModel(model, 1.0, name))
+        found.append(WeightedModel(_short_if_embedded(model), 1.0, name))
     return tuple(found)
+
+
+def _short_if_embedded(model: ChatModel) -> ChatModel:
+    """Return the model, which is asked in the short wording if it is an embedded one."""
+    if isinstance(model, LocalModel) and model.model.startswith("embedded:"):
+        model.wording = "short"
+    return model
 
 
 def _opened(section: ModelSection) -> ChatModel:

@@ -1,6 +1,7 @@
 """What supervised training learns from a run: `train.on` names a source here, which reads a file of the run directory.
 
-To add a source, write a function from the run directory to demonstrations, and name it in `SOURCES`.
+To add a source, write a function from the run directory to demonstrations, and name it in `SOURCES`. It is given
+`include_critique` of the training and `critic_examples`, which returns the critiques of the run as examples.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cai_lite.distill.critics import CriticExample
 from cai_lite.distill.filters import filter_pairs
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
@@ -20,13 +22,16 @@ from cai_lite.run.ledger import Run
 from cai_lite.training.methods.sft import CHOSEN, chosen_of
 
 REVISIONS = "revisions"
-FILE = "revisions.jsonl"  # its name in a run directory
+PROMPTED = "prompted"
+CRITIQUES = "critiques"
+FILES = {REVISIONS: "revisions.jsonl", PROMPTED: "prompted.jsonl"}  # their names in a run directory
+CriticExamples = Callable[[], Sequence[CriticExample]]
 # What the conversation asks for where a principle has no request of its own.
 CRITIQUE_REQUEST = "Say where your last answer breaks this principle: {principle}"
 REVISION_REQUEST = "Rewrite your answer so that it keeps this principle: {principle}"
 
 
-def revisions(run_dir: Path, *, include_critique: bool) -> list[Demonstration]:
+def revisions(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Demonstration]:
     """Return the final revision of each draft as an answer to its prompt; with critiques, also how it came about.
 
     Then each step is a demonstration of its own: behind the draft and a request the critique, and behind that and a
@@ -34,11 +39,35 @@ def revisions(run_dir: Path, *, include_critique: bool) -> list[Demonstration]:
 
     Source: Bai et al. 2022, arXiv:2212.08073, section 3.1.
     """
-    path = run_dir / FILE
+    return _answers(run_dir, REVISIONS, include_critique=include_critique)
+
+
+def prompted(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Demonstration]:
+    """Return the student's own answers under the constitution as answers to the prompts without it.
+
+    They are its last revisions where it revised itself; with critiques, its steps are learnt too, as of `revisions`.
+
+    Source: Bai et al. 2022, arXiv:2212.08073; Snell et al. 2022, arXiv:2209.15189 (context distillation).
+    """
+    return _answers(run_dir, PROMPTED, include_critique=include_critique)
+
+
+def critiques(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Demonstration]:
+    """Return the teachers' critiques as answers to the requests for them, without those of held-out families."""
+    return [
+        Demonstration(prompt=one.prompt, completion=one.completion, key=one.key, family=one.family)
+        for one in critic_examples()
+        if one.split == "train"
+    ]
+
+
+def _answers(run_dir: Path, source: str, *, include_critique: bool) -> list[Demonstration]:
+    """Return the answers of a file that the run wrote, and with critiques each step that led to them."""
+    path = run_dir / FILES[source]
     if not path.is_file():
         raise InputError(
-            f"{run_dir} has no {FILE}, which a run writes where 'train' learns 'on: {REVISIONS}'; `cai-lite pairs "
-            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train=[{{method: sft, on: {REVISIONS}}}]'` writes it, "
+            f"{run_dir} has no {path.name}, which a run writes where 'train' learns 'on: {source}'; `cai-lite pairs "
+            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train=[{{method: sft, on: {source}}}]'` writes it, "
             "and asks for nothing that the run knows already"
         )
     found = []
@@ -57,16 +86,24 @@ def revisions(run_dir: Path, *, include_critique: bool) -> list[Demonstration]:
     return found
 
 
-def chosen(run_dir: Path, *, include_critique: bool) -> list[Demonstration]:
+def chosen(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Demonstration]:
     """Return the chosen sides of the run's pairs, each answer to a prompt once."""
     return chosen_of(load_pairs(run_dir / "pairs.jsonl"))
 
 
-SOURCES: dict[str, Callable[..., list[Demonstration]]] = {REVISIONS: revisions, CHOSEN: chosen}
+SOURCES: dict[str, Callable[..., list[Demonstration]]] = {
+    REVISIONS: revisions,
+    CHOSEN: chosen,
+    PROMPTED: prompted,
+    CRITIQUES: critiques,
+}
 """Sources of demonstrations by `train.on`."""
 
+OF_PHASES = tuple(name for name in SOURCES if name != CRITIQUES)
+"""Those that a phase of a run may learn: critiques make a critic, a model of its own."""
 
-def revision_lines(
+
+def answer_lines(
     final: Sequence[Candidate],
     run: Run,
     constitution: Constitution,
@@ -74,10 +111,10 @@ def revision_lines(
     held_out: Iterable[Messages],
     near: float | None,
 ) -> tuple[list[str], Counter[str]]:
-    """Return the lines of revisions.jsonl, and the number of revisions by what became of them.
+    """Return the lines of revisions.jsonl or prompted.jsonl, and the number of answers by what became of them.
 
-    Left out are those that still break a principle, by most of their critiques, and those to prompts that are held out
-    or as similar to one as `near` says.
+    `final`: revisions, and drafts that needed none. Left out are those that break a principle, by most of their
+    critiques, and those to prompts that are held out or as similar to one as `near` says.
     """
     critiques = _Critiques.of(run)
     counts = Counter[str]()
@@ -86,9 +123,9 @@ def revision_lines(
         if critiques.broken(candidate.key):
             counts["still break a principle"] += 1
             continue
-        draft = run.row(candidate.parents[0])
-        assert draft is not None, "revisions are kept with their drafts"
-        answers = [(Message("assistant", text),) for text in (candidate.text, draft[2]["text"])]
+        draft = run.row(candidate.parents[0]) if candidate.round else None
+        before = draft[2]["text"] if draft is not None else ""
+        answers = [(Message("assistant", text),) for text in (candidate.text, before)]
         pairs[candidate.key] = PreferencePair(
             prompt=candidate.prompt.messages,
             chosen=answers[0],

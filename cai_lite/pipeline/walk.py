@@ -85,7 +85,7 @@ def run_recipe(
                 held_out=[prompt.messages for prompt in prompts.held_out],
             )
             write_text(out / "dataset_card.md", card)
-            written += ["pairs.jsonl", "dataset_card.md", *write_sources(work, prompts.held_out)]
+            written += ["pairs.jsonl", "dataset_card.md", *write_sources(work, prompts.train, prompts.held_out)]
             roles.close()
             if until == "pair":
                 _record(run, screen, written)
@@ -103,7 +103,7 @@ def run_recipe(
             adapter,
             against=roles.student,
             constitution=roles.constitution,
-            judge=[voice.model for voice in roles.judges],
+            judge=[voice.model for voice in roles.judges] or None,
             prompts=prompts.held_out,
             seen=spread(prompts.train, PAIRED_LIMIT),
             run=run,

@@ -14,8 +14,9 @@ from cai_lite.evaluation.robustness import WRAPPED_LIMIT, WRAPPINGS
 from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.prompts import Prompts
+from cai_lite.pipeline.ready import calls_for_prompted
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import REVISIONS
+from cai_lite.pipeline.sources import PROMPTED, REVISIONS
 from cai_lite.preflight.devices import Device
 from cai_lite.preflight.sizes import completions_of
 from cai_lite.training.config import TrainingConfig
@@ -71,7 +72,7 @@ class Counted:
     def of(cls, recipe: Recipe, prompts: int) -> Counted:
         """Return the counts of making pairs from so many prompts."""
         n, rules, judge = recipe.draft.n, recipe.pair.rules, recipe.judge
-        drafts, critiques, revisions, revised = prompts * n, 0, 0, 0
+        drafts, critiques, revisions, revised = prompts * n if rules or recipe.revises else 0, 0, 0, 0
         if recipe.revises:
             per_draft = recipe.critique.principles_per_draft
             rounds = range(1, recipe.revise.rounds + 1)
@@ -132,8 +133,10 @@ def parts_of(
     seen = min(len(prompts.train), PAIRED_LIMIT) if "superficial" in metrics else 0
     per_prompt = sum(p.applies(x) for x in prompts.held_out for p in constitution.principles) / max(1, held_out)
     answers = 2 * samples * (held_out + seen) + wrapped
-    scored = round(per_prompt * (2 * samples * held_out + wrapped)) if recipe.evaluate.oracle is None else 0
-    compared = min(held_out, PAIRED_LIMIT) * samples * 2 * recipe.judge.principles if "win_rate" in metrics else 0
+    judged = bool(recipe.all_teachers or recipe.judge.models)
+    scored = round(per_prompt * (2 * samples * held_out + wrapped)) if judged and recipe.evaluate.oracle is None else 0
+    questions = 2 * recipe.judge.principles if judged and "win_rate" in metrics else 0
+    compared = min(held_out, PAIRED_LIMIT) * samples * questions
     training, held = Counted.of(recipe, len(prompts.train)), Counted.of(recipe, paired)
     p, c = lengths.prompt, lengths.completion
 
@@ -155,10 +158,13 @@ def parts_of(
     by_student = recipe.draft.from_ == "student"
     nothing = Counted(drafts=0, critiques=0, revisions=0, verdicts=0, pairs=0)
     rows = training.pairs if pairs is None else pairs
+    told = len(prompts.train) * recipe.draft.n if any(phase.on == PROMPTED for phase in recipe.phases) else 0
+    alone = calls_for_prompted(recipe, len(prompts.train)) if told else 0
     found = [
         student("drafts", training.drafts * by_student),
         teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
-        *_trainings(recipe, training, rows, lengths),
+        student("answers under the constitution, with critiques and revisions", alone),
+        *_trainings(recipe, training, rows, lengths, told),
         student("held-out drafts", held.drafts * by_student),
         teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
         student("answers before and after", answers),
@@ -167,9 +173,12 @@ def parts_of(
     return [part for part in found if part.calls]
 
 
-def _trainings(recipe: Recipe, counted: Counted, pairs: int, lengths: Lengths) -> Iterator[Part]:
-    """Yield the part of each phase; there is one name for a single one, and several are told apart by their number."""
-    learnt = {REVISIONS: min(counted.revisions, round(counted.drafts * BROKEN))}
+def _trainings(recipe: Recipe, counted: Counted, pairs: int, lengths: Lengths, told: int) -> Iterator[Part]:
+    """Yield the part of each phase; there is one name for a single one, and several are told apart by their number.
+
+    `told`: the number of the student's answers under the constitution.
+    """
+    learnt = {REVISIONS: min(counted.revisions, round(counted.drafts * BROKEN)), PROMPTED: told}
     for number, phase in enumerate(recipe.phases):
         many = completions_of(recipe, phase)
         rows = learnt.get(phase.on or "", pairs)

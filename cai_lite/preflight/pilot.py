@@ -58,6 +58,11 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         ChatError, Stopped: stopped part-way, as in a run; the same call resumes.
     """
     roles, known = open_roles(recipe), prompts_of(recipe)
+    if not roles.judges or not recipe.pair.rules:
+        raise InputError(
+            f"{recipe.path}: preflight tries the judge of the pairs, and this recipe makes none: run it at once; it "
+            "tries the student's own critiques before it uses them"
+        )
     if not known.train or prompts < 1:
         raise InputError("preflight needs at least 1 training prompt")
     sample = spread(known.train, prompts)

@@ -28,6 +28,7 @@ _SECTIONS = {
     "compare": "Comparison",
     "revisions": "Revisions",
     "critics": "Critics",
+    "prompted": "The student taught by itself",
     "training": "Training",
     "conflicts": "Conflicts",
     "pairs": "Pairs",
@@ -63,7 +64,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
-    parts += [revising.revisions(run), revising.critics(run)]
+    parts += [revising.revisions(run), revising.critics(run), revising.prompted(run)]
     trainings = running.trainings(run.path("."))
     # The contents name all phases by one line, which leads to the first.
     parts += [tag("div", *trainings, id="training") if len(trainings) > 1 else join(trainings), running.conflicts(run)]

@@ -1,4 +1,4 @@
-"""The sections of report.html about the revisions of a run and about the critics that were tried before them."""
+"""The sections of report.html about revisions, about critics that were tried, and about a student taught by itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cai_lite.evaluation.critics import MEMO as CRITICS
+from cai_lite.evaluation.critics import SELF as PROMPTED
 from cai_lite.evaluation.planted import SUBTLETIES
 from cai_lite.evaluation.revisions import FIGURES
 from cai_lite.evaluation.revisions import MEMO as REVISIONS
@@ -38,11 +39,30 @@ def critics(run: Run) -> Html | None:
     return tag("section", tag("h2", "Critics"), *parts, id="critics")
 
 
+def prompted(run: Run) -> Html | None:
+    """Show what the student taught itself, how far its critiques agree with machine checks, and what that cannot do."""
+    found = run.recall(PROMPTED)
+    if not found:
+        return None
+    parts: list[Part] = [tag("p", f"{found['summary']}. It learns these answers without the constitution.")]
+    rows = [_row(label, found[name]) for name, label in _BY_CHECKS.items() if name in found]
+    rows += [_row(_PLANTED[name], found["planted"][name]) for name in SUBTLETIES if name in found.get("planted", {})]
+    for id_, of in found.get("principles", {}).items():
+        rows += [_row(f"{id_}: {label}", of[name]) for name, label in _BY_CHECKS.items() if name in of]
+    if rows:
+        parts.append(table("Its critiques, compared with machine checks on held-out drafts", _HEAD, rows))
+    for id_, why in found.get("left_out", {}).items():
+        parts.append(tag("p", f"self-critique not used for {id_}: {why}"))
+    parts += [tag("p", sentence, class_="warn") for sentence in found.get("limits", ())]
+    return tag("section", tag("h2", "The student taught by itself"), *parts, id="prompted")
+
+
 _AGREEMENT = {
     "agreement": "critiques with the teacher's verdict",
     "kappa": "agreement beyond chance (Cohen's kappa)",
     "unreadable": "critiques that could not be read",
 }
+_BY_CHECKS = _AGREEMENT | {"agreement": "critiques with the verdict of the checks"}
 _PLANTED = {
     "plain": "plain planted violations found",
     "moderate": "moderate planted violations found",

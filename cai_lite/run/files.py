@@ -27,6 +27,7 @@ RECORDED = (
     "recipe.yaml",
     "pairs.jsonl",
     "revisions.jsonl",
+    "prompted.jsonl",
     "dataset_card.md",
     "evaluation.json",
     "report.html",

@@ -16,8 +16,9 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 PREFIX = ".rows-"  # of the folders that hold such files
 IN_MEMORY = 8192  # number of rows up to which they are held as objects
-_BATCH = 256  # rows that are written and read together
-_RENEWED = 1024  # reads after which the file is mapped anew: pages that were read count as memory of the process
+_BATCH = 256  # rows that are read together
+_WRITTEN = 8 * _BATCH  # rows that are written together; mapping a file reads the first page of each such part
+_RENEWED = 16 * _BATCH  # rows that are read before the file is mapped anew: pages read count as memory of the process
 _RECENT = 512  # rows that are read one by one and held
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class Spill(Generic[T]):
         """Add a row."""
         self._rows.append(row)
         self._count += 1
-        if len(self._rows) > (IN_MEMORY if self._writer is None else _BATCH):
+        if len(self._rows) > (IN_MEMORY if self._writer is None else _WRITTEN):
             self._write()
 
     def extend(self, rows: Iterable[T]) -> None:
@@ -90,9 +91,9 @@ class Spill(Generic[T]):
         if self._writer is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             features = Features(self._form.features())
-            self._writer = ArrowWriter(path=str(self._path), features=features, writer_batch_size=_BATCH)
-        for start in range(0, len(self._rows), _BATCH):
-            self._writer.write_batch(self._form.pack(self._rows[start : start + _BATCH]))
+            self._writer = ArrowWriter(path=str(self._path), features=features, writer_batch_size=_WRITTEN)
+        for start in range(0, len(self._rows), _WRITTEN):
+            self._writer.write_batch(self._form.pack(self._rows[start : start + _WRITTEN]))
         self._rows.clear()
 
 
@@ -102,7 +103,7 @@ class Mapped(Sequence[T]):
     def __init__(self, path: Path, form: Form[T]) -> None:
         self._path, self._form = path, form
         self._table: Any = None
-        self._reads = 0
+        self._read_rows = 0
         self._length = len(self._opened())
         self._one = lru_cache(maxsize=_RECENT)(lambda i: self._read(i, i + 1)[0])
 
@@ -128,14 +129,16 @@ class Mapped(Sequence[T]):
     def _read(self, start: int, stop: int) -> list[T]:
         found: list[T] = []
         for first in range(start, stop, _BATCH):
-            found += self._form.unpack(self._opened()[first : min(first + _BATCH, stop)])
+            found += self._form.unpack(self._opened(min(stop - first, _BATCH))[first : min(first + _BATCH, stop)])
         return found
 
-    def _opened(self) -> Any:
+    def _opened(self, rows: int = 0) -> Any:
+        """Return the data set, of which so many rows are read next."""
         from datasets import Dataset
 
-        self._reads += 1
-        if self._table is None or self._reads % _RENEWED == 0:
+        self._read_rows += max(rows, 4)  # a row read alone brings its neighbours' pages
+        if self._table is None or self._read_rows > _RENEWED:
+            self._read_rows = 0
             self._table = Dataset.from_file(str(self._path)).with_format("arrow")
         return self._table
 

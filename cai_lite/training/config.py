@@ -129,10 +129,12 @@ class TrainingConfig:
     """How a student is trained.
 
     `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo" or "listwise".
-    `on`: what the method "sft" learns: "revisions" (of the run) or "chosen" (the chosen sides of pairs).
-    `include_critique`: with `on: revisions`, learn to criticise and revise as well: each draft is followed by a request
-    for a critique, the critique, a request for a revision and the revision, and both answers of the assistant carry
-    loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is learnt all the same.
+    `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
+    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic).
+    `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
+    followed by a request for a critique, the critique, a request for a revision and the revision, and both answers of
+    the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is
+    learnt all the same.
     `loss`: of the method "dpo"; "listwise" takes its beta.
     `batch_size`: pairs (rows) of an update. `gradient_accumulation` splits an update into at least that many passes of
     the model, and `tokens_per_batch` limits the tokens of a pass; both change memory and speed, not the result.
@@ -248,6 +250,8 @@ class TrainingConfig:
             )
         if self.include_critique and self.on == "chosen":
             raise InputError("'include_critique' is for 'on: revisions': nobody criticised the chosen sides of pairs")
+        if self.include_critique and self.on == "critiques":
+            raise InputError("'include_critique' is for 'on: revisions': 'on: critiques' learns nothing else anyway")
 
     def as_section(self) -> dict[str, Any]:
         """Return the section of a recipe that these settings are read from, without what the method does not read."""

@@ -339,7 +339,7 @@ _MODELS: dict[str, tuple[Build, str]] = {
     "an adapter for nothing": (_adapter(target_modules=["evil"]), "does not fit"),
     "an adapter that is pickled": (_pickled_adapter, "not a whole peft adapter"),
     "half an adapter": (_bytes("adapter/adapter_model.safetensors", b"\x08\0\0\0\0\0\0\0{}"), "does not fit"),
-    "an adapter of NaN": (_weights(_fill(float("nan"), "q_proj"), "adapter/adapter_model.safetensors"), "q_proj.* NaN"),
+    "an adapter of NaN": (_weights(_fill(float("nan"), "q_proj"), "adapter/adapter_model.safetensors"), "NaN.*q_proj"),
     "an adapter with a pipe": (_replaced("adapter/adapter_model.safetensors", os.mkfifo), "not a regular file"),
     "an adapter of another model": (
         _weights(

@@ -10,6 +10,7 @@ from cai_lite.embedded import oracle
 from cai_lite.errors import InputError, Stopped
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.pipeline import walk
+from cai_lite.pipeline.alone import train_run
 from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.roles import WeightedModel, open_roles
@@ -122,6 +123,22 @@ def test_the_examples_of_a_run_hold_out_what_the_recipe_holds_out(walked, tmp_pa
     assert all("no" if one.violated == "yes" else "yes" in one.completion[0].content for one in found)
     with Run(tmp_path / "empty") as run, pytest.raises(InputError, match=r"no recipe\.yaml"):
         training_examples(run, student="embedded:student")
+
+
+def test_a_critic_is_trained_on_the_critiques_of_a_run_and_critiques_in_its_place(walked, tmp_path):
+    out = walked()
+    with Run(out) as run:
+        examples = training_examples(run, student="embedded:student")
+    kept_apart = {one.family for one in examples if one.split == "held_out"}
+    learnt = [one for one in examples if one.split == "train"]
+    held_out = {prompt.family for prompt in walk.prompts_of(load_recipe(out / "recipe.yaml")).held_out}
+    settings = ["train.method=sft", "train.on=critiques", "train.max_steps=1", "train.lora.rank=2"]
+    trained = train_run(out, settings, tmp_path / "critic", quiet=True)
+    assert trained["pairs"]["unit"] == "demonstrations" and trained["pairs"]["kept"] == len(learnt) > 0
+    assert not (kept_apart | held_out) & {one.family for one in learnt}
+    by = f"critique.by=embedded:student#{trained['adapter']}"
+    (critic,) = open_roles(load_recipe("creative", [by], profile="embedded")).critics
+    assert critic.model.wording == "short" and str(critic.model.adapter) == trained["adapter"]
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_a_student_whose_tokenizer_is_missing_is_refused(tmp_path):
     refused(
         recipe(f"student.model={folder}"),
         tmp_path / "run",
-        r"bare: (cannot be opened|its tokenizer has no chat template)",
-    )  # by version
+        r"bare: (cannot be opened|its tokenizer has no chat template)",  # by the version of transformers
+    )
 
 
 def test_a_reason_that_the_judge_cannot_give_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.inputs.pairs import save_pairs
-from cai_lite.pipeline.sources import CRITIQUE_REQUEST, SOURCES, revision_lines
+from cai_lite.pipeline.sources import CRITIQUE_REQUEST, SOURCES, answer_lines
 from cai_lite.records import Candidate, Critique, Message, PreferencePair, Prompt
 from cai_lite.run.ledger import Run
 
@@ -42,7 +42,7 @@ class Story:
         return key
 
     def lines(self, *final, held_out=(), near=None):
-        lines, counts = revision_lines(final, self.run, CONSTITUTION, held_out=held_out, near=near)
+        lines, counts = answer_lines(final, self.run, CONSTITUTION, held_out=held_out, near=near)
         return [json.loads(line) for line in lines], {name: n for name, n in counts.items() if n}
 
 
@@ -84,12 +84,12 @@ def test_a_revision_is_written_with_every_step_from_its_draft(story, twice):
 
 
 def test_revisions_are_learnt_as_answers_and_with_critiques_each_turn_once(story, twice, tmp_path):
-    lines, _ = revision_lines([twice], story.run, CONSTITUTION, held_out=[], near=None)
+    lines, _ = answer_lines([twice], story.run, CONSTITUTION, held_out=[], near=None)
     (tmp_path / "revisions.jsonl").write_text("".join(lines))
-    (alone,) = SOURCES["revisions"](tmp_path, include_critique=False)
+    (alone,) = SOURCES["revisions"](tmp_path, include_critique=False, critic_examples=list)
     assert (alone.prompt, alone.completion) == ((Message("user", "Cough?"),), (Message("assistant", "Doctor."),))
     assert (alone.family, alone.key) == ("family of Cough?", "r2")
-    first, *steps = SOURCES["revisions"](tmp_path, include_critique=True)
+    first, *steps = SOURCES["revisions"](tmp_path, include_critique=True, critic_examples=list)
     assert first == alone
     assert [row.completion[0].content for row in steps] == ["no doctor", "Doctor, at length.", "still long", "Doctor."]
     assert all(row.prompt[-1].role == "user" and len(row.completion) == 1 for row in steps)
@@ -116,7 +116,7 @@ def test_the_chosen_sides_are_those_of_the_runs_pairs(tmp_path):
         prompt=(Message("user", "q"),), chosen=(Message("assistant", "a"),), rejected=(Message("assistant", "b"),)
     )
     save_pairs(tmp_path / "pairs.jsonl", [pair, pair])
-    (found,) = SOURCES["chosen"](tmp_path, include_critique=False)
+    (found,) = SOURCES["chosen"](tmp_path, include_critique=False, critic_examples=list)
     assert found.completion == pair.chosen
 
 
@@ -127,4 +127,4 @@ def test_a_file_that_is_missing_or_changed_is_told(tmp_path, text, says):
     if text is not None:
         (tmp_path / "revisions.jsonl").write_text(text)
     with pytest.raises(InputError, match=says):
-        SOURCES["revisions"](tmp_path, include_critique=False)
+        SOURCES["revisions"](tmp_path, include_critique=False, critic_examples=list)

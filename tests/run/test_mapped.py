@@ -32,7 +32,8 @@ FORM = Form(features, pack, unpack)
 def small(monkeypatch):
     monkeypatch.setattr(mapped, "IN_MEMORY", 10)
     monkeypatch.setattr(mapped, "_BATCH", 4)
-    monkeypatch.setattr(mapped, "_RENEWED", 3)
+    monkeypatch.setattr(mapped, "_WRITTEN", 6)
+    monkeypatch.setattr(mapped, "_RENEWED", 9)
 
 
 def spilled(path, count):

@@ -141,7 +141,7 @@ def started(*words, **more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
-@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_command_that_waits_for_a_server_ends_with_one_sentence(server, tmp_path, number):
     reached, release = threading.Event(), threading.Event()
 

@@ -127,6 +127,7 @@ def test_reading_splitting_and_tokenizing_take_no_memory_for_each_pair(tokenizer
     from cai_lite.bench.reading import lines
 
     monkeypatch.setattr(mapped, "IN_MEMORY", 200)
+    monkeypatch.setattr(mapped, "_WRITTEN", 100)
     monkeypatch.setattr(held_out, "LIMIT", 20)
     turns, peaks, method = Turns(tokenizer), [], METHODS["dpo"]
     for count in (300, 600, 1800):  # the first one warms caches
