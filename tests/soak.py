@@ -262,7 +262,9 @@ class Walk:
             "Path(sys.argv[3]).write_text(json.dumps(list(sys.modules)))\n"
         )
         command = [sys.executable, "-c", code, str(self.recipe), str(self.folder / "first"), str(modules)]
-        subprocess.run(command, cwd=ROOT, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"soak: the first run failed:\n{done.stderr}")
 
     def begin(self, name: str, out: Path | None = None) -> Chain:
         place = out or self.folder / name
@@ -390,6 +392,8 @@ def hostile(row: Row, folder: Path, seed: int) -> None:
     told = folder / "hostile.jsonl"
     child = os.fork()
     if not child:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         with told.open("w", buffering=1) as file:
             good = module.sound(folder / "sound")
             for number, case in enumerate(module.CASES):
