@@ -85,11 +85,13 @@ def run_recipe(
                 held_out=[prompt.messages for prompt in prompts.held_out],
             )
             write_text(out / "dataset_card.md", card)
-            written += ["pairs.jsonl", "dataset_card.md", *write_sources(work, prompts.train, prompts.held_out)]
+            sources = write_sources(work, prompts.train, prompts.held_out)
+            written += ["pairs.jsonl", "dataset_card.md", *sources]
             roles.close()
             if until == "pair":
                 _record(run, screen, written)
-                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                files = {"file": str(out / "pairs.jsonl"), "sources": [str(out / name) for name in sources]}
+                return {"pairs": len(pairs), **files, "counts": run.counts()}
             if not pairs and any(needs_pairs(each) for each in recipe.phases):
                 raise Stopped(nothing_left(work))
             adapter, files = train_phases(recipe, pairs, out, screen, first=phase)
