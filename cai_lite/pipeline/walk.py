@@ -90,8 +90,12 @@ def run_recipe(
             roles.close()
             if until == "pair":
                 _record(run, screen, written)
-                files = {"file": str(out / "pairs.jsonl"), "sources": [str(out / name) for name in sources]}
-                return {"pairs": len(pairs), **files, "counts": run.counts()}
+                return {
+                    "pairs": len(pairs),
+                    "file": str(out / "pairs.jsonl"),
+                    "sources": [str(out / name) for name in sources],
+                    "counts": run.counts(),
+                }
             if not pairs and any(needs_pairs(each) for each in recipe.phases):
                 raise Stopped(nothing_left(work))
             adapter, files = train_phases(recipe, pairs, out, screen, first=phase)

@@ -142,6 +142,7 @@ def test_the_whole_walk_is_judged_by_machine_checks_and_says_so(walked):
     assert not {"win_rate", "reliability", "preference_accuracy", "confounds"} & found["metrics"].keys()
     assert "checks_gap" not in found["metrics"].get("superficial", {})
     page = (out / "report.html").read_text()
+    assert "No judge: adherence is decided by the machine checks" in page
     assert "The student taught by itself" in page and "keep under the constitution" in page
     assert "no teacher: the student learns" in page
     assert "self-critique not used for kind" in page
