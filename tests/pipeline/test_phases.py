@@ -198,10 +198,10 @@ def test_other_phases_put_the_old_ones_aside(make, again):
 def test_a_phase_without_anything_to_learn_stops_the_run(make, tmp_path):
     recipe = make(SFT, "{method: sft, on: revisions}")
     with pytest.raises(InputError, match=r"has no revisions\.jsonl"):
-        material(recipe.phases[1], PAIRS, tmp_path, print)
+        material(recipe.phases[1], PAIRS, tmp_path, print, student="embedded:student")
     (tmp_path / "revisions.jsonl").write_text("")
     with pytest.raises((Stopped, InputError)):
-        material(recipe.phases[1], PAIRS, tmp_path, print)
+        material(recipe.phases[1], PAIRS, tmp_path, print, student="embedded:student")
 
 
 def test_an_adapter_that_the_run_would_replace_is_no_beginning(make, again):
