@@ -113,7 +113,7 @@ def pairs(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe up to pairs.jsonl, without training.
+    """Run a recipe up to pairs.jsonl, and the answers that its phases learn, without training.
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
@@ -127,7 +127,9 @@ def pairs(
             if what not in ("pairs", "kept")
         ]
         say(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
-    if not made["pairs"]:
+        for file in made["sources"]:
+            say(f"to learn: {file}")
+    if not made["pairs"] and not made["sources"]:
         raise typer.Exit(1)
 
 

@@ -16,6 +16,7 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.evaluation.result import evaluation_json
@@ -121,7 +122,7 @@ def evaluate(
             model=after.name,
             against=before.name if before is not None else "",
             constitution=policy.name,
-            judge="the grammar's oracle" if oracle else judges[0].name if judges else "machine checks",
+            judge="the grammar's oracle" if oracle else judges[0].name if judges else CHECKS_ALONE,
             seed=subject.seed,
             metrics=measure(subject, metrics),
         )

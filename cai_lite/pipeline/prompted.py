@@ -28,6 +28,7 @@ from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.revising import critique_sampling, quality_of
 from cai_lite.pipeline.roles import Roles, close
 from cai_lite.records import Candidate, Critique, Prompt, Sampling, Violated, digest, distinct
+from cai_lite.stats import mean_figure
 
 TOLD = "draft under the constitution"
 
@@ -59,7 +60,7 @@ def self_taught(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt
         Stopped: there is no answer, the budget is spent, or too few replies of a stage are usable to go on.
     """
     recipe, model, policy = work.recipe, work.roles.itself, work.roles.constitution
-    found = _tried(work, held_out or prompts) if recipe.revise.rounds else {}
+    found = _tried(work, held_out or prompts)
     with work.stage(TOLD, model, named=False) as stage:
         drafts = draft(model, prompts, n=recipe.draft.n, sampling=sampling_of(recipe), constitution=policy, stage=stage)
     if not drafts:
@@ -105,18 +106,23 @@ def _revised(work: Work, drafts: Sequence[Candidate], policy: Constitution) -> l
 
 
 def _tried(work: Work, prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """Return how far the student's critiques agree with the reference, and the principles that they are used for.
+    """Return whether the constitution helps the student, and how far its critiques agree with the reference.
 
     The reference is the machine checks on its answers with and without the constitution, and what was planted.
+    `trusted` names the principles that its critiques are used for.
     """
     recipe, roles = work.recipe, work.roles
     model, policy, trial = roles.itself, roles.constitution, replace(work, purpose="held-out")
     tried, sampling = spread(prompts, TRIED_PROMPTS), sampling_of(recipe)
-    drafts: list[Candidate] = []
+    by_checks: dict[str, list[Critique]] = {}
     for stage_name, told in (("draft", None), (TOLD, policy)):
         with trial.stage(stage_name, model, named=False) as stage:
-            drafts += draft(model, tried, sampling=sampling, constitution=told, stage=stage)
-    checked = _checked(drafts, policy)
+            drafts = draft(model, tried, sampling=sampling, constitution=told, stage=stage)
+        by_checks["untold" if told is None else "told"] = _checked(drafts, policy)
+    helped = _helped(work, by_checks)
+    if not recipe.revise.rounds:
+        return helped
+    checked = [row for rows in by_checks.values() for row in rows]
     planted = planted_in_grammar(policy) if recipe.evaluate.oracle else []
     asked = [*((row.candidate, policy.principle(row.principle)) for row in checked), *_asked(planted, policy)]
     with trial.stage(STAGE, model) as stage:
@@ -131,12 +137,38 @@ def _tried(work: Work, prompts: Sequence[Prompt]) -> dict[str, Any]:
     if not trusted:
         work.screen.warn("self-critique is left out, and the answers under the constitution are learnt as they are")
     return {
+        **helped,
         "critic": model.name,
         **figures,
         "planted": planted_figures(planted, said[len(checked) :]),
         "trusted": trusted,
         "left_out": left_out,
     }
+
+
+def _helped(work: Work, by_checks: Mapping[str, Sequence[Critique]]) -> dict[str, Any]:
+    """Return the share of checks kept by answers "untold" and "told" the constitution, and say what it means."""
+    kept = {
+        f"kept_{how}": mean_figure(
+            [float(row.violated == "no") for row in rows],
+            [row.candidate.prompt.family for row in rows],
+            seed=work.recipe.seed,
+        )
+        for how, rows in by_checks.items()
+        if rows
+    }
+    if len(kept) == 2:
+        told, untold = kept["kept_told"], kept["kept_untold"]
+        work.screen.say(
+            f"told the constitution, the student keeps {told.value:.2f} of the machine checks on held-out prompts "
+            f"[{told.low:.2f}, {told.high:.2f}], and untold {untold.value:.2f} [{untold.low:.2f}, {untold.high:.2f}]"
+        )
+        if told.value <= untold.value:
+            work.screen.warn(
+                "the constitution in its prompt does not help this student, so that there is next to nothing to learn "
+                "from its own answers; take a larger student, or a teacher"
+            )
+    return {name: figure.as_dict() for name, figure in kept.items()}
 
 
 def _checked(drafts: Sequence[Candidate], policy: Constitution) -> list[Critique]:

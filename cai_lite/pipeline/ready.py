@@ -18,6 +18,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
 from cai_lite.errors import InputError, PromptError, without_secrets
+from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
 from cai_lite.inputs.prompts import Prompts
@@ -148,7 +149,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
         models={
             "student": roles.student.name,
             "teacher": teachers or "none",
-            "judge": judges or "machine checks",
+            "judge": judges or CHECKS_ALONE,
             **({"critic": critics} if critics else {}),
         },
         warnings=(

@@ -69,11 +69,16 @@ def run_recipe(
                     draft_held_out(work, prompts.held_out)
                 pairs = make(work, prompts)
                 written += write_pairs(work, pairs, prompts)
-                written += write_sources(work, prompts.train, prompts.held_out, out)
+                written += (sources := write_sources(work, prompts.train, prompts.held_out, out))
                 roles.close()
                 if until == "pair":
                     _record(run, screen, written)
-                    return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
+                    return {
+                        "pairs": len(pairs),
+                        "file": str(out / "pairs.jsonl"),
+                        "sources": [str(out / name) for name in sources],
+                        "counts": run.counts(),
+                    }
                 put_rounds_aside(out, screen.say)
                 adapter, files = learn(work, pairs, out, first=phase)
                 written += files

@@ -50,7 +50,7 @@ def prompted(run: Run) -> Html | None:
     for id_, of in found.get("principles", {}).items():
         rows += [_row(f"{id_}: {label}", of[name]) for name, label in _BY_CHECKS.items() if name in of]
     if rows:
-        parts.append(table("Its critiques, compared with machine checks on held-out drafts", _HEAD, rows))
+        parts.append(table("Its answers and critiques, compared with machine checks on held-out prompts", _HEAD, rows))
     for id_, why in found.get("left_out", {}).items():
         parts.append(tag("p", f"self-critique not used for {id_}: {why}"))
     parts += [tag("p", sentence, class_="warn") for sentence in found.get("limits", ())]
@@ -62,7 +62,12 @@ _AGREEMENT = {
     "kappa": "agreement beyond chance (Cohen's kappa)",
     "unreadable": "critiques that could not be read",
 }
-_BY_CHECKS = _AGREEMENT | {"agreement": "critiques with the verdict of the checks"}
+_BY_CHECKS = {
+    "kept_untold": "machine checks that its answers keep without the constitution",
+    "kept_told": "machine checks that its answers keep under the constitution",
+    **_AGREEMENT,
+    "agreement": "critiques with the verdict of the checks",
+}
 _PLANTED = {
     "plain": "plain planted violations found",
     "moderate": "moderate planted violations found",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cai_lite.evaluation.critics import critic_figures, planted_figures, refusal
+from cai_lite.evaluation.critics import critic_figures, planted_figures, refusal, untrusted
 from cai_lite.evaluation.planted import Planted
 from cai_lite.records import Candidate, Critique, Message, Prompt
 
@@ -81,3 +81,20 @@ def test_a_critic_that_could_not_be_read_or_compared_is_refused(rows):
         critic_figures(rows(TEACHER), rows("kind:unreadable " * 20)), 0.0
     )
     assert "could not be compared" in refusal(critic_figures(rows("kind:unreadable"), rows("kind:no")), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "said", "why"),
+    [
+        (TEACHER, TEACHER, ""),
+        (TEACHER, "kind:yes kind:no " * 7 + "kind:no kind:yes " * 3, "agreement 0.70"),
+        ("kind:no " * 19 + "kind:yes", "kind:no " * 20, "agreement not beyond chance"),
+        ("kind:no " * 20, "kind:no " * 20, "agreement not beyond chance"),  # no violation was there to be found
+        ("kind:yes kind:no " * 3, "kind:yes kind:no " * 3, "only 6 replies"),
+        (TEACHER, "kind:unreadable " * 20, "none of its critiques could be read"),
+        ("short:yes short:no " * 10, "short:yes short:no " * 10, "nothing to measure it by"),
+    ],
+)
+def test_a_critic_without_a_teacher_is_used_where_it_agrees_beyond_chance(rows, reference, said, why):
+    found = untrusted(critic_figures(rows(reference), rows(said)), "kind", 0.8)
+    assert (why in found) if why else found == ""

@@ -10,6 +10,7 @@ from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.errors import InputError, RecipeError
 from cai_lite.pipeline import walk
 from cai_lite.pipeline.alone import train_run
+from cai_lite.pipeline.prompted import TOLD
 from cai_lite.pipeline.ready import check_ready, plan_of
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.roles import open_roles
@@ -97,7 +98,9 @@ def test_the_student_learns_its_own_answers_revised_without_the_constitution(wal
     assert (found["drafts"], found["revised"], found["trusted"]) == (8, 4, ["doctor"])
     assert found["left_out"] == {"kind": "there is nothing to measure it by"}
     assert found["agreement"]["value"] == 1.0 and found["agreement"]["n"] == 24  # told and untold, to 12 prompts
+    assert (found["kept_told"]["value"], found["kept_untold"]["value"]) == (0.5, 0.0)
     log = (out / "log.txt").read_text()
+    assert "the student keeps 0.50 of the machine checks" in log and "does not help this student" not in log
     assert "no teacher: the student learns to do untold" in log and "which 1 of 2 principles have" in log
     assert "used for doctor; not for kind" in log and "4 of 8 answers revised" in log
     model.asked.clear()
@@ -118,10 +121,16 @@ def test_critiques_that_do_not_agree_with_the_checks_are_left_out(walked, says, 
     assert "self-critique is left out, and the answers under the constitution" in (out / "log.txt").read_text()
 
 
+def test_a_student_that_the_constitution_does_not_help_is_said_to_be_one(walked):
+    deaf = ScriptedModel(lambda request: "Nothing.", name="student")
+    log = (walked(deaf, "revise.rounds=0") / "log.txt").read_text()
+    assert "does not help this student, so that there is next to nothing to learn" in log
+
+
 def test_without_rounds_nobody_is_critiqued(walked):
     out = walked(student(), "revise.rounds=0")
     with Run(out) as run:
-        assert {call["stage"] for call in run.calls()} == {"draft under the constitution"}
+        assert {call["stage"].removeprefix("held-out ") for call in run.calls()} == {"draft", TOLD}
     assert [len(row["steps"]) for row in rows_of(out)] == [1] * 8
 
 
@@ -133,7 +142,9 @@ def test_the_whole_walk_is_judged_by_machine_checks_and_says_so(walked):
     assert not {"win_rate", "reliability", "preference_accuracy", "confounds"} & found["metrics"].keys()
     assert "checks_gap" not in found["metrics"].get("superficial", {})
     page = (out / "report.html").read_text()
-    assert "The student taught by itself" in page and "no teacher: the student learns" in page
+    assert "No judge: adherence is decided by the machine checks" in page
+    assert "The student taught by itself" in page and "keep under the constitution" in page
+    assert "no teacher: the student learns" in page
     assert "self-critique not used for kind" in page
     assert json.loads((out / "training.json").read_text())["method"] == "sft"
     assert "prompted.jsonl" in json.loads((out / "manifest.json").read_text())
