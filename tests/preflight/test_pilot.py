@@ -43,7 +43,7 @@ def look(tmp_path, monkeypatch):
         constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
         roles = SimpleNamespace(
             drafter=student,
-            judges=[],
+            judges=[SimpleNamespace(model=model, weight=1.0)],
             judge=model,
             teachers=[SimpleNamespace(model=teacher or model)],
             critics=[SimpleNamespace(model=critic, section="critique.by")] if critic else [],
