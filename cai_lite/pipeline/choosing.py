@@ -64,12 +64,18 @@ def stops(latest: Round, settings: RoundsSection) -> str:
     return ""
 
 
-def choose(rounds: Sequence[Round]) -> Round:
-    """Return the round with the highest adherence on the half that decides, of those within the bounds.
+def choose(rounds: Sequence[Round], *, seed: int) -> Round:
+    """Return the last round, of those within the bounds, that clearly rose over the one that would be kept without it.
 
-    Of equal ones the first is taken, and the first of all where none is within the bounds.
+    Clearly: the interval of the paired change lies above 0 on the half that decides. Of rounds that do not differ so,
+    the earlier one has drifted less. The first of all is kept where none is within the bounds.
     """
-    return max([one for one in rounds if not one.outside] or rounds[:1], key=lambda one: one.change.after.value)
+    first, *others = [one for one in rounds if not one.outside] or rounds[:1]
+    kept = first
+    for one in others:
+        if changes(kept.cells, one.cells, seed=seed)[0].change.low > 0:
+            kept = one
+    return kept
 
 
 def summary(rounds: Sequence[Round], kept: Round, ended: str, held_in: Mapping[int, Figure | None]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
             ended = why
             break
     _put_aside([folder for folder in round_folders(top) if int(folder.name) > len(rounds)], say)
-    kept = choose(rounds)
+    kept = choose(rounds, seed=work.recipe.seed)
     if kept.outside:
         work.screen.warn(f"every round passed a bound of rounds.drift; kept is round {kept.number}")
     say(f"kept: round {kept.number} of {len(rounds)}; {ended}")

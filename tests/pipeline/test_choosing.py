@@ -44,10 +44,15 @@ def test_principles_of_one_family_stay_in_one_half_and_a_single_family_decides_a
         changes(None, [], seed=0)
 
 
-def test_the_best_round_within_the_bounds_is_kept_and_the_first_of_equal_ones():
-    assert choose([round_(1, 0.5), round_(2, 0.7), round_(3, 0.7)]).number == 2
-    assert choose([round_(1, 0.5), round_(2, 0.9, outside=["kl"])]).number == 1
-    assert choose([round_(1, 0.5, outside=["kl"])]).number == 1
+def test_a_later_round_is_kept_only_if_it_is_clearly_better_and_within_the_bounds():
+    def walked(number, kept, outside=()):
+        cells = [cell(str(i), 0.0, float(i % 20 < kept)) for i in range(400)]
+        return SimpleNamespace(number=number, cells=cells, outside=outside)
+
+    assert choose([walked(1, 10), walked(2, 14), walked(3, 14)], seed=0).number == 2
+    assert choose([walked(1, 10), walked(2, 8), walked(3, 14)], seed=0).number == 3
+    assert choose([walked(1, 10), walked(2, 14, ["kl"])], seed=0).number == 1
+    assert choose([walked(1, 10, ["kl"])], seed=0).number == 1
 
 
 def test_an_interval_that_holds_0_ends_the_rounds_unless_all_are_asked_for():
