@@ -51,10 +51,10 @@ FAULTS = [
     ),
     Fault(
         "Retry-After ignored",
-        "chat/endpoint.py",
-        "if pause is None:\n",
-        "if True:\n",
-        "chat/test_endpoint.py",
+        "chat/calling.py",
+        "max(fault.pause, _backoff(attempts))",
+        "_backoff(attempts)",
+        "chat/test_calling.py::test_a_retry_after_is_waited_for_and_never_hurries_a_call",
     ),
     Fault(
         "a flipped verdict kept at several votes",
@@ -131,8 +131,8 @@ FAULTS = [
     Fault(
         "revisions that break another principle kept",
         "distill/revisions.py",
-        "if after.violated() & state.kept():",
-        "if False:",
+        "broken, said = new.violated() & state.kept(), new.said",
+        "broken, said = set[str](), new.said",
         "distill/test_stages.py",
     ),
     Fault(
