@@ -156,6 +156,7 @@ class ModelSection:
 
     `model`: with `url`, the model's name on the server; else a model folder, a hub id, `embedded:teacher` or
     `embedded:student`.
+    `adapter`: the folder of an adapter that a local model is opened with; `MODEL#ADAPTER_FOLDER` as `model` says both.
     `url`: base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`.
     `load`: dtype or quantization of a local model's weights in memory; not allowed with `url`.
     `api_key_env`: name of the environment variable with the server's API key. The key itself never goes in a recipe.
@@ -172,6 +173,7 @@ class ModelSection:
     """
 
     model: str
+    adapter: str | None = None
     url: str | None = None
     load: Load | None = None
     api_key_env: str = "OPENAI_API_KEY"
@@ -191,8 +193,17 @@ class ModelSection:
             raise ValueError(f"'url' should begin with http:// or https://, got '{without_secrets(self.url)}'")
         if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
+        if self.adapter is not None and (self.url is not None or _names_backend(self.model)):
+            raise ValueError("'adapter' is for local models; serve the adapter, and give its name there as 'model'")
+        if self.adapter is not None and "#" in self.model:
+            raise ValueError("'model' names an adapter behind its #, and 'adapter' another; keep one of them")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
         _check(0 < self.weight < math.inf, "weight", "above 0 and finite", self.weight)
+
+    @property
+    def source(self) -> str:
+        """What the model is opened by: `model`, with its adapter as MODEL#ADAPTER_FOLDER."""
+        return self.model if self.adapter is None else f"{self.model}#{self.adapter}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +222,8 @@ class StudentSection(ModelSection):
 
     def __post_init__(self) -> None:
         ModelSection.__post_init__(self)
+        if self.adapter is not None:
+            raise ValueError("a student begins without 'adapter'; to train one further, set train.init_adapter")
         for name in ("served", "adapter_name"):
             if self.url is None and getattr(self, name) is not None:
                 raise ValueError(f"'{name}' is a name on the server of 'url'; give the url, too")
@@ -269,7 +282,7 @@ class CritiqueSection:
         return tuple(ModelSection(model=one) if isinstance(one, str) and one != STUDENT else one for one in given)
 
     def __post_init__(self) -> None:
-        names = [one if isinstance(one, str) else one.model for one in self.critics]
+        names = [one if isinstance(one, str) else one.source for one in self.critics]
         _check(self.by != () and "" not in names, "by", "a model, or a list of at least one", "nothing")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"'by' names '{twice}' twice; several critics should be different models")

@@ -173,7 +173,7 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
         if isinstance(section, ModelSection):
             model, name = _opened(section), f"critique.by.{i}" if len(sections) > 1 else "critique.by"
             if isinstance(model, LocalModel):
-                model.name = section.model  # with the adapter's folder, by which critics differ
+                model.name = section.source  # with the adapter's folder, by which critics differ
         else:
             model, name = copy.copy(student), "student"
         found.append(WeightedModel(_short_if_embedded(model), 1.0, name))
@@ -201,7 +201,7 @@ def _opened(section: ModelSection) -> ChatModel:
             system=section.system,
         )
     return open_model(
-        section.model,
+        section.source,
         load=section.load,
         template=section.template,
         extra_body=section.extra_body,
