@@ -22,6 +22,7 @@ from cai_lite.embedded import oracle as grammar
 from cai_lite.evaluation.answers import answer
 from cai_lite.evaluation.deciders import Keeps, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.inputs.labels import AnswerLabel
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
@@ -41,8 +42,9 @@ class Subject:
     no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
-    same weights that answer in place of "before" or "after", by these names.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `second`: a judge who had no
+    part in the training. `labels`: what people say of the answers. `answering`: servers of the same weights that
+    answer in place of "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -59,6 +61,8 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    second: ChatModel | None = None
+    labels: Sequence[AnswerLabel] = ()
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
