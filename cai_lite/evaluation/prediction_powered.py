@@ -43,7 +43,8 @@ class Corrected:
 
     `value`: the estimate. `centre`: the middle of its interval. `pull_F`: what each family adds to the estimate's
     error. `added`: the variance that the added observations bring. `of_verdicts`: the part of the variance that no
-    further label removes. `tuning`: see above. `labels`, `families`: how many labels, and families that have one.
+    further label removes. `tuning`: see above. `verdicts`, `labels`: how many there are. `families`: how many have
+    a label.
     """
 
     value: float
@@ -52,6 +53,7 @@ class Corrected:
     added: float
     of_verdicts: float
     tuning: float
+    verdicts: int
     labels: int
     families: int
 
@@ -117,6 +119,7 @@ def correct(
         added=float(pull[size:] @ pull[size:]),
         of_verdicts=tuning**2 * float(of_verdicts @ of_verdicts),
         tuning=tuning,
+        verdicts=len(verdicts),
         labels=len(labelled),
         families=known,
     )
@@ -144,13 +147,14 @@ def labels_to_halve(found: Corrected) -> int | None:
     """Return how many labels more, drawn like those there are, would halve the interval; None where none would.
 
     Labels remove the part of the variance that comes from the judge's errors. What comes from the held-out prompts
-    stays: then more prompts are what is missing.
+    stays, and there are no more verdicts to label than there are: then more prompts are what is missing.
     """
     variance = found.variance
     stays = min(variance, found.of_verdicts * found.families / _freedom(found.families))
     if variance / 4 <= stays:
         return None
-    return ceil(found.labels * ((variance - stays) / (variance / 4 - stays) - 1))
+    more = ceil(found.labels * ((variance - stays) / (variance / 4 - stays) - 1))
+    return more if found.labels + more <= found.verdicts else None
 
 
 def t95(freedom: int) -> float:
