@@ -47,6 +47,15 @@ def evaluate(
     constitution: Annotated[str | None, typer.Option(help="A constitution file or packaged name.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A prompts file; all of its prompts are used.")] = None,
     judge: Annotated[list[str] | None, typer.Option(help="The judge; may be repeated for several judges.")] = None,
+    second_judge: Annotated[
+        str | None, typer.Option(help="A judge that had no part in the training, beside --judge.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="People's labels of the answers (JSONL), kept in the run; they correct the judge's adherence."
+        ),
+    ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -81,11 +90,13 @@ def evaluate(
     if recipe is not None:
         if template:
             raise InputError("--template is for --model; with a recipe use --set 'student.template={key: value}'")
+        if second_judge:
+            raise InputError("--second-judge is for --model; with a recipe use --set evaluate.second_judge.model=NAME")
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
         place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
-        walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
+        walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter, labels=labels)
         return
     if model is None or constitution is None or prompts is None or not judge:
         raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
@@ -106,6 +117,8 @@ def evaluate(
         template=variables(template),
         must=dict(map(_gate, must or [])),
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
+        second_judge=second_judge,
+        labels=labels,
         out=out or Path("runs") / "evaluate",
         quiet=quiet or json_,
     )
@@ -125,10 +138,12 @@ def report(
     figure: Annotated[Path | None, typer.Option(help="Also write the main chart to this SVG file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write the report.html of a run again from its stored results.
+    """Write the report.html of a run again from its stored results, corrected by the labels in its labels.jsonl.
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
+    from cai_lite.evaluation.calibrated import in_words
+    from cai_lite.evaluation.result import read_evaluation
     from cai_lite.reporting import write_report
     from cai_lite.reporting.page import write_figure
     from cai_lite.run.files import MANIFEST, write_manifest
@@ -138,6 +153,9 @@ def report(
         for line in write_manifest(run_directory, *written):
             say(f"! {line}", err=True)
     path = run_directory / written[0]
+    evaluation = run_directory / "evaluation.json"
+    for line in in_words(read_evaluation(run_directory)) if evaluation.is_file() else ():
+        say(line, err=True)
     if figure is not None:
         write_figure(run_directory, figure)
     found: dict[str, object] = {"report": str(path)}

@@ -115,11 +115,13 @@ def expected_figures(plan: Planned) -> dict[str, Expected]:
         if label.parts:
             for part, inner in label.parts.items():
                 found[f"{name}.{part}"] = Expected(inner, missing or _missing(inner, plan))
-        else:
+        if label.by_principle or not label.parts:
             found[name] = Expected(label, missing)
         if label.by_principle:
             by_checks = name == "adherence_checks" or not (plan.judges or plan.oracle)
             for part, why in _by_principle(plan, checks=by_checks):
+                if not label.splits and part.startswith(("p_holm.", "splits.")):
+                    continue
                 p_value = Label(part, change="never") if part.startswith("p_holm.") else label
                 alone = "" if plan.compared else "the model is measured alone"
                 found[f"{name}.{part}"] = Expected(p_value, missing or why or (alone if p_value is not label else ""))

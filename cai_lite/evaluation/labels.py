@@ -42,7 +42,7 @@ class Planned:
     `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
     whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
     pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
-    `revisions`: drafts are revised.
+    `second`: a second judge has had no part in the training. `revisions`: drafts are revised.
     """
 
     metrics: Collection[str]
@@ -55,6 +55,7 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    second: bool = False
     revisions: bool = True
 
 
@@ -73,6 +74,7 @@ SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and 
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+SECOND = Need(lambda plan: plan.second, "it takes a judge without a part in the training: evaluate.second_judge")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
@@ -92,7 +94,8 @@ class Label:
 
     `better`: the direction of improvement. `change`: whether the figure has the sides before, after and change:
     where two models are "compared", "always", or "never". `parts`: labels of sub-figures, by name; with
-    `by_principle`, the sub-figures are principles and splits of the prompts.
+    `by_principle`, the sub-figures are principles and splits of the prompts, too; `splits` is false where there are
+    principles alone.
     """
 
     text: str
@@ -103,6 +106,7 @@ class Label:
     needs: tuple[Need, ...] = ()
     parts: Mapping[str, Label] = field(default_factory=dict)
     by_principle: bool = False
+    splits: bool = True
 
     @property
     def heading(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation import labels
 from cai_lite.evaluation.adherence import measure_adherence
+from cai_lite.evaluation.calibrated import measure_calibrated
 from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
 from cai_lite.evaluation.labels import Label
@@ -28,6 +29,7 @@ from cai_lite.evaluation.reliability import measure_reliability
 from cai_lite.evaluation.revisions import FIGURES as REVISION_FIGURES
 from cai_lite.evaluation.revisions import measure_revisions
 from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
+from cai_lite.evaluation.second import measure_second
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
 from cai_lite.evaluation.winrate import measure_win_rate
@@ -150,6 +152,51 @@ METRICS: dict[str, Metric] = {
                 section=labels.ADHERENCE,
                 needs=(labels.ORACLE, labels.JUDGE_NAMED),
                 by_principle=True,
+            ),
+        },
+    ),
+    "adherence_calibrated": Metric(
+        measure_calibrated,
+        {
+            "adherence_calibrated": Label(
+                "adherence corrected by people's labels, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.DECIDED,),
+                parts={"labels_to_halve": Label("labels more that would halve the interval", change="never")},
+                by_principle=True,
+                splits=False,
+            ),
+            "people_agreement": Label(
+                "agreement between people (kappa of two, Krippendorff's alpha of more)",
+                better="higher",
+                section=labels.JUDGE,
+                change="never",
+            ),
+            "judge_people_kappa": Label(
+                "agreement of the judge with people (Cohen's kappa)",
+                better="higher",
+                section=labels.JUDGE,
+                change="never",
+                needs=(labels.DECIDED,),
+            ),
+        },
+    ),
+    "second_judge": Metric(
+        measure_second,
+        {
+            "adherence_second": Label(
+                "adherence by the second judge, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.SECOND,),
+                by_principle=True,
+            ),
+            "judge_gap": Label(
+                "adherence by the judge less that by the second judge; a rise is a gain for the judge's eyes alone",
+                better="lower",
+                section=labels.JUDGE,
+                needs=(labels.SECOND, labels.JUDGE_NAMED),
             ),
         },
     ),

@@ -22,6 +22,7 @@ from cai_lite.embedded import oracle as grammar
 from cai_lite.evaluation.answers import answer
 from cai_lite.evaluation.deciders import Keeps, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.inputs.labels import AnswerLabel
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
@@ -41,8 +42,9 @@ class Subject:
     no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
-    same weights that answer in place of "before" or "after", by these names.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `second`: a judge who had no
+    part in the training. `labels`: what people say of the answers. `answering`: servers of the same weights that
+    answer in place of "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -59,6 +61,8 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    second: ChatModel | None = None
+    labels: Sequence[AnswerLabel] = ()
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
@@ -85,6 +89,11 @@ class Subject:
     def sides(self) -> Sides:
         """The answers to the held-out prompts: of one model, or before and after."""
         return self.answers_of_sides(self.prompts, "answers")
+
+    @property
+    def by_side(self) -> dict[str, Sequence[Candidate]]:
+        """The answers to the held-out prompts by the name of their side, as answers.jsonl has them."""
+        return dict(zip(("before", "after") if self.compared else ("after",), self.sides, strict=True))
 
     def answers_of_sides(self, prompts: Sequence[Prompt], stage: str) -> Sides:
         """Answer `prompts` by the model before, if there is one, and by the model after."""
@@ -126,14 +135,32 @@ class Subject:
 
         The judge first scores the answers to the held-out prompts, then `candidates`.
         """
+        if self.judges and not self.oracle:
+            self.score_answers()
+            if candidates:
+                self.score(candidates, stage)
+        return self._decider()
+
+    def known_verdicts(self, answer: Candidate) -> dict[str, bool | None]:
+        """Return whether an answer keeps each principle, by the decider of `metrics.adherence`, without asking anybody.
+
+        A verdict that could not be read is None; a principle that is undecided for another reason is left out.
+        """
+        keeps = self._decider()
+        found: dict[str, bool | None] = {}
+        for principle in self.constitution.principles:
+            if principle.applies(answer.prompt):
+                kept = keeps(answer, principle)
+                if kept is not None:
+                    found[principle.id] = kept > 0
+                elif not self.oracle and (answer.key, principle.id) in self.scores:
+                    found[principle.id] = None
+        return found
+
+    def _decider(self) -> Keeps:
         if self.oracle:
             return oracle_keeps(self.constitution.name, grammar.keeps)
-        if not self.judges:
-            return checks_keep
-        self.score_answers()
-        if candidates:
-            self.score(candidates, stage)
-        return judge_keeps(self.scores.values())
+        return judge_keeps(self.scores.values()) if self.judges else checks_keep
 
     def score_answers(self) -> list[Score]:
         """Score the answers to the held-out prompts by the first judge; return all scores so far."""

@@ -14,6 +14,8 @@ from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.relabelled import take_labels
+from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
@@ -37,11 +39,14 @@ def assess(
     must: Mapping[str, str] | None = None,
     metrics: Collection[str] | None = None,
     sampling: Sampling | None = None,
+    second_judge: str | None = None,
+    labels: Path | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Measure `model`, alone or compared with `against`; with `adapter`, the adapted model is compared with its base.
 
-    `template`: variables of the chat template of `model`, and of `against`.
+    `template`: variables of the chat template of `model`, and of `against`. `second_judge`: one that had no part in the
+    training of `model`. `labels`: people's labels of the answers, where they are not in `out` yet.
     Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
     split. The same call on the same `out` continues where it stopped.
 
@@ -52,6 +57,8 @@ def assess(
     check_metrics(metrics)
     known = all_prompts(prompts)
     policy = load_constitution(constitution)
+    if second_judge in judge:
+        raise InputError(f"--second-judge {second_judge} is the judge already; name another model")
     judges = [opened(name) for name in judge]
     mode: Literal["pairwise", "pointwise"] = "pointwise" if judges[0].wording == "short" else "pairwise"
     if adapter is not None and (against is not None or "://" in model):
@@ -66,6 +73,7 @@ def assess(
         held_out_pairs=False,
         seen=False,
         judges=len(judges),
+        second=second_judge is not None,
         revisions=False,
     )
     check_gates(must or {}, plan)
@@ -74,6 +82,7 @@ def assess(
     base: ChatModel | None = None
     if adapter is not None or against:
         base = opened(model if adapter is not None else str(against), load, template)
+    take_labels(labels, out)
     with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         screen.taken_over(run.recovered)
         evaluation = evaluate(
@@ -87,11 +96,12 @@ def assess(
             mode=mode,
             sampling=sampling,
             must=must,
+            second_judge=None if second_judge is None else opened(second_judge),
             screen=screen,
             manifest=False,
         )
         page, *others = write_report(run)
-        for line in write_manifest(out, "evaluation.json", page, *others):
+        for line in write_manifest(out, "evaluation.json", ANSWERS, page, *others):
             screen.warn(line)
     return {"report": str(out / page), "evaluation": evaluation}
 

@@ -133,6 +133,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        second=roles.second is not None,
         revisions=pairs and recipe.revises,
     )
 
@@ -151,6 +152,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
             "teacher": teachers or "none",
             "judge": judges or CHECKS_ALONE,
             **({"critic": critics} if critics else {}),
+            **({"second judge": roles.second.model.name} if roles.second else {}),
         },
         warnings=(
             *roles.warnings([*prompts.train, *prompts.held_out]),
@@ -178,6 +180,8 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
+    if "second_judge" in recipe.evaluate.metrics and recipe.evaluate.second_judge is not None:
+        found["judging the answers, second judge"] = answers * recipe.judge.principles
     return {part: n for part, n in found.items() if n}
 
 

@@ -377,7 +377,8 @@ class PairSection:
 class EvaluateSection:
     """Settings of the evaluation on the held-out prompts.
 
-    `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
+    `metrics`: a list of "adherence" (to each principle), "adherence_calibrated" (by people's labels), "second_judge"
+    (adherence by it, and how far the judges are apart), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
     "revisions" (what they mend and what else they change) and "reliability" (of the judge).
@@ -386,6 +387,8 @@ class EvaluateSection:
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
     `samples`: number of replies per prompt.
     `temperature`: sampling temperature of the replies, before and after training; by default that of the drafts.
+    `second_judge`: a model that judges here alone, so that the student cannot have learnt its taste; it has no other
+    role in the recipe.
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
@@ -394,6 +397,7 @@ class EvaluateSection:
     oracle: Literal["embedded"] | None = None
     samples: int = 1
     temperature: float | None = None
+    second_judge: ModelSection | None = None
     pair_prompts: int | None = None
 
     def __post_init__(self) -> None:
@@ -478,6 +482,13 @@ class Recipe:
             )
         critics = [critic for critic in self.critique.critics if isinstance(critic, ModelSection)]
         sections = (*self.all_teachers, *self.judge.models, *critics)
+        if (second := self.evaluate.second_judge) is not None:
+            if any((one.model, one.url) == (second.model, second.url) for one in (*sections, self.student)):
+                raise ValueError(
+                    f"'evaluate.second_judge': '{second.model}' already has another role in this recipe; a second "
+                    "judge is a check on the first one only if nothing was learnt from it"
+                )
+            sections = (*sections, second)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"

@@ -96,6 +96,7 @@ def measure(
         judging=recipe.judge,
         must=recipe.evaluate.must,
         answering=roles.answering(adapter),
+        second_judge=roles.second and roles.second.model,
         screen=work.screen,
         manifest=False,
         out=folder,

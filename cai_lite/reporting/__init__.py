@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from cai_lite.evaluation.relabelled import relabel
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import page
 from cai_lite.reporting.card import CARD, write_card
@@ -37,9 +38,16 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
 
 
 def write_report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> list[str]:
-    """Write what `report` writes, without the manifest, and return the names of the files; the page is the first."""
+    """Write what `report` writes, without the manifest, and return the names of the files; the page is the first.
+
+    If people's labels have changed, evaluation.json is among them; see `relabel`.
+    """
+    if not isinstance(run, Run) and (Path(run) / "run.db").is_file():
+        with Run(run) as opened:
+            return write_report(opened, compare=compare)
+    updated = relabel(run) if isinstance(run, Run) else []
     path = page.report(run, compare=compare)
-    return [path.name, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
+    return [path.name, *updated, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
 
 
 def _dataset_card(folder: Path) -> list[str]:

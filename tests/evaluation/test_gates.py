@@ -77,6 +77,7 @@ def plan(constitution, prompt):
         *("adherence.splits.hard", "adherence.hard.before", "adherence.p_holm.kind", "adherence_checks.kind"),
         *("over_refusal.high", "kl.low", "preference_accuracy.n", "win_rate_equal_length", "robustness.typos.wrapped"),
         *("robustness.injection.drop.low", "superficial.phrasing_gap", "confounds.length", "copies.leakage.value"),
+        *("adherence_calibrated.low", "adherence_calibrated.kind", "adherence_calibrated.labels_to_halve"),
         *("reliability.order_consistency", "words.change.high", "robustness.typos", "perplexity.before"),
     ],
 )
@@ -98,6 +99,10 @@ def test_every_figure_that_can_be_measured_may_be_gated(plan, name):
         ("unsafe_compliance", "no prompt has the tag 'unsafe'", {}),
         ("adherence_judge", "evaluate.oracle", {}),
         ("reliability.judges_alpha", "several judges", {}),
+        ("adherence_calibrated.p_holm.kind", "has no figure", {}),
+        ("adherence_calibrated.splits.hard", "has no figure", {}),
+        ("adherence_second.low", "evaluate.second_judge", {}),
+        ("judge_gap.change.high", "measured alone", {"compared": False, "second": True}),
         ("win_rate", "measured alone; name a second one", {"compared": False}),
         ("adherence.change", "measured alone; name a second one", {"compared": False}),
         ("adherence.p_holm.kind", "measured alone", {"compared": False}),

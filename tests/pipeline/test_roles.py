@@ -16,6 +16,20 @@ def test_the_teacher_judges_unless_a_judge_is_named():
     assert named.judge.name == "embedded:student"
 
 
+def test_a_second_judge_judges_in_the_evaluation_alone():
+    other = "evaluate.second_judge={url: 'http://127.0.0.1:9/v1', model: other}"
+    roles = open_roles(load_recipe("medical", [other], profile="embedded"))
+    assert roles.second.model.name != roles.judge.name and roles.second.section == "evaluate.second_judge"
+    assert roles.second in roles.members and roles.second not in roles.judges
+    assert [name for name in roles.digests() if name.startswith("second judge")]
+
+
+@pytest.mark.parametrize("name", ["embedded:teacher", "embedded:student"])
+def test_a_second_judge_has_no_other_role(name):
+    with pytest.raises(InputError, match=f"'{name}' already has another role"):
+        load_recipe("medical", [f"evaluate.second_judge.model={name}"], profile="embedded")
+
+
 def test_a_teacher_with_a_url_is_an_endpoint_and_nothing_is_connected(monkeypatch):
     monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:9/v1")
     roles = open_roles(load_recipe("medical", ["student.model=embedded:student", "student.load=null"]))
