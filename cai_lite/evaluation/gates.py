@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation.adherence import SLICE
 from cai_lite.evaluation.labels import Label, Planned
-from cai_lite.evaluation.metrics import METRICS, figure_labels
+from cai_lite.evaluation.metrics import BASELINES, figure_labels, measured
 from cai_lite.evaluation.paths import NUMBERS, SIDES, read_path, value_at
 
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$")
@@ -143,8 +143,9 @@ def _missing(label: Label, plan: Planned) -> str:
 
 
 def _left_out(figure: str, metrics: Collection[str]) -> str:
-    metric = next(name for name, metric in METRICS.items() if figure in metric.figures)
-    return "" if metric in metrics else f"it belongs to the metric '{metric}', which evaluate.metrics leaves out"
+    metric = next(name for name, metric in measured().items() if figure in metric.figures)
+    what = "baseline" if metric in BASELINES else "metric"
+    return "" if metric in metrics else f"it belongs to the {what} '{metric}', which evaluate.{what}s leaves out"
 
 
 def _unknown(path: str, expected: Collection[str]) -> str:

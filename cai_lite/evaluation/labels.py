@@ -20,6 +20,11 @@ class Section(NamedTuple):
 
 
 ADHERENCE = Section("Adherence")
+BASELINES = Section(
+    "Beside prompting and the teacher",
+    "the same prompts and sampling; the base and the teacher have the constitution in their system message",
+    ("prompted", "trained", "change"),
+)
 REFUSALS = Section("Refusals")
 PREFERENCES = Section("Preferences")
 DRIFT = Section("Form and drift")
@@ -39,10 +44,10 @@ JUDGE = Section("Judge reliability", "each comparison is judged in both orders, 
 class Planned:
     """What is known of an evaluation before any model is asked.
 
-    `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
-    whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
-    pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
-    `revisions`: drafts are revised.
+    `metrics`: their names, and those of baselines. `teacher`: there is one to answer as a baseline. `compared`: a
+    second model is measured for comparison. `adapter`: the model is a local one whose adapter can be switched off.
+    `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs and training prompts.
+    `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `revisions`: drafts are revised.
     """
 
     metrics: Collection[str]
@@ -55,6 +60,7 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    teacher: bool = False
     revisions: bool = True
 
 
@@ -73,6 +79,8 @@ SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and 
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
+WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),

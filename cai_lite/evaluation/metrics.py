@@ -19,6 +19,14 @@ from typing import Any
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation import labels
 from cai_lite.evaluation.adherence import measure_adherence
+from cai_lite.evaluation.baselines import (
+    PROMPTED,
+    TEACHER,
+    measure_prompted,
+    measure_teacher,
+    prompted_answers,
+    teacher_answers,
+)
 from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
 from cai_lite.evaluation.labels import Label
@@ -39,12 +47,14 @@ class Metric:
 
     `measure` returns figures, comparisons, or mappings of them by sub-figure. `weights`: it reads the student's
     weights, so it is measured before they are let go. `answers`: asks the student for further answers beforehand.
+    `others`: asks another model for answers, after the student's weights are let go.
     """
 
     measure: Callable[[Subject], Mapping[str, Any]]
     figures: Mapping[str, Label]
     weights: bool = False
     answers: Callable[[Subject], object] | None = None
+    others: Callable[[Subject], object] | None = None
 
 
 METRICS: dict[str, Metric] = {
@@ -263,9 +273,80 @@ METRICS: dict[str, Metric] = {
 """Metrics by name, in the order in which they are measured and written."""
 
 
+BASELINES: dict[str, Metric] = {
+    PROMPTED: Metric(
+        measure_prompted,
+        {
+            "adherence_over_prompted": Label(
+                "adherence, base with the constitution in its prompt",
+                better="higher",
+                section=labels.BASELINES,
+                change="always",
+                needs=(labels.COMPARED, labels.DECIDED),
+            ),
+            "win_rate_over_prompted": Label(
+                "win rate against the prompted base",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.COMPARED, labels.JUDGE_NAMED, labels.WIN_RATE),
+            ),
+            "over_refusal_prompted": Label(
+                "benign twins refused by the prompted base",
+                better="lower",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.COMPARED, labels.BENIGN_PROMPTS),
+            ),
+            "unsafe_compliance_prompted": Label(
+                "unsafe requests complied with by the prompted base",
+                better="lower",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.COMPARED, labels.UNSAFE_PROMPTS),
+            ),
+            "prompted_tokens": Label(
+                "prompt tokens that training saves",
+                "per call",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.COMPARED,),
+            ),
+        },
+        answers=prompted_answers,
+    ),
+    TEACHER: Metric(
+        measure_teacher,
+        {
+            "adherence_teacher": Label(
+                "adherence of the teacher",
+                better="higher",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.TEACHER_NAMED, labels.DECIDED),
+            ),
+            "gap_closed": Label(
+                "share of the gap to the teacher that was closed",
+                better="higher",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.COMPARED, labels.TEACHER_NAMED, labels.DECIDED),
+            ),
+        },
+        others=teacher_answers,
+    ),
+}
+"""What the trained student is compared with besides the base, by the names in `evaluate.baselines`; measured last."""
+
+
+def measured() -> dict[str, Metric]:
+    """Return metrics and baselines by name, in the order in which they are measured."""
+    return METRICS | BASELINES
+
+
 def figure_labels() -> dict[str, Label]:
     """Return the label of every figure, by its name in evaluation.json."""
-    return {name: label for metric in METRICS.values() for name, label in metric.figures.items()}
+    return {name: label for metric in measured().values() for name, label in metric.figures.items()}
 
 
 def label_of(path: str) -> Label:
@@ -285,3 +366,10 @@ def check_metrics(names: Collection[str]) -> None:
     for name in names:
         if name not in METRICS:
             raise InputError(f"unknown metric '{name}'{did_you_mean(name, METRICS)}")
+
+
+def check_baselines(names: Collection[str]) -> None:
+    """Raise InputError for a name that is not in `BASELINES`."""
+    for name in names:
+        if name not in BASELINES:
+            raise InputError(f"unknown baseline '{name}'{did_you_mean(name, BASELINES)}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cai_lite.evaluation.labels import (
     ADHERENCE,
+    BASELINES,
     DRIFT,
     JUDGE,
     PAIRS,
@@ -22,7 +23,7 @@ from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.stats import Comparison, Figure
 
-_ORDER = (ADHERENCE, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
+_ORDER = (ADHERENCE, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
 _LAST = (PAIRS, REVISIONS, JUDGE)
 
 

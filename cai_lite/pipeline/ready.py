@@ -125,7 +125,7 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
     """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
     return Planned(
-        metrics=recipe.evaluate.metrics,
+        metrics=(*recipe.evaluate.metrics, *recipe.evaluate.baselines),
         constitution=roles.constitution,
         prompts=prompts.held_out,
         pairs=pairs and bool(recipe.pair.rules or recipe.pair.human),
@@ -133,6 +133,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        teacher=bool(roles.teachers),
         revisions=pairs and recipe.revises,
     )
 
@@ -173,7 +174,8 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
         found["answers under the constitution"] = calls_for_prompted(recipe, len(prompts.train))
     if "preference_accuracy" in recipe.evaluate.metrics:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
-    answers = (1 + rounds) * held_out * recipe.evaluate.samples
+    # The answers of baselines are the same in each round.
+    answers = (1 + rounds + len(recipe.evaluate.baselines)) * held_out * recipe.evaluate.samples
     found["answers"] = answers
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:

@@ -27,8 +27,9 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import RecipeError, did_you_mean, without_secrets
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.gates import check_names
-from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.metrics import METRICS, check_baselines, check_metrics
 from cai_lite.inputs.yamlfile import (
     DEPTH,
     FILE,
@@ -368,6 +369,9 @@ class EvaluateSection:
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
     "revisions" (what they mend and what else they change) and "reliability" (of the judge).
+    `baselines`: what the trained student is compared with besides the untrained one, on the same prompts: "prompted",
+    the untrained student with the constitution in its system message, and "teacher", which has it there, too (of
+    several teachers, the first). Each takes one more answer per held-out prompt, and its judging.
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
@@ -377,6 +381,7 @@ class EvaluateSection:
     """
 
     metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
+    baselines: tuple[str, ...] = DEFAULT
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1
@@ -386,7 +391,8 @@ class EvaluateSection:
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
         check_metrics(self.metrics)
-        check_names(self.must, self.metrics)
+        check_baselines(self.baselines)
+        check_names(self.must, (*self.metrics, *self.baselines))
         temperature = 0.0 if self.temperature is None else self.temperature
         _check(0 <= temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
@@ -468,6 +474,10 @@ class Recipe:
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
+            )
+        if TEACHER in self.evaluate.baselines and not self.all_teachers:
+            raise ValueError(
+                f"'evaluate.baselines': '{TEACHER}' needs a teacher that answers, and the recipe has none; take it out"
             )
         self._check_phases()
         self._check_rounds()

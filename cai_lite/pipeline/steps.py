@@ -90,6 +90,8 @@ def measure(
         pairs=pairs,
         held_out_pairs=held_out_pairs,
         metrics=recipe.evaluate.metrics,
+        baselines=recipe.evaluate.baselines,
+        teacher=roles.teachers[0].model if roles.teachers else None,
         oracle=recipe.evaluate.oracle,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),
         samples=recipe.evaluate.samples,
