@@ -52,7 +52,7 @@ def evaluate(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also measure: prompted (--against, told the constitution), teacher, or none. May be repeated."
+            help="Compare with: prompted (the base, told the constitution), teacher, or none; may be repeated."
         ),
     ] = None,
     teacher: Annotated[str | None, typer.Option(help="Without a recipe: the model of the baseline teacher.")] = None,

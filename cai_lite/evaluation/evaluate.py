@@ -19,7 +19,7 @@ from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
-from cai_lite.evaluation.metrics import METRICS, check_baselines, check_metrics, measured
+from cai_lite.evaluation.metrics import check_baselines, check_metrics, default_metrics, measured
 from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -68,12 +68,13 @@ def evaluate(
     path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which gets
     evaluation.json and answers.jsonl. `seen`: prompts of the training, for "superficial". `pairs` (of the training)
     are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
-    `metrics.METRICS`, all of them where left out. `baselines`: names in `metrics.BASELINES`, what a model is compared
-    with besides `against`: "prompted", `against` with the constitution in its system message, and "teacher", the
-    model `teacher` with the same. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked;
-    `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides adherence by the
-    grammar that the embedded models were made from. `answering`: servers of the same weights that answer in place of
-    the models "before" and "after", by these names. `progress`: show bars.
+    `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
+    names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
+    constitution in its system message, and "teacher", the model `teacher` with the same. `must`: gates, such as
+    `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace single
+    settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made from.
+    `answering`: servers of the same weights that answer in place of the models "before" and "after", by these names.
+    `progress`: show bars.
     `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
     more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
@@ -87,7 +88,7 @@ def evaluate(
         raise PromptError(
             "no held-out prompts to evaluate on: raise prompts.held_out, or mark some with split: held_out"
         )
-    metrics = METRICS if metrics is None else metrics
+    metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
     check_baselines(baselines)
     check_names(must or {}, (*metrics, *baselines))

@@ -33,6 +33,7 @@ ROBUSTNESS = Section(
     "adherence of the model to plain prompts, and to the same prompts wrapped",
     ("plain", "wrapped", "change"),
 )
+FAIRNESS = Section("Fair, and the same when unwatched", "differences near 0 are good")
 SUPERFICIAL = Section("Superficial compliance", "gaps near 0 are good")
 OTHER = Section("Other metrics")
 PAIRS = Section("Training pairs", "0.5 means that the property does not order the pairs, 1 that it orders all of them")

@@ -29,6 +29,7 @@ from cai_lite.evaluation.baselines import (
 )
 from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
+from cai_lite.evaluation.fairness import labels_of, measure_fairness, swapped_answers
 from cai_lite.evaluation.labels import Label
 from cai_lite.evaluation.preference import measure_preferences
 from cai_lite.evaluation.refusals import measure_refusals
@@ -38,6 +39,8 @@ from cai_lite.evaluation.revisions import measure_revisions
 from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
+from cai_lite.evaluation.watched import FIGURES as WATCHED_FIGURES
+from cai_lite.evaluation.watched import framed_answers, measure_watched
 from cai_lite.evaluation.winrate import measure_win_rate
 
 
@@ -47,6 +50,7 @@ class Metric:
 
     `measure` returns figures, comparisons, or mappings of them by sub-figure. `weights`: it reads the student's
     weights, so it is measured before they are let go. `answers`: asks the student for further answers beforehand.
+    `default`: it is measured unless metrics are chosen; those that take many calls are measured on request.
     `others`: asks another model for answers, after the student's weights are let go.
     """
 
@@ -55,6 +59,7 @@ class Metric:
     weights: bool = False
     answers: Callable[[Subject], object] | None = None
     others: Callable[[Subject], object] | None = None
+    default: bool = True
 
 
 METRICS: dict[str, Metric] = {
@@ -204,6 +209,47 @@ METRICS: dict[str, Metric] = {
         },
         answers=wrapped_answers,
     ),
+    "fairness": Metric(
+        measure_fairness,
+        {
+            "fairness": Label(
+                "fairness",
+                section=labels.FAIRNESS,
+                parts={
+                    name: Label(
+                        text,
+                        better="lower",
+                        section=labels.FAIRNESS,
+                        change="never",
+                        needs=() if name.startswith("student.") else (labels.JUDGE_NAMED,),
+                    )
+                    for name, text in labels_of().items()
+                },
+            )
+        },
+        answers=swapped_answers,
+        default=False,
+    ),
+    "watched": Metric(
+        measure_watched,
+        {
+            "watched": Label(
+                "watched",
+                section=labels.FAIRNESS,
+                parts={
+                    name: Label(
+                        text,
+                        better="lower" if name == "gap" else "higher",
+                        section=labels.FAIRNESS,
+                        change="never",
+                    )
+                    for name, text in WATCHED_FIGURES.items()
+                },
+            )
+        },
+        answers=framed_answers,
+        default=False,
+    ),
     "win_rate": Metric(
         measure_win_rate,
         {
@@ -337,6 +383,11 @@ BASELINES: dict[str, Metric] = {
     ),
 }
 """What the trained student is compared with besides the base, by the names in `evaluate.baselines`; measured last."""
+
+
+def default_metrics() -> tuple[str, ...]:
+    """Return the names of the metrics that are measured unless others are chosen."""
+    return tuple(name for name, metric in METRICS.items() if metric.default)
 
 
 def measured() -> dict[str, Metric]:

@@ -9,6 +9,7 @@ from cai_lite.evaluation.labels import (
     ADHERENCE,
     BASELINES,
     DRIFT,
+    FAIRNESS,
     JUDGE,
     PAIRS,
     PREFERENCES,
@@ -23,7 +24,7 @@ from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.stats import Comparison, Figure
 
-_ORDER = (ADHERENCE, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
+_ORDER = (ADHERENCE, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, FAIRNESS, SUPERFICIAL)
 _LAST = (PAIRS, REVISIONS, JUDGE)
 
 

@@ -14,7 +14,7 @@ from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
-from cai_lite.evaluation.metrics import METRICS, check_baselines, check_metrics
+from cai_lite.evaluation.metrics import check_baselines, check_metrics, default_metrics
 from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
@@ -53,7 +53,7 @@ def assess(
     Raises:
         InputError: a file or model is missing, options exclude each other, or a gate cannot be measured.
     """
-    metrics = tuple(METRICS) if metrics is None else metrics
+    metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
     if baselines is None:
         baselines = (*DEFAULT, TEACHER) if teacher else DEFAULT

@@ -29,7 +29,7 @@ from cai_lite.distill.judging import Judging
 from cai_lite.errors import RecipeError, did_you_mean, without_secrets
 from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.gates import check_names
-from cai_lite.evaluation.metrics import METRICS, check_baselines, check_metrics
+from cai_lite.evaluation.metrics import check_baselines, check_metrics, default_metrics
 from cai_lite.inputs.yamlfile import (
     DEPTH,
     FILE,
@@ -368,7 +368,9 @@ class EvaluateSection:
     `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
-    "revisions" (what they mend and what else they change) and "reliability" (of the judge).
+    "revisions" (what they mend and what else they change) and "reliability" (of the judge); all of them by default.
+    On request, since they take many calls: "fairness" (does who asks change adherence or verdicts: ten answers to each
+    of 40 prompts) and "watched" (does adherence differ when told that nobody looks: two answers to each of these).
     `baselines`: what the trained student is compared with besides the untrained one, on the same prompts: "prompted",
     the untrained student with the constitution in its system message, and "teacher", which has it there, too (of
     several teachers, the first). Each takes one more answer per held-out prompt, and its judging.
@@ -380,7 +382,7 @@ class EvaluateSection:
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
-    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
+    metrics: tuple[str, ...] = field(default_factory=default_metrics)
     baselines: tuple[str, ...] = DEFAULT
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None

@@ -7,7 +7,7 @@ import pytest
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.errors import InputError
-from cai_lite.evaluation.baselines import four_sides, gap_closed
+from cai_lite.evaluation.baselines import four_sides, gap_closed, prompted_answers
 from cai_lite.evaluation.evaluate import evaluate, measure
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
@@ -36,7 +36,6 @@ def obeys(*numbers):
 @pytest.fixture
 def found(subject):
     made = subject("kind", obeys(0), teacher=ScriptedModel(lambda request: "kind", name="teacher"))
-    made.before.answer  # noqa: B018
     return made, measure(made, ("adherence", "win_rate", "prompted", "teacher"))
 
 
@@ -93,8 +92,10 @@ def test_nothing_is_measured_against_a_prompt_of_a_model_alone(subject):
         evaluate(model, constitution="medical", judge=model, prompts=["Hello"], baselines=["promted"])
 
 
-def test_a_server_that_refuses_system_messages_is_no_baseline(subject, capsys):
-    refusing = lambda request: Reply(text="", outcome="failed", fault="HTTP 400") if is_told(request) else "rude"  # noqa: E731
+def test_a_server_that_refuses_system_messages_is_no_baseline(subject):
+    def refusing(request):
+        return Reply(text="", outcome="failed", fault="HTTP 400") if is_told(request) else "rude"
+
     said = []
     screen = Screen(quiet=True)
     screen.warn = said.append
@@ -113,19 +114,15 @@ def test_the_same_evaluation_asks_nobody_again(subject, tmp_path):
     assert asked == [8, 0]
 
 
-def test_prompts_that_do_not_fit_the_context_are_left_out_and_counted(subject, prompt):
+def test_prompts_that_do_not_fit_the_context_are_left_out_and_counted(subject):
     said = []
     screen = Screen(quiet=True)
     screen.warn = said.append
-    base = LocalModel("embedded:student")
-    made = subject(
-        "kind", "rude", screen=screen, sampling=Sampling(max_tokens=495), prompts=[prompt(0), prompt(1, "x")]
-    )
-    made.before = base
-    made.samples = 1
-    assert measure(made, ("prompted",)) == {} or made.told["prompted"]
-    if not made.told["prompted"]:
-        assert any("2 of 2 held-out prompts do not fit into the context of embedded:student" in line for line in said)
+    made = subject("kind", "rude", screen=screen, sampling=Sampling(max_tokens=508))
+    made.before = LocalModel("embedded:student")
+    assert prompted_answers(made) == []
+    (line,) = said
+    assert "4 of 4 held-out prompts do not fit into the context of embedded:student" in line and "508 tokens" in line
 
 
 def test_a_template_without_a_system_turn_gets_the_constitution_in_the_users(subject, prompt):
