@@ -19,7 +19,8 @@ from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
-from cai_lite.evaluation.metrics import check_baselines, check_metrics, default_metrics, measured
+from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics, measured
+from cai_lite.evaluation.own import OwnMetric, load_own
 from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -44,6 +45,7 @@ def evaluate(
     metrics: Collection[str] | None = None,
     baselines: Collection[str] = DEFAULT,
     teacher: Any = None,
+    own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
     judging: Judging | None = None,
@@ -70,11 +72,12 @@ def evaluate(
     are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
     `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
     names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
-    constitution in its system message, and "teacher", the model `teacher` with the same. `must`: gates, such as
-    `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace single
-    settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made from.
-    `answering`: servers of the same weights that answer in place of the models "before" and "after", by these names.
-    `progress`: show bars.
+    constitution in its system message, and "teacher", the model `teacher` with the same. `own`: further metrics by
+    name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
+    gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
+    single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
+    from. `answering`: servers of the same weights that answer in place of the models "before" and "after", by these
+    names. `progress`: show bars.
     `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
     more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
@@ -91,7 +94,10 @@ def evaluate(
     metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
     check_baselines(baselines)
-    check_names(must or {}, (*metrics, *baselines))
+    mine = {name: spec if isinstance(spec, OwnMetric) else OwnMetric(**spec) for name, spec in (own or {}).items()}
+    loaded = load_own(mine)
+    names = (*metrics, *baselines, *([OWN] if mine else []))
+    check_names(must or {}, names)
     if TEACHER in baselines and teacher is None:
         raise InputError(f"baselines: '{TEACHER}' needs a model that answers; give one as `teacher`")
     given = [] if judge is None else judge if isinstance(judge, list) else [judge]
@@ -127,6 +133,7 @@ def evaluate(
             oracle=oracle,
             teacher=None if teacher is None else open_model(teacher),
             answering=answering or {},
+            own=loaded,
         )
         found = evaluation_json(
             model=after.name,
@@ -134,7 +141,7 @@ def evaluate(
             constitution=policy.name,
             judge="the grammar's oracle" if oracle else judges[0].name if judges else CHECKS_ALONE,
             seed=subject.seed,
-            metrics=measure(subject, (*metrics, *baselines)),
+            metrics=measure(subject, names),
         )
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]

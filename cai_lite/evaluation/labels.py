@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cai_lite.evaluation.refusals import BENIGN, UNSAFE, tagged
 from cai_lite.inputs.constitution import Constitution
@@ -45,10 +45,11 @@ JUDGE = Section("Judge reliability", "each comparison is judged in both orders, 
 class Planned:
     """What is known of an evaluation before any model is asked.
 
-    `metrics`: their names, and those of baselines. `teacher`: there is one to answer as a baseline. `compared`: a
-    second model is measured for comparison. `adapter`: the model is a local one whose adapter can be switched off.
-    `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs and training prompts.
-    `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `revisions`: drafts are revised.
+    `metrics`: their names, and those of baselines. `own`: those of the user's own. `teacher`: there is one to answer
+    as a baseline. `compared`: a second model is measured for comparison. `adapter`: the model is a local one whose
+    adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
+    and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `revisions`:
+    drafts are revised.
     """
 
     metrics: Collection[str]
@@ -62,6 +63,7 @@ class Planned:
     oracle: bool = False
     judges: int = 1
     teacher: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict)
     revisions: bool = True
 
 

@@ -31,6 +31,7 @@ from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
 from cai_lite.evaluation.fairness import labels_of, measure_fairness, swapped_answers
 from cai_lite.evaluation.labels import Label
+from cai_lite.evaluation.own import OwnMetric, measure_own
 from cai_lite.evaluation.preference import measure_preferences
 from cai_lite.evaluation.refusals import measure_refusals
 from cai_lite.evaluation.reliability import measure_reliability
@@ -385,14 +386,19 @@ BASELINES: dict[str, Metric] = {
 """What the trained student is compared with besides the base, by the names in `evaluate.baselines`; measured last."""
 
 
+OWN = "own"
+OF_USERS: dict[str, Metric] = {OWN: Metric(measure_own, {OWN: Label("metrics of one's own", better="neutral")})}
+"""The metrics in `evaluate.own`, whose figures stand below one name, `own.NAME`, with their labels beside them."""
+
+
 def default_metrics() -> tuple[str, ...]:
     """Return the names of the metrics that are measured unless others are chosen."""
     return tuple(name for name, metric in METRICS.items() if metric.default)
 
 
 def measured() -> dict[str, Metric]:
-    """Return metrics and baselines by name, in the order in which they are measured."""
-    return METRICS | BASELINES
+    """Return metrics, baselines and those of `evaluate.own` by name, in the order in which they are measured."""
+    return METRICS | BASELINES | OF_USERS
 
 
 def figure_labels() -> dict[str, Label]:
@@ -424,3 +430,10 @@ def check_baselines(names: Collection[str]) -> None:
     for name in names:
         if name not in BASELINES:
             raise InputError(f"unknown baseline '{name}'{did_you_mean(name, BASELINES)}")
+
+
+def own_label(spec: OwnMetric | Mapping[str, Any], name: str) -> Label:
+    """Return the label of a metric of one's own, from its settings or from its figure in evaluation.json."""
+    if isinstance(spec, Mapping):
+        return Label(spec.get("label", name), spec.get("unit", ""), spec.get("better", "neutral"))
+    return Label(spec.label or name.replace("_", " "), spec.unit, spec.better)

@@ -42,9 +42,9 @@ class Subject:
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
     `oracle`: "embedded" scores with the grammar that the embedded models were made from. `teacher`: answers under the
-    constitution, for the baseline of that name. `told`: the answers of the baselines, by name. `metrics`: the names
-    of those that are measured. `answering`: servers of the same weights that answer in place of "before" or "after",
-    by these names.
+    constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
+    the baselines, by name. `metrics`: the names of those that are measured. `answering`: servers of the same weights
+    that answer in place of "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -63,6 +63,7 @@ class Subject:
     oracle: Literal["embedded"] | None = None
     teacher: ChatModel | None = None
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
     told: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
     metrics: Collection[str] = field(default=(), init=False)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)

@@ -91,6 +91,7 @@ def measure(
         held_out_pairs=held_out_pairs,
         metrics=recipe.evaluate.metrics,
         baselines=recipe.evaluate.baselines,
+        own=recipe.evaluate.own,
         teacher=roles.teachers[0].model if roles.teachers else None,
         oracle=recipe.evaluate.oracle,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),

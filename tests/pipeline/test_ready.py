@@ -98,7 +98,7 @@ def test_the_calls_follow_from_the_recipe():
     expected = {"training pairs": 20 * 6 * 7, "held-out pairs": 10 * 6 * 7, "answers": (2 + 2) * 10}
     assert calls_needed(found, prompts_of(found)) == expected  # two sides, and two baselines
     judged = recipe("prompts.limit=20", "prompts.eval_limit=10", "evaluate.oracle=null", "evaluate.metrics=[adherence]")
-    assert calls_needed(judged, prompts_of(judged))["judging the answers"] == 2 * 10 * 6
+    assert calls_needed(judged, prompts_of(judged))["judging the answers"] == (2 + 2) * 10 * 6
 
 
 def test_a_forecast_counts_only_for_the_same_models(tmp_path):
