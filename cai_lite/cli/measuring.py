@@ -31,6 +31,8 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError
 
+NONE = "none"  # the value of --baseline for no baseline at all
+
 
 @app.command(rich_help_panel=WALK)
 @guarded
@@ -56,6 +58,13 @@ def evaluate(
             help="People's labels of the answers (JSONL), kept in the run; they correct the judge's adherence."
         ),
     ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare with: prompted (the base, told the constitution), teacher, or none; may be repeated."
+        ),
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Without a recipe: the model of the baseline teacher.")] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -95,6 +104,10 @@ def evaluate(
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
+        if teacher:
+            raise InputError("--teacher is for --model; with a recipe its own teacher answers")
+        if baseline:
+            gates.append(f"evaluate.baselines={json.dumps([name for name in baseline if name != NONE])}")
         place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter, labels=labels)
         return
@@ -116,6 +129,8 @@ def evaluate(
         load=load,
         template=variables(template),
         must=dict(map(_gate, must or [])),
+        baselines=None if baseline is None else [name for name in baseline if name != NONE],
+        teacher=teacher,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         second_judge=second_judge,
         labels=labels,

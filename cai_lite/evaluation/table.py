@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.evaluation.baselines import four_sides
 from cai_lite.evaluation.comparing import paired_runs, side_by_side, unbeaten
 from cai_lite.evaluation.shown import sections
 from cai_lite.stats import Comparison, Figure
@@ -16,6 +17,8 @@ from cai_lite.stats import Comparison, Figure
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
     """Print every figure that was measured, section by section; then the headline and the gates."""
+    if text := comparison(evaluation):
+        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
     title = Text(f"{evaluation['constitution']}: adherence by {evaluation['judge']}", "table.title")
     table = Table(title=title, title_justify="left")
     for name in ("", "before", "after", "change", "95 % interval", "n"):
@@ -24,7 +27,8 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         before, after, _ = section.columns
         sides = f" ({before}, {after})" if section.columns != ("before", "after", "change") else ""
         for row in rows:
-            table.add_row(Text(row.label.heading + sides), *_cells(row.figure))
+            between = sides if isinstance(row.figure, Comparison) else ""
+            table.add_row(Text(row.label.heading + between), *_cells(row.figure))
         table.add_section()
     console.print(table)
     if text := headline(evaluation):
@@ -35,6 +39,18 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         console.print(
             f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, is {found}", style=style
         )
+
+
+def comparison(evaluation: Mapping[str, Any]) -> str:
+    """Return the adherence of base, prompted base, trained student and teacher in a line; "" without baselines."""
+    metrics = evaluation["metrics"]
+    sides = four_sides(metrics)
+    if not sides.keys() & {"prompted", "teacher"}:
+        return ""
+    text = "adherence: " + " · ".join(f"{name} {value:.2f}" for name, value in sides.items())
+    if closed := metrics.get("gap_closed"):
+        text += f"; {closed['value']:.0%} of the gap to the teacher closed [{closed['low']:.0%}, {closed['high']:.0%}]"
+    return text
 
 
 def headline(evaluation: Mapping[str, Any]) -> str:
