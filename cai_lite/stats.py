@@ -7,6 +7,7 @@ Shapes: N observations, F families, R resamples, C columns, U units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cai_lite import intervals
+
 RESAMPLES = 2000
-Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,15 @@ class Comparison:
 def mean_figure(
     values: Sequence[float], families: Sequence[Hashable], *, seed: int = 0, weights: Sequence[float] | None = None
 ) -> Figure:
-    """Return the (weighted) mean with a percentile bootstrap interval.
+    """Return the (weighted) mean with an interval that allows for families, whose values are not independent.
 
-    Whole families are resampled, because values of one family are not independent.
+    See `intervals`: shares in [0, 1] get Wilson's interval on the effective number of observations, other values a t
+    interval over families. Neither draws anything, so that `seed` changes nothing; the figures by bootstrap take it.
 
     Raises:
         ValueError: `values` is empty or holds a number that is not finite.
     """
-    return _ratio(np.asarray(values, float), families, seed, weights)
+    return _mean(_sample(np.asarray(values, float), families, weights))
 
 
 def compare(
@@ -66,17 +69,19 @@ def compare(
     seed: int = 0,
     weights: Sequence[float] | None = None,
 ) -> Comparison:
-    """Compare paired measurements; the intervals of before, after and change come from the same resamples.
+    """Compare paired measurements; the interval of the change is that of the mean paired difference.
 
-    `before[i]` and `after[i]` are measured on the same item, which belongs to `families[i]`.
+    `before[i]` and `after[i]` are measured on the same item, which belongs to `families[i]`. See `mean_figure` for the
+    intervals and `seed`; a change of shares gets Agresti and Min's interval.
 
     Raises:
         ValueError: there are no observations, or one is not finite.
     """
-    before_N, after_N = np.asarray(before, float), np.asarray(after, float)
-    return Comparison(
-        *(_ratio(values_N, families, seed, weights) for values_N in (before_N, after_N, after_N - before_N))
-    )
+    sides = [_sample(np.asarray(values, float), families, weights) for values in (before, after)]
+    change = sides[0]._replace(value_N=sides[1].value_N - sides[0].value_N)
+    shares = all(intervals.is_share(side.value_N) for side in sides)
+    low, high = intervals.of_change(change) if shares else intervals.of_mean(change)
+    return Comparison(_mean(sides[0]), _mean(sides[1]), Figure(change.mean, len(before), low, high))
 
 
 def over_sides(
@@ -101,17 +106,18 @@ def difference(
     *,
     seed: int = 0,
 ) -> Figure:
-    """Return mean(first) - mean(second) of two unpaired samples, with a bootstrap over the families of each.
+    """Return mean(first) - mean(second) of two unpaired samples, with an interval from those of the two means.
 
-    `n` of the figure counts the observations of both samples.
+    `n` of the figure counts the observations of both samples. See `mean_figure` for `seed`.
+
+    Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
-    means = []
-    for number, (values, families) in enumerate(((first, first_families), (second, second_families))):
-        column = np.asarray(values, float)
-        sums = resampled_sums(families, np.column_stack([column, np.ones(len(column))]), seed + number)
-        means.append((float(column.mean()), sums[:, 0] / sums[:, 1]))
-    low, high = interval(means[0][1] - means[1][1])
-    return Figure(means[0][0] - means[1][0], len(first) + len(second), low, high)
+    one = mean_figure(first, first_families, seed=seed)
+    other = mean_figure(second, second_families, seed=seed)
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    high = value + math.hypot(one.high - one.value, other.value - other.low)
+    return Figure(value, one.n + other.n, low, high)
 
 
 def sign_flip_p(changes: Sequence[float], families: Sequence[Hashable], *, seed: int = 0) -> float:
@@ -157,10 +163,7 @@ def wilson(successes: int, n: int) -> Figure:
     """
     if n == 0:
         raise ValueError("no observations; leave the figure out")
-    rate, z2 = successes / n, Z95**2
-    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * (rate * (1 - rate) / n + z2 / (4 * n * n)) ** 0.5
-    return Figure(rate, n, max(0.0, middle - half), min(1.0, middle + half))
+    return Figure(successes / n, n, *intervals.score_interval(successes / n, n))
 
 
 def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
@@ -317,14 +320,17 @@ def _drawn_in_parts(families: int, seed: int) -> Iterator[NDArray[np.int64]]:
         yield rng.multinomial(families, np.full(families, 1 / families), size=min(part, RESAMPLES - at))
 
 
-def _ratio(
-    values: NDArray[np.float64], families: Sequence[Hashable], seed: int, weights: Sequence[float] | None
-) -> Figure:
-    if len(values) == 0:
+def _sample(
+    values_N: NDArray[np.float64], families: Sequence[Hashable], weights: Sequence[float] | None
+) -> intervals.Sample:
+    if len(values_N) == 0:
         raise ValueError("no observations; leave the figure out")
-    if not np.isfinite(values).all():
+    if not np.isfinite(values_N).all():
         raise ValueError("an observation is not a finite number; leave out what was not measured")
-    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
-    sums = resampled_sums(families, np.column_stack([values * weight, weight]), seed)
-    low, high = interval(sums[:, 0] / sums[:, 1])
-    return Figure(float((values * weight).sum() / weight.sum()), len(values), low, high)
+    weight_N = np.ones(len(values_N)) if weights is None else np.asarray(weights, float)
+    return intervals.Sample(values_N, weight_N, np.asarray(_places(families)))
+
+
+def _mean(sample: intervals.Sample) -> Figure:
+    bounds = intervals.of_share if intervals.is_share(sample.value_N) else intervals.of_mean
+    return Figure(sample.mean, len(sample.value_N), *bounds(sample))
