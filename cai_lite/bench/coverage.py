@@ -68,15 +68,19 @@ class Cell(NamedTuple):
 
 def cells(kind: str) -> Iterator[Cell]:
     """Yield the grid of one kind. Half of the rates are mirrored, so that both edges of [0, 1] are tried."""
-    of_kind = list(enumerate(CHANGES if kind in ("change", "difference") else [(rate,) for rate in RATES]))
-    if kind == "mean":
-        of_kind = [(0, (0.5,))]
-    grid = product(of_kind, *(list(enumerate(each)) for each in (OBSERVATIONS, FAMILIES, CORRELATIONS)), (0, 1))
-    for (a, rates), (b, n), (c, families), (d, correlation), uneven in grid:
+    of_kind: Sequence[tuple[float, ...]] = [(rate,) for rate in RATES]
+    if kind in ("change", "difference"):
+        of_kind = CHANGES
+    elif kind == "mean":
+        of_kind = [(0.5,)]
+    axes = (of_kind, OBSERVATIONS, FAMILIES, CORRELATIONS, (False, True))
+    for at in product(*(range(len(axis)) for axis in axes)):
+        rates, n, families = of_kind[at[0]], OBSERVATIONS[at[1]], FAMILIES[at[2]]
+        correlation, uneven = CORRELATIONS[at[3]], bool(at[4])
         if families > n or (families == n and (correlation or uneven)):
             continue
-        mirrored = tuple(1 - rate for rate in rates) if (a + c) % 2 else rates
-        yield Cell(kind, mirrored, n, families, correlation, bool(uneven), HALVES[(a + b + c + d + uneven) % 2])
+        mirrored = tuple(1 - rate for rate in rates) if (at[0] + at[2]) % 2 else rates
+        yield Cell(kind, mirrored, n, families, correlation, uneven, HALVES[sum(at) % 2])
 
 
 def family_sizes(cell: Cell) -> NDArray[np.int64]:
@@ -84,7 +88,7 @@ def family_sizes(cell: Cell) -> NDArray[np.int64]:
     if not cell.uneven:
         return np.asarray([len(part) for part in np.array_split(np.arange(cell.n), cell.families)])
     part_F = np.random.default_rng(cell.n * 1000 + cell.families).exponential(size=cell.families)
-    size_F = 1 + np.floor((cell.n - cell.families) * part_F / part_F.sum()).astype(int)
+    size_F: NDArray[np.int64] = 1 + np.floor((cell.n - cell.families) * part_F / part_F.sum()).astype(np.int64)
     size_F[: cell.n - size_F.sum()] += 1
     return size_F
 
@@ -164,7 +168,7 @@ def measure(kinds: Sequence[str], halves: Sequence[str], draws: int, every: int 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return, for each kind, half and number of families, how many cells stay within 93 to 97 %."""
     found = []
-    for kind, half, families in dict.fromkeys((row["kind"], row["half"], row["families"]) for row in rows):
+    for kind, half, families in sorted({(row["kind"], row["half"], row["families"]) for row in rows}):
         mine = [r for r in rows if (r["kind"], r["half"], r["families"]) == (kind, half, families)]
         coverage = [row["coverage"] for row in mine]
         above = [row for row in mine if row["coverage"] > HIGHEST]
@@ -192,13 +196,13 @@ def show(rows: Sequence[dict[str, Any]], draws: int, console: Console) -> None:
     lines = summary(rows)
     for kind in dict.fromkeys(line["kind"] for line in lines):
         table = Table(title=f"{kind}: coverage of 95 % intervals, {draws:,} samples per cell", title_justify="left")
-        heads = ("families", "cells", "93-97", "<93", ">97", "rare*", "indep.**", "least", "mean", "most")
+        heads = ("F", "cells", "93-97", "<93", ">97", "rare*", "indep**", "least", "mean", "most")
         for head in ("half", *heads):
             table.add_column(head, justify="left" if head == "half" else "right", no_wrap=True)
         for line in lines:
             if line["kind"] == kind:
                 shown = [value for name, value in line.items() if name != "kind"]
-                table.add_row(*(f"{each:.3f}" if isinstance(each, float) else str(each) for each in shown))
+                table.add_row(*(f"{each:.2f}" if isinstance(each, float) else str(each) for each in shown))
         console.print(table)
         for row in sorted((row for row in rows if row["kind"] == kind), key=lambda row: float(row["coverage"]))[:5]:
             rates, sizes = " to ".join(f"{rate:g}" for rate in row["rates"]), "uneven" if row["uneven"] else "even"
@@ -206,7 +210,7 @@ def show(rows: Sequence[dict[str, Any]], draws: int, console: Console) -> None:
             console.print(f"  {row['coverage']:.3f}: {where}", highlight=False)
     console.print(
         f"*: of these above 97, with fewer than {RARE} expected observations of the rarer value, or expected changes; "
-        "**: others above 97, with correlation 0",
+        "**: others above 97, with correlation 0; F: families",
         highlight=False,
     )
 

@@ -75,11 +75,12 @@ def gates_table(evaluation: Mapping[str, Any]) -> Html | None:
             gate["wanted"],
             "not measured" if gate["found"] is None else f"{gate['found']:.3f}",
             "holds" if gate["holds"] else tag("b", "FAILS", class_="warn"),
+            gate.get("note", ""),
         ]
         for gate in gates
     ]
     caption = "Conditions of evaluate.must"
-    return tag("section", tag("h2", "Gates"), table(caption, ["", "wanted", "found", ""], rows), id="gates")
+    return tag("section", tag("h2", "Gates"), table(caption, ["", "wanted", "found", "", ""], rows), id="gates")
 
 
 def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
