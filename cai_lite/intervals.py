@@ -142,7 +142,7 @@ def effective(sample: Sample, mass_N: Vector) -> Effective:
     families, mass = total**2 / float(weight_F @ weight_F), float(mass_F.sum())
     holding = mass**2 / float(mass_F @ mass_F) if mass > 0 else 0.0
     known = holding / max(1 - holding / families, 0.05)
-    found = _correlation(sample, weight_F / total, own_F / total**2, shared_F / total**2)
+    found = correlation(sample)
     drawn = (known * found + PRIOR_FAMILIES * PRIOR_CORRELATION) / (known + PRIOR_FAMILIES)
     spread = own + min(1.0, max(0.0, drawn)) * shared
     between = 1 - own / spread  # the part of the variance that is estimated from the families
@@ -170,8 +170,8 @@ def t_quantile(degrees: float) -> float:
     return math.sqrt(degrees) * math.tan(angle)
 
 
-def _correlation(sample: Sample, share_F: Vector, own_F: Vector, shared_F: Vector) -> float:
-    """Return the moment estimate of the correlation within families, 0 where no value differs.
+def correlation(sample: Sample) -> float:
+    """Return the moment estimate of the correlation within families; 0 where no value differs or no family has two.
 
     The sum of the families' squared residuals and the variance of the values are both linear in the correlation in
     expectation, the residuals and the variance being taken around the estimated mean.
@@ -180,13 +180,16 @@ def _correlation(sample: Sample, share_F: Vector, own_F: Vector, shared_F: Vecto
     if variance <= 1e-12:
         return 0.0
     total = float(sample.weight_N.sum())
+    share_F = sample.by_family(sample.weight_N) / total
+    own_F = sample.by_family(sample.weight_N**2) / total**2
+    shared_F = np.maximum(share_F**2 - own_F, 0.0)
     residual_F = sample.by_family(sample.weight_N * (sample.value_N - sample.mean)) / total
     ratio, squares = float(residual_F @ residual_F) / variance, float(share_F @ share_F)
     own, shared = float(own_F.sum()), float(shared_F.sum())
     without = float(own_F @ (1 - 2 * share_F)) + squares * own
     slope = float(shared_F @ (1 - 2 * share_F)) + squares * shared
     denominator = slope + ratio * shared
-    return (ratio * (1 - own) - without) / denominator if denominator > 0 else 0.0
+    return (ratio * (1 - own) - without) / denominator if denominator > 1e-12 else 0.0
 
 
 def _variance(sample: Sample) -> float:

@@ -196,12 +196,12 @@ def show(rows: Sequence[dict[str, Any]], draws: int, console: Console) -> None:
     lines = summary(rows)
     for kind in dict.fromkeys(line["kind"] for line in lines):
         table = Table(title=f"{kind}: coverage of 95 % intervals, {draws:,} samples per cell", title_justify="left")
-        heads = ("F", "cells", "93-97", "<93", ">97", "rare*", "indep**", "least", "mean", "most")
+        heads = ("F", "cells", "93-97", "<93", ">97", "rare*", "indep**", "least", "mean")
         for head in ("half", *heads):
             table.add_column(head, justify="left" if head == "half" else "right", no_wrap=True)
         for line in lines:
             if line["kind"] == kind:
-                shown = [value for name, value in line.items() if name != "kind"]
+                shown = [value for name, value in line.items() if name not in ("kind", "most")]
                 table.add_row(*(f"{each:.2f}" if isinstance(each, float) else str(each) for each in shown))
         console.print(table)
         for row in sorted((row for row in rows if row["kind"] == kind), key=lambda row: float(row["coverage"]))[:5]:
