@@ -105,15 +105,23 @@ def difference(
     second_families: Sequence[Hashable],
     *,
     seed: int = 0,
+    changes: bool = False,
 ) -> Figure:
     """Return mean(first) - mean(second) of two unpaired samples, with an interval from those of the two means.
 
-    `n` of the figure counts the observations of both samples. See `mean_figure` for `seed`.
+    `n` of the figure counts the observations of both samples. `changes`: the values are paired differences of shares,
+    from -1 to 1. See `mean_figure` for `seed`.
 
     Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
-    one = mean_figure(first, first_families, seed=seed)
-    other = mean_figure(second, second_families, seed=seed)
+    samples = [
+        _sample(np.asarray(values, float), families, None)
+        for values, families in ((first, first_families), (second, second_families))
+    ]
+    one, other = (
+        Figure(sample.mean, len(sample.value_N), *intervals.of_change(sample)) if changes else _mean(sample)
+        for sample in samples
+    )
     value = one.value - other.value
     low = value - math.hypot(one.value - one.low, other.high - other.value)
     high = value + math.hypot(one.high - one.value, other.value - other.low)
@@ -206,7 +214,8 @@ def auc_figure(
 ) -> Figure:
     """Return the area under the ROC curve (see `auc`) with a bootstrap interval over families.
 
-    Resamples in which all items are labelled, or none is, are left out.
+    Resamples in which all items are labelled, or none is, are left out. Areas of 0 and 1, which no resample changes,
+    get the interval of a share of the items whose label is rarer.
 
     Raises:
         ValueError: all items are labelled, or none is.
@@ -225,7 +234,12 @@ def auc_figure(
     compared_R = (counts_RF @ with_F) * (counts_RF @ without_F)
     wins_R = ((counts_RF @ wins_FF) * counts_RF).sum(1)
     low, high = interval(wins_R[compared_R > 0] / compared_R[compared_R > 0])
-    return Figure(float(wins_PN.mean()), len(value), low, high)
+    area = float(wins_PN.mean())
+    if area in (0.0, 1.0):  # no resample differs; each item of the rarer label is a share of 0 or 1
+        rarer = label if 2 * label.sum() <= len(label) else ~label
+        edge = mean_figure([area] * int(rarer.sum()), place[rarer].tolist())
+        low, high = edge.low, edge.high
+    return Figure(area, len(value), low, high)
 
 
 def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
@@ -244,6 +258,9 @@ def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
 def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
     """Return Cohen's kappa (see `kappa`) with a bootstrap interval over families.
 
+    The interval holds that of the agreement, too, at the agreement by chance that was found: where few families differ,
+    or all agree, the resamples vary less than the truth may.
+
     Raises:
         ValueError: there are no observations.
     """
@@ -252,6 +269,12 @@ def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashab
     a_N, b_N = np.asarray(a, bool), np.asarray(b, bool)
     cells_N4 = np.column_stack([a_N & b_N, a_N & ~b_N, ~a_N & b_N, ~a_N & ~b_N]).astype(float)
     low, high = interval(_kappas(resampled_sums(families, cells_N4, seed)))
+    both, only_a, only_b, neither = cells_N4.mean(0)
+    by_chance = (both + only_a) * (both + only_b) + (neither + only_a) * (neither + only_b)
+    if by_chance < 1:
+        agreed = mean_figure((a_N == b_N).astype(float).tolist(), families)
+        low = min(low, (agreed.low - by_chance) / (1 - by_chance))
+        high = max(high, (agreed.high - by_chance) / (1 - by_chance))
     return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(a_N), low, high)
 
 
@@ -286,7 +309,12 @@ def alpha_figure(units: Sequence[Sequence[Hashable]], families: Sequence[Hashabl
 
     drawn = alphas(resampled_sums([family for _, family in paired], columns, seed))
     low, high = interval(drawn[np.isfinite(drawn)])
-    return Figure(float(alphas(columns.sum(0)[None])[0]), len(paired), low, high)
+    apart_U = disagreement_U / size_U  # 0 to 1: the share of other values that a value of the item differs from
+    if not apart_U.any():  # at full agreement nothing varies; the disagreement that may have been missed is a share
+        missed, of_value = mean_figure(apart_U.tolist(), [family for _, family in paired]).high, counts_UC.sum(0)
+        total = of_value.sum()
+        low = 1 - missed * total * (total - 1) / (total**2 - (of_value**2).sum())
+    return Figure(float(alphas(columns.sum(0)[None])[0]), len(paired), float(low), high)
 
 
 def _kappas(cells: NDArray[np.float64]) -> NDArray[np.float64]:

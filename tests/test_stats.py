@@ -223,3 +223,24 @@ def test_rates_are_treated_alike_at_both_ends():
     near(high, 1 - low.high, 1 - low.low, 1e-9)
     twice = stats.mean_figure(values, families, weights=2 * weights)
     near(twice, low.low, low.high, 1e-9)
+
+
+def test_full_agreement_and_a_perfect_order_still_have_a_width():
+    labels = [True, False] * 15
+    kappa = stats.kappa_figure(labels, labels, range(30))
+    agreed = stats.wilson(30, 30)
+    assert kappa.value == kappa.high == 1.0 and kappa.low == pytest.approx(2 * agreed.low - 1)
+    alpha = stats.alpha_figure([[x, x] for x in labels], range(30))
+    assert alpha.value == alpha.high == 1.0
+    # missed: Wilson's upper end; by chance: 1 - 30 * 29 * 2 / (60 * 59), since each value stands 30 times
+    assert alpha.low == pytest.approx(1 - (1 - agreed.low) * 60 * 59 / (60**2 - 2 * 30**2))
+    area = stats.auc_figure([float(x) for x in labels], labels, range(30))
+    assert (area.value, area.low, area.high) == (1.0, pytest.approx(stats.wilson(15, 15).low), 1.0)
+
+
+def test_a_difference_of_gains_may_be_negative_though_no_answer_was_lost():
+    gains = stats.difference([0.0] * 20, range(20), [0.0] * 20, range(20), changes=True)
+    shares = stats.difference([0.0] * 20, range(20), [0.0] * 20, range(20))
+    assert gains.low == pytest.approx(-gains.high) and gains.high > 0
+    one = stats.compare([0.0] * 20, [0.0] * 20, range(20)).change
+    assert gains.high == pytest.approx(2**0.5 * one.high) and shares.high == stats.wilson(0, 20).high
