@@ -37,7 +37,7 @@ def headline(evaluation: Mapping[str, Any]) -> Html:
         )
         values = f"{overall.before.value:.2f} → {overall.after.value:.2f}"
         parts.append(tag("p", tag("strong", values), tag("span", text), class_="big"))
-        caption = "Hollow: before. Full: after. Lines: 95 % intervals, by bootstrap over prompt families."
+        caption = "Hollow: before. Full: after. Lines: 95 % intervals, which allow for families of prompts."
         chart = dumbbells(adherence_comparisons(metrics))
         parts.append(tag("figure", tag("div", chart, class_="scroll"), tag("figcaption", caption)))
     parts += [_section_table(section, rows) for section, rows in sections(metrics) if section == ADHERENCE]
@@ -75,11 +75,12 @@ def gates_table(evaluation: Mapping[str, Any]) -> Html | None:
             gate["wanted"],
             "not measured" if gate["found"] is None else f"{gate['found']:.3f}",
             "holds" if gate["holds"] else tag("b", "FAILS", class_="warn"),
+            gate.get("note", ""),
         ]
         for gate in gates
     ]
     caption = "Conditions of evaluate.must"
-    return tag("section", tag("h2", "Gates"), table(caption, ["", "wanted", "found", ""], rows), id="gates")
+    return tag("section", tag("h2", "Gates"), table(caption, ["", "wanted", "found", "", ""], rows), id="gates")
 
 
 def side_effects(evaluation: Mapping[str, Any]) -> Html | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cai_lite.errors import InputError
+from cai_lite.evaluation.comparing import MARGIN
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import figures, revising, rounds, running
@@ -39,10 +40,10 @@ _SECTIONS = {
 }
 
 
-def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
+def report(run: Run | str | Path, *, compare: Sequence[str | Path] = (), margin: float = MARGIN) -> Path:
     """Write report.html of a run and return its path. What the run did not measure is absent from the page.
 
-    `compare`: other run directories, whose figures are listed next to this one's.
+    `compare`: other run directories, whose figures are listed next to this one's; `margin`: see `comparing.MARGIN`.
 
     Raises:
         InputError: no such run directory, or nothing in it to report.
@@ -52,7 +53,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         if not (Path(run) / "run.db").is_file():
             raise InputError(f"{run} is not a run directory (run.db not found)")
         with Run(run) as opened:
-            return report(opened, compare=compare)
+            return report(opened, compare=compare, margin=margin)
     evaluation, pairs = run.path("evaluation.json"), run.path("pairs.jsonl")
     if not evaluation.exists() and not pairs.exists():
         raise InputError(f"{run.directory}: nothing to report yet: neither evaluation.json nor pairs.jsonl")
@@ -64,7 +65,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         if compare:
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
-            parts.append(compared(names, [found, *map(read_evaluation, others)]))
+            parts.append(compared(names, [found, *map(read_evaluation, others)], margin))
     parts += [revising.revisions(run), revising.critics(run), revising.prompted(run), rounds.rounds(run.path("."))]
     trainings = running.trainings(run.path("."))
     # The contents name all phases by one line, which leads to the first.
