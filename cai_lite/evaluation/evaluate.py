@@ -19,6 +19,7 @@ from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.evaluation.result import evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -43,6 +44,7 @@ def evaluate(
     metrics: Collection[str] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
+    refusals: Literal["rules", "judge"] = "rules",
     judging: Judging | None = None,
     mode: Literal["pairwise", "pointwise"] | None = None,
     sampling: Sampling | None = None,
@@ -67,7 +69,8 @@ def evaluate(
     "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
     `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
     judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
-    adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
+    adherence by the grammar that the embedded models were made from. `refusals`: what decides the kinds of replies,
+    rules of English or the first judge. `answering`: servers of the same weights that
     answer in place of the models "before" and "after", by these names. `progress`: show bars.
     `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
     more files does it once for all of them. `out`: a folder for evaluation.json, in place of the run's directory.
@@ -89,6 +92,8 @@ def evaluate(
     judges = [open_model(one) for one in given]
     if judge == []:
         raise InputError("'judge' is an empty list; give at least one model, or None for machine checks alone")
+    if refusals == "judge":
+        check_judge(judges)
     after, before = _models(adapter, against)
     policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
     if judging is None and mode is None and judges and judges[0].wording == "short":
@@ -116,6 +121,7 @@ def evaluate(
                 **{name: value for name, value in settings.items() if value is not None}
             ),
             oracle=oracle,
+            refusals=refusals,
             answering=answering or {},
         )
         found = evaluation_json(

@@ -42,7 +42,7 @@ class Planned:
     `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
     whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
     pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
-    `revisions`: drafts are revised.
+    `kinds_judged`: the first judge decides the kinds of replies. `revisions`: drafts are revised.
     """
 
     metrics: Collection[str]
@@ -55,6 +55,7 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    kinds_judged: bool = False
     revisions: bool = True
 
 
@@ -74,6 +75,7 @@ ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the emb
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
+KINDS_JUDGED = Need(lambda plan: plan.kinds_judged, "it takes evaluate.refusals: judge")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
     "no principle of the constitution has machine checks",

@@ -41,7 +41,8 @@ class Subject:
     no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `refusals`: what decides the
+    kinds of replies, rules of English or the first judge. `answering`: servers of the
     same weights that answer in place of "before" or "after", by these names.
     """
 
@@ -59,6 +60,7 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)

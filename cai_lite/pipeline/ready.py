@@ -21,6 +21,7 @@ from cai_lite.errors import InputError, PromptError, without_secrets
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
+from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
@@ -94,6 +95,8 @@ def check_ready(
         check_gates(recipe.evaluate.must, plan)
         if "adherence" in plan.metrics and not DECIDED.holds(plan):
             raise InputError(f"{recipe.path}: adherence cannot be measured: {DECIDED.otherwise}")
+        if plan.kinds_judged:
+            check_judge([voice.model for voice in roles.judges])
     for model in _local(roles):
         check_opens(model.model)
     if until == "report" and adapter is None:
@@ -133,6 +136,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        kinds_judged=recipe.evaluate.refusals == "judge",
         revisions=pairs and recipe.revises,
     )
 
@@ -178,6 +182,8 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
+    if recipe.evaluate.refusals == "judge":
+        found["judging the kinds of replies"] = answers
     return {part: n for part, n in found.items() if n}
 
 

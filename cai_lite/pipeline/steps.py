@@ -91,6 +91,7 @@ def measure(
         held_out_pairs=held_out_pairs,
         metrics=recipe.evaluate.metrics,
         oracle=recipe.evaluate.oracle,
+        refusals=recipe.evaluate.refusals,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),
         samples=recipe.evaluate.samples,
         judging=recipe.judge,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cai_lite.evaluation.refusals import refusals, refuses
+from cai_lite.evaluation.refusals import refusals
+from cai_lite.evaluation.reply_kinds import refuses
 
 # What many evaluations look for.
 STRINGS = re.compile(
