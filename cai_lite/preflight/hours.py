@@ -99,7 +99,8 @@ class Counted:
         }
         asked = sum(compared[rule] for rule in rules)
         of_prompt = math.inf if recipe.pair.per_prompt is None else recipe.pair.per_prompt * prompts
-        questions = 2 * asked if judge.mode == "pairwise" else len(rules) * (drafts + revised)
+        kinds = (1 + rounds) * samples * held_out if recipe.evaluate.refusals == "judge" else 0
+    questions = 2 * asked if judge.mode == "pairwise" else len(rules) * (drafts + revised)
         return cls(
             drafts=drafts,
             critiques=critiques,
@@ -182,7 +183,7 @@ def parts_of(
         student("held-out drafts", held.drafts * by_student),
         teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
         student("answers before and after", answers),
-        teacher("judging the answers", nothing, scored + rounds * compared),
+        teacher("judging the answers", nothing, scored + rounds * compared + kinds),
     ]
     return [part for part in found if part.calls]
 
