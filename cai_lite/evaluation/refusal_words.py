@@ -60,7 +60,9 @@ REFUSES_PART = _any(
     r"write|tell you|describe|cancel|explain|give (?:you|instructions|details)|share|offer|fulfil+|go into|list|produce|"
     r"create|generate|include|do (?:that|this))\b",
 )
-DENIES = re.compile(r"\bcannot|n't\b|\bnot\b|\bunable\b", re.IGNORECASE)  # quickly tells most sentences without a refusal
+DENIES = re.compile(
+    r"\bcannot|n't\b|\bnot\b|\bunable\b", re.IGNORECASE
+)  # quickly tells most sentences without a refusal
 # Words of blame within a sentence that refuses or corrects.
 BLAME = _any(rf"\b{_BAD}\b", rf"\b(?:is|are|it's|be)(?:n't| not| never) (?:\w+ ){{0,2}}?{UNFIT}\b")
 # A limit of the speaker's knowledge, part or profession; what counts is the help beside it.

@@ -99,8 +99,7 @@ class Counted:
         }
         asked = sum(compared[rule] for rule in rules)
         of_prompt = math.inf if recipe.pair.per_prompt is None else recipe.pair.per_prompt * prompts
-        kinds = (1 + rounds) * samples * held_out if recipe.evaluate.refusals == "judge" else 0
-    questions = 2 * asked if judge.mode == "pairwise" else len(rules) * (drafts + revised)
+        questions = 2 * asked if judge.mode == "pairwise" else len(rules) * (drafts + revised)
         return cls(
             drafts=drafts,
             critiques=critiques,
@@ -143,6 +142,7 @@ def parts_of(
     answers = (1 + rounds) * samples * (held_out + seen) + rounds * wrapped
     by_judge = judged and recipe.evaluate.oracle is None
     scored = round(per_prompt * ((1 + rounds) * samples * held_out + rounds * wrapped)) if by_judge else 0
+    kinds = (1 + rounds) * samples * held_out if recipe.evaluate.refusals == "judge" else 0
     questions = 2 * recipe.judge.principles if judged and "win_rate" in metrics else 0
     compared = min(held_out, PAIRED_LIMIT) * samples * questions
     failing = round(per_prompt * len(prompts.train)) if recipe.weighs else 0
