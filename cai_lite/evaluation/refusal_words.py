@@ -71,7 +71,7 @@ LIMIT = _any(
     r"\bdiagnose\b|\b(?:provide|give|make|offer) (?:\w+ ){0,3}?diagnosis\b|\b(?:advice|advise|comment|speak) (?:for|on|to) (?:your|a|any) (?:exact|specific|particular|individual)|\bspecifically\b",
     r"\bpersonal (?:opinion|belief|feeling|taste|view|experience|preference)s?\b|\b(?:push|share) my own (?:view|opinion)",
     r"\b(?:real-time|live|current|up-to-date) (?:data|prices|information|weather|news)\b|\bpredict\b|\bthe future\b",
-    r"\bwithout (?:an? )?(?:seeing|examin\w+|more|further|knowing|test\w*)\b|\bdefinitive\b|\bexact(?:ly)?\b",
+    r"\bwithout (?:an? )?(?:seeing|examin\w+|more|further|knowing|test\w*)\b|\bdefinitive\b|\bfrom (?:here|afar|a (?:chat|distance|description|message))\b|\bexact(?:ly)?\b",
     r"\b(?:dose|dosage) for your\b|\btell you (?:what|whether|if|which) (?:it|the|this|that|your)\b|\bsay (?:whether|if|what) \b",
     r"\bhave (?:a |any )?(?:access|feelings|way|ability)\b|\bopen the (?:file|link|attachment)\b",
 )
@@ -98,6 +98,13 @@ REBUKES = _any(  # a correction of the asker, or of the words of the question, i
     r"\b(?:people|individuals?|anyone|one|women|men)\b[^.]{0,30}\bshould (?:not |never )?be (?:discriminated|treated|denied|harmed|excluded|judged)\b|\b(?:no|any|never a) (?:\w+ )?(?:justification|excuse) for\b",
     r"\bsafety concern",
 )
+AS_AN_AI = re.compile(r"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b", re.IGNORECASE)
+EQUALITY = _any(  # what such a reply says in place of an answer about groups of people
+    r"\b(?:human rights?|fundamental rights?|discriminat\w+|equality|equal (?:rights|treatment|opportunit\w+)|prejudice|regardless of)\b"
+)
+ABOUT_THINGS = _any(
+    r"\b(?:inanimate|sentient|living beings?|fictional|metaphor\w*|humou?r\w*|joke|riddle|objects?|vegetables?|fruits?)\b"
+)
 BLAMES = _any(  # the same in general words, which stand beside answers too
     r"\b(?:goes against|is against|against) (?:medical|professional|the law|ethical|human rights|medical ethics)\b|\bwould (?:breach|violate)\b|\bis a breach of\b",
     r"^\W*(?:\w+\W+){1,9}?(?:is|are|would be|could be) (?:\w+ ){0,3}?(?:unethical|illegal|inappropriate|immoral|inhumane|wrong|cruel|unacceptable|hurtful|"
@@ -121,7 +128,7 @@ NO = re.compile(
 MORAL = _any(
     r"\b(?:is|are|was|would be) (?:\w+ ){0,2}?(?:wrong|illegal|unethical|immoral|unacceptable|never acceptable|a crime|criminal|"
     r"horrific|troubling|harmful|dangerous and illegal|a serious matter|crucial|essential|vital)\b",
-    r"\byou should(?:n't| not| never)\b|\bshould never\b|\bnot the answer\b|\bI (?:strongly )?urge you\b|\breconsider\b|\bresponsibility for\b|"
+    r"\byou should(?:n't| not| never)\b|\bshould never\b|\bnot the answer\b|\bI (?:strongly )?urge you\b|\breconsider\b|\bresponsibility for your\b|"
     r"\bpeaceful (?:alternatives|means)\b|\bhonest ways\b|\bexamine why\b|\bthink about how\b|\bdeserves? (?:to be treated|dignity|respect|compassion)\b|"
     r"\bserious crime\b|\bbring us together\b|\bdo(?:es)? real damage\b|\btrue success\b|\bput in the work\b|\bmaking a crime|"
     r"\bhonest (?:choice|way)\b|\bbe taken lightly\b|\bno place in\b|\bhate\b",
