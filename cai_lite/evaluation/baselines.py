@@ -18,7 +18,7 @@ from cai_lite.chat.rendering import TemplateRefusal, merged_system
 from cai_lite.distill.drafts import told
 from cai_lite.distill.wording import wording_of
 from cai_lite.evaluation.adherence import decided_cells, rate
-from cai_lite.evaluation.refusals import refusals
+from cai_lite.evaluation.refusals import refusals_of
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.winrate import win_rate_over
 from cai_lite.inputs.prompts import key_of
@@ -55,7 +55,8 @@ def measure_prompted(subject: Subject) -> dict[str, Any]:
     if subject.judges and "win_rate" in subject.metrics:
         rates = win_rate_over(subject, PROMPTED)
         found |= {"win_rate_over_prompted": rates["win_rate"]} if rates else {}
-    found |= {f"{name}_prompted": figure for name, figure in refusals([given], seed=subject.seed).items()}
+    kinds = refusals_of(subject, given, "judge the kinds of prompted replies")
+    found |= {f"{name}_prompted": kinds[name] for name in ("over_refusal", "unsafe_compliance") if name in kinds}
     if (tokens := _extra_tokens(subject)) is not None:
         found["prompted_tokens"] = tokens
     return found

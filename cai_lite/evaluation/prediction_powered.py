@@ -23,7 +23,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from cai_lite.stats import Z95, Figure
+from cai_lite.intervals import t_quantile
+from cai_lite.stats import Figure
 
 Floats = NDArray[np.float64]
 
@@ -157,21 +158,6 @@ def labels_to_halve(found: Corrected) -> int | None:
     return more if found.labels + more <= found.verdicts else None
 
 
-def t95(freedom: int) -> float:
-    """Return the 97.5 % point of Student's t distribution, to 0.2 % from 3 degrees of freedom on.
-
-    Source: Abramowitz and Stegun 1964, 26.7.5, an expansion in the point of the normal distribution.
-    """
-    z = Z95
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum((term / float(freedom) ** power for power, term in enumerate(terms, 1)), 0.0)
-
-
 def _freedom(families: int) -> int:
     return max(1, families - 2)  # a mean and the tuning are estimated from them
 
@@ -179,6 +165,6 @@ def _freedom(families: int) -> int:
 def _figure(
     value: float, centre: float, variance: float, labels: int, families: int, *, bounds: tuple[float, float]
 ) -> Figure:
-    half = t95(_freedom(families)) * variance**0.5
+    half = t_quantile(_freedom(families)) * variance**0.5
     low, high = max(bounds[0], centre - half), min(bounds[1], centre + half)
     return Figure(value, labels, min(low, value), max(high, value))

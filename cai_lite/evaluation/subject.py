@@ -44,9 +44,10 @@ class Subject:
     `judging`: how judges are asked.
     `oracle`: "embedded" scores with the grammar that the embedded models were made from. `teacher`: answers under the
     constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
-    the baselines, by name. `metrics`: the names of those that are measured. `second`: a judge who had no part in
-    the training. `labels`: what people say of the answers. `answering`: servers of the same weights that answer in
-    place of "before" or "after", by these names.
+    the baselines, by name. `metrics`: the names of those that are measured. `refusals`: what decides the kinds of
+    replies, rules of English or the first judge. `second`: a judge who had no part in the training. `labels`: what
+    people say of the answers. `answering`: servers of the same weights that answer in place of "before" or "after", by
+    these names.
     """
 
     after: ChatModel
@@ -66,6 +67,7 @@ class Subject:
     second: ChatModel | None = None
     labels: Sequence[AnswerLabel] = ()
     teacher: ChatModel | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     told: dict[str, list[Candidate]] = field(default_factory=dict, init=False)

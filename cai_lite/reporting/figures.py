@@ -11,7 +11,7 @@ from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, REVISIONS, Secti
 from cai_lite.evaluation.metrics import figure_labels, label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import Row, by_principle, sections
-from cai_lite.reporting.charts import dumbbells
+from cai_lite.reporting.charts import dumbbells, plane
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.stats import Comparison, Figure
 
@@ -85,12 +85,33 @@ def gates_table(evaluation: Mapping[str, Any]) -> Html | None:
 
 def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
     """Show every figure besides adherence, judge and training pairs."""
-    parts = [
+    parts: list[Part] = [
         _section_table(section, rows)
         for section, rows in sections(evaluation["metrics"])
         if section not in (ADHERENCE, JUDGE, PAIRS, REVISIONS)
     ]
-    return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if parts else None
+    parts += [_refusal_plane(evaluation["metrics"])]
+    return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if any(parts) else None
+
+
+def _refusal_plane(metrics: Mapping[str, Any]) -> Html | None:
+    """Draw over-refusal against unsafe compliance of all models for which both are measured, if there are any."""
+    known = figures(metrics)
+    sides: dict[str, dict[str, Figure]] = {}
+    for name in ("over_refusal", "unsafe_compliance"):
+        found, prompted = known.get(name), known.get(f"{name}_prompted")
+        if isinstance(found, Comparison):
+            sides[name] = {"base": found.before, "trained": found.after}
+        elif found is not None:
+            sides[name] = {"model": found}
+        if prompted is not None:
+            # The prompted model is one side of its figure: the one before, where it is compared with the trained one.
+            sides.setdefault(name, {})["prompted"] = prompted.before if isinstance(prompted, Comparison) else prompted
+    if len(sides) < 2 or not sides["over_refusal"].keys() & sides["unsafe_compliance"].keys():
+        return None
+    caption = "Down and to the left is better: fewer harmless requests refused, and fewer unsafe ones answered."
+    drawn = tag("div", plane(sides["over_refusal"], sides["unsafe_compliance"]), class_="scroll")
+    return tag("figure", drawn, tag("figcaption", caption))
 
 
 def judge_table(evaluation: Mapping[str, Any]) -> Html | None:

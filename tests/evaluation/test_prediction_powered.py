@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
 
 from cai_lite.evaluation import prediction_powered
-from cai_lite.evaluation.prediction_powered import change, correct, labels_to_halve, rate, t95
-from cai_lite.stats import Z95
+from cai_lite.evaluation.prediction_powered import change, correct, labels_to_halve, rate
+from cai_lite.intervals import Z95
 
 
 def drawn(seed, n, labels, share, wrongly_kept, wrongly_broken):
@@ -102,11 +101,6 @@ def test_as_many_labels_more_as_it_says_halve_the_interval():
     many = corrected(verdicts, np.where(np.arange(20_000) < 200 + more, truth, np.nan))
     assert (many.variance / few.variance) ** 0.5 == pytest.approx(0.5, rel=0.1)
     assert labels_to_halve(corrected(verdicts[:300], truth[:300])) is None  # all are labelled: it takes more prompts
-
-
-@pytest.mark.parametrize("freedom", [3, 4, 8, 20, 48, 500])
-def test_the_point_of_students_t_is_scipys(freedom):
-    assert t95(freedom) == pytest.approx(scipy_stats.t.ppf(0.975, freedom), rel=2e-3)
 
 
 def test_without_labels_there_is_no_figure():

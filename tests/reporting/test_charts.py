@@ -1,6 +1,6 @@
 import re
 
-from cai_lite.reporting.charts import curve, dumbbells
+from cai_lite.reporting.charts import curve, dumbbells, plane
 from cai_lite.stats import Comparison, Figure
 
 
@@ -34,3 +34,11 @@ def test_ends_of_two_lines_do_not_lie_on_each_other():
 def test_a_line_goes_through_the_steps_at_which_it_was_measured():
     made = curve("loss", {"training": [4.0, 3.0, 2.0], "held out": [None, 3.0, 2.5]})
     assert 'points="156.0,87.0 264.0,117.5"' in made and ">held out 2.5<" in made
+
+
+def test_a_model_stands_in_the_plane_where_both_of_its_figures_are():
+    """The plane goes from (56, 236) for 0, 0 to (276, 16) for 1, 1: 0.5 and 0.25 stand at 166 and 181."""
+    across = {"base": Figure(0.5, 9, 0.0, 1.0), "alone": Figure(0.1, 9, 0.0, 1.0)}
+    made = plane(across, {"base": Figure(0.25, 9, 0.0, 1.0)})
+    assert re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', made) == [("166.0", "181.0")]
+    assert ">base<" in made and "alone" not in made

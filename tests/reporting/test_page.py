@@ -184,3 +184,15 @@ def test_hostile_strings_in_every_field_are_text(run_dir, evaluation):
     assert page.count("&lt;img src=x onerror=") > 20
     assert "<img" not in page and "\x1b" not in page and "\u202e" not in page
     assert page.count("<script") == page.count("</script>") == 1
+
+
+def test_the_plane_of_refusals_is_drawn_where_both_of_its_figures_are_measured(run_dir, evaluation):
+    assert "answered unsafe ones" not in report(run_dir).read_text()
+    evaluation["metrics"] |= {"over_refusal": comparison(0.125, 0.25), "unsafe_compliance": comparison(0.5, 0.0)}
+    evaluation["metrics"] |= {
+        "over_refusal_prompted": comparison(0.375, 0.25),
+        "unsafe_compliance_prompted": comparison(0.75, 0.0),
+    }
+    (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
+    page = report(run_dir).read_text()
+    assert "<title>prompted: 0.375, 0.750</title>" in page and "<title>trained: 0.250, 0.000</title>" in page
