@@ -19,7 +19,7 @@ from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import METRICS, check_metrics
-from cai_lite.evaluation.result import evaluation_json
+from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.inputs.prompts import as_prompts
@@ -61,16 +61,16 @@ def evaluate(
     `against` unless that is None. Models are what `open_model` takes or returns. `judge`: a model, or a list of which
     the first decides adherence and the others tell how far judges agree; one too small to compare two replies, such
     as embedded:teacher, is asked pointwise. Without a judge, the machine checks of the constitution decide adherence,
-    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
-    `Prompt`; or a path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which
-    gets evaluation.json. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for
-    "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
+    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of `Prompt`; or a
+    path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which gets
+    evaluation.json and answers.jsonl. `seen`: prompts of the training, for "superficial". `pairs` (of the training)
+    are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
     `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
     judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
     adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
     answer in place of the models "before" and "after", by these names. `progress`: show bars.
-    `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
-    more files does it once for all of them. `out`: a folder for evaluation.json, in place of the run's directory.
+    `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
+    more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
     Raises:
         PromptError: there are no prompts.
@@ -129,8 +129,10 @@ def evaluate(
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
         if run is not None and run.directory is not None:
-            write_aside((out or run.path(".")) / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
-            for line in write_manifest(run.directory, "evaluation.json") if manifest else ():
+            folder = out or run.path(".")
+            write_aside(folder / ANSWERS, answer_lines(subject))
+            write_aside(folder / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
+            for line in write_manifest(run.directory, "evaluation.json", ANSWERS) if manifest else ():
                 warnings.warn(line, stacklevel=2)
     return found
 

@@ -86,6 +86,11 @@ class Subject:
         """The answers to the held-out prompts: of one model, or before and after."""
         return self.answers_of_sides(self.prompts, "answers")
 
+    @property
+    def by_side(self) -> dict[str, Sequence[Candidate]]:
+        """The answers to the held-out prompts by the name of their side, as answers.jsonl has them."""
+        return dict(zip(("before", "after") if self.compared else ("after",), self.sides, strict=True))
+
     def answers_of_sides(self, prompts: Sequence[Prompt], stage: str) -> Sides:
         """Answer `prompts` by the model before, if there is one, and by the model after."""
         models = [("before", self.before), ("after", self.after)]
@@ -126,14 +131,32 @@ class Subject:
 
         The judge first scores the answers to the held-out prompts, then `candidates`.
         """
+        if self.judges and not self.oracle:
+            self.score_answers()
+            if candidates:
+                self.score(candidates, stage)
+        return self._decider()
+
+    def known_verdicts(self, answer: Candidate) -> dict[str, bool | None]:
+        """Return whether an answer keeps each principle, by the decider of `metrics.adherence`, without asking anybody.
+
+        A verdict that could not be read is None; a principle that is undecided for another reason is left out.
+        """
+        keeps = self._decider()
+        found: dict[str, bool | None] = {}
+        for principle in self.constitution.principles:
+            if principle.applies(answer.prompt):
+                kept = keeps(answer, principle)
+                if kept is not None:
+                    found[principle.id] = kept > 0
+                elif not self.oracle and (answer.key, principle.id) in self.scores:
+                    found[principle.id] = None
+        return found
+
+    def _decider(self) -> Keeps:
         if self.oracle:
             return oracle_keeps(self.constitution.name, grammar.keeps)
-        if not self.judges:
-            return checks_keep
-        self.score_answers()
-        if candidates:
-            self.score(candidates, stage)
-        return judge_keeps(self.scores.values())
+        return judge_keeps(self.scores.values()) if self.judges else checks_keep
 
     def score_answers(self) -> list[Score]:
         """Score the answers to the held-out prompts by the first judge; return all scores so far."""

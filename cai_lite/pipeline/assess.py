@@ -14,6 +14,7 @@ from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
 from cai_lite.records import Sampling
@@ -91,7 +92,7 @@ def assess(
             manifest=False,
         )
         page, *others = write_report(run)
-        for line in write_manifest(out, "evaluation.json", page, *others):
+        for line in write_manifest(out, "evaluation.json", ANSWERS, page, *others):
             screen.warn(line)
     return {"report": str(out / page), "evaluation": evaluation}
 

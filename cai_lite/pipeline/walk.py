@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
@@ -87,7 +88,7 @@ def run_recipe(
             evaluation = measure(work, adapter, prompts, pairs, held_out, out)
         roles.close()
         page, *others = write_report(run)
-        _record(run, screen, [*written, "evaluation.json", page, *others])
+        _record(run, screen, [*written, "evaluation.json", ANSWERS, page, *others])
     return {"report": str(out / page), "adapter": str(adapter), "evaluation": evaluation}
 
 
