@@ -8,22 +8,22 @@ from typing import Any, Literal, NamedTuple
 from cai_lite.evaluation.confounds import WARN_ABOVE
 from cai_lite.evaluation.labels import DRIFT, REFUSALS, ROBUSTNESS
 from cai_lite.evaluation.metrics import label_of
-from cai_lite.evaluation.paths import figures, read_path
+from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import interval, moved, number
-from cai_lite.evaluation.trust import Known, disagreements, trust
+from cai_lite.evaluation.trust import Known, Level, disagreements, trust
 from cai_lite.stats import Comparison, Figure
 
-MATERIAL = 0.05
-"""The relative change of a figure that is no rate, such as perplexity, below which it speaks neither way."""
+Speaks = Literal["for", "against", "open"]
+
 LONGER = 0.25  # the relative change in words per answer from which it is mentioned
 
-_NUMBERS = {"low": "lower end of the interval", "high": "upper end of the interval", "n": "number of observations"}
+_BY_LEVEL: dict[Level, Speaks] = {"good": "for", "fair": "open", "poor": "against"}
 
 
 class Reason(NamedTuple):
     """One sentence, and whether it speaks for or against shipping; `open` where it decides neither way."""
 
-    speaks: Literal["for", "against", "open"]
+    speaks: Speaks
     text: str
 
 
@@ -71,20 +71,7 @@ def findings(metrics: Mapping[str, Any]) -> Iterator[Reason]:
     yield from _side_effects(known)
     yield from _training(known)
     if (judge := trust(known)) is not None:
-        speaks: Literal["for", "against", "open"] = {"good": "for", "fair": "open", "poor": "against"}[judge.level]
-        yield Reason(speaks, f"the judge's reliability is {judge.level}: {judge.meaning}")
-
-
-def path_in_words(path: str, known: Known) -> str:
-    """Return the label of the number that a gate's path names, such as "benign twins refused, upper end of ..."."""
-    reference = read_path(path, known)
-    if reference is None:
-        return path
-    parts = [label_of(reference.figure).text]
-    if reference.figure.partition(".")[2] and "adherence" in reference.figure:
-        parts[0] = f"{label_of(reference.figure.partition('.')[0]).text.partition(',')[0]}, {parts[0]}"
-    parts += [reference.side] if reference.side in ("before", "change") else []
-    return ", ".join([*parts, *([_NUMBERS[reference.number]] if reference.number in _NUMBERS else [])])
+        yield Reason(_BY_LEVEL[judge.level], f"the judge's reliability is {judge.level}: {judge.meaning}")
 
 
 def _of_gate(gate: Mapping[str, Any]) -> Reason:
@@ -121,15 +108,16 @@ def _baselines(known: Known) -> Iterator[Reason]:
     for path in ("win_rate", "win_rate_over_prompted"):
         figure = known.get(path)
         if isinstance(figure, Figure):
-            speaks: Literal["for", "against", "open"]
-            speaks = "for" if figure.low > 0.5 else "against" if figure.high < 0.5 else "open"
+            speaks: Speaks = "for" if figure.low > 0.5 else "against" if figure.high < 0.5 else "open"
             yield Reason(speaks, f"{label_of(path).text} is {number(figure.value, figure)} ({interval(figure)})")
 
 
 def _contradictions(known: Known) -> Iterator[Reason]:
     for path, found in disagreements(known).items():
         if ".splits." not in path:
-            yield Reason("against" if found.opposite else "open", f"{label_of(path).text}: {found.text}")
+            yield Reason(
+                "against" if found.opposite else "open", f"{label_of(path).text}: {found.words}: {found.numbers}"
+            )
 
 
 def _side_effects(known: Known) -> Iterator[Reason]:
@@ -141,9 +129,7 @@ def _side_effects(known: Known) -> Iterator[Reason]:
             if path == "words" and abs(figure.change.value) > LONGER * figure.before.value:
                 yield Reason("open", _sentence(path, figure))
             continue
-        is_rate = max(figure.before.high, figure.after.high) <= 1
-        material = is_rate or abs(figure.change.value) > MATERIAL * abs(figure.before.value)
-        direction = moved(label, figure) if material else "unclear"
+        direction = moved(label, figure)
         if direction == "worse":
             yield Reason("against", _sentence(path, figure))
         elif label.section == REFUSALS:
@@ -161,7 +147,7 @@ def _training(known: Known) -> Iterator[Reason]:
 
 def _change(path: str, figure: Comparison) -> Reason:
     label = label_of(path)
-    speaks: Literal["for", "against"] = "for" if moved(label, figure) == "better" else "against"
+    speaks: Speaks = "for" if moved(label, figure) == "better" else "against"
     return Reason(speaks, _sentence(path, figure))
 
 

@@ -25,6 +25,9 @@ from cai_lite.stats import Comparison, Figure
 _ORDER = (ADHERENCE, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
 _LAST = (PAIRS, REVISIONS, JUDGE)
 
+MATERIAL = 0.05
+"""The relative change of a figure that is no rate, such as perplexity, from which it counts as better or worse."""
+
 
 class Row(NamedTuple):
     """One figure with its path and label."""
@@ -67,11 +70,15 @@ def interval(figure: Figure, of: Figure | Comparison | None = None, sign: str = 
 
 
 def moved(label: Label, figure: Figure | Comparison | None) -> Literal["better", "worse", "unclear"]:
-    """Return whether a comparison's change is clearly for the better or the worse, by its interval and direction."""
+    """Return whether a comparison's change is clearly for the better or the worse, by its interval and direction.
+
+    A change of a figure that is no rate, such as perplexity, has to be at least `MATERIAL` besides.
+    """
     if not isinstance(figure, Comparison) or label.better == "neutral":
         return "unclear"
     change = figure.change
-    if change.low <= 0 <= change.high:
+    is_rate = max(figure.before.high, figure.after.high) <= 1
+    if change.low <= 0 <= change.high or (not is_rate and abs(change.value) < MATERIAL * abs(figure.before.value)):
         return "unclear"
     return "better" if (change.value > 0) == (label.better == "higher") else "worse"
 

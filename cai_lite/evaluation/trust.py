@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from cai_lite.evaluation.shown import interval, number
@@ -34,7 +34,11 @@ SCALES = {
         "the order of the answers sways many of its comparisons",
     ),
     "reliability.repeat_kappa": Scale(
-        0.6, 0.8, "asked again, it says the same", "asked again, it sometimes changes its mind", "asked again, it wavers"
+        0.6,
+        0.8,
+        "asked again, it says the same",
+        "asked again, it sometimes changes its mind",
+        "asked again, it wavers",
     ),
     "reliability.judges_alpha": Scale(
         0.667,
@@ -55,7 +59,8 @@ Analysis", for alpha.
 """
 
 _ORDER: tuple[Level, ...] = ("poor", "fair", "good")
-_OF_COMPARISONS = ("reliability.order_consistency", "reliability.pairwise_accuracy")
+COMPARISONS = ("reliability.order_consistency", "reliability.pairwise_accuracy")
+"""The figures of comparisons of two answers, on which win rates and pairwise pairs depend."""
 
 
 class Trust(NamedTuple):
@@ -81,14 +86,23 @@ def trust(known: Known) -> Trust | None:
     Adherence is scored answer by answer, so figures of comparisons count only where there are no others.
     """
     found = {path: rated for path, figure in known.items() if (rated := trust_of(path, figure))}
-    scores = {path: rated for path, rated in found.items() if path not in _OF_COMPARISONS} or found
-    return min(scores.values(), key=lambda rated: _ORDER.index(rated.level), default=None)
+    scores = {path: rated for path, rated in found.items() if path not in COMPARISONS} or found
+    return poorest(scores.values())
+
+
+def poorest(rated: Iterable[Trust]) -> Trust | None:
+    """Return the first of those with the poorest level; None of none."""
+    return min(rated, key=lambda one: _ORDER.index(one.level), default=None)
 
 
 class Disagreement(NamedTuple):
-    """Machine checks that contradict the decider of adherence. `opposite`: one of them rises where the other falls."""
+    """Machine checks that contradict the decider of adherence. `opposite`: one of them rises where the other falls.
 
-    text: str
+    `words`: what they do, `numbers`: both changes with their intervals.
+    """
+
+    words: str
+    numbers: str
     opposite: bool
 
 
@@ -109,7 +123,7 @@ def disagreements(known: Known) -> dict[str, Disagreement]:
         apart = judged.high < checked.low or checked.high < judged.low
         if opposite or (apart and _clear(judged) != _clear(checked)):
             found[path] = Disagreement(
-                f"machine checks {'move the other way' if opposite else 'do not confirm it'}: "
+                f"machine checks {'move the other way' if opposite else 'do not confirm it'}",
                 f"{number(checked.value, checks, '+')} ({interval(checked, checks, '+')}) by the checks, "
                 f"{number(judged.value, figure, '+')} ({interval(judged, figure, '+')}) in the headline",
                 opposite,
