@@ -125,7 +125,7 @@ def report(
     figure: Annotated[Path | None, typer.Option(help="Also write the main chart to this SVG file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write the report.html of a run again from its stored results.
+    """Write the report.html of a run again from its stored results; with --json, print the figures and the verdict.
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
@@ -141,7 +141,9 @@ def report(
     if figure is not None:
         write_figure(run_directory, figure)
     found: dict[str, object] = {"report": str(path)}
-    if compare and json_:
+    if json_ and (run_directory / "evaluation.json").is_file():
+        found |= _decided(run_directory)
+    if json_ and compare:
         found |= _paired([run_directory, *compare])
     show(found, json_, f"report: {path}")
 
@@ -213,6 +215,15 @@ def _compare(runs: list[Path], json_: bool) -> None:
         show_json({"unbeaten": unbeaten(rows), "figures": figures, **_paired(runs)})
     else:
         show_side_by_side(list(map(str, runs)), evaluations, Terminal())
+
+
+def _decided(run_directory: Path) -> dict[str, object]:
+    """Return what evaluation.json of a run holds, and what speaks for and against shipping."""
+    from cai_lite.evaluation.decision import decide
+    from cai_lite.evaluation.result import read_evaluation
+
+    evaluation = read_evaluation(run_directory)
+    return {"evaluation": evaluation, "decision": decide(evaluation).as_dict()}
 
 
 def _paired(runs: list[Path]) -> dict[str, object]:

@@ -75,8 +75,8 @@ def findings(metrics: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _of_gate(gate: Mapping[str, Any]) -> Reason:
-    found = "was not measured" if gate["found"] is None else f"is {gate['found']:.3f}"
-    state = "holds" if gate["holds"] else "failed"
+    found = "not measured" if gate["found"] is None else f"is {gate['found']:.3f}"
+    state = "holds" if gate["holds"] else "FAILS"
     return Reason("for" if gate["holds"] else "against", f"gate {state}: {gate['name']} {gate['wanted']}, {found}")
 
 

@@ -13,7 +13,7 @@ from cai_lite.evaluation.trust import disagreements
 from cai_lite.reporting.answers import Shown
 from cai_lite.reporting.charts import strip
 from cai_lite.reporting.html import Html, Part, tag
-from cai_lite.reporting.numbers import COLOURS, change, section_table, sides, value
+from cai_lite.reporting.numbers import COLOURS, change, section_table, sides, span, value
 from cai_lite.stats import Comparison, Figure
 
 
@@ -81,7 +81,7 @@ def _numbers(row: Row, compared: bool) -> list[Part]:
         return [*(["", *cells, ""] if compared else cells), figure.n]
     return [
         value(f"{path}.before", figure.before, figure),
-        value(f"{path}.after", figure.after, figure),
+        [value(f"{path}.after", figure.after, figure), " ", span(f"{path}.after", figure.after, figure)],
         change(path, row.label, figure),
         figure.change.n,
     ]

@@ -22,7 +22,8 @@ _CURVES = {
     "gradient norm": {"": "grad_norm"},
 }
 _HELD_OUT = "eval/"  # what the names of held-out numbers begin with
-_ALARM = re.compile(r"^(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
+_TIME = r"(?:[\d-]{10} [\d:]{8} )?"  # absent in logs of earlier versions
+_ALARM = re.compile(rf"^{_TIME}(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
 
 
 def trainings(folder: Path) -> list[Html]:

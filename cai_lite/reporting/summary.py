@@ -74,21 +74,10 @@ def _verdict(evaluation: Mapping[str, Any]) -> Html:
         tag("li", tag("b", reason.speaks), " ", reason.text, class_=f"speaks-{reason.speaks}")
         for reason in found.reasons
     ]
-    gates = [
-        [
-            tag("code", gate["name"]),
-            gate["wanted"],
-            "not measured" if gate["found"] is None else f"{gate['found']:.3f}",
-            tag("b", "holds", class_="good") if gate["holds"] else tag("b", "FAILS", class_="bad"),
-        ]
-        for gate in evaluation.get("gates", ())
-    ]
     return tag(
         "div",
         tag("p", tag("strong", found.verdict)),
-        table("Gates: the conditions of evaluate.must", ["", "wanted", "found", ""], gates) if gates else None,
         tag("ul", *points) if points else None,
-        id="gates" if gates else None,
         class_=f"verdict verdict-{colour}",
     )
 

@@ -33,4 +33,4 @@ def test_ends_of_two_lines_do_not_lie_on_each_other():
 
 def test_a_line_goes_through_the_steps_at_which_it_was_measured():
     made = curve("loss", {"training": [4.0, 3.0, 2.0], "held out": [None, 3.0, 2.5]})
-    assert 'points="156.0,87.0 264.0,117.5"' in made and ">held out 2.5<" in made
+    assert 'points="151.0,87.0 254.0,117.5"' in made and ">held out 2.5<" in made
