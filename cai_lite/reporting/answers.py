@@ -82,22 +82,23 @@ def answers(lines: Sequence[Answered], run: Run, order: Collection[str]) -> Show
     tags = sorted({name for one in asked for name in one.tags})
     chosen = list(_spread(asked, ids))
     scores = _scores(run, {line.key for one in chosen for line in one.answers.values()})
-    cards, kept, size = list[Html](), list[Asked](), 0
+    cards, kept, replies, size = list[Html](), list[Asked](), dict[str, None](), 0
     for one in sorted(chosen, key=_badness):
-        card = _card(one, numbers, {name: number for number, name in enumerate(tags)}, scores)
+        reply = one.reply()
+        card = _card(one, reply, numbers, {name: number for number, name in enumerate(tags)}, scores)
         size += len(card.encode())
         if size > BYTES_LIMIT and cards:
             break
         cards.append(card)
         kept.append(one)
-    replies = list(dict.fromkeys(one.reply() for one in kept if one.reply()))
+        replies[reply] = None
     box = filters(
         "answer",
         search(),
         Choice("principle", "principle", [(str(numbers[id_]), id_) for id_ in ids]),
         Choice("state", "verdict", [(_BREAKS, "broken after training"), *STATES.items()]),
         Choice("tag", "tag", [(str(number), name) for number, name in enumerate(tags)]),
-        Choice("reply", "kind of reply after training", [(kind, kind) for kind in replies]),
+        Choice("reply", "kind of reply after training", [(kind, kind) for kind in replies if kind]),
     )
     text = (
         f"{len(cards)} of {len(asked)} prompts shown, the worst first, some for every principle; all are in "
@@ -152,7 +153,7 @@ def _scores(run: Run, keys: Collection[str]) -> dict[tuple[str, str], float]:
 
 
 def _card(
-    one: Asked, numbers: Mapping[str, int], tags: Mapping[str, int], scores: Mapping[tuple[str, str], float]
+    one: Asked, reply: str, numbers: Mapping[str, int], tags: Mapping[str, int], scores: Mapping[tuple[str, str], float]
 ) -> Html:
     states, sides = one.states(), [side for side in SIDES if side in one.answers]
     broken = [f"{id_}{' (newly)' if state == 'n' else ''}" for id_, state in states.items() if state in _BREAKS]
@@ -173,7 +174,7 @@ def _card(
         class_="answer",
         data_state=" ".join(f"{numbers[id_]}{state}" for id_, state in states.items()),
         data_tag=" ".join(str(tags[name]) for name in one.tags),
-        data_reply=one.reply(),
+        data_reply=reply,
     )
 
 

@@ -32,7 +32,7 @@ def shown():
 
 
 def line(text, name):
-    (found,) = [row for row in text.splitlines() if name in row]
+    found = next(row for row in text.splitlines() if name in row)
     return found
 
 
