@@ -101,7 +101,7 @@ def answers(lines: Sequence[Answered], run: Run, order: Collection[str]) -> Show
         Choice("reply", "kind of reply after training", [(kind, kind) for kind in replies if kind]),
     )
     text = (
-        f"{len(cards)} of {len(asked)} prompts shown, the worst first, some for every principle; all are in "
+        f"{len(cards):,} of {len(asked):,} prompts shown, the worst first, some for every principle; all are in "
         "answers.jsonl."
     )
     breaking = {id_: (_breaking(asked, id_), _breaking(kept, id_)) for id_ in ids}

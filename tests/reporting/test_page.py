@@ -153,6 +153,7 @@ def test_ten_thousand_pairs_and_two_thousand_answers_take_little_time_and_room(r
         for number in range(1000):
             for side, kept in (("before", number % 3 > 0), ("after", number % 2 > 0)):
                 file.write(answer_line(number, side, f"{number} {words}", {"kind-tone": kept, "safety-net": True}))
+    (run_dir / "dataset_card.md").write_text("The run wrote it already.")
     started = time.perf_counter()
     page = report(run_dir)
     assert page.stat().st_size <= 3_000_000
