@@ -70,6 +70,8 @@ def findings(metrics: Mapping[str, Any]) -> Iterator[Reason]:
     yield from _contradictions(known)
     yield from _side_effects(known)
     yield from _training(known)
+    if isinstance(gap := known.get("judge_gap"), Comparison) and moved(label_of("judge_gap"), gap) == "worse":
+        yield Reason("against", _sentence("judge_gap", gap))
     if (judge := trust(known)) is not None:
         yield Reason(_BY_LEVEL[judge.level], f"the judge's reliability is {judge.level}: {judge.meaning}")
 
@@ -105,6 +107,8 @@ def _principles(known: Known) -> Iterator[Reason]:
 def _baselines(known: Known) -> Iterator[Reason]:
     if isinstance(figure := known.get("adherence_over_prompted"), Comparison):
         yield _change("adherence_over_prompted", figure)
+    if isinstance(gap := known.get("gap_closed"), Figure):
+        yield Reason("open", f"{label_of('gap_closed').text} is {number(gap.value, gap)} ({interval(gap)})")
     for path in ("win_rate", "win_rate_over_prompted"):
         figure = known.get(path)
         if isinstance(figure, Figure):

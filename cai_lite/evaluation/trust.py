@@ -47,6 +47,9 @@ SCALES = {
         "another judge agrees with it in part",
         "another judge disagrees with it",
     ),
+    "judge_people_kappa": Scale(
+        0.6, 0.8, "people agree with it", "people agree with it in part", "people disagree with many of its verdicts"
+    ),
     "reliability.pairwise_accuracy": Scale(0.75, 0.9, *_TRUE),
     "reliability.pointwise_accuracy": Scale(0.75, 0.9, *_TRUE),
     "reliability.pointwise_kappa": Scale(0.6, 0.8, *_TRUE),

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 from cai_lite.evaluation.refusals import refuses
 from cai_lite.evaluation.result import SIDES, Answered
+from cai_lite.inputs.constitution import Checks, Constitution
 from cai_lite.records import Messages
 from cai_lite.reporting.filters import Choice, filters, search
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.run.ledger import Run
 
+CAPTION = "Verdicts, with the judge's probability of 'keeps', and what machine checks say where they differ"
 LIMIT = 120  # prompts whose answers are shown
 BYTES_LIMIT = 1_000_000  # for all answers shown, so that the page stays small whatever their length
 TITLES = {"before": "before", "after": "after", "prompted": "base, prompted", "teacher": "teacher"}
@@ -52,6 +54,13 @@ class Asked(NamedTuple):
         return "" if after is None else "no answer" if not text else "refusal" if refuses(text) else "answer"
 
 
+class Evidence(NamedTuple):
+    """What stands beside a verdict: the judge's probability by answer and principle, and the machine checks."""
+
+    scores: Mapping[tuple[str, str], float]
+    checks: Mapping[str, Checks]
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The section, with how many answers break each principle after training, in all and in the section."""
@@ -69,10 +78,13 @@ class Shown:
         return tag("a", f"{total}{more}", href="#answers", data_principle=self.numbers[id_], data_state=_BREAKS)
 
 
-def answers(lines: Sequence[Answered], run: Run, order: Collection[str]) -> Shown | None:
+def answers(
+    lines: Sequence[Answered], run: Run, order: Collection[str], policy: Constitution | None = None
+) -> Shown | None:
     """Show up to `LIMIT` prompts with their answers, some for every principle and state.
 
-    `order`: ids of principles, the worst first, as the section of principles has them.
+    `order`: ids of principles, the worst first, as the section of principles has them. `policy`: the constitution,
+    whose machine checks are evidence beside the verdicts.
     """
     asked = _asked(lines)
     if not any("after" in one.answers for one in asked):
@@ -81,11 +93,14 @@ def answers(lines: Sequence[Answered], run: Run, order: Collection[str]) -> Show
     numbers = {id_: number for number, id_ in enumerate(ids)}
     tags = sorted({name for one in asked for name in one.tags})
     chosen = list(_spread(asked, ids))
-    scores = _scores(run, {line.key for one in chosen for line in one.answers.values()})
+    evidence = Evidence(
+        _scores(run, {line.key for one in chosen for line in one.answers.values()}),
+        {p.id: p.checks for p in policy.principles if p.checks is not None} if policy else {},
+    )
     cards, kept, replies, size = list[Html](), list[Asked](), dict[str, None](), 0
     for one in sorted(chosen, key=_badness):
         reply = one.reply()
-        card = _card(one, reply, numbers, {name: number for number, name in enumerate(tags)}, scores)
+        card = _card(one, reply, numbers, {name: number for number, name in enumerate(tags)}, evidence)
         size += len(card.encode())
         if size > BYTES_LIMIT and cards:
             break
@@ -152,14 +167,12 @@ def _scores(run: Run, keys: Collection[str]) -> dict[tuple[str, str], float]:
     return found
 
 
-def _card(
-    one: Asked, reply: str, numbers: Mapping[str, int], tags: Mapping[str, int], scores: Mapping[tuple[str, str], float]
-) -> Html:
+def _card(one: Asked, reply: str, numbers: Mapping[str, int], tags: Mapping[str, int], evidence: Evidence) -> Html:
     states, sides = one.states(), [side for side in SIDES if side in one.answers]
     broken = [f"{id_}{' (newly)' if state == 'n' else ''}" for id_, state in states.items() if state in _BREAKS]
     said = f"breaks {', '.join(broken)}" if broken else "keeps every principle judged" if states else "not judged"
     ids = [id_ for id_ in numbers if any(id_ in line.verdicts for line in one.answers.values())]
-    verdicts: list[list[Part]] = [[id_, *(_verdict(one.answers[side], id_, scores) for side in sides)] for id_ in ids]
+    verdicts: list[list[Part]] = [[id_, *(_verdict(one.answers[side], id_, evidence) for side in sides)] for id_ in ids]
     texts = [tag("div", tag("h3", TITLES[side]), tag("p", one.answers[side].answer or "(no answer)")) for side in sides]
     last = one.prompt[-1].content if one.prompt else ""
     return tag(
@@ -167,7 +180,11 @@ def _card(
         tag("summary", tag("span", last[:110]), tag("span", said, class_="bad" if broken else "faint")),
         *(tag("p", tag("b", message.role), " ", message.content) for message in one.prompt),
         tag("div", *texts, class_="sides"),
-        table("Verdicts, with the judge's probability of 'keeps'", ["", *(TITLES[s] for s in sides)], verdicts)
+        table(
+            CAPTION,
+            ["", *(TITLES[s] for s in sides)],
+            verdicts,
+        )
         if verdicts
         else None,
         tag("p", f"tags: {', '.join(one.tags)}", class_="faint") if one.tags else None,
@@ -178,11 +195,14 @@ def _card(
     )
 
 
-def _verdict(line: Answered, id_: str, scores: Mapping[tuple[str, str], float]) -> Part:
+def _verdict(line: Answered, id_: str, evidence: Evidence) -> Part:
     if id_ not in line.verdicts:
         return ""
-    kept, p = line.verdicts[id_], scores.get((line.key, id_))
+    kept, p = line.verdicts[id_], evidence.scores.get((line.key, id_))
     if kept is None:
         return tag("span", "? unreadable", class_="same")
-    shown = "" if p is None else f" ({p:.2f})"
-    return tag("span", f"{'✓ keeps' if kept else '✗ breaks'}{shown}", class_="good" if kept else "bad")
+    said: list[Part] = [f"{'✓ keeps' if kept else '✗ breaks'}{'' if p is None else f' ({p:.2f})'}"]
+    checks = evidence.checks.get(id_)
+    if checks is not None and (passed := bool(line.answer.strip()) and checks.passed(line.answer)) != kept:
+        said.append(tag("span", f"; checks: {'passed' if passed else 'failed'}", class_="open"))
+    return tag("span", *said, class_="good" if kept else "bad")

@@ -46,7 +46,7 @@ def strip(figure: Figure | Comparison, colour: str) -> Html:
 def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
     """Draw a row per name: a hollow dot before and a full dot after, each on its 95 % interval; the scale is 0 to 1."""
     height = _ROW * len(comparisons) + 50
-    left = max(_LEFT, _room(comparisons) + 14)
+    left = max(_LEFT, _room(map(_short, comparisons)) + 14)
 
     def x(value: float) -> float:
         return round(left + _SPAN * value, 1)
@@ -79,9 +79,9 @@ def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
 
 def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html:
     """Draw a line for each run over the principles, 0 to 1. Lines cross where one principle was traded for another."""
-    turned_room = _room(names)  # at 35 degrees: 0.57 of it downwards, 0.82 to the right of the last column
+    turned_room = _room(map(_short, names))  # at 35 degrees: 0.57 of it downwards, 0.82 to the right of the last column
     left, top, bottom = 40, 20, max(110, round(0.6 * turned_room) + 24)
-    right = max(150, _room(lines) + 28, round(0.82 * turned_room) + 10)
+    right = max(150, _room(map(_short, lines)) + 28, round(0.82 * turned_room) + 10)
     height, width = 190 + bottom, left + 350 + right
     step = 350 / max(1, len(names) - 1)
 
@@ -119,7 +119,7 @@ def curve(
     Each line has a value for every step, or None where it was not measured. `marks`: steps, from 1, with an alarm.
     `unit`: what is counted, if not steps.
     """
-    ends_of = {name: f"{name} {_last(line):.3g}".strip() for name, line in series.items()}
+    ends_of = {name: f"{_short(name)} {_last(line):.3g}".strip() for name, line in series.items()}
     left, height, top, bottom = 48, 170, 26, 22
     right = max(86, _room(ends_of.values(), _SMALL) + 14)
     plot = max(160, 350 - left - right)
@@ -156,7 +156,7 @@ def curve(
         while any(abs(down - other) < 12 for other in ends):
             down += 12
         ends.append(down)
-        drawn.append(_text(across + 6, down + 4, _short(ends_of[name]), "start", f"end end-{number}"))
+        drawn.append(_text(across + 6, down + 4, ends_of[name], "start", f"end end-{number}"))
     return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
 
 
@@ -165,8 +165,8 @@ def _last(line: Sequence[float | None]) -> float:
 
 
 def _room(labels: Iterable[str], letter: float = _LETTER) -> int:
-    """Return the width of the longest label as it is shown, in pixels; wide letters count twice."""
-    widths = [sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in _short(label)) for label in labels]
+    """Return the width of the longest label, in pixels; wide letters count twice."""
+    widths = [sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in label) for label in labels]
     return round(letter * max(widths, default=0))
 
 

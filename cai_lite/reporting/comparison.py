@@ -7,8 +7,10 @@ from typing import Any
 
 from cai_lite.evaluation.comparing import paired_runs, side_by_side, unbeaten
 from cai_lite.evaluation.metrics import label_of
+from cai_lite.evaluation.shown import interval, moved, number
 from cai_lite.reporting.charts import parallel
 from cai_lite.reporting.html import Html, Part, table, tag
+from cai_lite.reporting.numbers import COLOURS
 from cai_lite.stats import Comparison
 
 
@@ -22,7 +24,7 @@ def compared(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]]) -> 
     body: list[list[Part]] = [
         [
             [label_of(row.name).heading, " ", tag("code", row.name)],
-            *("" if f is None else f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in row.figures),
+            *("" if f is None else f"{number(f.value, f)} ({interval(f)})" for f in row.figures),
         ]
         for row in rows
     ]
@@ -51,9 +53,12 @@ def _paired(changes: Sequence[Mapping[str, Comparison]]) -> list[list[Part]]:
     rows: list[list[Part]] = []
     for name in dict.fromkeys(name for each in changes for name in each):
         found = [each.get(name) for each in changes]
-        cells = [
-            f"{f.change.value:+.3f} [{f.change.low:+.3f}, {f.change.high:+.3f}] n {f.change.n}" if f else ""
-            for f in found
-        ]
+        cells: list[Part] = [_change(name, f) if f else "" for f in found]
         rows.append([label_of(name).heading, *cells])
     return rows
+
+
+def _change(name: str, found: Comparison) -> Html:
+    change = found.change
+    text = f"{number(change.value, found, '+')} ({interval(change, found, '+')}), n {change.n}"
+    return tag("span", text, class_=COLOURS[moved(label_of(name), found)])

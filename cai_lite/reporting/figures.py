@@ -11,7 +11,7 @@ from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import sections
 from cai_lite.evaluation.trust import COMPARISONS, Trust, poorest, trust, trust_of
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.reporting.numbers import section_table, span, value
+from cai_lite.reporting.numbers import section_table, sides, span, value
 from cai_lite.stats import Figure
 
 LEVELS = {"good": "good", "fair": "open", "poor": "bad"}
@@ -36,9 +36,12 @@ def judge(evaluation: Mapping[str, Any]) -> Html | None:
     body: list[list[Part]] = []
     for row in rows:
         rated = trust_of(row.path, row.figure)
-        figure = row.figure.after if not isinstance(row.figure, Figure) else row.figure
         words = tag("span", f"{rated.level}: {rated.meaning}", class_=LEVELS[rated.level]) if rated else ""
-        body.append([row.label.heading, value(row.path, figure), span(row.path, figure), figure.n, words])
+        if isinstance(row.figure, Figure):
+            cells: list[Part] = [value(row.path, row.figure), span(row.path, row.figure), row.figure.n]
+        else:
+            cells = [sides(row.path, row.label, row.figure), "", row.figure.change.n]
+        body.append([row.label.heading, *cells, words])
     known = figures(evaluation["metrics"])
     whole, compared = (
         trust(known),

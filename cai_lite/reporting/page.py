@@ -14,7 +14,7 @@ from cai_lite.evaluation.paths import figures as figures_of
 from cai_lite.evaluation.result import ANSWERS, read_answers, read_evaluation
 from cai_lite.evaluation.shown import by_principle
 from cai_lite.inputs.pairs import load_pairs
-from cai_lite.reporting import figures, revising, rounds, running
+from cai_lite.reporting import figures, recorded, revising, rounds, running
 from cai_lite.reporting.answers import answers
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.comparison import compared
@@ -111,7 +111,7 @@ def _of_principles(run: Run, evaluation: Mapping[str, Any]) -> list[Part]:
     rows = by_principle(evaluation["metrics"], "adherence")
     order = [row.path.partition(".")[2] for row in worst_first(rows)]
     lines = read_answers(run.path(".")) if run.path(ANSWERS).is_file() else []
-    shown = answers(lines, run, order)
+    shown = answers(lines, run, order, recorded.constitution(run.path("."))) if lines else None
     texts = {payload["id"]: payload["text"] for _, _, payload in run.rows("principle")}
     return [principles(evaluation, texts, shown), shown.section if shown else None]
 

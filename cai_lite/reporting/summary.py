@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai_lite.errors import InputError
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.decision import decide
 from cai_lite.evaluation.labels import DRIFT, REFUSALS
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
-from cai_lite.inputs.yamlfile import read_document
+from cai_lite.reporting import recorded
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.reporting.numbers import change, sides, span, value
 from cai_lite.run.files import methods_of
@@ -27,7 +26,8 @@ METHODS = {
     "preference_model": "preference model",
     "rl": "RL",
 }
-_BESIDE = ("gap_closed", "win_rate_over_prompted", "prompted_tokens")
+_BESIDE = ("adherence_over_prompted", "gap_closed", "win_rate_over_prompted", "prompted_tokens")
+_BASELINES = ("_prompted", "_teacher")  # the endings of figures that are columns of another one
 _SHOWN = ("adherence", "adherence_calibrated", "adherence_checks")
 
 
@@ -49,7 +49,7 @@ def summary(run: Run, evaluation: Mapping[str, Any], *, pairs: int) -> Html:
 
 
 def _facts(folder: Path, run: Run, evaluation: Mapping[str, Any], pairs: int) -> Html:
-    recipe = _recipe(folder)
+    recipe = recorded.settings(folder)
     teachers = [recipe.get("teacher"), *_list(recipe.get("teachers"))]
     found = {
         "student": evaluation["against"] or evaluation["model"],
@@ -59,9 +59,9 @@ def _facts(folder: Path, run: Run, evaluation: Mapping[str, Any], pairs: int) ->
         if _has_training(folder)
         else "",
         "trained on": f"{pairs:,} pairs" if pairs else "",
-        "constitution": _header(folder, "constitution") or evaluation["constitution"],
+        "constitution": recorded.constitution_line(folder)[0] or evaluation["constitution"],
         "when": _when(run),
-        "versions": _header(folder, "Python", keep=True),
+        "versions": recorded.versions(folder),
     }
     rows = [[tag("dt", name), tag("dd", text)] for name, text in found.items() if text]
     return tag("dl", *rows, class_="facts")
@@ -88,7 +88,10 @@ def _first_line(evaluation: Mapping[str, Any]) -> Html | None:
     """
     known = figures(evaluation["metrics"])
     side_effects = [
-        path for section in (REFUSALS, DRIFT) for path in known if label_of(path).section == section and "." not in path
+        path
+        for section in (REFUSALS, DRIFT)
+        for path in known
+        if label_of(path).section == section and "." not in path and not path.endswith(_BASELINES)
     ]
     rows = {path: cells for path in (*_SHOWN, *side_effects) if (cells := _columns(path, known))}
     names = [name for name in ("base", "base, prompted", "trained", "teacher") if any(name in c for c in rows.values())]
@@ -106,10 +109,6 @@ def _first_line(evaluation: Mapping[str, Any]) -> Html | None:
         for path in _BESIDE
         if path in known
     ]
-    over = known.get("adherence_over_prompted")
-    if over is not None:
-        label = label_of("adherence_over_prompted")
-        beside.insert(0, tag("p", f"{label.heading}: ", *sides("adherence_over_prompted", label, over)))
     caption = "Held-out prompts, with 95 % intervals; green: clearly better; red: clearly worse; grey: no clear change"
     return tag("div", table(caption, heads, body), *beside, class_="first-line")
 
@@ -123,14 +122,12 @@ def _columns(path: str, known: Mapping[str, Figure | Comparison]) -> dict[str, P
         "base": value(f"{path}.before", figure.before, figure),
         "trained": value(f"{path}.after", figure.after, figure),
     }
+    for name, other in (("base, prompted", f"{path}_prompted"), ("teacher", f"{path}_teacher")):
+        if isinstance(baseline := known.get(other), Figure):
+            found[name] = value(other, baseline, figure)
     if path == "adherence":
-        prompted, teacher = known.get("adherence_over_prompted"), known.get("adherence_teacher")
-        if isinstance(prompted, Comparison):
-            found["base, prompted"] = value("adherence_over_prompted.before", prompted.before, figure)
-        if isinstance(teacher, Comparison):
-            teacher = teacher.after
-        if teacher is not None:
-            found["teacher"] = value("adherence_teacher", teacher, figure)
+        if isinstance(over := known.get("adherence_over_prompted"), Comparison):
+            found["base, prompted"] = value("adherence_over_prompted.before", over.before, figure)
         for name, side in (("base", "before"), ("trained", "after")):
             found[name] = [found[name], " ", span(f"{path}.{side}", getattr(figure, side), figure)]
     return found
@@ -156,29 +153,6 @@ def _limits(evaluation: Mapping[str, Any]) -> Html:
         "own taste. The figures hold for prompts like the held-out ones."
     )
     return tag("p", text, class_="note")
-
-
-def _recipe(folder: Path) -> Mapping[str, Any]:
-    """Return the settings of recipe.yaml; {} where there is none, or where it is not one of ours."""
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        return {}
-    try:
-        found = read_document(path, InputError).data
-    except InputError:  # the page shows the file as it is
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _header(folder: Path, name: str, *, keep: bool = False) -> str:
-    """Return what the comments on top of recipe.yaml say of `name`; the `constitution` with its version."""
-    path = folder / "recipe.yaml"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[:20] if path.is_file() else []
-    for line in lines:
-        if line.startswith(f"# {name} "):
-            text = line.removeprefix("# ")
-            return text if keep else text.removeprefix(f"{name} ").rpartition(":")[0]
-    return ""
 
 
 def _has_training(folder: Path) -> bool:

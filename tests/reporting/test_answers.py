@@ -3,6 +3,7 @@ import re
 import pytest
 
 from cai_lite.evaluation.result import read_answers
+from cai_lite.inputs.constitution import Checks, Constitution, Principle
 from cai_lite.reporting import answers as module
 from cai_lite.reporting.answers import answers
 from cai_lite.run.ledger import Run
@@ -13,11 +14,11 @@ from tests.reporting.conftest import answer_line
 def shown(tmp_path):
     """The section made of rows (number, side, text, verdicts), by the order of principles given."""
 
-    def make(*rows, order=("kind", "safe"), scores=()):
+    def make(*rows, order=("kind", "safe"), scores=(), policy=None):
         (tmp_path / "answers.jsonl").write_text("".join(answer_line(*row) for row in rows))
         with Run(tmp_path) as run:
             run.keep_rows("score", scores)
-            return answers(read_answers(tmp_path), run, order)
+            return answers(read_answers(tmp_path), run, order, policy)
 
     return make
 
@@ -67,6 +68,15 @@ def test_baselines_stand_beside_the_model(shown):
 def test_the_evidence_is_the_probability_that_the_judge_gave(shown):
     scores = [("s", ["a1after"], {"principle": "kind", "log_odds": 2.0, "outcome": "read"})]
     assert "✓ keeps (0.88)" in shown((1, "after", "x", {"kind": True}), scores=scores).section
+
+
+def test_machine_checks_are_evidence_where_they_differ_from_the_verdict(shown):
+    kind = Principle(id="kind", text="Be kind.", checks=Checks(forbid=("stupid",)))
+    policy = Constitution(name="c", principles=(kind,))
+    rows = [(1, "before", "Rest.", {"kind": False}), (1, "after", "You are stupid.", {"kind": True})]
+    made = shown(*rows, policy=policy).section
+    assert "✗ breaks<span" in made and "; checks: passed" in made and "; checks: failed" in made
+    assert "; checks" not in shown((1, "after", "Rest.", {"kind": True}), policy=policy).section
 
 
 def test_kinds_of_reply_can_be_told_apart(shown):

@@ -7,7 +7,9 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
+from cai_lite.cli import app
 from cai_lite.errors import InputError
 from cai_lite.evaluation.paths import figures, value_at
 from cai_lite.inputs.pairs import load_pairs, save_pairs
@@ -202,3 +204,10 @@ def test_hostile_strings_in_every_field_are_text(run_dir, evaluation):
     assert page.count("&lt;img src=x onerror=") > 30
     assert "<img" not in page and "\x1b" not in page and "\u202e" not in page
     assert page.count("<script") == page.count("</script>") == 1
+
+
+def test_the_command_prints_the_figures_and_the_verdict_as_json(run_dir, evaluation):
+    shown = CliRunner().invoke(app, ["report", str(run_dir), "--json"])
+    found = json.loads(shown.stdout)
+    assert found["evaluation"] == evaluation and found["decision"]["ship"] is None
+    assert found["report"] == str(run_dir / "report.html")
