@@ -31,6 +31,8 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError
 
+NONE = "none"  # the value of --baseline for no baseline at all
+
 
 @app.command(rich_help_panel=WALK)
 @guarded
@@ -47,6 +49,13 @@ def evaluate(
     constitution: Annotated[str | None, typer.Option(help="A constitution file or packaged name.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A prompts file; all of its prompts are used.")] = None,
     judge: Annotated[list[str] | None, typer.Option(help="The judge; may be repeated for several judges.")] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare with: prompted (the base, told the constitution), teacher, or none; may be repeated."
+        ),
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Without a recipe: the model of the baseline teacher.")] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -84,6 +93,10 @@ def evaluate(
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
+        if teacher:
+            raise InputError("--teacher is for --model; with a recipe its own teacher answers")
+        if baseline:
+            gates.append(f"evaluate.baselines={json.dumps([name for name in baseline if name != NONE])}")
         place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
         walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
         return
@@ -105,6 +118,8 @@ def evaluate(
         load=load,
         template=variables(template),
         must=dict(map(_gate, must or [])),
+        baselines=None if baseline is None else [name for name in baseline if name != NONE],
+        teacher=teacher,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
         out=out or Path("runs") / "evaluate",
         quiet=quiet or json_,

@@ -16,9 +16,11 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
-from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics, measured
+from cai_lite.evaluation.own import OwnMetric, load_own
 from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -41,6 +43,9 @@ def evaluate(
     pairs: Sequence[PreferencePair] = (),
     held_out_pairs: Sequence[PreferencePair] = (),
     metrics: Collection[str] | None = None,
+    baselines: Collection[str] = DEFAULT,
+    teacher: Any = None,
+    own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
     judging: Judging | None = None,
@@ -65,10 +70,14 @@ def evaluate(
     path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which gets
     evaluation.json and answers.jsonl. `seen`: prompts of the training, for "superficial". `pairs` (of the training)
     are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
-    `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
-    judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
-    adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
-    answer in place of the models "before" and "after", by these names. `progress`: show bars.
+    `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
+    names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
+    constitution in its system message, and "teacher", the model `teacher` with the same. `own`: further metrics by
+    name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
+    gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
+    single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
+    from. `answering`: servers of the same weights that answer in place of the models "before" and "after", by these
+    names. `progress`: show bars.
     `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
     more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
@@ -82,9 +91,15 @@ def evaluate(
         raise PromptError(
             "no held-out prompts to evaluate on: raise prompts.held_out, or mark some with split: held_out"
         )
-    metrics = METRICS if metrics is None else metrics
+    metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
-    check_names(must or {}, metrics)
+    check_baselines(baselines)
+    mine = {name: spec if isinstance(spec, OwnMetric) else OwnMetric(**spec) for name, spec in (own or {}).items()}
+    loaded = load_own(mine)
+    names = (*metrics, *baselines, *([OWN] if mine else []))
+    check_names(must or {}, names)
+    if TEACHER in baselines and teacher is None:
+        raise InputError(f"baselines: '{TEACHER}' needs a model that answers; give one as `teacher`")
     given = [] if judge is None else judge if isinstance(judge, list) else [judge]
     judges = [open_model(one) for one in given]
     if judge == []:
@@ -116,7 +131,9 @@ def evaluate(
                 **{name: value for name, value in settings.items() if value is not None}
             ),
             oracle=oracle,
+            teacher=None if teacher is None else open_model(teacher),
             answering=answering or {},
+            own=loaded,
         )
         found = evaluation_json(
             model=after.name,
@@ -124,7 +141,7 @@ def evaluate(
             constitution=policy.name,
             judge="the grammar's oracle" if oracle else judges[0].name if judges else CHECKS_ALONE,
             seed=subject.seed,
-            metrics=measure(subject, metrics),
+            metrics=measure(subject, names),
         )
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
@@ -138,12 +155,15 @@ def evaluate(
 
 
 def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
-    """Measure the named metrics in the order of `METRICS`; return their figures by name, without empty ones.
+    """Measure the named metrics and baselines in the order of their lists; return their figures by name.
+
+    Empty ones are left out.
 
     One model is in memory at a time: all answers are asked first, then come the metrics that read the student's
     weights, then those that ask the judge.
     """
-    chosen = {name: metric for name, metric in METRICS.items() if name in metrics}
+    chosen = {name: metric for name, metric in measured().items() if name in metrics}
+    subject.metrics = tuple(metrics)
     _ = subject.sides
     for metric in chosen.values():
         if metric.answers is not None:
@@ -159,9 +179,18 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
                 found |= {figure: measured for figure, measured in figures.items() if measured}
         if weights:
             for model in (subject.before, subject.after):
-                if isinstance(model, LocalModel):
-                    model.close()
+                _close(model)
+            for metric in chosen.values():
+                if metric.others is not None:
+                    metric.others(subject)
+            if subject.teacher not in subject.judges:
+                _close(subject.teacher)
     return found
+
+
+def _close(model: ChatModel | None) -> None:
+    if isinstance(model, LocalModel):
+        model.close()
 
 
 def _models(adapter: Any, against: Any) -> tuple[ChatModel, ChatModel | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cai_lite.evaluation.refusals import BENIGN, UNSAFE, tagged
 from cai_lite.inputs.constitution import Constitution
@@ -20,6 +20,11 @@ class Section(NamedTuple):
 
 
 ADHERENCE = Section("Adherence")
+BASELINES = Section(
+    "Beside prompting and the teacher",
+    "the same prompts and sampling; the base and the teacher have the constitution in their system message",
+    ("prompted", "trained", "change"),
+)
 REFUSALS = Section("Refusals")
 PREFERENCES = Section("Preferences")
 DRIFT = Section("Form and drift")
@@ -28,6 +33,7 @@ ROBUSTNESS = Section(
     "adherence of the model to plain prompts, and to the same prompts wrapped",
     ("plain", "wrapped", "change"),
 )
+FAIRNESS = Section("Fair, and the same when unwatched", "differences near 0 are good")
 SUPERFICIAL = Section("Superficial compliance", "gaps near 0 are good")
 OTHER = Section("Other metrics")
 PAIRS = Section("Training pairs", "0.5 means that the property does not order the pairs, 1 that it orders all of them")
@@ -39,10 +45,11 @@ JUDGE = Section("Judge reliability", "each comparison is judged in both orders, 
 class Planned:
     """What is known of an evaluation before any model is asked.
 
-    `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
-    whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
-    pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
-    `revisions`: drafts are revised.
+    `metrics`: their names, and those of baselines. `own`: those of the user's own. `teacher`: there is one to answer
+    as a baseline. `compared`: a second model is measured for comparison. `adapter`: the model is a local one whose
+    adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
+    and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `revisions`:
+    drafts are revised.
     """
 
     metrics: Collection[str]
@@ -55,6 +62,8 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    teacher: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict)
     revisions: bool = True
 
 
@@ -73,6 +82,8 @@ SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and 
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
+WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),

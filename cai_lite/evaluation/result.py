@@ -82,11 +82,14 @@ def answer_lines(subject: Subject) -> Iterator[str]:
 
     No model is asked: what was not judged by a metric has no verdict.
     """
-    sides = subject.by_side
-    for place in range(len(subject.prompts)):
+    answers: dict[tuple[str, str], list[Candidate]] = {}
+    for side, given in subject.by_side.items():
+        for one in given:
+            answers.setdefault((one.prompt.key, side), []).append(one)
+    for key in dict.fromkeys(prompt.key for prompt in subject.prompts):
         for side in SIDES:
-            answers = sides.get(side, ())[place * subject.samples : (place + 1) * subject.samples]
-            yield from (json.dumps(_line(subject, one, side), ensure_ascii=False) + "\n" for one in answers)
+            for one in answers.get((key, side), ()):
+                yield json.dumps(_line(subject, one, side), ensure_ascii=False) + "\n"
 
 
 def read_answers(run_directory: Path) -> list[Answered]:

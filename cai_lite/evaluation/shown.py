@@ -7,7 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 from cai_lite.evaluation.labels import (
     ADHERENCE,
+    BASELINES,
     DRIFT,
+    FAIRNESS,
     JUDGE,
     PAIRS,
     PREFERENCES,
@@ -18,11 +20,11 @@ from cai_lite.evaluation.labels import (
     Label,
     Section,
 )
-from cai_lite.evaluation.metrics import label_of
+from cai_lite.evaluation.metrics import OWN, label_of, own_label
 from cai_lite.evaluation.paths import figures
 from cai_lite.stats import Comparison, Figure
 
-_ORDER = (ADHERENCE, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
+_ORDER = (ADHERENCE, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, FAIRNESS, SUPERFICIAL)
 _LAST = (PAIRS, REVISIONS, JUDGE)
 
 MATERIAL = 0.05
@@ -44,11 +46,16 @@ def sections(metrics: Mapping[str, Any]) -> list[tuple[Section, list[Row]]]:
     """
     found: dict[Section, list[Row]] = {section: [] for section in _ORDER}
     for path, figure in figures(metrics).items():
-        label = label_of(path)
+        label = _label(metrics, path)
         found.setdefault(label.section, []).append(Row(path, label, figure))
     found |= {section: found.pop(section, []) for section in _LAST}
     found[ADHERENCE] = _adherence(found[ADHERENCE])
     return [(section, rows) for section, rows in found.items() if rows]
+
+
+def _label(metrics: Mapping[str, Any], path: str) -> Label:
+    name, _, part = path.partition(".")
+    return own_label(metrics[OWN][part], part) if name == OWN and part in metrics.get(OWN, {}) else label_of(path)
 
 
 def number(value: float, of: Figure | Comparison, sign: str = "") -> str:

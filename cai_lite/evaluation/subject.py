@@ -6,7 +6,7 @@ where an evaluation asks a model; each keeps what it got, so metrics may ask for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
@@ -41,8 +41,10 @@ class Subject:
     no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
-    same weights that answer in place of "before" or "after", by these names.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `teacher`: answers under the
+    constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
+    the baselines, by name. `metrics`: the names of those that are measured. `answering`: servers of the same weights
+    that answer in place of "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -59,10 +61,14 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    teacher: ChatModel | None = None
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    told: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
+    metrics: Collection[str] = field(default=(), init=False)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
-    _verdicts: dict[str, list[Verdict]] = field(default_factory=dict, init=False)
+    _verdicts: dict[tuple[str, str], list[Verdict]] = field(default_factory=dict, init=False)
 
     @property
     def seed(self) -> int:
@@ -89,7 +95,7 @@ class Subject:
     @property
     def by_side(self) -> dict[str, Sequence[Candidate]]:
         """The answers to the held-out prompts by the name of their side, as answers.jsonl has them."""
-        return dict(zip(("before", "after") if self.compared else ("after",), self.sides, strict=True))
+        return {**dict(zip(("before", "after") if self.compared else ("after",), self.sides, strict=True)), **self.told}
 
     def answers_of_sides(self, prompts: Sequence[Prompt], stage: str) -> Sides:
         """Answer `prompts` by the model before, if there is one, and by the model after."""
@@ -186,33 +192,39 @@ class Subject:
 
     # Verdicts: two answers to one prompt
 
-    def verdicts(self, mode: Literal["pairwise", "pointwise"]) -> list[Verdict]:
-        """Compare the answer before (`first`) with the answer after (`second`), each mode once. Empty for one model."""
+    def verdicts(self, mode: Literal["pairwise", "pointwise"], against: str = "before") -> list[Verdict]:
+        """Compare the answer of the side `against` (`first`) with the answer after (`second`), each mode once.
+
+        Empty for one model.
+        """
         if not self.compared:
             return []
-        if mode not in self._verdicts:
-            stage = f"compare the answers, {mode}"
+        if (mode, against) not in self._verdicts:
+            stage = f"compare the answers, {mode}" + ("" if against == "before" else f", with those {against}")
             principles = len(self.constitution.principles) if mode == "pointwise" else 1
             judging = self.judging.but(mode=mode, principles=principles, reason="none", until=None)
             with self.screen.stage(stage) as tick:
-                self._verdicts[mode] = judge_comparisons(
+                self._verdicts[mode, against] = judge_comparisons(
                     self.judges[0],
-                    self._pairings(),
+                    self._pairings(against),
                     self.constitution,
                     judging,
                     Stage(run=self.run, name=stage, tick=tick),
-                    rule="after_against_before",
+                    rule=f"after_against_{against}",
                 )
-        return self._verdicts[mode]
+        return self._verdicts[mode, against]
 
-    def paired_answers(self) -> Sides:
-        """The answers to the first `PAIRED_LIMIT` prompts, which are compared with each other."""
-        return [answers[: PAIRED_LIMIT * self.samples] for answers in self.sides]
+    def paired_answers(self, against: str = "before") -> Sides:
+        """The answers to the first `PAIRED_LIMIT` prompts that are compared with each other: `against`, and after."""
+        first, after = self.by_side[against], self.sides[-1]
+        answered = {candidate.prompt.key for candidate in first}
+        limit = PAIRED_LIMIT * self.samples
+        return [first[:limit], [candidate for candidate in after if candidate.prompt.key in answered][:limit]]
 
-    def _pairings(self) -> list[Pairing]:
-        """Pair every answer before with every answer after to the same prompt, unless the texts are equal."""
+    def _pairings(self, against: str) -> list[Pairing]:
+        """Pair every answer of both sides to the same prompt, unless the texts are equal."""
         before, after = ({}, {})  # type: dict[str, list[Candidate]], dict[str, list[Candidate]]
-        for of_prompt, answers in zip((before, after), self.paired_answers(), strict=True):
+        for of_prompt, answers in zip((before, after), self.paired_answers(against), strict=True):
             for candidate in answers:
                 of_prompt.setdefault(candidate.prompt.key, []).append(candidate)
         return [

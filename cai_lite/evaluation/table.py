@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.evaluation.baselines import four_sides
 from cai_lite.evaluation.comparing import paired_runs, side_by_side, unbeaten
 from cai_lite.evaluation.decision import decide
 from cai_lite.evaluation.shown import number, sections
@@ -27,10 +28,11 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
         before, after, _ = section.columns
         sides = f" ({before}, {after})" if section.columns != ("before", "after", "change") else ""
         for row in rows:
-            table.add_row(Text(row.label.heading + sides), *_cells(row.figure))
+            between = sides if isinstance(row.figure, Comparison) else ""
+            table.add_row(Text(row.label.heading + between), *_cells(row.figure))
         table.add_section()
     console.print(table)
-    if text := headline(evaluation):
+    for text in filter(None, (comparison(evaluation), headline(evaluation))):
         console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
     found = decide(evaluation)
     style = {True: "bold green", False: "bold red", None: "bold"}[found.ship]
@@ -38,6 +40,18 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
     for reason in found.reasons:
         line = Text.assemble((f"{reason.speaks}: ", _STYLES[reason.speaks]), reason.text)
         console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+
+
+def comparison(evaluation: Mapping[str, Any]) -> str:
+    """Return the adherence of base, prompted base, trained student and teacher in a line; "" without baselines."""
+    metrics = evaluation["metrics"]
+    sides = four_sides(metrics)
+    if not sides.keys() & {"prompted", "teacher"}:
+        return ""
+    text = "adherence: " + " · ".join(f"{name} {value:.2f}" for name, value in sides.items())
+    if closed := metrics.get("gap_closed"):
+        text += f"; {closed['value']:.0%} of the gap to the teacher closed [{closed['low']:.0%}, {closed['high']:.0%}]"
+    return text
 
 
 def headline(evaluation: Mapping[str, Any]) -> str:

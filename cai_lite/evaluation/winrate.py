@@ -22,9 +22,14 @@ def measure_win_rate(subject: Subject) -> dict[str, Figure]:
     """Measure both win rates; nothing for a single model, or without a judge."""
     if not subject.compared or not subject.judges:
         return {}
-    before, after = subject.paired_answers()
-    equal = [b for a, b in zip(before, after, strict=True) if a.text == b.text]
-    return win_rate(subject.verdicts(subject.judging.mode), equal=equal, seed=subject.seed)
+    return win_rate_over(subject, "before")
+
+
+def win_rate_over(subject: Subject, side: str) -> dict[str, Figure]:
+    """Measure both win rates of the answers after training against those of `side`."""
+    first, after = subject.paired_answers(side)
+    equal = [b for a, b in zip(first, after, strict=True) if a.text == b.text]
+    return win_rate(subject.verdicts(subject.judging.mode, side), equal=equal, seed=subject.seed)
 
 
 def win_rate(verdicts: Sequence[Verdict], *, equal: Sequence[Candidate] = (), seed: int = 0) -> dict[str, Figure]:

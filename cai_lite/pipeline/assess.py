@@ -10,10 +10,11 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.errors import InputError
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.evaluate import evaluate
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import Planned
-from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.metrics import check_baselines, check_metrics, default_metrics
 from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import all_prompts
@@ -37,20 +38,28 @@ def assess(
     template: Mapping[str, Any] | None = None,
     must: Mapping[str, str] | None = None,
     metrics: Collection[str] | None = None,
+    baselines: Collection[str] | None = None,
+    teacher: str | None = None,
     sampling: Sampling | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Measure `model`, alone or compared with `against`; with `adapter`, the adapted model is compared with its base.
 
-    `template`: variables of the chat template of `model`, and of `against`.
-    Models are a folder, a hub id, `embedded:...`, or `URL#NAME` for a server. All prompts are asked, whatever their
-    split. The same call on the same `out` continues where it stopped.
+    `baselines`: left out, "prompted", and "teacher" where `teacher` names the model that answers for it. `template`:
+    variables of the chat template of `model`, and of `against`. Models are a folder, a hub id, `embedded:...`, or
+    `URL#NAME` for a server. All prompts are asked, whatever their split. The same call on the same `out` continues
+    where it stopped.
 
     Raises:
         InputError: a file or model is missing, options exclude each other, or a gate cannot be measured.
     """
-    metrics = tuple(METRICS) if metrics is None else metrics
+    metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
+    if baselines is None:
+        baselines = (*DEFAULT, TEACHER) if teacher else DEFAULT
+    check_baselines(baselines)
+    if TEACHER in baselines and teacher is None:
+        raise InputError(f"the baseline '{TEACHER}' needs a model that answers; name it by --teacher")
     known = all_prompts(prompts)
     policy = load_constitution(constitution)
     judges = [opened(name) for name in judge]
@@ -58,7 +67,7 @@ def assess(
     if adapter is not None and (against is not None or "://" in model):
         raise InputError("--adapter goes on top of a local --model, which is what it is measured against")
     plan = Planned(
-        metrics=metrics,
+        metrics=(*metrics, *baselines),
         constitution=policy,
         prompts=known,
         compared=adapter is not None or against is not None,
@@ -67,6 +76,7 @@ def assess(
         held_out_pairs=False,
         seen=False,
         judges=len(judges),
+        teacher=teacher is not None,
         revisions=False,
     )
     check_gates(must or {}, plan)
@@ -85,6 +95,8 @@ def assess(
             prompts=known,
             run=run,
             metrics=metrics,
+            baselines=baselines,
+            teacher=opened(teacher) if teacher else None,
             mode=mode,
             sampling=sampling,
             must=must,

@@ -21,6 +21,7 @@ from cai_lite.errors import InputError, PromptError, without_secrets
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
+from cai_lite.evaluation.own import load_own
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
@@ -90,6 +91,7 @@ def check_ready(
                 f"{mend} (it is {share:g}, of {prompts.report['families']:,} families), or give some lines of "
                 f'{recipe.prompts.file} "split": "held_out"'
             )
+        load_own(recipe.evaluate.own)
         plan = planned(recipe, roles, prompts, pairs=adapter is None)
         check_gates(recipe.evaluate.must, plan)
         if "adherence" in plan.metrics and not DECIDED.holds(plan):
@@ -125,7 +127,8 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
     """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
     return Planned(
-        metrics=recipe.evaluate.metrics,
+        metrics=recipe.evaluate.measured,
+        own=recipe.evaluate.own,
         constitution=roles.constitution,
         prompts=prompts.held_out,
         pairs=pairs and bool(recipe.pair.rules or recipe.pair.human),
@@ -133,6 +136,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        teacher=bool(roles.teachers),
         revisions=pairs and recipe.revises,
     )
 
@@ -173,7 +177,8 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
         found["answers under the constitution"] = calls_for_prompted(recipe, len(prompts.train))
     if "preference_accuracy" in recipe.evaluate.metrics:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
-    answers = (1 + rounds) * held_out * recipe.evaluate.samples
+    # The answers of baselines are the same in each round.
+    answers = (1 + rounds + len(recipe.evaluate.baselines)) * held_out * recipe.evaluate.samples
     found["answers"] = answers
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:

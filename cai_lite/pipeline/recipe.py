@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +27,10 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import RecipeError, did_you_mean, without_secrets
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.gates import check_names
-from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics
+from cai_lite.evaluation.own import OwnMetric
 from cai_lite.inputs.yamlfile import (
     DEPTH,
     FILE,
@@ -367,7 +369,15 @@ class EvaluateSection:
     `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
-    "revisions" (what they mend and what else they change) and "reliability" (of the judge).
+    "revisions" (what they mend and what else they change) and "reliability" (of the judge); all of them by default.
+    On request, since they take many calls: "fairness" (does who asks change adherence or verdicts: ten answers to each
+    of 40 prompts) and "watched" (does adherence differ when told that nobody looks: two answers to each of these).
+    `baselines`: what the trained student is compared with besides the untrained one, on the same prompts: "prompted",
+    the untrained student with the constitution in its system message, and "teacher", which has it there, too (of
+    several teachers, the first). Each takes one more answer per held-out prompt, and its judging.
+    `own`: metrics of your own by name, each a Python function or a module of the `evaluate` library, such as
+    `{questions: {function: "metrics.py:questions", label: questions per answer}}`; its path is `own.questions`. The
+    code that is named here is run; see `evaluation/own.py`.
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
@@ -376,7 +386,9 @@ class EvaluateSection:
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
-    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
+    metrics: tuple[str, ...] = field(default_factory=default_metrics)
+    baselines: tuple[str, ...] = DEFAULT
+    own: Mapping[str, OwnMetric] = field(default_factory=dict)
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
     samples: int = 1
@@ -386,10 +398,16 @@ class EvaluateSection:
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
         check_metrics(self.metrics)
-        check_names(self.must, self.metrics)
+        check_baselines(self.baselines)
+        check_names(self.must, self.measured)
         temperature = 0.0 if self.temperature is None else self.temperature
         _check(0 <= temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of all that is measured: metrics, baselines, and "own" where there are metrics of one's own."""
+        return (*self.metrics, *self.baselines, *([OWN] if self.own else []))
 
 
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
@@ -468,6 +486,10 @@ class Recipe:
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
+            )
+        if TEACHER in self.evaluate.baselines and not self.all_teachers:
+            raise ValueError(
+                f"'evaluate.baselines': '{TEACHER}' needs a teacher that answers, and the recipe has none; take it out"
             )
         self._check_phases()
         self._check_rounds()
@@ -701,7 +723,35 @@ def _with_paths(document: Document) -> Document:
             if not Path(file).is_file() and "${" not in file:
                 raise RecipeError(document.fault((section, key), f"'{section}.{key}': no such file: {file}"))
             data[section] = within | {key: file}
-    return dataclasses.replace(document, data=data)
+    return dataclasses.replace(document, data=_with_code_paths(document, data, resolved))
+
+
+def _with_code_paths(document: Document, data: dict[str, Any], resolved: Callable[[Keys, str], str]) -> dict[str, Any]:
+    """Return the data with the files of `evaluate.own` resolved.
+
+    Raises:
+        RecipeError: a relative path leads out of the folder of the recipe, so that it is no file beside it.
+    """
+    section = data.get("evaluate")
+    own = section.get("own") if isinstance(section, dict) else None
+    if not isinstance(section, dict) or not isinstance(own, dict):
+        return data
+    folder, found = Path(document.file).parent.resolve(), dict(own)
+    for name, spec in own.items():
+        for key, written in ((key, spec.get(key)) for key in ("function", "module") if isinstance(spec, dict)):
+            file, function = written, ""
+            if key == "function" and isinstance(written, str):
+                file, _, function = written.rpartition(":")
+            if not isinstance(file, str) or not (file.endswith(".py") or "/" in file or os.sep in file):
+                continue  # an installed one
+            keys: Keys = ("evaluate", "own", name, key)
+            path = resolved(keys, file)
+            beside = document.place(keys).file == document.file and not Path(file).is_absolute()
+            if beside and not Path(path).resolve().is_relative_to(folder):
+                problem = f"'{dotted(keys)}': {file} is not beside the recipe, and code is run from there alone"
+                raise RecipeError(document.fault(keys, problem))
+            found[name] = found[name] | {key: f"{path}:{function}" if function else path}
+    return data | {"evaluate": section | {"own": found}}
 
 
 def _with_seed(document: Document) -> Document:

@@ -23,9 +23,9 @@ def principles(evaluation: Mapping[str, Any], texts: Mapping[str, str], shown: S
     known, rows = figures(metrics), worst_first(by_principle(metrics, "adherence"))
     if not rows and "adherence" not in known:
         return None
-    compared = any(isinstance(row.figure, Comparison) for row in rows)
     if "adherence" in known:
         rows.append(Row("adherence", label_of("adherence"), known["adherence"]))
+    compared = any(isinstance(row.figure, Comparison) for row in rows)
     against = disagreements(known)
     head = ["principle", "0 to 1", *(["before", "after", "change"] if compared else ["value"]), "n"]
     head += ["answers that break it"] if shown else []

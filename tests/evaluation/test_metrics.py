@@ -38,6 +38,7 @@ def evaluation(added, subject):
         judge=made.judges,
         prompts=made.prompts,
         metrics=["mine"],
+        baselines=[],
     )
 
 
