@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from cai_lite.evaluation.confounds import WARN_ABOVE
-from cai_lite.evaluation.labels import DRIFT, REFUSALS, ROBUSTNESS
+from cai_lite.evaluation.labels import DRIFT, FAIRNESS, REFUSALS, ROBUSTNESS
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import interval, moved, number
@@ -127,7 +127,7 @@ def _contradictions(known: Known) -> Iterator[Reason]:
 def _side_effects(known: Known) -> Iterator[Reason]:
     for path, figure in known.items():
         label = label_of(path)
-        if not isinstance(figure, Comparison) or label.section not in (REFUSALS, DRIFT, ROBUSTNESS):
+        if not isinstance(figure, Comparison) or label.section not in (REFUSALS, DRIFT, ROBUSTNESS, FAIRNESS):
             continue
         if label.better == "neutral":
             if path == "words" and abs(figure.change.value) > LONGER * figure.before.value:
