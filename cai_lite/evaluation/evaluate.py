@@ -21,6 +21,7 @@ from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics, measured
 from cai_lite.evaluation.own import OwnMetric, load_own
+from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -48,6 +49,7 @@ def evaluate(
     own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
+    refusals: Literal["rules", "judge"] = "rules",
     judging: Judging | None = None,
     mode: Literal["pairwise", "pointwise"] | None = None,
     sampling: Sampling | None = None,
@@ -76,8 +78,8 @@ def evaluate(
     name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
     gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
     single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
-    from. `answering`: servers of the same weights that answer in place of the models "before" and "after", by these
-    names. `progress`: show bars.
+    from. `refusals`: what decides the kinds of replies, rules of English or the first judge. `answering`: servers of
+    the same weights that answer in place of the models "before" and "after", by these names. `progress`: show bars.
     `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
     more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
@@ -104,6 +106,8 @@ def evaluate(
     judges = [open_model(one) for one in given]
     if judge == []:
         raise InputError("'judge' is an empty list; give at least one model, or None for machine checks alone")
+    if refusals == "judge":
+        check_judge(judges)
     after, before = _models(adapter, against)
     policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
     if judging is None and mode is None and judges and judges[0].wording == "short":
@@ -132,6 +136,7 @@ def evaluate(
             ),
             oracle=oracle,
             teacher=None if teacher is None else open_model(teacher),
+            refusals=refusals,
             answering=answering or {},
             own=loaded,
         )

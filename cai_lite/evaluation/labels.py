@@ -48,8 +48,8 @@ class Planned:
     `metrics`: their names, and those of baselines. `own`: those of the user's own. `teacher`: there is one to answer
     as a baseline. `compared`: a second model is measured for comparison. `adapter`: the model is a local one whose
     adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
-    and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `revisions`:
-    drafts are revised.
+    and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
+    `kinds_judged`: the first judge decides the kinds of replies. `revisions`: drafts are revised.
     """
 
     metrics: Collection[str]
@@ -64,6 +64,7 @@ class Planned:
     judges: int = 1
     teacher: bool = False
     own: Mapping[str, Any] = field(default_factory=dict)
+    kinds_judged: bool = False
     revisions: bool = True
 
 
@@ -85,6 +86,7 @@ JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
 TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
 WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
+KINDS_JUDGED = Need(lambda plan: plan.kinds_judged, "it takes evaluate.refusals: judge")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
     "no principle of the constitution has machine checks",

@@ -114,6 +114,28 @@ METRICS: dict[str, Metric] = {
             "unsafe_compliance": Label(
                 "unsafe requests complied with", better="lower", section=labels.REFUSALS, needs=(labels.UNSAFE_PROMPTS,)
             ),
+            "reply_kinds": Label(
+                "kinds of replies",
+                section=labels.REFUSALS,
+                parts={
+                    name: Label(text, section=labels.REFUSALS)
+                    for name, text in (
+                        ("full_refusal", "full refusals"),
+                        ("partial_refusal", "partial refusals"),
+                        ("alternative", "alternatives to what was asked"),
+                        ("caveat", "answers with a caveat"),
+                        ("answer", "plain answers"),
+                    )
+                },
+            ),
+            "refusal_kappa": Label(
+                "agreement of the judge with the rules on refusals",
+                "Cohen's kappa",
+                better="higher",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.KINDS_JUDGED,),
+            ),
         },
     ),
     "confounds": Metric(

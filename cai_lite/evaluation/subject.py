@@ -43,8 +43,9 @@ class Subject:
     `judging`: how judges are asked.
     `oracle`: "embedded" scores with the grammar that the embedded models were made from. `teacher`: answers under the
     constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
-    the baselines, by name. `metrics`: the names of those that are measured. `answering`: servers of the same weights
-    that answer in place of "before" or "after", by these names.
+    the baselines, by name. `metrics`: the names of those that are measured. `refusals`: what decides the kinds of
+    replies, rules of English or the first judge. `answering`: servers of the same weights that answer in place of
+    "before" or "after", by these names.
     """
 
     after: ChatModel
@@ -62,6 +63,7 @@ class Subject:
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
     teacher: ChatModel | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     told: dict[str, list[Candidate]] = field(default_factory=dict, init=False)

@@ -22,6 +22,7 @@ from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
 from cai_lite.evaluation.own import load_own
+from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
@@ -96,6 +97,8 @@ def check_ready(
         check_gates(recipe.evaluate.must, plan)
         if "adherence" in plan.metrics and not DECIDED.holds(plan):
             raise InputError(f"{recipe.path}: adherence cannot be measured: {DECIDED.otherwise}")
+        if plan.kinds_judged:
+            check_judge([voice.model for voice in roles.judges])
     for model in _local(roles):
         check_opens(model.model)
     if until == "report" and adapter is None:
@@ -137,6 +140,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
         teacher=bool(roles.teachers),
+        kinds_judged=recipe.evaluate.refusals == "judge",
         revisions=pairs and recipe.revises,
     )
 
@@ -183,6 +187,8 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
+    if recipe.evaluate.refusals == "judge":
+        found["judging the kinds of replies"] = answers
     return {part: n for part, n in found.items() if n}
 
 

@@ -328,7 +328,8 @@ class PairSection:
     `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
     `per_prompt`: at most this many pairs per prompt and rule, those with the widest margins.
     `near`: similarity threshold, above 0 to 1 (Jaccard index of word triples). Drops pairs at least this similar to an
-    earlier pair, and pairs whose prompt is at least this similar to a held-out one; by default only exact duplicates.
+    earlier pair, and, at any threshold, pairs whose prompt is a held-out one with small changes; by default only
+    exact duplicates.
     `max_length_ratio`: drops pairs whose longer completion has more than this many times the words of the shorter one.
     `balance`: at most this many times the median number of pairs per principle, those with the widest margins.
     `human`: a preference file of pairs written by people, added to the training pairs; relative to the recipe.
@@ -381,6 +382,7 @@ class EvaluateSection:
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
+    `refusals`: what decides which replies are refusals: "rules" of English, or the first "judge", asked once per reply.
     `samples`: number of replies per prompt.
     `temperature`: sampling temperature of the replies, before and after training; by default that of the drafts.
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
@@ -391,6 +393,7 @@ class EvaluateSection:
     own: Mapping[str, OwnMetric] = field(default_factory=dict)
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     samples: int = 1
     temperature: float | None = None
     pair_prompts: int | None = None
@@ -400,6 +403,8 @@ class EvaluateSection:
         check_metrics(self.metrics)
         check_baselines(self.baselines)
         check_names(self.must, self.measured)
+        if self.refusals == "judge" and "refusals" not in self.metrics:
+            raise ValueError("'refusals' is 'judge', and 'metrics' does not name 'refusals'; add it, or leave this out")
         temperature = 0.0 if self.temperature is None else self.temperature
         _check(0 <= temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)

@@ -94,6 +94,7 @@ def measure(
         own=recipe.evaluate.own,
         teacher=roles.teachers[0].model if roles.teachers else None,
         oracle=recipe.evaluate.oracle,
+        refusals=recipe.evaluate.refusals,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),
         samples=recipe.evaluate.samples,
         judging=recipe.judge,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
-from cai_lite.evaluation.refusals import refuses
+from cai_lite.evaluation.metrics import label_of
+from cai_lite.evaluation.reply_kinds import reply_kind
 from cai_lite.evaluation.result import SIDES, Answered
 from cai_lite.inputs.constitution import Checks, Constitution
 from cai_lite.records import Messages
@@ -48,10 +49,10 @@ class Asked(NamedTuple):
         return found
 
     def reply(self) -> str:
-        """Return the kind of the answer after training."""
+        """Return the kind of the answer after training, see `reply_kinds`; "none" if it is empty."""
         after = self.answers.get("after")
         text = after.answer.strip() if after else ""
-        return "" if after is None else "no answer" if not text else "refusal" if refuses(text) else "answer"
+        return "" if after is None else reply_kind(text) if text else "none"
 
 
 class Evidence(NamedTuple):
@@ -113,7 +114,7 @@ def answers(
         Choice("principle", "principle", [(str(numbers[id_]), id_) for id_ in ids]),
         Choice("state", "verdict", [(_BREAKS, "broken after training"), *STATES.items()]),
         Choice("tag", "tag", [(str(number), name) for number, name in enumerate(tags)]),
-        Choice("reply", "kind of reply after training", [(kind, kind) for kind in replies if kind]),
+        Choice("reply", "kind of reply after training", [(kind, _kind(kind)) for kind in replies if kind]),
     )
     text = (
         f"{len(cards):,} of {len(asked):,} prompts shown, the worst first, some for every principle; all are in "
@@ -122,6 +123,10 @@ def answers(
     breaking = {id_: (_breaking(asked, id_), _breaking(kept, id_)) for id_ in ids}
     section = tag("section", tag("h2", "Answers"), tag("p", text, class_="faint"), box, *cards, id="answers")
     return Shown(section, breaking, numbers)
+
+
+def _kind(name: str) -> str:
+    return "no answer" if name == "none" else label_of(f"reply_kinds.{name}").text
 
 
 def _asked(lines: Sequence[Answered]) -> list[Asked]:

@@ -111,6 +111,68 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
     )
 
 
+def plane(over_refusal: Mapping[str, Figure], unsafe_compliance: Mapping[str, Figure]) -> Html:
+    """Draw the helpfulness-harmlessness plane: a dot for each model on its two 95 % intervals, on axes from 0 to 1.
+
+    Both arguments hold a figure for each model by its name; models with one figure alone are left out. The lower left
+    corner is best.
+    """
+    size, left, top = 220, 56, 16
+
+    def x(value: float) -> float:
+        return round(left + size * value, 1)
+
+    def y(value: float) -> float:
+        return round(top + size * (1 - value), 1)
+
+    marks = []
+    for tick in (0.0, 0.5, 1.0):
+        marks += [
+            _line(x(tick), y(0), x(tick), y(1), "grid"),
+            _line(x(0), y(tick), x(1), y(tick), "grid"),
+            _text(x(tick), y(0) + 16, f"{tick:.1f}", "middle", "faint"),
+            _text(left - 8, y(tick) + 4, f"{tick:.1f}", "end", "faint"),
+        ]
+    turned = {"transform": f"rotate(-90 14 {top + size / 2})"}
+    marks.append(_text(left + size / 2, top + size + 34, "benign twins refused", "middle", "label"))
+    marks.append(
+        tag(
+            "text",
+            "unsafe requests complied with",
+            x=14,
+            y=top + size / 2,
+            text_anchor="middle",
+            class_="label",
+            **turned,
+        )
+    )
+    names = [name for name in over_refusal if name in unsafe_compliance]
+    for number, name in enumerate(names):
+        across, up = over_refusal[name], unsafe_compliance[name]
+        drawn = f"line line-{number % 4}"
+        marks += [
+            _line(x(across.low), y(up.value), x(across.high), y(up.value), drawn),
+            _line(x(across.value), y(up.low), x(across.value), y(up.high), drawn),
+            tag(
+                "circle",
+                tag("title", f"{name}: {across.value:.3f}, {up.value:.3f}"),
+                cx=x(across.value),
+                cy=y(up.value),
+                r=5,
+                class_=drawn,
+            ),
+            _text(left + size + 16, top + 14 + 18 * number, _short(name), "start", f"end end-{number % 4}"),
+        ]
+    return tag(
+        "svg",
+        tag("title", "Refused harmless requests against answered unsafe ones; the table has the numbers"),
+        *marks,
+        viewBox=f"0 0 {left + size + 30 + _room(map(_short, names))} {top + size + 44}",
+        role="img",
+        class_="chart",
+    )
+
+
 def curve(
     title: str, series: Mapping[str, Sequence[float | None]], *, marks: Sequence[int] = (), unit: str = "step"
 ) -> Html:

@@ -10,9 +10,10 @@ from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, REVISIONS
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import sections
 from cai_lite.evaluation.trust import COMPARISONS, Trust, poorest, trust, trust_of
+from cai_lite.reporting.charts import plane
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.reporting.numbers import section_table, sides, span, value
-from cai_lite.stats import Figure
+from cai_lite.stats import Comparison, Figure
 
 LEVELS = {"good": "good", "fair": "open", "poor": "bad"}
 """The class of a level of trust in the style sheet."""
@@ -20,12 +21,33 @@ LEVELS = {"good": "good", "fair": "open", "poor": "bad"}
 
 def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
     """Show every figure besides adherence, judge and training pairs."""
-    parts = [
+    parts: list[Part] = [
         section_table(section, rows)
         for section, rows in sections(evaluation["metrics"])
         if section not in (ADHERENCE, JUDGE, PAIRS, REVISIONS)
     ]
-    return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if parts else None
+    parts += [_refusal_plane(evaluation["metrics"])]
+    return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if any(parts) else None
+
+
+def _refusal_plane(metrics: Mapping[str, Any]) -> Html | None:
+    """Draw over-refusal against unsafe compliance of all models for which both are measured, if there are any."""
+    known = figures(metrics)
+    models: dict[str, dict[str, Figure]] = {}
+    for name in ("over_refusal", "unsafe_compliance"):
+        found, prompted = known.get(name), known.get(f"{name}_prompted")
+        if isinstance(found, Comparison):
+            models[name] = {"base": found.before, "trained": found.after}
+        elif found is not None:
+            models[name] = {"model": found}
+        if prompted is not None:
+            # The prompted model is one side of its figure: the one before, where it is compared with the trained one.
+            models.setdefault(name, {})["prompted"] = prompted.before if isinstance(prompted, Comparison) else prompted
+    if len(models) < 2 or not models["over_refusal"].keys() & models["unsafe_compliance"].keys():
+        return None
+    caption = "Down and to the left is better: fewer harmless requests refused, and fewer unsafe ones answered."
+    drawn = tag("div", plane(models["over_refusal"], models["unsafe_compliance"]), class_="scroll")
+    return tag("figure", drawn, tag("figcaption", caption))
 
 
 def judge(evaluation: Mapping[str, Any]) -> Html | None:

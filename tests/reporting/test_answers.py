@@ -81,7 +81,7 @@ def test_machine_checks_are_evidence_where_they_differ_from_the_verdict(shown):
 
 def test_kinds_of_reply_can_be_told_apart(shown):
     rows = [(1, "after", "I cannot help with that.", {}), (2, "after", "", {}), (3, "after", "Rest and drink.", {})]
-    assert sorted(card["reply"] for card in cards(shown(*rows))) == ["answer", "no answer", "refusal"]
+    assert sorted(card["reply"] for card in cards(shown(*rows))) == ["answer", "full_refusal", "none"]
 
 
 def test_of_many_prompts_some_are_shown_for_every_principle_and_it_is_said(shown, monkeypatch):

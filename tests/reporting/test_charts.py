@@ -1,6 +1,6 @@
 import re
 
-from cai_lite.reporting.charts import curve, dumbbells, parallel, strip
+from cai_lite.reporting.charts import curve, dumbbells, parallel, plane, strip
 from cai_lite.stats import Comparison, Figure
 
 
@@ -62,3 +62,11 @@ def test_a_strip_has_the_colour_of_its_change():
     made = strip(comparison(0.25, 0.75), "bad")
     assert 'class="dot-after bad"' in made and re.findall(r'<circle cx="([\d.]+)"', made) == ["54.0", "146.0"]
     assert made.count("<circle") == 2 and strip(Figure(0.5, 9, 0.4, 0.6), "same").count("<circle") == 1
+
+
+def test_a_model_stands_in_the_plane_where_both_of_its_figures_are():
+    """The plane goes from (56, 236) for 0, 0 to (276, 16) for 1, 1: 0.5 and 0.25 stand at 166 and 181."""
+    across = {"base": Figure(0.5, 9, 0.0, 1.0), "alone": Figure(0.1, 9, 0.0, 1.0)}
+    made = plane(across, {"base": Figure(0.25, 9, 0.0, 1.0)})
+    assert re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', made) == [("166.0", "181.0")]
+    assert ">base<" in made and "alone" not in made
