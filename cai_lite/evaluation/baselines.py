@@ -55,7 +55,8 @@ def measure_prompted(subject: Subject) -> dict[str, Any]:
     if subject.judges and "win_rate" in subject.metrics:
         rates = win_rate_over(subject, PROMPTED)
         found |= {"win_rate_over_prompted": rates["win_rate"]} if rates else {}
-    found |= {f"{name}_prompted": figure for name, figure in refusals([given], seed=subject.seed).items()}
+    refused = refusals([given], seed=subject.seed)
+    found |= {f"{name}_prompted": refused[name] for name in ("over_refusal", "unsafe_compliance") if name in refused}
     if (tokens := _extra_tokens(subject)) is not None:
         found["prompted_tokens"] = tokens
     return found
