@@ -79,7 +79,9 @@ def findings(metrics: Mapping[str, Any]) -> Iterator[Reason]:
 def _of_gate(gate: Mapping[str, Any]) -> Reason:
     found = "not measured" if gate["found"] is None else f"is {gate['found']:.3f}"
     state = "holds" if gate["holds"] else "FAILS"
-    return Reason("for" if gate["holds"] else "against", f"gate {state}: {gate['name']} {gate['wanted']}, {found}")
+    note = f" ({gate['note']})" if gate.get("note") else ""
+    text = f"gate {state}: {gate['name']} {gate['wanted']}, {found}{note}"
+    return Reason("for" if gate["holds"] else "against", text)
 
 
 def _adherence(known: Known) -> Iterator[Reason]:

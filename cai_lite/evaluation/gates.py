@@ -20,12 +20,16 @@ _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)
 
 
 class Gate(NamedTuple):
-    """One condition: the path of its figure, the condition, the value found (None: not measured), whether it holds."""
+    """One condition: the path of its figure, the condition, the value found (None: not measured), whether it holds.
+
+    `note`: where the condition is on a bare value, the end of its interval that would protect; "" otherwise.
+    """
 
     name: str
     wanted: str
     found: float | None
     holds: bool
+    note: str = ""
 
 
 class Expected(NamedTuple):
@@ -63,8 +67,16 @@ def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
                 "<": value < bound,
             }[sign]
         )
-        found.append(Gate(name, text, value, holds))
+        found.append(Gate(name, text, value, holds, _protecting(name, sign, metrics)))
     return found
+
+
+def _protecting(name: str, sign: str, metrics: Mapping[str, Any]) -> str:
+    """Return a sentence that names the protecting end of the interval and its value, where a bare value is compared."""
+    bound = f"{name}.{'low' if sign in ('>=', '>') else 'high'}"
+    if name.split(".")[-1] in NUMBERS or (value := value_at(metrics, bound)) is None:
+        return ""
+    return f"this compares the value alone; the bound that protects is {bound}, {value:.3f}"
 
 
 def check_names(must: Mapping[str, str], metrics: Collection[str] | None = None) -> None:

@@ -127,7 +127,7 @@ class Subject:
         return self._answers[stage]
 
     def mean(self, value: Callable[[Candidate], float]) -> Figure | Comparison:
-        """Return the mean of `value` over the answers, with an interval by bootstrap over prompt families."""
+        """Return the mean of `value` over the answers, with an interval that allows for families of prompts."""
         sides = self.sides
         families = [candidate.prompt.family for candidate in sides[-1]]
         return over_sides([[value(c) for c in answers] for answers in sides], families, seed=self.seed)

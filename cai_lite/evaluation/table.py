@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.evaluation.baselines import four_sides
-from cai_lite.evaluation.comparing import paired_runs, side_by_side, unbeaten
+from cai_lite.evaluation.comparing import MARGIN, Against, side_by_side, unbeaten
 from cai_lite.evaluation.decision import decide
 from cai_lite.evaluation.shown import number, sections
 from cai_lite.stats import Comparison, Figure
@@ -70,14 +70,20 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print a column for each run, then the paired differences to the first; a star marks runs that none beats.
+def show_side_by_side(
+    names: Sequence[str],
+    evaluations: Sequence[Mapping[str, Any]],
+    against: Sequence[Against],
+    console: Console,
+    margin: float = MARGIN,
+) -> None:
+    """Print a column for each run, then the differences to the first; a star marks runs that none beats.
 
-    `names`: the run directories.
+    `names`: the run directories. `against`: what `against_first` found with this `margin`.
 
     Rows bear the paths of their figures, which gates accept.
     """
-    rows = side_by_side(evaluations)
+    rows = side_by_side(evaluations, against)
     table = Table(title="after training", title_justify="left")
     table.add_column("", no_wrap=True)  # a name cut short is no name that a gate accepts
     for name, best in zip(names, unbeaten(rows), strict=True):
@@ -87,18 +93,39 @@ def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, A
         table.add_row(Text(row.name), *cells)
     console.print(table)
     console.print("* no other run is at least as good on every principle and better on one", style="dim")
-    changes, notes = paired_runs(names, evaluations)
-    if any(changes):
-        table = Table(title=Text(f"change from {names[0]}, paired by prompt and principle"), title_justify="left")
+    for each in against:
+        show_against(names[0], each, console, margin)
+
+
+def show_against(first: str, against: Against, console: Console, margin: float) -> None:
+    """Print how one run differs from the first, and what is not compared."""
+    if against.paired:
+        title = f"{against.run}: change from {first}, paired by prompt and principle"
+        table = Table(title=Text(title), title_justify="left")
         table.add_column("", no_wrap=True)
-        for name in names[1:]:
-            table.add_column(Text(name), justify="right")
-        for path in dict.fromkeys(path for each in changes for path in each):
-            found = [each[path].change if path in each else None for each in changes]
-            cells = ["" if f is None else f"{f.value:+.2f} [{f.low:+.2f}, {f.high:+.2f}] n {f.n}" for f in found]
-            table.add_row(Text(path), *cells)
+        for name in ("change", "95 % interval", "n", "p (Holm)", "not worse"):
+            table.add_column(name, justify="right")
+        for path, found in against.paired.items():
+            change, p = found.comparison.change, found.p if found.p_holm is None else found.p_holm
+            span = f"[{change.low:+.2f}, {change.high:+.2f}]"
+            worse = "yes" if found.not_worse else "not shown"
+            table.add_row(Text(path), f"{change.value:+.2f}", span, f"{change.n}", f"{p:.3f}", worse)
         console.print(table)
-    for note in notes:
+        console.print(
+            f"p: sign-flip test over families, adjusted over the principles; not worse: the interval lies above "
+            f"{-margin:+g}",
+            style="dim",
+            highlight=False,
+        )
+    if against.unpaired:
+        title = f"{against.run}: difference to {first}, UNPAIRED, on different prompts"
+        table = Table(title=Text(title), title_justify="left")
+        for name in ("", "difference", "95 % interval", "n"):
+            table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        for path, figure in against.unpaired.items():
+            table.add_row(Text(path), f"{figure.value:+.2f}", f"[{figure.low:+.2f}, {figure.high:+.2f}]", f"{figure.n}")
+        console.print(table)
+    for note in against.notes:
         console.print(Text(note), style="dim", soft_wrap=True)
 
 

@@ -68,7 +68,7 @@ def equal_length(wins: Sequence[float], longer: Sequence[float], families: Seque
     """Return P(win) at no difference in words, by logistic regression. `longer`: words after less words before."""
     y_N, x_N = np.asarray(wins, float), np.asarray(longer, float)
     spread = x_N.std()
-    if spread == 0:  # the same difference everywhere: its effect cannot be separated
+    if spread == 0 or np.ptp(y_N) == 0:  # a difference, or a result, that is the same everywhere separates no effect
         return mean_figure(wins, families, seed=seed)
     x_N = np.tanh(x_N / spread)
     weights_RN = resampled_weights(families, seed)

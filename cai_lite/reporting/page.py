@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cai_lite.errors import InputError
+from cai_lite.evaluation.comparing import MARGIN
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures as figures_of
 from cai_lite.evaluation.result import ANSWERS, read_answers, read_evaluation
@@ -49,10 +50,10 @@ _SECTIONS = {
 }
 
 
-def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
+def report(run: Run | str | Path, *, compare: Sequence[str | Path] = (), margin: float = MARGIN) -> Path:
     """Write report.html of a run and return its path. What the run did not measure is absent from the page.
 
-    `compare`: other run directories, whose figures are listed next to this one's.
+    `compare`: other run directories, whose figures are listed next to this one's; `margin`: see `comparing.MARGIN`.
 
     Raises:
         InputError: no such run directory, or nothing in it to report.
@@ -62,7 +63,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         if not (Path(run) / "run.db").is_file():
             raise InputError(f"{run} is not a run directory (run.db not found)")
         with Run(run) as opened:
-            return report(opened, compare=compare)
+            return report(opened, compare=compare, margin=margin)
     folder = run.path(".")
     pairs_file = folder / "pairs.jsonl"
     has_pairs = pairs_file.is_file() and pairs_file.stat().st_size > 0
@@ -77,7 +78,7 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
         if compare:
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
-            parts.append(compared(names, [found, *map(read_evaluation, others)]))
+            parts.append(compared(names, [found, *map(read_evaluation, others)], margin))
     parts += [revising.revisions(run), revising.critics(run), revising.prompted(run), rounds.rounds(folder)]
     trainings = running.trainings(folder)
     # The contents name all phases by one line, which leads to the first.
