@@ -169,7 +169,7 @@ def plane(over_refusal: Mapping[str, Figure], unsafe_compliance: Mapping[str, Fi
         *marks,
         viewBox=f"0 0 {left + size + 30 + _room(map(_short, names))} {top + size + 44}",
         role="img",
-        class_="chart",
+        class_="chart plane",
     )
 
 

@@ -58,8 +58,9 @@ def _cells(row: Row, compared: bool) -> list[Part]:
     better = "" if row.label.better == "neutral" else f"; {row.label.better} is better"
     name = tag("span", row.label.heading, title=f"{path}{better}")
     if isinstance(figure, Figure):
-        cells: list[Part] = [value(path, figure), span(path, figure), figure.n]
-        return [name, "", cells[0], "", *cells[1:]] if compared else [name, *cells]
+        # In a table of comparisons, a single figure belongs to neither side, so that its value stands by its interval.
+        cells: list[Part] = [value(path, figure), span(path, figure)]
+        return [name, "", "", "", [cells[0], " ", cells[1]], figure.n] if compared else [name, *cells, figure.n]
     return [
         name,
         value(f"{path}.before", figure.before, figure),

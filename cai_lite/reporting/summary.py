@@ -9,12 +9,13 @@ from typing import Any
 
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.decision import decide
-from cai_lite.evaluation.labels import DRIFT, REFUSALS
+from cai_lite.evaluation.labels import BASELINES, DRIFT, REFUSALS
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
+from cai_lite.evaluation.shown import sections
 from cai_lite.reporting import recorded
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.reporting.numbers import change, sides, span, value
+from cai_lite.reporting.numbers import change, section_table, span, value
 from cai_lite.run.files import methods_of
 from cai_lite.run.ledger import Run
 from cai_lite.stats import Comparison, Figure
@@ -26,7 +27,6 @@ METHODS = {
     "preference_model": "preference model",
     "rl": "RL",
 }
-_BESIDE = ("adherence_over_prompted", "gap_closed", "win_rate_over_prompted", "prompted_tokens")
 _BASELINES = ("_prompted", "_teacher")  # the endings of figures that are columns of another one
 _SHOWN = ("adherence", "adherence_calibrated", "adherence_checks")
 
@@ -42,7 +42,9 @@ def summary(run: Run, evaluation: Mapping[str, Any], *, pairs: int) -> Html:
         _first_line(evaluation),
         _limits(evaluation),
         tag(
-            "p", "Not printed: answers, pairs, counts, calls and the recipe. Open report.html for them.", class_="print"
+            "p",
+            "Not printed: answers, conflicts, pairs, counts, calls and the recipe. Open report.html for them.",
+            class_="print",
         ),
         id="summary",
     )
@@ -82,11 +84,12 @@ def _verdict(evaluation: Mapping[str, Any]) -> Html:
     )
 
 
-def _first_line(evaluation: Mapping[str, Any]) -> Html | None:
+def _first_line(evaluation: Mapping[str, Any]) -> list[Part]:
     """Show the main figures of the base, of the base with the constitution in its prompt, of the trained model and of
     the teacher; columns and rows that were not measured are left out.
     """
-    known = figures(evaluation["metrics"])
+    metrics = evaluation["metrics"]
+    known = figures(metrics)
     side_effects = [
         path
         for section in (REFUSALS, DRIFT)
@@ -102,15 +105,11 @@ def _first_line(evaluation: Mapping[str, Any]) -> Html | None:
         moved = change(path, label_of(path), figure) if isinstance(figure, Comparison) else ""
         body.append([label_of(path).heading, *(cells.get(name, "") for name in names), *([moved] if compared else [])])
     if not body:
-        return None
+        return []
     heads = ["", *names, *(["change"] if compared else [])]
-    beside = [
-        tag("p", f"{label_of(path).heading}: ", *sides(path, label_of(path), known[path]))
-        for path in _BESIDE
-        if path in known
-    ]
+    beside = [section_table(section, found) for section, found in sections(metrics) if section == BASELINES]
     caption = "Held-out prompts, with 95 % intervals; green: clearly better; red: clearly worse; grey: no clear change"
-    return tag("div", table(caption, heads, body), *beside, class_="first-line")
+    return [tag("div", table(caption, heads, body), class_="first-line"), *beside]
 
 
 def _columns(path: str, known: Mapping[str, Figure | Comparison]) -> dict[str, Part]:
