@@ -27,6 +27,7 @@ METHODS = {
     "preference_model": "preference model",
     "rl": "RL",
 }
+_NOT_PRINTED = "Not printed: answers, conflicts, pairs, counts, calls and the recipe. Open report.html for them."
 _BASELINES = ("_prompted", "_teacher")  # the endings of figures that are columns of another one
 _SHOWN = ("adherence", "adherence_calibrated", "adherence_checks")
 
