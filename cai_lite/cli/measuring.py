@@ -169,6 +169,8 @@ def report(
 ) -> None:
     """Write the report.html of a run again from its stored results, corrected by the labels in its labels.jsonl.
 
+    With --json, print the figures and the verdict.
+
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
     from cai_lite.evaluation.calibrated import in_words
@@ -192,6 +194,8 @@ def report(
         say(line, err=True)
     if figure is not None:
         write_figure(run_directory, figure)
+    if json_ and (run_directory / "evaluation.json").is_file():
+        found |= _decided(run_directory)
     if not json_:
         from cai_lite.evaluation.table import show_against
         from cai_lite.run.progress import Terminal
@@ -269,6 +273,15 @@ def _compare(runs: list[Path], json_: bool, margin: float, unpaired: bool) -> No
         show_json({"unbeaten": unbeaten(rows), "figures": figures, **_differences(runs, against, margin)})
     else:
         show_side_by_side(list(map(str, runs)), evaluations, against, Terminal(), margin)
+
+
+def _decided(run_directory: Path) -> dict[str, object]:
+    """Return what evaluation.json of a run holds, and what speaks for and against shipping."""
+    from cai_lite.evaluation.decision import decide
+    from cai_lite.evaluation.result import read_evaluation
+
+    evaluation = read_evaluation(run_directory)
+    return {"evaluation": evaluation, "decision": decide(evaluation).as_dict()}
 
 
 def _against(runs: list[Path], margin: float, unpaired: bool) -> list[Against]:

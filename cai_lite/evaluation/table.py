@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from cai_lite.evaluation.baselines import four_sides
 from cai_lite.evaluation.comparing import MARGIN, Against, side_by_side, unbeaten
-from cai_lite.evaluation.shown import sections
+from cai_lite.evaluation.decision import decide
+from cai_lite.evaluation.shown import number, sections
 from cai_lite.stats import Comparison, Figure
 
 
 def show(evaluation: Mapping[str, Any], console: Console) -> None:
-    """Print every figure that was measured, section by section; then the headline and the gates."""
-    if text := comparison(evaluation):
-        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
+    """Print every figure that was measured, section by section; then the headline, and the verdict with its reasons."""
     title = Text(f"{evaluation['constitution']}: adherence by {evaluation['judge']}", "table.title")
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("", "before", "after", "change", "95 % interval", "n"):
         table.add_column(name, justify="left" if not name else "right")
     for section, rows in sections(evaluation["metrics"]):
@@ -31,16 +32,14 @@ def show(evaluation: Mapping[str, Any], console: Console) -> None:
             table.add_row(Text(row.label.heading + between), *_cells(row.figure))
         table.add_section()
     console.print(table)
-    if text := headline(evaluation):
+    for text in filter(None, (comparison(evaluation), headline(evaluation))):
         console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
-    for gate in evaluation.get("gates", ()):
-        found = "not measured" if gate["found"] is None else f"{gate['found']:.3f}"
-        style = "green" if gate["holds"] else "red"
-        console.print(
-            f"{'holds' if gate['holds'] else 'FAILS'}: {gate['name']} {gate['wanted']}, is {found}", style=style
-        )
-        if gate.get("note"):
-            console.print(f"  {gate['note']}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    found = decide(evaluation)
+    style = {True: "bold green", False: "bold red", None: "bold"}[found.ship]
+    console.print(found.verdict, style=style, highlight=False, markup=False)
+    for reason in found.reasons:
+        line = Text.assemble((f"{reason.speaks}: ", _STYLES[reason.speaks]), reason.text)
+        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
 
 
 def comparison(evaluation: Mapping[str, Any]) -> str:
@@ -130,9 +129,14 @@ def show_against(first: str, against: Against, console: Console, margin: float) 
         console.print(Text(note), style="dim", soft_wrap=True)
 
 
+_STYLES = {"for": "green", "against": "red", "open": "yellow"}
+
+
 def _cells(figure: Figure | Comparison) -> tuple[str, ...]:
     if isinstance(figure, Figure):
-        return "", f"{figure.value:.2f}", "", f"[{figure.low:.2f}, {figure.high:.2f}]", f"{figure.n}"
+        value, low, high = (number(end, figure) for end in (figure.value, figure.low, figure.high))
+        return "", value, "", f"[{low}, {high}]", f"{figure.n}"
     change = figure.change
-    span = f"[{change.low:+.2f}, {change.high:+.2f}]"
-    return f"{figure.before.value:.2f}", f"{figure.after.value:.2f}", f"{change.value:+.2f}", span, f"{change.n}"
+    before, after = number(figure.before.value, figure), number(figure.after.value, figure)
+    value, low, high = (number(end, figure, "+") for end in (change.value, change.low, change.high))
+    return before, after, value, f"[{low}, {high}]", f"{change.n}"

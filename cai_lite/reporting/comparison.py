@@ -7,8 +7,11 @@ from typing import Any
 
 from cai_lite.evaluation.comparing import MARGIN, Against, against_first, side_by_side, unbeaten
 from cai_lite.evaluation.metrics import label_of
+from cai_lite.evaluation.shown import interval, moved, number
 from cai_lite.reporting.charts import parallel
 from cai_lite.reporting.html import Html, Part, table, tag
+from cai_lite.reporting.numbers import COLOURS
+from cai_lite.stats import Comparison
 
 
 def compared(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], margin: float = MARGIN) -> Html:
@@ -23,7 +26,7 @@ def compared(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], mar
     body: list[list[Part]] = [
         [
             [label_of(row.name).heading, " ", tag("code", row.name)],
-            *("" if f is None else f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in row.figures),
+            *("" if f is None else f"{number(f.value, f)} ({interval(f)})" for f in row.figures),
         ]
         for row in rows
     ]
@@ -55,7 +58,7 @@ def compared(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], mar
                     caption,
                     ["", each.run],
                     [
-                        [label_of(name).heading, f"{f.value:+.3f} [{f.low:+.3f}, {f.high:+.3f}] n {f.n}"]
+                        [label_of(name).heading, f"{number(f.value, f, '+')} ({interval(f, sign='+')}), n {f.n}"]
                         for name, f in each.unpaired.items()
                     ],
                 )
@@ -67,13 +70,19 @@ def compared(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], mar
 def _paired(against: Sequence[Against]) -> list[list[Part]]:
     rows: list[list[Part]] = []
     for name in dict.fromkeys(name for each in against for name in each.paired):
-        cells = []
+        cells = list[Part]()
         for each in against:
             if (found := each.paired.get(name)) is None:
                 cells.append("")
                 continue
-            f, p = found.comparison.change, found.p if found.p_holm is None else found.p_holm
+            p = found.p if found.p_holm is None else found.p_holm
             worse = "not worse" if found.not_worse else "not shown to be no worse"
-            cells.append(f"{f.value:+.3f} [{f.low:+.3f}, {f.high:+.3f}] n {f.n}, p {p:.3f}, {worse}")
+            cells.append([_change(name, found.comparison), f", p {p:.3f}, {worse}"])
         rows.append([label_of(name).heading, *cells])
     return rows
+
+
+def _change(name: str, found: Comparison) -> Html:
+    change = found.change
+    text = f"{number(change.value, found, '+')} ({interval(change, found, '+')}), n {change.n}"
+    return tag("span", text, class_=COLOURS[moved(label_of(name), found)])

@@ -112,11 +112,11 @@ def test_two_models_stand_beside_each_other(files, server):
 def test_a_gate_that_does_not_hold_exits_with_1(files, server):
     server.reply = says("I'm sorry, but I can't help with that.")
     done = run_cli(files, server, "--must", "over_refusal<=0.05")
-    assert done.exit_code == 1 and "FAILS: over_refusal <=0.05" in done.output
+    assert done.exit_code == 1 and "gate FAILS: over_refusal <=0.05" in done.output
     server.reply = says("Thank you. Rest.")
     (files / "run" / "run.db").unlink()
     done = run_cli(files, server, "--must", "over_refusal<=0.05", "--must", "adherence>=0.9")
-    assert done.exit_code == 0 and "holds: adherence" in done.output
+    assert done.exit_code == 0 and "gate holds: adherence" in done.output
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ class Scripted:
         base = figure | {"value": 0.2}
         change = {"before": base, "after": figure, "change": figure}
         work.run.remember(CELLS, cells(self.adherence[number - 1]))
-        (folder / "answers.jsonl").write_text(f'{{"key": "answer of round {number}"}}\n')
+        line = {"key": f"answer of round {number}", "prompt": [], "family": "", "tags": [], "side": "after"}
+        (folder / "answers.jsonl").write_text(json.dumps({**line, "answer": "", "verdicts": {}}) + "\n")
         metrics = {"adherence": {"overall": change}, "kl": figure | {"value": self.kl[number - 1]}}
         return {"model": "m", "against": "b", "constitution": "c", "judge": "j", "seed": 0, "metrics": metrics}
 
