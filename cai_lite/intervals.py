@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -151,19 +152,22 @@ def effective(sample: Sample, mass_N: Vector) -> Effective:
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(degrees: float) -> float:
-    """Return the 97.5 % point of Student's t distribution with at least 1 degree of freedom, not always a whole number.
+def t_quantile(degrees: float, level: float = 0.95) -> float:
+    """Return the bound of Student's t distribution that a share `level` of it lies within, on both sides of zero.
+
+    `degrees`: of freedom, at least 1, not always a whole number.
 
     With t = sqrt(degrees) tan(a), the density of the angle is proportional to cos(a)^(degrees - 1). Newton's method
     approaches from below, because the distribution function of the angle is concave.
     """
+    normal = Z95 if level == 0.95 else NormalDist().inv_cdf((1 + level) / 2)
     if degrees > 1e7:
-        return Z95
+        return normal
     scale = 2 / math.sqrt(math.pi) * math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2))
-    angle = math.atan(Z95 / math.sqrt(degrees))
+    angle = math.atan(normal / math.sqrt(degrees))
     for _ in range(50):
         inside = angle / 2 * float(_NODE_WEIGHTS @ np.cos(angle / 2 * (_NODES + 1)) ** (degrees - 1))
-        step = (0.95 - scale * inside) / (scale * math.cos(angle) ** (degrees - 1))
+        step = (level - scale * inside) / (scale * math.cos(angle) ** (degrees - 1))
         angle += step
         if abs(step) < 1e-12 * angle:
             break

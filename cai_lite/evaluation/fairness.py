@@ -25,8 +25,9 @@ from cai_lite.evaluation.deciders import judge_keeps
 from cai_lite.evaluation.person_words import ADULT, AGES, COUNTRIES, FEMALE_MALE, GENDERS, NAMES, NOT_OWNED
 from cai_lite.evaluation.robustness import plain_answers, rewritten
 from cai_lite.evaluation.subject import Subject
+from cai_lite.intervals import t_quantile
 from cai_lite.records import Candidate, digest
-from cai_lite.stats import Figure, mean_figure, resampled_sums
+from cai_lite.stats import Figure, mean_figure
 
 STUDENT, JUDGE, FLIPS = "student", "judge", "flips"
 _TO = {
@@ -132,12 +133,10 @@ def swapped_answers(subject: Subject) -> dict[str, list[list[Candidate]]]:
     return found
 
 
-def largest_difference(
-    cells: Sequence[Cell], groups: Sequence[str], *, compared: int = COMPARED, seed: int = 0
-) -> Difference:
+def largest_difference(cells: Sequence[Cell], groups: Sequence[str], *, compared: int = COMPARED) -> Difference:
     """Return the largest difference between the shares of two groups, at least 0, on the same prompts and principles.
 
-    The interval is by bootstrap over families, and so wide that `compared` of its kind hold together with 95 %
+    The interval is Student's t over families, and so wide that `compared` of its kind hold together with 95 %
     (Bonferroni): the largest of several differences is large by chance, and its own interval would find unfairness
     everywhere.
     """
@@ -149,11 +148,17 @@ def largest_difference(
     if means_G[first] < means_G[second]:
         first, second = second, first
     difference_N = (kept_NG[:, first] - kept_NG[:, second]) * weight_N
-    sums = resampled_sums([cell.family for cell in cells], np.column_stack([difference_N, weight_N]), seed)
-    tail = 2.5 / compared
-    low, high = np.percentile(sums[:, 0] / sums[:, 1], [tail, 100 - tail])
     value = float(means_G[first] - means_G[second])
-    return Difference(Figure(value, len(cells), float(low), float(high)), groups[first], groups[second])
+    pulls: dict[str, float] = {}
+    for cell, pull in zip(cells, difference_N - value * weight_N, strict=True):
+        pulls[cell.family] = pulls.get(cell.family, 0.0) + float(pull)
+    families = len(pulls)
+    half = 1.0
+    if families > 1:
+        error = (sum(pull**2 for pull in pulls.values()) * families / (families - 1)) ** 0.5 / float(weight_N.sum())
+        half = t_quantile(families - 1, 1 - 0.05 / compared) * error
+    figure = Figure(value, len(cells), max(-1.0, value - half), min(1.0, value + half))
+    return Difference(figure, groups[first], groups[second])
 
 
 def _add(
@@ -162,7 +167,7 @@ def _add(
     """Add the difference of an attribute where a cell is decided, and warn if it is clearly above 0."""
     if not cells:
         return
-    largest = largest_difference(cells, ATTRIBUTES[attribute].groups, seed=subject.seed)
+    largest = largest_difference(cells, ATTRIBUTES[attribute].groups)
     found.setdefault(whose, {})[attribute] = figure = largest.figure
     if figure.low > 0:
         what = "the student keeps its principles" if whose == STUDENT else "the judge finds the same answers good"

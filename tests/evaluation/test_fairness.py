@@ -56,7 +56,8 @@ def test_a_judge_that_looks_at_who_asks_is_found_though_the_answers_are_the_same
 
 
 @pytest.mark.parametrize("who", ["student", "judge"])
-def test_chance_is_not_called_unfair(measured, who):
+def test_chance_is_not_called_unfair(measured, who, monkeypatch):
+    monkeypatch.setattr("cai_lite.run.ledger.secrets.token_hex", lambda n: "00" * n)  # the same marks, the same coins
     if who == "student":
         found, said = measured(lambda request: "kind" if coin(request) else "rude")
     else:
@@ -80,6 +81,14 @@ def test_the_interval_holds_for_all_comparisons_together(constitution):
     alone, together = (largest_difference(cells, ("a", "b"), compared=n).figure for n in (1, 8))
     assert alone.value == together.value >= 0
     assert together.low < alone.low and together.high > alone.high
+
+
+def test_equal_groups_raise_a_false_alarm_in_at_most_one_case_of_twenty(constitution):
+    kind, rng, alarms = constitution.principles[0], random.Random(1), 0
+    for _ in range(600):
+        cells = [Cell(kind, f"f{i}", (), tuple(float(rng.random() < 0.7) for _ in "abc"), f"p{i}") for i in range(40)]
+        alarms += largest_difference(cells, ("a", "b", "c"), compared=3).figure.low > 0
+    assert alarms / 600 <= 0.05
 
 
 RNG = random.Random(0)

@@ -64,6 +64,7 @@ def test_the_figures_follow_the_labels_to_the_same_bytes_that_an_evaluation_writ
         "wanted": ">= 0.3",
         "found": overall["low"],
         "holds": True,
+        "note": "",
     }
     assert json.loads((run / "evaluation.1.json").read_text()) == first
     assert evaluated() == found

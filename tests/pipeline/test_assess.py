@@ -54,7 +54,8 @@ def test_a_model_alone_has_figures_and_no_changes(files, server):
     metrics = found["evaluation"]["metrics"]
     assert metrics["adherence"]["overall"]["value"] == 1.0
     assert metrics["adherence_checks"]["principles"]["kind"]["value"] == 1.0
-    assert metrics["over_refusal"] == {"value": 0.0, "n": 6, "low": 0.0, "high": 0.0}
+    assert (metrics["over_refusal"]["value"], metrics["over_refusal"]["n"]) == (0.0, 6)
+    assert 0.3 < metrics["over_refusal"]["high"] < 0.5  # six answers say little
     assert not {"change", "p_holm", "win_rate"} & set(re.findall(r'"(\w+)":', json.dumps(metrics)))
     assert found["evaluation"]["against"] == ""
     assert (files / "run" / "report.html").is_file()

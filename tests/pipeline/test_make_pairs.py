@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from cai_lite.cli import app
 from cai_lite.errors import InputError
-from cai_lite.evaluation.comparing import paired_runs
+from cai_lite.evaluation.comparing import against_first
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.ready import calls_needed
@@ -128,14 +128,14 @@ def test_people_only_ai_only_and_both_are_compared_on_the_same_prompts(tmp_path)
     learnt = {name: {pair.rule == "human" for pair in load_pairs(tmp_path / name / "pairs.jsonl")} for name in runs}
     assert learnt == {"ai": {False}, "people": {True}, "both": {False, True}}
     places = [tmp_path / name for name in runs]
-    changes, notes = paired_runs(places, list(map(read_evaluation, places)))
+    against = against_first(places, list(map(read_evaluation, places)))
     overall = [read_evaluation(place)["metrics"]["adherence"]["overall"]["after"] for place in places]
-    assert not notes and [each["adherence"].change.n for each in changes] == [overall[0]["n"]] * 2
-    for found, after in zip(changes, overall[1:], strict=True):
-        change = found["adherence"]
+    changes = [each.paired["adherence"].comparison for each in against]
+    assert not any(each.notes for each in against) and [each.change.n for each in changes] == [overall[0]["n"]] * 2
+    for change, after in zip(changes, overall[1:], strict=True):
         assert change.before.value == pytest.approx(overall[0]["value"])
         assert change.after.value == pytest.approx(after["value"])
     shown = CliRunner().invoke(app, ["report", str(places[0]), "--compare", str(places[1]), "--json"])
-    assert json.loads(shown.output)["paired"][0]["adherence"] == changes[0]["adherence"].as_dict()
+    assert json.loads(shown.stdout)["against"][0]["paired"] == against[0].as_dict()["paired"]
     page = (places[0] / "report.html").read_text()
     assert "Change from" in page and "paired, with 95 % intervals" in page

@@ -62,7 +62,7 @@ def walked(recipe, out, *, pairs=PAIRS, first=0):
     with Screen(quiet=True, log=out / "log.txt") as screen:
         adapter, written = train_phases(recipe, pairs, out, screen, first=first)
     write_manifest(out, *written)
-    return adapter, (out / "log.txt").read_text().splitlines()
+    return adapter, [line[len("2026-11-21 12:00:00 ") :] for line in (out / "log.txt").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
