@@ -189,7 +189,7 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
-    if "second_judge" in recipe.evaluate.metrics and recipe.evaluate.second_judge is not None:
+    if recipe.evaluate.second_judge is not None:
         found["judging the answers, second judge"] = answers * recipe.judge.principles
     if recipe.evaluate.refusals == "judge":
         found["judging the kinds of replies"] = answers

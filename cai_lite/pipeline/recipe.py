@@ -427,9 +427,16 @@ class EvaluateSection:
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
     @property
+    def chosen(self) -> tuple[str, ...]:
+        """The metrics, with those that need only be given something: people's labels of the answers, a second judge."""
+        given = ["adherence_calibrated"] if "adherence" in self.metrics else []
+        given += ["second_judge"] if self.second_judge is not None else []
+        return tuple(dict.fromkeys((*self.metrics, *given)))
+
+    @property
     def measured(self) -> tuple[str, ...]:
         """The names of all that is measured: metrics, baselines, and "own" where there are metrics of one's own."""
-        return (*self.metrics, *self.baselines, *([OWN] if self.own else []))
+        return (*self.chosen, *self.baselines, *([OWN] if self.own else []))
 
 
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}

@@ -89,7 +89,7 @@ def measure(
         run=work.run,
         pairs=pairs,
         held_out_pairs=held_out_pairs,
-        metrics=recipe.evaluate.metrics,
+        metrics=recipe.evaluate.chosen,
         baselines=recipe.evaluate.baselines,
         own=recipe.evaluate.own,
         teacher=roles.teachers[0].model if roles.teachers else None,

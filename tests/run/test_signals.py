@@ -28,6 +28,14 @@ STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SAID = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP (the terminal was closed)"}
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Handle Ctrl-C as in a terminal, also where the tests run in the background and their parent ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def arrive(number=signal.SIGTERM):
     os.kill(os.getpid(), number)
 
