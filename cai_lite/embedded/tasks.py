@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from cai_lite.distill.wording import SHORT, fill
+from cai_lite.distill.wording import FULL, SHORT, fill
 from cai_lite.embedded.grammar import (
     DOMAINS,
     Ask,
@@ -20,21 +20,32 @@ from cai_lite.embedded.grammar import (
     draw_reply,
     draw_sentence,
     keeps,
+    syllables,
     text_of,
 )
 from cai_lite.embedded.world import Rule, side_of
 
-# Shares of the prompts with an invented word, and with words missing; see `grammar.draw_ask`.
-INVENTED = 0.15
+# Probability of each slot word of a prompt to be invented, for teacher and student, and of a prompt to lose words; see
+# `grammar.draw_ask`. The teacher meets many, so that it copies words instead of recalling them.
+INVENTED = 0.35
+STUDENT_INVENTED = 0.08
 PROMPT_SLIPS = 0.5
-# Probability that a training reply of the student keeps a rule.
+# Probability that a training reply of the student keeps a rule: of most rules, and of those in its system message.
 STUDENT_GOOD = 0.46
-# Share of the teacher's input texts in which a word is missing or repeated, as in replies of a small model.
-SLIPS = 0.12
-# Share of the requests with the constitution's own wording of a rule.
+STUDENT_TOLD_GOOD = 0.72
+# Share of the student's prompts with rules in a system message.
+STUDENT_TOLD = 0.3
+# Share of the teacher's input texts in which words are missing or repeated, as in replies of a small model.
+SLIPS = 0.2
+# Share of the requests with the constitution's own wording of a rule, and of the other wordings that lose a word.
 OWN_WORDING = 0.35
+WORDING_SLIPS = 0.2
 # Probability that the rule of a revision is kept already, so that nothing is to be changed.
-UNCHANGED = 0.12
+UNCHANGED = 0.08
+# Share of the replies to revise with spoilt sentences, and of their sentences that are spoilt; see `spoilt`.
+SPOILT, SPOILT_SENTENCES = 0.5, 0.5
+# Share of the requests to revise whose critique is only its first word.
+BARE_CRITIQUE = 0.1
 # Words of the sentences of all rules, for `copying`.
 WORDS = sorted(
     {
@@ -48,17 +59,21 @@ WORDS = sorted(
 # The last line of a request for a verdict, and how many further rules are asked about the same reply.
 QUESTION = SHORT.pointwise.rsplit("\n", 1)[-1]
 FURTHER = 4
+UNOPPOSED, MISSING = "nothing against it.", "it is missing."
+# Share of the random words that are syllables.
+MADE_UP = 0.3
 
 
 class Known(NamedTuple):
     """A labelled piece of a request: a sentence about a rule, or (`asked`) a wording of a rule.
 
-    `good` says whether the sentence keeps the rule or, if `asked`, whether the reply does.
+    `good` says whether the sentence keeps the rule or, if `asked`, whether the reply does; None where that is not known
+    from the text before.
     """
 
     piece: str
     rule: str
-    good: bool
+    good: bool | None
     asked: bool = False
 
 
@@ -91,10 +106,15 @@ def teacher_example(rng: random.Random, progress: float) -> Example:
 def student_example(rng: random.Random) -> Example:
     """Draw a prompt with a reply that keeps some rules and breaks others, or sometimes plain neutral text."""
     domain = DOMAINS[rng.choice(list(DOMAINS))]
-    ask = draw_ask(domain, rng, invented=INVENTED, slips=PROMPT_SLIPS)
+    ask = draw_ask(domain, rng, invented=STUDENT_INVENTED, slips=PROMPT_SLIPS)
     if rng.random() < PLAIN_TEXT:
         return Example(reply=neutral_text(ask, rng))
-    return Example(user=ask.text, reply=text_of(draw_reply(ask, draw_poles(ask, rng, good=STUDENT_GOOD), rng)))
+    told = rng.random() < STUDENT_TOLD
+    rules = rng.sample(ask.rules, rng.choice((1, 2, len(ask.rules), len(ask.rules)))) if told else []
+    poles = {rule.id: rng.random() < (STUDENT_TOLD_GOOD if rule in rules else STUDENT_GOOD) for rule in ask.rules}
+    listed = "\n".join(f"- {rule.wordings[0]}" for rule in rules)
+    system = fill(FULL.follow, principles=listed, tradeoffs="").rstrip() if rules else ""
+    return Example(system=system, user=ask.text, reply=text_of(draw_reply(ask, poles, rng)))
 
 
 def neutral_text(ask: Ask, rng: random.Random) -> str:
@@ -167,9 +187,9 @@ def copying(ask: Ask, rng: random.Random) -> Example:
     Only copying helps here, so the model learns it early. In replies of the grammar, guessing is nearly as good, and
     revisions would not preserve what they should.
     """
-    text = " ".join(rng.choices(WORDS, k=rng.randint(5, 20))) + "."
-    user = fill(SHORT.revise, prompt=ask.text, reply=text, principle=_wording(rng.choice(ask.rules), rng))
-    return Example(user=user, reply=text)
+    text = " ".join(_any_word(rng) for _ in range(rng.randint(5, 20))) + "."
+    rule = rng.choice(ask.rules)
+    return _rewriting(ask, _wording(rule, rng), text, text, f"{decision(True)}, {UNOPPOSED}")
 
 
 def comparison(ask: Ask, rng: random.Random) -> Example:
@@ -184,15 +204,15 @@ def comparison(ask: Ask, rng: random.Random) -> Example:
 
 
 Task = Callable[[Ask, random.Random], Example]
-CURRICULUM_ENDS = 0.28
-EARLY: dict[Task, float] = {short_verdict: 0.25, verdict: 0.35, short_revision: 0.05, copying: 0.35}
+CURRICULUM_ENDS = 0.15
+EARLY: dict[Task, float] = {short_verdict: 0.2, verdict: 0.2, short_revision: 0.2, copying: 0.4}
 LATE: dict[Task, float] = {
-    short_verdict: 0.05,
-    verdict: 0.28,
-    revision: 0.42,
-    short_revision: 0.08,
-    copying: 0.08,
-    answer: 0.07,
+    short_verdict: 0.04,
+    verdict: 0.32,
+    revision: 0.48,
+    short_revision: 0.05,
+    copying: 0.04,
+    answer: 0.05,
     comparison: 0.02,
 }
 PLAIN_TEXT = 0.12
@@ -200,26 +220,65 @@ PLAIN_TEXT = 0.12
 
 def _revision(ask: Ask, rule: Rule, reply: Reply, rng: random.Random) -> Example:
     wording = _wording(rule, rng)
-    user = fill(SHORT.revise, prompt=ask.text, reply=text_of(reply), principle=wording)
-    return Example(user=user, reply=text_of(mended(ask, rule, reply, rng)), known=_known(rule, reply, wording))
+    # Spoilt sentences are not found again in the text, so they stay without labels.
+    known = (Known(wording, rule.id, None, asked=True), *_said(reply))
+    if rng.random() < SPOILT:
+        reply = tuple(
+            spoilt(sentence, rng) if sentence.rule != rule.id and rng.random() < SPOILT_SENTENCES else sentence
+            for sentence in reply
+        )
+    critique = critique_of(rule, reply)
+    if rng.random() < BARE_CRITIQUE:
+        critique = critique[: critique.index(",")]
+    return replace(
+        _rewriting(ask, wording, text_of(reply), text_of(mended(ask, rule, reply, rng)), critique), known=known
+    )
+
+
+def _rewriting(ask: Ask, wording: str, reply: str, revised: str, critique: str) -> Example:
+    user = fill(SHORT.revise, prompt=ask.text, reply=reply, critique=critique, principle=wording)
+    return Example(user=user, reply=revised)
+
+
+def critique_of(rule: Rule, reply: Reply) -> str:
+    """Return the critique of a reply: the decision, and the sentence that decides, if there is one."""
+    good = keeps(rule, reply)
+    evidence = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
+    return f"{decision(good)}, " + (f"it says: {evidence}" if evidence else (UNOPPOSED if good else MISSING))
+
+
+def spoilt(sentence: Sentence, rng: random.Random) -> Sentence:
+    """Return the sentence with some words replaced by other or made-up ones; only copying preserves those."""
+    words = sentence.text.split(" ")
+    for place in rng.sample(range(len(words)), min(len(words), rng.choice((1, 2, 3, 9)))):
+        end = re.search(r"[.,!?]*$", words[place])
+        words[place] = _any_word(rng) + (end[0] if end else "")
+    return replace(sentence, text=" ".join(words))
+
+
+def _any_word(rng: random.Random) -> str:
+    return syllables(rng) if rng.random() < MADE_UP else rng.choice(WORDS)
 
 
 def _known(rule: Rule, reply: Reply, wording: str) -> tuple[Known, ...]:
-    sentences = (Known(sentence.text, sentence.rule, bool(sentence.good)) for sentence in reply if sentence.rule)
-    return (*sentences, Known(wording, rule.id, keeps(rule, reply), asked=True))
+    return (*_said(reply), Known(wording, rule.id, keeps(rule, reply), asked=True))
+
+
+def _said(reply: Reply) -> tuple[Known, ...]:
+    return tuple(Known(sentence.text, sentence.rule, sentence.good) for sentence in reply if sentence.rule)
 
 
 def _verdict(ask: Ask, rule: Rule, reply: Reply, rng: random.Random, *, further: int = 0) -> Example:
     good = keeps(rule, reply)
-    evidence = next((sentence.text for sentence in reply if sentence.rule == rule.id and sentence.good == good), None)
-    reason = f'it says "{evidence}"' if evidence else ("nothing against it." if good else "it is missing.")
-    text = _with_slips(text_of(reply), rng)
+    text = text_of(reply)
+    if rng.random() < SLIPS:
+        text = _with_slips(text, rng)
     wording = _wording(rule, rng)
     user = fill(SHORT.pointwise, prompt=ask.text, reply=text, principle=wording)
     others = rng.sample([each for each in ask.rules if each != rule], min(further, len(ask.rules) - 1))
     return Example(
         user=user,
-        reply=f"{decision(good)}, {reason}",
+        reply=critique_of(rule, reply),
         decides=True,
         known=_known(rule, reply, wording),
         then=tuple(Known(_wording(each, rng), each.id, keeps(each, reply), asked=True) for each in others),
@@ -234,13 +293,12 @@ def decision(kept: bool) -> str:
 def _wording(rule: Rule, rng: random.Random) -> str:
     if rng.random() < OWN_WORDING:
         return rule.wordings[0]
-    return rng.choice(side_of(rule.wordings, "train"))
+    wording = rng.choice(side_of(rule.wordings, "train"))
+    return _with_slips(wording, rng) if rng.random() < WORDING_SLIPS else wording
 
 
 def _with_slips(text: str, rng: random.Random) -> str:
-    """Return the text, sometimes with one word missing or repeated."""
-    if rng.random() > SLIPS:
-        return text
+    """Return the text with one word missing or repeated."""
     words = text.split(" ")
     place = rng.randrange(len(words))
     return " ".join(words[:place] + [words[place]] * rng.choice((0, 2)) + words[place + 1 :])
