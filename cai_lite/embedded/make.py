@@ -28,7 +28,7 @@ from cai_lite.distill.wording import SHORT, fill
 from cai_lite.embedded import FOLDER
 from cai_lite.embedded.grammar import DOMAINS
 from cai_lite.embedded.muon import Muon
-from cai_lite.embedded.tasks import QUESTION, Example, Known, decision, student_example, teacher_example
+from cai_lite.embedded.tasks import EARLY_STEPS, QUESTION, Example, Known, decision, student_example, teacher_example
 from cai_lite.errors import ModelError
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
@@ -54,6 +54,8 @@ RULES = [rule.id for domain in DOMAINS.values() for rule in domain.rules]
 SAID_LAYER, ASKED_LAYER = 2, 3
 INNER_WEIGHT = 0.5
 UNKNOWN = -100
+# Steps until the learning rate is at its highest, and the share of the steps over which it falls to zero.
+WARM_UP, DECAY = 80, 0.35
 # Examples are drawn in pools of this many batches and sorted by length within a pool, which reduces padding.
 POOL_BATCHES = 16
 
@@ -66,9 +68,9 @@ class Plan:
     layers: int
     heads: int
     steps: int
-    draw: Callable[[random.Random, float], Example]
+    draw: Callable[[random.Random, int], Example]
     tokens: int = 1536
-    matrix_lr: float = 0.02
+    matrix_lr: float = 0.018
     other_lr: float = 6e-3
 
 
@@ -97,8 +99,8 @@ class Batch(NamedTuple):
 
 
 PLANS = {
-    "teacher": Plan(width=224, layers=5, heads=4, steps=6000, tokens=2560, draw=teacher_example),
-    "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, progress: student_example(rng)),
+    "teacher": Plan(width=192, layers=4, heads=4, steps=7000, tokens=2560, draw=teacher_example),
+    "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, step: student_example(rng)),
 }
 
 
@@ -177,8 +179,8 @@ def train(
         state.load(checkpoint)
     begun, first = time.monotonic(), state.step
     while state.step < plan.steps:
-        for batch in _pool(plan, tokenizer, random.Random(f"{label} {seed} {state.pools}"), state.step / plan.steps):
-            share = _share(state.step / plan.steps)
+        for batch in _pool(plan, tokenizer, random.Random(f"{label} {seed} {state.pools}"), state.step):
+            share = _share(state.step, plan.steps)
             adam.param_groups[0]["lr"] = plan.other_lr * share
             loss, right = _forward(model, inner, batch)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -261,9 +263,12 @@ def _config(plan: Plan, tokenizer: Tokenizer) -> LlamaConfig:
     )
 
 
-def _share(progress: float) -> float:
-    """Return the factor of the learning rate at `progress` (0 to 1): a short warm-up, then linear decay to zero."""
-    return min(1.0, progress / 0.02 + 0.02, (1 - progress) / 0.75)
+def _share(step: int, steps: int) -> float:
+    """Return the factor of the learning rate: a short warm-up, then 1, then a linear decay to zero.
+
+    Until the decay begins it does not depend on `steps`, so a checkpoint from before can be trained for longer.
+    """
+    return min(1.0, (step + 1) / WARM_UP, (steps - step) / (DECAY * steps))
 
 
 class Step(NamedTuple):
@@ -344,11 +349,11 @@ class _State:
         self.step, self.pools, self.loss, self.decided = parts["counts"]
 
 
-def _pool(plan: Plan, tokenizer: Tokenizer, rng: random.Random, progress: float) -> list[Batch]:
+def _pool(plan: Plan, tokenizer: Tokenizer, rng: random.Random, step: int) -> list[Batch]:
     """Draw batches of examples of similar length, of up to `plan.tokens` tokens each, in random order."""
     rows: list[list[Token]] = []
     while sum(map(len, rows)) < POOL_BATCHES * plan.tokens:
-        rows.append(encode(tokenizer, plan.draw(rng, progress)))
+        rows.append(encode(tokenizer, plan.draw(rng, step)))
     rows.sort(key=len)
     groups: list[list[list[Token]]] = [[]]
     for row in rows:
@@ -379,7 +384,7 @@ def _padded(rows: list[list[Token]]) -> Batch:
 def _texts(rng: random.Random, examples: int) -> Iterator[str]:
     """Yield the training texts of the tokenizer: those of both models, and each decision word by itself."""
     for number in range(examples):
-        example = teacher_example(rng, number / examples) if number % 2 else student_example(rng)
+        example = teacher_example(rng, EARLY_STEPS * (number % 8)) if number % 2 else student_example(rng)
         yield from (example.system, example.user, example.reply)
         yield from (SHORT.keeps, SHORT.breaks)
 

@@ -95,9 +95,9 @@ class Example:
     then: tuple[Known, ...] = ()
 
 
-def teacher_example(rng: random.Random, progress: float) -> Example:
-    """Draw an example of a task of the teacher; at low `progress` (0 to 1) of the training, tasks are simpler."""
-    tasks = EARLY if progress < CURRICULUM_ENDS else LATE
+def teacher_example(rng: random.Random, step: int) -> Example:
+    """Draw an example of a task of the teacher; in the first steps of the training, tasks are simpler."""
+    tasks = EARLY if step < EARLY_STEPS else LATE
     task = rng.choices(list(tasks), list(tasks.values()))[0]
     domain = DOMAINS[rng.choice(list(DOMAINS))]
     return task(draw_ask(domain, rng, invented=INVENTED, slips=PROMPT_SLIPS), rng)
@@ -204,7 +204,8 @@ def comparison(ask: Ask, rng: random.Random) -> Example:
 
 
 Task = Callable[[Ask, random.Random], Example]
-CURRICULUM_ENDS = 0.15
+# The steps of the training with simpler tasks.
+EARLY_STEPS = 900
 EARLY: dict[Task, float] = {short_verdict: 0.2, verdict: 0.2, short_revision: 0.2, copying: 0.4}
 LATE: dict[Task, float] = {
     short_verdict: 0.04,
