@@ -100,7 +100,7 @@ class Batch(NamedTuple):
 
 PLANS = {
     "teacher": Plan(width=192, layers=4, heads=4, steps=7000, tokens=2560, draw=teacher_example),
-    "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, step: student_example(rng)),
+    "student": Plan(width=128, layers=3, heads=4, steps=5000, draw=lambda rng, step: student_example(rng)),
 }
 
 
@@ -384,7 +384,7 @@ def _padded(rows: list[list[Token]]) -> Batch:
 def _texts(rng: random.Random, examples: int) -> Iterator[str]:
     """Yield the training texts of the tokenizer: those of both models, and each decision word by itself."""
     for number in range(examples):
-        example = teacher_example(rng, EARLY_STEPS * (number % 8)) if number % 2 else student_example(rng)
+        example = teacher_example(rng, EARLY_STEPS) if number % 2 else student_example(rng)
         yield from (example.system, example.user, example.reply)
         yield from (SHORT.keeps, SHORT.breaks)
 

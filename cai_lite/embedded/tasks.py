@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -110,11 +110,19 @@ def student_example(rng: random.Random) -> Example:
     if rng.random() < PLAIN_TEXT:
         return Example(reply=neutral_text(ask, rng))
     told = rng.random() < STUDENT_TOLD
-    rules = rng.sample(ask.rules, rng.choice((1, 2, len(ask.rules), len(ask.rules)))) if told else []
+    rules = rng.sample(ask.rules, rng.choice((2, 3, len(ask.rules), len(ask.rules)))) if told else []
     poles = {rule.id: rng.random() < (STUDENT_TOLD_GOOD if rule in rules else STUDENT_GOOD) for rule in ask.rules}
-    listed = "\n".join(f"- {rule.wordings[0]}" for rule in rules)
-    system = fill(FULL.follow, principles=listed, tradeoffs="").rstrip() if rules else ""
+    system = instructions(rules, rng) if rules else ""
     return Example(system=system, user=ask.text, reply=text_of(draw_reply(ask, poles, rng)))
+
+
+def instructions(rules: Sequence[Rule], rng: random.Random) -> str:
+    """Return the system message that tells a student rules, as `distill` words a constitution, or its first part."""
+    texts = [rule.wordings[0] for rule in rules]
+    first, second = rng.sample(texts, 2)
+    tradeoffs = f"Decided beforehand:\n- Where both cannot be kept: '{first}' goes before '{second}'"
+    listed = "\n".join(f"- {text}" for text in texts)
+    return fill(FULL.follow, principles=listed, tradeoffs=tradeoffs if rng.random() < 0.5 else "").rstrip()
 
 
 def neutral_text(ask: Ask, rng: random.Random) -> str:
