@@ -73,8 +73,8 @@ def draw_ask(
 ) -> Ask:
     """Draw a prompt of the given slice.
 
-    `invented`: probability of each of its slot words to be made up, which teaches copying. `slips`: probability that the
-    template loses words, which teaches other phrasings.
+    `invented`: probability that a slot word is made up, which teaches copying. `slips`: probability that the template
+    loses words, which teaches other phrasings.
     """
     kind = rng.choices(domain.kinds, [kind.share for kind in domain.kinds])[0]
     side: Side = "held_out" if slice == "unseen_phrasing" else "train"

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.wording import SHORT, fill
 from cai_lite.embedded import TEACHER, oracle
+from cai_lite.embedded.examples import critique_of
 from cai_lite.embedded.grammar import DOMAINS, Ask, Reply, Slice, draw_ask, draw_poles, draw_reply, keeps, text_of
-from cai_lite.embedded.tasks import critique_of
 from cai_lite.embedded.world import HELD_OUT_LINES, Domain, Rule, Side, side_of
 from cai_lite.records import Message, Request, Sampling
 
@@ -105,7 +105,10 @@ def measure(write: Writer, domain: Domain, case: Case, *, examples: int = EXAMPL
     rng = random.Random(f"measure {domain.name} {case} {seed}")
     asked = [draw_asked(domain, case, rng) for _ in range(examples)]
     critiques = write([_request(SHORT.critique, one) for one in asked])
-    right = [critique.startswith(SHORT.keeps if one.good else SHORT.breaks) for one, critique in zip(asked, critiques)]
+    right = [
+        critique.startswith(SHORT.keeps if one.good else SHORT.breaks)
+        for one, critique in zip(asked, critiques, strict=True)
+    ]
     broken = [(one, critique) for one, critique in zip(asked, critiques, strict=True) if not one.good]
     quoted = [critique == critique_of(one.rule, one.reply) for one, critique in broken]
     revisions = write([_request(SHORT.revise, one, critique=critique) for one, critique in broken])
@@ -127,9 +130,7 @@ def draw_asked(domain: Domain, case: Case, rng: random.Random) -> Asked:
     poles = draw_poles(ask, rng, good=GOOD) | {rule.id: rng.random() < GOOD}
     reply = draw_reply(ask, poles, rng, side=case.phrasings)
     wordings = (
-        rule.wordings[:1]
-        if case.wordings == "own"
-        else side_of(rule.wordings, case.wordings, HELD_OUT_LINES)  # type: ignore[arg-type]
+        rule.wordings[:1] if case.wordings == "own" else side_of(rule.wordings, case.wordings, HELD_OUT_LINES)  # type: ignore[arg-type]
     )
     return Asked(ask, reply, rule, rng.choice(wordings))
 
