@@ -80,9 +80,11 @@ def draw_ask(
     side: Side = "held_out" if slice == "unseen_phrasing" else "train"
     template = rng.choice(side_of(kind.prompts, side, HELD_OUT_PROMPTS))
     words = _draw_pair(domain, kind, rng, slice)
+    # One number of the caller's, whatever is invented, so that the prompts of the demos do not depend on it.
+    inventing = random.Random(rng.random())
     for name in kind.pair:
-        if rng.random() < invented:
-            words[name] = _invented(domain.slots[name], rng)
+        if inventing.random() < invented:
+            words[name] = _invented(domain.slots[name], inventing)
     if rng.random() < slips:
         template = _with_slips(template, rng)
     return Ask(domain=domain, kind=kind, text=_spell(template, domain, words, rng), words=words)

@@ -1,9 +1,10 @@
 """Train the embedded models on the toy world.
 
-    python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR]
+    python -m cai_lite.embedded.make [--only teacher|student] [--seed 0] [--out DIR] [--checkpoints DIR]
 
-Both are trained with next-token loss on the conversations of `tasks.py`, on the CPU, on one thread each. The same seed
-gives the same models on the same machine.
+Both are trained with next-token loss on the conversations of `tasks.py`, on the CPU, on one thread each, so that both
+can be made at once on two cores. The same seed gives the same models on the same machine. A CPU with bfloat16
+instructions and a C++ compiler are needed for a reasonable time.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from cai_lite.embedded.trainer import Plan, train
 from cai_lite.errors import ModelError
 
 PLANS = {
-    "teacher": Plan(width=192, layers=4, heads=4, steps=7000, tokens=2560, draw=teacher_example),
-    "student": Plan(width=128, layers=3, heads=4, steps=5000, draw=lambda rng, step: student_example(rng)),
+    "teacher": Plan(width=192, layers=4, heads=4, steps=12000, tokens=2560, draw=teacher_example),
+    "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, step: student_example(rng)),
 }
 
 
