@@ -11,7 +11,8 @@
     |-- RunBusyError (RuntimeError)        another process uses this run directory; exit status 2
     |-- ChatError (RuntimeError)           a model cannot be called at all (bad key, unknown model); exit status 3
     |-- TrainingError (RuntimeError)       training cannot continue (NaN, failed step-0 check); exit status 3
-    `-- Stopped (RuntimeError)             stopped early on purpose (budget); the same command resumes; exit status 3
+    |-- Stopped (RuntimeError)             stopped early: budget, credit, connection, faults; resumable; exit status 3
+    `-- DiskError (OSError)                the disk is full, read-only or gone; the same command resumes; exit status 3
 
 To add an error, derive it from the nearest parent and describe it here. A message says what was found, where, and how
 to fix it.
@@ -91,7 +92,11 @@ class TrainingError(CaiError, RuntimeError):
 
 
 class Stopped(CaiError, RuntimeError):
-    """The run stopped early on purpose; the same command resumes it."""
+    """The run stopped early, on purpose or because a server answers no more for now; the same command resumes it."""
+
+
+class DiskError(CaiError, OSError):
+    """A file cannot be written: the disk is full, read-only or gone. The same command resumes the run."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

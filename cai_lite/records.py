@@ -20,8 +20,28 @@ Outcome = Literal["ok", "cut", "empty", "refused", "failed"]
 
 def digest(*parts: Any) -> str:
     """Return 24 hexadecimal digits of the SHA-256 of `parts` as canonical JSON; equal on every machine."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return hashlib.sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def digest_of_list(items: Iterable[Any], *, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> str:
+    """Return `digest(*before, list(items), *after)` with one item in memory."""
+    found = hashlib.sha256(b"[")
+
+    def add(parts: Iterable[Any]) -> None:
+        for place, part in enumerate(parts):
+            found.update((("," if place else "") + _canonical(part)).encode("utf-8", "surrogatepass"))
+
+    add(before)
+    found.update(b",[" if before else b"[")
+    add(items)
+    found.update(b"]," if after else b"]")
+    add(after)
+    found.update(b"]")
+    return found.hexdigest()[:24]
+
+
+def _canonical(part: Any) -> str:
+    return json.dumps(part, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def sampling_key(weight: float, *parts: Any) -> float:
@@ -121,7 +141,7 @@ class Reply:
     `fault`: a description of the failure if the outcome is not "ok".
     `log_probs`: log-probabilities of the request's `options`, in nats, or None if the model returns none.
     `tokens_in`, `tokens_out`: tokens of prompt and reply. `seconds`: duration with all `attempts`. `cost`: in the
-    currency of the model's prices.
+    currency of the model's prices. `estimated`: the server did not count its tokens; this is not stored.
     """
 
     text: str
@@ -133,13 +153,14 @@ class Reply:
     attempts: int = 1
     seconds: float = 0.0
     cost: float = 0.0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A possible answer to a prompt: a draft (`round` 0) or a revision (`round` 1, 2, ...).
 
-    `author` is the name of the model that wrote it.
+    `author` is the name of the model that wrote it; `principle` the id of the one that a revision is to mend.
     """
 
     key: str
@@ -148,17 +169,22 @@ class Candidate:
     author: str
     round: int = 0
     parents: tuple[str, ...] = ()
+    principle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique:
-    """The teacher's critique of one candidate under one principle; `violated` says whether it breaks the principle."""
+    """A critique of one candidate under one principle; `violated` says whether it breaks the principle.
+
+    `author` is the name of the model that wrote it, the teacher unless the run has critics.
+    """
 
     key: str
     candidate: Candidate
     principle: str
     text: str
     violated: Violated
+    author: str = ""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -232,6 +258,7 @@ class PreferencePair:
     `margin`: |p - 0.5| before clamping, 0 to 0.5.
     `principle`, `rule`, `family`: the principle judged, the pairing rule, the family of the prompt.
     `evidence`: details of the verdicts behind the pair.
+    `weight`: factor of the pair's loss, above 0; a line has the field only where it is not 1.
     """
 
     prompt: Messages
@@ -245,6 +272,36 @@ class PreferencePair:
     family: str = ""
     parents: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """An answer to learn from by supervised training: the loss is on `completion`, `prompt` is only read.
+
+    `family`: the family of the prompt; `key`: of the row it was made from, if there is one.
+    """
+
+    prompt: Messages
+    completion: Messages
+    key: str = ""
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Completions of one prompt in the order of preference, which may be partial.
+
+    `completions`: K of them, none behind one that it is preferred to.
+    `preferences`: K rows of K numbers: the probability, above 0.5 to 1, that completion j is better than l where j is
+    preferred to l; 0 elsewhere.
+    `family`: the family of the prompt.
+    """
+
+    prompt: Messages
+    completions: tuple[Messages, ...]
+    preferences: tuple[tuple[float, ...], ...]
+    family: str = ""
 
 
 def distinct(rows: Sequence[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cai_lite.cli import app
 from cai_lite.cli.shared import run_name
-from cai_lite.errors import UNSAFE
+from cai_lite.errors import UNSAFE, TrainingError
 from cai_lite.run.ledger import Run
 
 
@@ -149,6 +149,16 @@ def test_train_lists_the_rows_that_it_leaves_out(pairs, tmp_path):
     assert told.exit_code == 0 and json.loads(told.stdout)["quarantined"] == 1
     (row,) = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines())
     assert (row["file"], row["kind"]) == (str(pairs), "blank text")
+
+
+def test_a_training_that_cannot_go_on_does_not_promise_that_the_same_command_resumes(monkeypatch, tmp_path):
+    def failed(*args, **kwargs):
+        raise TrainingError("3 updates in a row were skipped")
+
+    monkeypatch.setattr("cai_lite.pipeline.walk.run_recipe", failed)
+    told = run("demo", "--out", str(tmp_path / "x"))
+    assert told.exit_code == 3 and "Finished work is saved." in told.output
+    assert "resumes from here" not in told.output
 
 
 def test_an_interrupt_says_that_the_same_command_goes_on(monkeypatch, tmp_path):

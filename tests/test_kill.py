@@ -24,7 +24,7 @@ DRAFTED = re.compile(r"Advice (0\.\d+)")
 
 @pytest.mark.slow
 def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(server, tmp_path: Path) -> None:
-    rows = [{"prompt": f"I have had pain number {i} since Monday.", "family": str(i)} for i in range(20)]
+    rows = [{"prompt": f"I have had pain number {i} since Monday.", "family": str(i)} for i in range(8)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
@@ -68,11 +68,11 @@ def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(serv
     calls = len(asked)
     asked.clear()
     drawn, kills = random.Random(0), 0
-    while not run(tmp_path / "killed", sum(asked.values()) + drawn.randrange(3, 30)):
+    while not run(tmp_path / "killed", sum(asked.values()) + drawn.randrange(3, 18)):
         kills += 1
-    assert kills >= 6
+    assert kills >= 3  # `make soak` has more than a hundred
     pairs = (tmp_path / "whole" / "pairs.jsonl").read_bytes()
-    assert len(pairs.splitlines()) >= 30
+    assert len(pairs.splitlines()) >= 12
     assert (tmp_path / "killed" / "pairs.jsonl").read_bytes() == pairs
     assert len(asked) == calls
     # What was under way when it was killed had no answer yet; nothing else is asked again.

@@ -21,7 +21,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, set_checkpointing
 from cai_lite.training.tokens import Row
-from cai_lite.training.update import accumulate
+from cai_lite.training.update import Objective
 
 
 def cai_lite(
@@ -37,6 +37,7 @@ def cai_lite(
     with attention_of(model, layout):
         reference = scored(model, pairs, Passes(layout, 8192, 0))
     config = TrainingConfig(loss=Loss("dpo", BETA), lora=Lora(rank=case.rank), batch_size=case.pairs)
+    objective = Objective(model, pairs, reference, config, passes)
     parameters = lora_parameters(model)
     optimizer = torch.optim.AdamW(parameters.values(), lr=RATE)
     model.train()
@@ -44,7 +45,7 @@ def cai_lite(
     def step(i: int) -> dict[str, float]:
         batch = list(range(i * case.pairs, (i + 1) * case.pairs))
         with attention_of(model, layout):
-            line = accumulate(model, pairs, batch, reference, config, passes)
+            line = objective.accumulate(batch).numbers
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

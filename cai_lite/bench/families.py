@@ -312,7 +312,7 @@ def _loads(where: Path, adapter: Path) -> str:
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(adapter)
+    tokenizer: Any = AutoTokenizer.from_pretrained(adapter, trust_remote_code=False)
     model, _ = open_weights(str(where))
 
     def margins(of: Any) -> list[float]:

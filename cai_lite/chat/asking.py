@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.faults import Watch
+from cai_lite.errors import Stopped
 from cai_lite.records import Reply, Request
 from cai_lite.run.ledger import Budget, Run
 from cai_lite.run.progress import Tick, tick_of
@@ -82,7 +83,7 @@ def ask(
     raises ends the asking.
 
     Raises:
-        Stopped: the run's budget is spent; the replies so far are stored.
+        Stopped: the run's budget is spent, or the server answers no more for now; the replies so far are stored.
     """
     tick = progress or (lambda done, total: None)
     keys = [request.key(model.digest) for request in requests]
@@ -93,6 +94,8 @@ def ask(
     wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
     total = len(known) + len(wanted)
     tick(len(known), total)
+    if known and (answered_before := getattr(model, "answered_before", None)) is not None:
+        answered_before()
     if seen is not None and known:
         asked = dict(zip(keys, requests, strict=True))
         seen([(asked[key], reply) for key, reply in known.items()])
@@ -102,7 +105,7 @@ def ask(
     for start in range(0, len(wanted_keys), step):
         part = wanted_keys[start : start + step]
         run.check_budget()
-        for batch in model.answer([wanted[key] for key in part]):
+        for batch in _counting(model.answer([wanted[key] for key in part]), known, total, stage):
             arrived = {part[position]: reply for position, reply in batch.items()}
             run.keep_replies(stage, model.name, arrived)
             known.update(arrived)
@@ -110,3 +113,18 @@ def ask(
             if seen is not None:
                 seen([(wanted[key], reply) for key, reply in arrived.items()])
     return [known[key] for key in keys]
+
+
+def _counting(
+    batches: Iterable[dict[int, Reply]], known: Mapping[str, Reply], total: int, stage: str
+) -> Iterator[dict[int, Reply]]:
+    """Yield the batches; where the model stops the run, say how many calls are answered.
+
+    Raises:
+        Stopped: the model answers no more for now.
+    """
+    try:
+        yield from batches
+    except Stopped as error:
+        answered = sum(reply.outcome != "failed" for reply in known.values())
+        raise Stopped(f"{stage}: {answered:,} of {total:,} calls are answered and kept; {error}") from error

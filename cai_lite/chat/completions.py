@@ -25,8 +25,9 @@ def read_completion(
 ) -> Reply:
     """Return the reply in the body of a chat completion.
 
-    A body that has a choice, but no text that can be read, gives a reply with the outcome "failed". `prices`: of a
-    million prompt tokens and of a million reply tokens.
+    A body that has a choice, but no text that can be read, gives a reply with the outcome "failed". Tokens that the
+    body does not count are estimated from the texts, so that a budget is kept with such a server, too. `prices`: of
+    a million prompt tokens and of a million reply tokens.
 
     Raises:
         ValueError: the body is not a chat completion.
@@ -34,27 +35,37 @@ def read_completion(
     choice = first_choice(body)
     message: Mapping[str, Any] = choice["message"]
     usage = body.get("usage") if isinstance(body, Mapping) else None
-    tokens_in, tokens_out = (_tokens(usage, name) for name in ("prompt_tokens", "completion_tokens"))
     content, problem = _text(message.get("content"))
     thought = next((t for name in ("reasoning_content", "reasoning") if (t := _text(message.get(name))[0]).strip()), "")
     text = before_answer(thought, content) if thought else content
     ending = choice.get("finish_reason")
+    ended = plainly(str(ending), 60) if isinstance(ending, (str, type(None))) else type(ending).__name__
+    tokens_in, tokens_out = (_tokens(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+    estimated = not tokens_in or (not tokens_out and bool(text))
+    tokens_in = tokens_in or estimated_tokens("".join(message.content for message in request.messages))
+    tokens_out = tokens_out or estimated_tokens(text)
     outcome, fault = settled(text, cut=ending == "length", brief=bool(request.options))
     if problem:
         outcome, fault = "failed", problem
     elif ending == "content_filter" or message.get("refusal"):
-        outcome, fault = "refused", f"finish_reason {ending}"
+        outcome, fault = "refused", f"finish_reason {ended}"
     return Reply(
         text=text,
         outcome=outcome,
-        fault=fault or ("" if outcome == "ok" else f"finish_reason {ending}"),
+        fault=fault or ("" if outcome == "ok" else f"finish_reason {ended}"),
         log_probs=option_log_probs(choice, request.options, text) if request.options else None,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         attempts=attempts,
         seconds=seconds,
+        estimated=estimated,
         cost=(tokens_in * prices[0] + tokens_out * prices[1]) / 1e6,
     )
+
+
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a text has: one for four bytes of UTF-8, as in English and in Chinese."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
 def settled(text: str, *, cut: bool, brief: bool) -> tuple[Outcome, str]:
@@ -120,11 +131,16 @@ _ROUNDING = 1e-3  # log-probabilities a little above 0 come of rounding
 def _text(content: object) -> tuple[str, str]:
     """Return the text of a message's content, "" for none, and what is wrong with it, "" for nothing."""
     if content is None or isinstance(content, str):
-        return (content or "").strip(), ""
+        return _storable(content or ""), ""
     if isinstance(content, list):
         parts = [part if isinstance(part, str) else _part(part) for part in content]
-        return "".join(parts).strip(), ""
+        return _storable("".join(parts)), ""
     return "", f"the content of the reply is no text, but {type(content).__name__}"
+
+
+def _storable(text: str) -> str:
+    """Return the text of a reply without what files of pairs refuse: lone surrogates and NUL become U+FFFD."""
+    return characters(text).replace("\0", "\ufffd").strip()
 
 
 def _part(part: object) -> str:
@@ -144,6 +160,11 @@ def _tokens(usage: object, name: str) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, float)) or not 0 <= n <= _MOST_TOKENS:
         return 0
     return int(n)
+
+
+def characters(text: str) -> str:
+    """Return the text with each lone surrogate replaced by U+FFFD; JSON allows them, tokenizers and SQLite do not."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")

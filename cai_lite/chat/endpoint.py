@@ -1,33 +1,31 @@
 """A chat model on any OpenAI-compatible server, called from several threads at once.
 
-HTTP 400, 401 and their like raise an error at once; 408, 409, 429, 5xx and broken connections are retried with jitter
-until a deadline, respecting Retry-After. The API key is read from the environment and is only ever put into requests.
+What becomes of a call that the server does not answer as asked stands in `calling`. The API key is read from the
+environment and is only ever put into requests.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from cai_lite.chat.base import SystemMessage, settings_digest
-from cai_lite.chat.completions import plainly, read_completion
-from cai_lite.chat.connection import Connection
+from cai_lite.chat.calling import Calls
+from cai_lite.chat.connection import CONNECT, Connection
+from cai_lite.chat.line import Line
 from cai_lite.chat.rendering import merged_system
+from cai_lite.chat.statuses import remedy, server_words
 from cai_lite.chat.window import Window
-from cai_lite.errors import ChatError, ModelError, without_secrets
+from cai_lite.errors import ModelError, without_secrets
 from cai_lite.records import Reply, Request, dicts_of, digest
 
-_RETRIED = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-_OVERLOADED = {429, 503, 529}
-_FIRST_ATTEMPTS = 4  # attempts of a call before the server has answered any call: about three seconds
-_FATAL = {400, 401, 403, 404, 405, 422}
+_LOOK = 5.0  # seconds between two looks at calls that are overdue
+_FINISHING = 60.0  # seconds that calls under way are given when the run stops: they are paid for
 # What every request sets itself: another value in `extra_body` would make the recipe say something else.
 _OWN = ("model", "messages", "temperature", "top_p", "max_tokens", "seed", "logprobs", "top_logprobs", "n", "stream")
 
@@ -37,7 +35,8 @@ class EndpointModel:
 
     `url`: the base URL, ending in /v1. `model`: its name on the server. `api_key_env`: the environment variable with
     the API key. `concurrency`: the largest number of simultaneous calls; it adapts to what the server accepts.
-    `timeout`: of one attempt, in seconds. `deadline`: of one call with all its retries, in seconds. `prices`: the
+    `timeout`: the longest silence of the server in one attempt, in seconds. `deadline`: of one call with all its
+    retries, in seconds, without the time in which the server cannot be reached at all (see `Line`). `prices`: the
     prices of a million prompt tokens and of a million reply tokens, in any currency. `template`: variables of the
     model's chat template, such as `{"enable_thinking": False}`, sent as `chat_template_kwargs`. `extra_body`: further
     fields of every request. `system`: "merge" puts the system message in front of the first user turn.
@@ -76,40 +75,71 @@ class EndpointModel:
         self.wording: Literal["full", "short"] = "full"
         self.api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
         self._timeout, self._deadline = timeout, deadline
-        self._has_answered = False  # whether the server ever returned a completion
+        self._line = Line()
         self._window = Window(concurrency)  # what the server accepts is learnt once, not once per stage
         self._connection: Connection | None = None
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         """Yield replies as they arrive, in any order. Only the running calls are kept, so memory use stays constant.
 
-        If an error or the caller ends it early, the connection is closed, so that no call goes on unseen.
+        If an error ends it, the calls under way are waited for and yielded first, since they are paid for. If the
+        caller ends it early, the connection is closed, so that no call goes on unseen.
         """
         connection, window = self.connection(), self._window
+        calls = Calls(
+            url=self.url,
+            body=self.body,
+            explain=self.refusal,
+            words=self._words,
+            line=self._line,
+            window=window,
+            prices=self._prices,
+            timeout=self._timeout,
+            deadline=self._deadline,
+        )
         waiting = enumerate(requests)
         running: dict[Future[Reply], int] = {}
         done: SimpleQueue[Future[Reply]] = SimpleQueue()
+        problem: Exception | None = None
+        until = float("inf")
         try:
             while True:
-                while len(running) < window.size and (following := next(waiting, None)) is not None:
+                while problem is None and len(running) < window.size and (following := next(waiting, None)) is not None:
                     position, request = following
-                    call = connection.pool.submit(self._ask, connection, request)
+                    call = connection.pool.submit(calls.ask, connection, request)
                     running[call] = position
                     call.add_done_callback(done.put)
-                if not running:
-                    return
-                finished = [done.get()]
-                while not done.empty():
-                    finished.append(done.get())
-                yield {running.pop(call): call.result() for call in finished}
+                if not running or time.monotonic() > until:
+                    break
+                arrived: dict[int, Reply] = {}
+                for call in _finished(done):
+                    position = running.pop(call)
+                    if call.cancelled():
+                        continue
+                    error = call.exception()
+                    if error is None and (problem is None or call.result().outcome != "failed"):
+                        arrived[position] = call.result()
+                    elif isinstance(error, Exception) and problem is None:
+                        problem = error
+                        connection.finish()
+                        until = time.monotonic() + (_FINISHING if self._line.heard else 0.0)
+                if arrived:
+                    yield arrived
+                connection.end_overdue()
+            if problem is not None:
+                raise problem
         finally:
-            if running:
+            if running or problem is not None:
                 self.close()
+
+    def answered_before(self) -> None:
+        """Take note that the server answered requests like these in an earlier session of a run."""
+        self._line.answered()
 
     def connection(self) -> Connection:
         """Return the open connection to the server, opening it at the first call and after `close`."""
         if self._connection is None or self._connection.closed:
-            self._connection = Connection(self._client(), self._concurrency)
+            self._connection = Connection(self._client, self._concurrency)
             weakref.finalize(self, self._connection.close)  # also for a model that nobody closes
         return self._connection
 
@@ -147,9 +177,9 @@ class EndpointModel:
     def refusal(self, error: Any, request: Request | None = None) -> str:
         """Return a message for an HTTP error that no second attempt would mend, with the server's own words."""
         status = error.status_code
-        words = server_words(error).replace(self._key(), "***")
+        words = self._words(error)
         said = f' ("{words}")' if words else ""
-        mend = remedy(status, self.api_key_env)
+        mend = remedy(error, self.api_key_env)
         if (
             self.system == "keep"
             and status in (400, 422, 500)
@@ -159,61 +189,38 @@ class EndpointModel:
             mend = "if its chat template has no system message, set 'system: merge' for this model"
         return f"{self.url} answers HTTP {status} for model '{self.model}'{said}: {mend}"
 
-    def _client(self) -> Any:
-        """Return an openai client for this server, with its own retries switched off."""
-        from openai import OpenAI
+    def _words(self, error: Any) -> str:
+        """Return what the server says about an HTTP error, without the key."""
+        return without_secrets(server_words(error).replace(self._key(), "***"))
 
-        return OpenAI(base_url=self.url, api_key=self._key(), max_retries=0, timeout=self._timeout)
+    def _client(self, hooks: Any) -> Any:
+        """Return an openai client for this server, which retries nothing and follows no redirect."""
+        import openai
+
+        timeout = openai.Timeout(self._timeout, connect=min(self._timeout, CONNECT))
+        return openai.OpenAI(
+            base_url=self.url,
+            api_key=self._key(),
+            max_retries=0,
+            timeout=timeout,
+            # What is compressed in other ways could not be bounded while it is read.
+            default_headers={"Accept-Encoding": "gzip, deflate"},
+            http_client=openai.DefaultHttpxClient(timeout=timeout, follow_redirects=False, event_hooks=hooks),
+        )
 
     def _key(self) -> str:
         return os.environ.get(self.api_key_env) or "none"  # local servers require a key but ignore it
 
-    def _ask(self, connection: Connection, request: Request) -> Reply:
-        import openai
 
-        started, attempts = time.monotonic(), 0
-        body = self.body(request)
-        failed = partial(Reply, text="", outcome="failed")
-        while True:
-            attempts, asked = attempts + 1, time.monotonic()
-            try:
-                answer, seconds = connection.post(body), time.monotonic() - started
-                reply = read_completion(answer, request, prices=self._prices, attempts=attempts, seconds=seconds)
-                self._has_answered = True
-                self._window.answered(time.monotonic() - asked, reply.tokens_out)
-                return reply
-            except openai.APIStatusError as error:
-                fault, pause = f"HTTP {error.status_code}", _retry_after(error.response.headers)
-                if error.status_code in _OVERLOADED:
-                    self._window.refused()
-                if error.status_code in _FATAL:
-                    raise ChatError(self.refusal(error, request)) from error
-                if error.status_code not in _RETRIED:
-                    return failed(fault=fault, attempts=attempts, seconds=time.monotonic() - started)
-            except openai.APITimeoutError:
-                fault, pause = "timeout", None
-            except openai.APIConnectionError as error:
-                fault, pause = "connection", None
-                self._give_up_if_never_answered(attempts, "cannot be reached", error)
-            except (openai.OpenAIError, ValueError) as error:  # the body is not a completion: HTML, truncated JSON
-                fault, pause = f"body: {type(error).__name__}", None
-                self._give_up_if_never_answered(attempts, "answers, but returns no chat completion", error)
-            if pause is None:
-                pause = min(30.0, 0.5 * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
-            if connection.closed or time.monotonic() - started + pause > self._deadline:
-                return failed(fault=fault, attempts=attempts, seconds=time.monotonic() - started)
-            connection.pause(pause)
-
-    def _give_up_if_never_answered(self, attempts: int, what: str, error: Exception) -> None:
-        """Stop retrying if the server has never answered: then the URL is wrong or the server is not running.
-
-        Raises:
-            ChatError: the server has not answered any call, after several attempts.
-        """
-        if not self._has_answered and attempts >= _FIRST_ATTEMPTS:
-            raise ChatError(
-                f"{self.url} {what}: check the URL (it ends in /v1), and that the server is running"
-            ) from error
+def _finished(done: SimpleQueue[Future[Reply]]) -> list[Future[Reply]]:
+    """Return the calls that are finished, waiting for the first of them, but not for long; dropped ones are none."""
+    try:
+        finished = [done.get(timeout=_LOOK)]
+        while not done.empty():
+            finished.append(done.get())
+    except Empty:
+        return []
+    return finished
 
 
 def own_field(extra_body: Mapping[str, Any]) -> str:
@@ -222,32 +229,3 @@ def own_field(extra_body: Mapping[str, Any]) -> str:
         if name in _OWN:
             return f"'extra_body': '{name}' is set by every request itself; use the setting of the recipe"
     return ""
-
-
-def server_words(error: Any) -> str:
-    """Return the message in the body of an HTTP error, shortened and without control characters; "" for none."""
-    body = getattr(error, "body", None)
-    for _ in range(2):
-        if isinstance(body, Mapping):
-            body = next((body[name] for name in ("message", "error", "detail") if body.get(name)), "")
-    if isinstance(body, list):
-        body = str(body)
-    return plainly(body) if isinstance(body, str) and not body.lstrip().startswith("<") else ""
-
-
-def _retry_after(headers: Any) -> float | None:
-    try:
-        return max(0.0, float(headers.get("retry-after")))
-    except (TypeError, ValueError):
-        return None
-
-
-def remedy(status: int, api_key_env: str) -> str:
-    """Return what the user can do about an HTTP status."""
-    if status in (401, 403):
-        return f"check the key in ${api_key_env}"
-    if status == 404:
-        return "check the URL (it ends in /v1) and the model name"
-    if status >= 500:
-        return "the server failed; see its log"
-    return "the server rejects this request; check the model name and its context length"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cai_lite.chat.templates import apply_template
+
 _CONTENT = "\ue000"  # a private-use character: no template changes it
 
 
@@ -24,7 +26,7 @@ def turn_end(tokenizer: Any) -> int | None:
         return None
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _CONTENT}]
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
+        text = apply_template(tokenizer, turns, add_generation_prompt=False)
     except Exception:  # templates may raise any exception; `token_ids` reports it with the conversation at hand
         return None
     _, content, after = text.rpartition(_CONTENT)

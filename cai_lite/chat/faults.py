@@ -72,6 +72,8 @@ class Watch:
         tally = self.tallies.setdefault(section, Tally())
         for request, reply in replies:
             tally.add(request, reply)
+            if reply.estimated:
+                self._once(f"{model.name} counts no tokens: they are estimated from the texts, for the budget as well")
             if request.sampling.max_tokens < BRIEF and split_thought(reply.text).thought:
                 self._once(f"{model.name} thinks before it answers: {self._switch(section)}")
         # The verdict of a cut critique stands at its beginning, and a server's filter may refuse some prompts only.

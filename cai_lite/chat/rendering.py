@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cai_lite.chat.completions import characters, plainly
 from cai_lite.chat.controls import control_pattern, encode, mark_for, shielded
+from cai_lite.chat.templates import TemplateLimit, apply_template
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Messages
 
@@ -86,14 +88,15 @@ def render(
         }
         for place, message in enumerate(messages)
     ]
-    own: dict[str, Any] = {} if source is None else {"chat_template": source}
     try:
-        text: str = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **own, **(template or {})
-        )
+        text = apply_template(tokenizer, turns, source, add_generation_prompt=add_generation_prompt, **(template or {}))
+    except TemplateLimit as error:
+        raise TemplateRefusal(str(error)) from error
     except Exception as error:  # templates may raise any exception
         merge = "; set 'system: merge' for this model" if any(m.role == "system" for m in messages) else ""
-        raise TemplateRefusal(str(error), merge) from error
+        raise TemplateRefusal(plainly(str(error) or type(error).__name__), merge) from error
+    if not text:
+        raise TemplateRefusal("it writes nothing")
     return text
 
 
@@ -131,8 +134,3 @@ def write_template(folder: str | Path, template: Mapping[str, Any] | None) -> No
     if template:
         text = json.dumps(dict(template), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (Path(folder) / TEMPLATE_FILE).write_text(text, encoding="utf-8")
-
-
-def characters(text: str) -> str:
-    """Return the text with each lone surrogate replaced by U+FFFD; JSON allows them, tokenizers do not."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

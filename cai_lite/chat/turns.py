@@ -13,9 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date as Date
 from typing import Any, Literal, NamedTuple
 
+from cai_lite.chat.completions import characters
 from cai_lite.chat.controls import encode, mark_for, shielded
 from cai_lite.chat.ends import end_tokens, turn_end
-from cai_lite.chat.rendering import TemplateRefusal, characters, merged_system, render
+from cai_lite.chat.rendering import TemplateRefusal, merged_system, render
 from cai_lite.chat.thoughts import opening_mark
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Messages

@@ -6,16 +6,26 @@ torch and transformers are imported inside the functions, because they are not n
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from cai_lite.chat import loaded
+from cai_lite.chat import bases, loaded
+from cai_lite.chat.hub import unreachable
+from cai_lite.chat.modelfiles import (
+    check_folder,
+    check_weight_names,
+    config_of_source,
+    first_line,
+    opening,
+    read_object,
+    tokenizer_of_source,
+)
+from cai_lite.chat.soundness import check_finite, check_whole
 from cai_lite.errors import MissingPackageError, ModelError, did_you_mean
 from cai_lite.records import digest
 
@@ -85,19 +95,19 @@ def check_opens(model: str) -> None:
     Raises:
         ModelError: one of them is missing or cannot be read.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
     if model.startswith(loaded.PREFIX):
         tokenizer = loaded.find(model).tokenizer
     else:
         source = resolve(model)
         try:
-            AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, ImportError) as error:
+            config_of_source(model, source, local=True)
+            tokenizer = tokenizer_of_source(model, source, local=True)
+        except ModelError:
             if not Path(source).is_dir():
                 return
-            raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+            raise
+        if Path(source).is_dir():
+            check_weight_names(Path(source))
     if not tokenizer.chat_template:
         raise ModelError(f"{model}: its tokenizer has no chat template; give an instruct model")
 
@@ -111,6 +121,7 @@ def adapter_folder(path: str | Path) -> Path:
     folder = Path(path)
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(f"{folder} is not a peft adapter (adapter_config.json not found)")
+    check_folder(folder)
     return folder
 
 
@@ -120,6 +131,7 @@ def folder_digest(folder: Path) -> str:
     Configuration and tokenizer files are digested in full; a weight file by its size, its first megabyte and its last
     megabyte, because reading 15 GB takes a minute and two trainings never agree in the last megabyte.
     """
+    check_folder(folder)
     return digest("weights", _file_parts(folder))
 
 
@@ -144,7 +156,8 @@ def adapter_digest(folder: Path) -> str:
     In peft's configuration, lists such as `target_modules` stand in the order of a set, which changes from process to
     process; they are sorted. The base model's path and peft's version are left out.
     """
-    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    check_folder(folder)
+    settings = read_object(folder / "adapter_config.json")
     kept = {
         name: sorted(map(str, value)) if isinstance(value, list) else value
         for name, value in sorted(settings.items())
@@ -166,8 +179,9 @@ def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | 
     with random_state_kept():  # layers are drawn before they are read, and a new adapter before its weights come
         weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
         keep_packed(weights)
+        check_finite(weights, model)
         if adapter is not None:
-            weights = load_peft(weights, adapter)
+            weights = load_peft(weights, adapter, base=base_record(model, weights.config, tokenizer))
     return weights.eval(), tokenizer
 
 
@@ -182,8 +196,6 @@ def random_state_kept() -> AbstractContextManager[None]:
 def _read(model: str, load: Load | None) -> tuple[Any, Any]:
     """Return (transformers model, tokenizer) from a folder or the hub."""
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoTokenizer
 
     checked_load(load)
     source = resolve(model)
@@ -195,21 +207,41 @@ def _read(model: str, load: Load | None) -> tuple[Any, Any]:
         options["dtype"] = getattr(torch, str(load))
     if device != "cpu":
         options["device_map"] = {"": 0 if device == "cuda" else device}
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        weights: Any = _auto_class(source).from_pretrained(
-            source, use_safetensors=True, trust_remote_code=False, **options
+    local = Path(source).is_dir() or _only_here(model, source)
+    config = config_of_source(model, source, local=local)
+    if Path(source).is_dir():
+        check_weight_names(Path(source))
+    tokenizer = tokenizer_of_source(model, source, local=local)
+    with opening(model):
+        weights, info = _auto_class(config).from_pretrained(
+            source,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=local,
+            output_loading_info=True,
+            **options,
         )
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{model}: a package that it needs is missing: {_first_line(error)} (pip install sentencepiece protobuf "
-            "covers most tokenizers)"
-        ) from error
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{model}: cannot be opened: {_first_line(error)}") from error
+    check_whole(model, info)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return weights, tokenizer
+
+
+def _only_here(model: str, source: str) -> bool:
+    """Return whether a hub id is to be read from this machine alone, since the hub cannot be asked.
+
+    Raises:
+        ModelError: it cannot be asked, and the model is not on this machine.
+    """
+    why = unreachable(source)
+    if why:
+        try:
+            config_of_source(model, source, local=True)
+        except ModelError as error:
+            raise ModelError(
+                f"{model} is not on this machine and cannot be downloaded ({why}); give a folder"
+            ) from error
+    return bool(why)
 
 
 def device_of(load: Load | None = None) -> Literal["cuda", "mps", "cpu"]:
@@ -235,32 +267,42 @@ def auto_dtype(device: str) -> Any:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def _auto_class(source: str) -> Any:
+def _auto_class(config: Any) -> Any:
     """Return the class of transformers that opens the model; some models with vision are not listed as text models."""
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-        AutoConfig,
         AutoModelForCausalLM,
         AutoModelForImageTextToText,
     )
 
-    kind = type(AutoConfig.from_pretrained(source, trust_remote_code=False))
+    kind = type(config)
     text: Any = MODEL_FOR_CAUSAL_LM_MAPPING
     vision: Any = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     return AutoModelForImageTextToText if kind in vision and kind not in text else AutoModelForCausalLM
 
 
-def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> Any:
-    """Return the model with the adapter of this folder added.
+def base_record(model: str, config: Any, tokenizer: Any) -> dict[str, Any]:
+    """Return the record of a model that adapters on it are compared with; see `bases.record_of`.
+
+    `config`: as transformers has it. The weights of a model that the caller loaded are not part of it.
+    """
+    folder = None if model.startswith(loaded.PREFIX) else bases.folder_of(resolve(model))
+    return bases.record_of(model, config, tokenizer, folder=folder)
+
+
+def load_peft(
+    weights: Any, adapter: str | Path, *, base: Mapping[str, Any] | None = None, trainable: bool = False
+) -> Any:
+    """Return the model with the adapter of this folder added. `base`: the `base_record` of the model.
 
     Raises:
-        ModelError: the folder holds no adapter, or the adapter does not fit the model: its weights have other shapes,
-            or there are more or fewer of them.
+        ModelError: the folder holds no adapter, or the adapter does not fit the model: it was trained on another one,
+            its weights have other shapes, or there are more or fewer of them; or some of them are not finite.
     """
     from peft import PeftModel
     from peft.utils import get_peft_model_state_dict
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     folder = adapter_folder(adapter)
     file = folder / "adapter_model.safetensors"
@@ -268,17 +310,27 @@ def load_peft(weights: Any, adapter: str | Path, *, trainable: bool = False) -> 
         raise ModelError(f"{folder} is not a whole peft adapter (adapter_model.safetensors not found)")
     unfit = f"the adapter {folder} does not fit {getattr(weights.config, 'name_or_path', '') or 'this model'}"
     try:
+        if base is not None:
+            bases.check_base(folder, base)
         with safe_open(str(file), framework="pt") as stored:
             found = set(stored.keys())
+            broken = sorted(name for name in found if not stored.get_tensor(name).float().isfinite().all())
+        if broken:
+            raise ModelError(
+                f"{file}: {len(broken)} of {len(found)} weights hold NaN or infinity, such as {broken[0]}; put back a "
+                "whole copy, or train again"
+            )
         with quiet_peft():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # an error below
             model: Any = PeftModel.from_pretrained(weights, str(folder), is_trainable=trainable)
             wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     except RuntimeError as error:  # torch lists one line per weight of another shape
-        shapes = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), _first_line(error))
+        shapes = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), first_line(error))
         raise ModelError(f"{unfit}, it was trained on another one: {shapes}") from error
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{unfit}: {_first_line(error)}") from error
+    except ModelError:
+        raise
+    except Exception as error:  # peft checks little of what it reads
+        raise ModelError(f"{unfit}: {first_line(error)}") from error
     for names, what in ((wanted - found, "has no weight"), (found - wanted, "has a weight that the model lacks:")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -336,9 +388,5 @@ def _bitsandbytes() -> None:
         import bitsandbytes  # noqa: F401
     except Exception as error:
         raise ModelError(
-            f"load: nf4 does not work here, because bitsandbytes cannot be imported: {_first_line(error)}"
+            f"load: nf4 does not work here, because bitsandbytes cannot be imported: {first_line(error)}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

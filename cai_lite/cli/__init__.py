@@ -9,9 +9,4 @@ from cai_lite.cli import measuring
 from cai_lite.cli import writing
 from cai_lite.cli import asking
 
-__all__ = ["app", "asking", "main", "measuring", "walking", "writing"]
-
-
-def main() -> None:
-    """Run the command line; the entry point of the `cai-lite` script."""
-    app(prog_name="cai-lite")
+__all__ = ["app", "asking", "measuring", "walking", "writing"]

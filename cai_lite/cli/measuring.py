@@ -140,7 +140,10 @@ def report(
     path = run_directory / written[0]
     if figure is not None:
         write_figure(run_directory, figure)
-    show({"report": str(path)}, json_, f"report: {path}")
+    found: dict[str, object] = {"report": str(path)}
+    if compare and json_:
+        found |= _paired([run_directory, *compare])
+    show(found, json_, f"report: {path}")
 
 
 @app.command(rich_help_panel=AFTER)
@@ -161,8 +164,6 @@ def audit(
     from cai_lite.reporting.audit import verify as check
     from cai_lite.run.ledger import Run
 
-    if not (run_directory / "run.db").is_file():
-        raise InputError(f"{run_directory} is not a run directory (run.db not found)")
     if verify:
         wrong, older = check(run_directory), uncovered(run_directory)
         note = f"; {older:,} rows of run.db are of an earlier version, which stored no digests" if older else ""
@@ -172,7 +173,7 @@ def audit(
         return
     if not key:
         raise InputError("no pair to trace; give a key from pairs.jsonl, or --verify")
-    with Run(run_directory) as opened:
+    with Run.reading(run_directory) as opened:
         found = chain(opened, key)
     if json_:
         show_json(found)
@@ -209,6 +210,16 @@ def _compare(runs: list[Path], json_: bool) -> None:
     if json_:
         rows = side_by_side(evaluations)
         figures = {row.name: [f and f.as_dict() for f in row.figures] for row in rows}
-        show_json({"runs": list(map(str, runs)), "unbeaten": unbeaten(rows), "figures": figures})
+        show_json({"unbeaten": unbeaten(rows), "figures": figures, **_paired(runs)})
     else:
         show_side_by_side(list(map(str, runs)), evaluations, Terminal())
+
+
+def _paired(runs: list[Path]) -> dict[str, object]:
+    """Return the runs, the paired differences of each further one to the first, and why some have none."""
+    from cai_lite.evaluation.comparing import paired_runs
+    from cai_lite.evaluation.result import read_evaluation
+
+    changes, notes = paired_runs(runs, [read_evaluation(run) for run in runs])
+    paired = [{name: found.as_dict() for name, found in each.items()} for each in changes]
+    return {"runs": list(map(str, runs)), "paired": paired, "not_paired": notes}

@@ -1,29 +1,46 @@
 """The parts that all commands share: options, error handling, and running a recipe.
 
 Exit statuses: 0, success; 1, the command ran but a check failed; 2, the input is invalid and nothing was written; 3, it
-stopped early and the same command resumes it; 130, it was interrupted and the same command resumes it.
+stopped early and the same command resumes it; 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP, and the same
+command resumes it.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import logging
 import os
 import shlex
+import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from cai_lite.errors import UNSAFE, CaiError, InputError, RunBusyError, plain, without_secrets
+from cai_lite.errors import (
+    UNSAFE,
+    CaiError,
+    DiskError,
+    InputError,
+    RunBusyError,
+    TrainingError,
+    plain,
+    without_secrets,
+)
+from cai_lite.run import signals
+from cai_lite.run.disk import disk_error
 
 if TYPE_CHECKING:
     from cai_lite.pipeline.recipe import Recipe
 
 P = ParamSpec("P")
+_PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}  # what else can be wrong with a path that was typed
 
 # Groups of the help, in its order.
 WALK, WRITE, BEFORE, AFTER = "Walk", "Write a policy", "Before a run", "After a run"
@@ -69,28 +86,43 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        # Only commands with a run directory can be resumed; the linter's is optional, and others have none.
+        resumable = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
-            _fail("interrupted; the same command resumes from here", 130)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-            if os.environ.get("CAI_LITE_DEBUG"):
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except BaseException as error:
+            if not isinstance(error, (Exception, KeyboardInterrupt)):
                 raise
-            _fail(f"{error.filename or error}: {(error.strerror or 'cannot be used').lower()}", 2)
-        except CaiError as error:
-            if os.environ.get("CAI_LITE_DEBUG"):
+            if isinstance(error, KeyboardInterrupt) or signals.asked():  # a library may have made it another error
+                going_on = "; finished work is saved, and the same command resumes from here" if resumable else ""
+                _fail(signals.told() + going_on, 128 + (signals.asked() or signal.SIGINT))
+            message, status = _told(error)
+            if not message or os.environ.get("CAI_LITE_DEBUG"):
                 raise
-            invalid = isinstance(error, (InputError, RunBusyError))
-            # Only commands with a run directory can be resumed; the linter's is optional, and others have none.
-            resumable = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
-            _fail(
-                f"{error}\nFinished work is saved; the same command resumes from here."
-                if resumable and not invalid
-                else str(error),
-                2 if invalid else 3,
-            )
+            if resumable and status == 3 and not isinstance(error, DiskError):
+                message += "\nFinished work is saved"
+                # A training that cannot go on may meet the same again.
+                message += "." if isinstance(error, TrainingError) else "; the same command resumes from here."
+            _fail(message, status)
 
     return run
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """Return the message and the exit status of an error, or "" for a bug of this library."""
+    if isinstance(error, CaiError):
+        return str(error), 2 if isinstance(error, (InputError, RunBusyError)) else 3
+    if fault := disk_error(error):
+        return str(fault), 3
+    if isinstance(error, sqlite3.DatabaseError):
+        return f"run.db is damaged ({error}); put back a copy, or choose another run directory to start anew", 3
+    if isinstance(error, OSError):
+        wrong_path = isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError))
+        what = f"{error.filename}: " if error.filename else ""
+        return f"{what}{(error.strerror or str(error)).lower()}", 2 if wrong_path or error.errno in _PATHS else 3
+    return "", 1
 
 
 def _version(asked: bool) -> None:
@@ -147,7 +179,8 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    say(f"cai-lite: {message}", err=True)
+    with suppress(OSError):  # standard error may be a file on the full disk, or a terminal that was closed
+        say(f"cai-lite: {message}", err=True)
     raise typer.Exit(status)
 
 

@@ -88,6 +88,10 @@ def run(
     show_recipe: Annotated[
         bool, typer.Option("--show", help="With --dry-run: also print the recipe with all defaults written out.")
     ] = False,
+    phase: Annotated[
+        int,
+        typer.Option(min=0, help="Where 'train' is a list: take the phases before this one, from 0, as they stand."),
+    ] = 0,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -96,7 +100,7 @@ def run(
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
     place = out or Path("runs") / run_name(recipe)
-    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe)
+    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
 
 
 @app.command(rich_help_panel=WALK)
@@ -109,7 +113,7 @@ def pairs(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe up to pairs.jsonl, without training.
+    """Run a recipe up to pairs.jsonl, and the answers that its phases learn, without training.
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
@@ -123,7 +127,9 @@ def pairs(
             if what not in ("pairs", "kept")
         ]
         say(f"{made['pairs']:,} pairs: {made['file']}" + (f" ({', '.join(dropped)})" if dropped else ""))
-    if not made["pairs"]:
+        for file in made["sources"]:
+            say(f"to learn: {file}")
+    if not made["pairs"] and not made["sources"]:
         raise typer.Exit(1)
 
 
@@ -181,13 +187,34 @@ def preflight(
 @app.command(rich_help_panel=WALK)
 @guarded
 def train(
-    student: Annotated[str, typer.Option(help="A model folder, a hub id, or embedded:student.")],
-    pairs: Annotated[
-        Path, typer.Option(help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt.")
-    ],
     out: Annotated[
         Path, typer.Option(help="The folder for adapter/, checkpoints/ and metrics.jsonl. The same command resumes.")
     ],
+    student: Annotated[
+        str | None,
+        typer.Option(help="A model folder, a hub id, or embedded:student; with --run, the run's by default."),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt; for --method "
+            "sft a file with prompt and completion."
+        ),
+    ] = None,
+    run_directory: Annotated[
+        Path | None, typer.Option("--run", help="Train on the material of this run directory, in place of --pairs.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="dpo, sft or listwise; with --run the settings are those of the run's phase of it."),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="What --method sft learns: revisions or prompted (answers of a run), chosen (sides of pairs), or "
+            "critiques (of a run's teacher; makes a critic for critique.by)."
+        ),
+    ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -198,16 +225,22 @@ def train(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a LoRA adapter with DPO on a preference file.
+    """Train a LoRA adapter by one method, on a preference file or on the material of a run.
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
-    from cai_lite.pipeline.recipe import training_config
-    from cai_lite.pipeline.walk import train_pairs
+    from cai_lite.pipeline.alone import train_file, train_run
 
     quiet_libraries()
-    config = training_config(settings or [])
-    result = train_pairs(student, pairs, config, out, load=load, max_bad=max_bad, quiet=quiet or json_)
+    chosen = [*([f"train.method={method}"] if method else []), *([f"train.on={on}"] if on else []), *(settings or [])]
+    if run_directory is not None:
+        if pairs is not None:
+            raise InputError("--pairs and --run are both given; keep one of them")
+        result = train_run(run_directory, chosen, out, student=student, load=load, quiet=quiet or json_)
+    elif student is None or pairs is None:
+        raise InputError("give --student and --pairs, or --run with a run directory")
+    else:
+        result = train_file(student, pairs, chosen, out, load=load, max_bad=max_bad, quiet=quiet or json_)
     show(result, json_, f"adapter: {result['adapter']}")
 
 
@@ -302,6 +335,7 @@ def bench(
     from cai_lite.bench.run import bench as measure
     from cai_lite.bench.run import opponents
     from cai_lite.bench.table import show_bench
+    from cai_lite.run.files import write_text
 
     quiet_libraries()
     case = case_of(
@@ -316,8 +350,7 @@ def bench(
     )
     found = measure(case, opponents(against), lambda line: say(line, err=True))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_text(out, json.dumps(found, indent=1) + "\n")
     if json_:
         show_json(found)
     else:

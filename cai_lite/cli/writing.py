@@ -68,6 +68,7 @@ def import_(
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
     from cai_lite.inputs.importing import import_constitution
+    from cai_lite.run.files import write_text
 
     text = import_constitution(file)
     if out is None:
@@ -75,7 +76,7 @@ def import_(
         return
     if out.exists():
         raise InputError(f"{out} exists already; give another file")
-    out.write_text(text, encoding="utf-8")
+    write_text(out, text)
     say(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
@@ -102,9 +103,7 @@ def diff(
     found = changes(load_constitution(old), load_constitution(new))
     rows: dict[str, dict[str, int]] = {}
     if run_directory is not None:
-        if not (run_directory / "run.db").is_file():
-            raise InputError(f"{run_directory} is not a run directory (run.db not found)")
-        with Run(run_directory) as opened:
+        with Run.reading(run_directory) as opened:
             rows = touched(opened, found)
     if json_:
         show_json({"changes": [asdict(change) for change in found], "rows": rows})

@@ -95,3 +95,19 @@ def compare(rule: str, candidates: Sequence[Candidate]) -> list[Comparison]:
         for comparison in PAIRINGS[rule](group)
         if comparison.first.text != comparison.second.text
     ]
+
+
+def among_revisions(revisions: Sequence[Candidate]) -> list[Comparison]:
+    """Return all pairs of revisions of the same draft, such as those that follow different critics.
+
+    This is no pairing rule: it serves to choose one revision of each draft.
+    """
+    by_draft: dict[str, list[Candidate]] = {}
+    for revision in revisions:
+        by_draft.setdefault(revision.parents[0], []).append(revision)
+    return [
+        Comparison(first, second)
+        for group in by_draft.values()
+        for first, second in combinations(group, 2)
+        if first.text != second.text
+    ]

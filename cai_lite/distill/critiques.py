@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.deciding import verdict_of
 from cai_lite.distill.reading import PARSER, fault, spoken
-from cai_lite.distill.wording import fill_reply, wording_of
+from cai_lite.distill.wording import Wording, fill_reply, wording_of
 from cai_lite.inputs.constitution import Constitution, Principle, draw
 from cai_lite.records import Candidate, Critique, Message, Messages, Request, Sampling, Violated, digest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=256)
+
+
+class Critic(NamedTuple):
+    """A model that critiques, and the stage through which it is asked."""
+
+    model: ChatModel
+    stage: Stage
 
 
 def critique(
@@ -62,7 +70,7 @@ def critique_each(
     """Return one critique per (candidate, principle), in the order given."""
     wording = wording_of(teacher.wording)
     requests = [
-        Request(messages=_request(teacher, candidate, principle, stage.run.secret), sampling=sampling)
+        Request(messages=critique_request(candidate, principle, wording, stage.run.secret), sampling=sampling)
         for candidate, principle in asked
     ]
     replies = stage.ask(teacher, requests, section="critique")
@@ -79,16 +87,31 @@ def critique_each(
                 principle=principle.id,
                 text=spoken(reply.text),
                 violated=violated,
+                author=teacher.name,
             )
         )
     stage.keep(
         "critique",
         (
-            (row.key, row.parents, {"principle": row.principle, "violated": row.violated, "text": row.text})
+            (
+                row.key,
+                row.parents,
+                {"principle": row.principle, "violated": row.violated, "text": row.text, "author": row.author},
+            )
             for row in rows
         ),
     )
     return rows
+
+
+def majority(said: Sequence[Violated]) -> Violated:
+    """Return what most critics say about one text and principle. Unreadable critiques do not count.
+
+    A tie is a violation: a rewrite that was not needed is judged against its draft later on, a violation that is passed
+    over is never looked at again.
+    """
+    yes, no = said.count("yes"), said.count("no")
+    return "unreadable" if yes + no == 0 else "yes" if yes >= no else "no"
 
 
 def examples_text(principle: Principle) -> str:
@@ -98,19 +121,21 @@ def examples_text(principle: Principle) -> str:
 
 def task_messages(teacher: ChatModel, text: str) -> Messages:
     """Return `text` as a user message, after the system message of the teacher's wording, if there is one."""
-    system = wording_of(teacher.wording).system
-    return (Message("system", system), Message("user", text)) if system else (Message("user", text),)
+    return _messages(wording_of(teacher.wording), text)
 
 
-def _request(teacher: ChatModel, candidate: Candidate, principle: Principle, secret: str) -> Messages:
-    return task_messages(
-        teacher,
-        fill_reply(
-            wording_of(teacher.wording).critique,
-            candidate,
-            secret,
-            principle=principle.text,
-            examples=examples_text(principle),
-            guide=f"{principle.critique}\n" if principle.critique else "",
-        ),
+def critique_request(candidate: Candidate, principle: Principle, wording: Wording, secret: str) -> Messages:
+    """Return the request for a critique of one candidate. `secret`: of the run, for the marks around the candidate."""
+    text = fill_reply(
+        wording.critique,
+        candidate,
+        secret,
+        principle=principle.text,
+        examples=examples_text(principle),
+        guide=f"{principle.critique}\n" if principle.critique else "",
     )
+    return _messages(wording, text)
+
+
+def _messages(wording: Wording, text: str) -> Messages:
+    return (*((Message("system", wording.system),) if wording.system else ()), Message("user", text))

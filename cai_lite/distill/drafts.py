@@ -79,9 +79,12 @@ def keep_candidates(run: Run, candidates: Sequence[Candidate]) -> None:
     run.keep_rows(
         "prompt", ((c.prompt.key, (), {"messages": c.prompt.messages, "family": c.prompt.family}) for c in candidates)
     )
-    run.keep_rows(
-        "candidate", ((c.key, c.parents, {"text": c.text, "author": c.author, "round": c.round}) for c in candidates)
-    )
+    run.keep_rows("candidate", ((c.key, c.parents, _payload(c)) for c in candidates))
+
+
+def _payload(candidate: Candidate) -> dict[str, Any]:
+    written = {"text": candidate.text, "author": candidate.author, "round": candidate.round}
+    return written | ({"principle": candidate.principle} if candidate.principle else {})
 
 
 def _messages(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> tuple[Message, ...]:

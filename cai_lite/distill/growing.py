@@ -23,6 +23,7 @@ from cai_lite.distill.wording import fill, mark_of
 from cai_lite.errors import InputError
 from cai_lite.inputs.prompts import all_prompts, key_of
 from cai_lite.records import Message, Prompt, Request, Sampling, dicts_of, digest
+from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
 
@@ -134,7 +135,7 @@ def grow_file(
     with Run(run_directory) as run:
         fresh, counts = grow(open_model(where, model=model), seeds, n=n, seed=seed, run=run)
     if fresh:
-        out.write_text(prompt_lines(fresh, seeds), encoding="utf-8")
+        write_text(out, prompt_lines(fresh, seeds))
     return counts
 
 

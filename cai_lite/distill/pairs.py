@@ -81,7 +81,8 @@ def pairs_of(
         joined.setdefault((verdict.rule, verdict.first.key, verdict.second.key), []).append(verdict)
     borda = _borda_scores([group for (rule, _, _), group in joined.items() if rule == "ranked"])
     found: dict[tuple[str, str], list[PreferencePair]] = {}
-    for group in joined.values():
+    for comparison in list(joined):
+        group = joined.pop(comparison)  # so that verdicts and pairs of the same comparison are not both held
         p_first = _joint_probability(group)
         margin = abs(p_first - 0.5)
         if any(_disagree(_p(v), p_first) for v in _decisive(group)):
@@ -99,8 +100,8 @@ def pairs_of(
         made = _pair(group, p_first, margin, soft_labels, clamp)
         found.setdefault((group[0].rule, group[0].first.prompt.key), []).append(made)
     pairs: dict[str, PreferencePair] = {}
-    for prompt_pairs in found.values():
-        widest = sorted(prompt_pairs, key=lambda row: (-row.margin, row.key))
+    for prompt in list(found):
+        widest = sorted(found.pop(prompt), key=lambda row: (-row.margin, row.key))
         kept = widest[:per_prompt]
         counts["more than wanted of a prompt"] += len(widest) - len(kept)
         for row in kept:
@@ -122,6 +123,15 @@ def pairs_of(
         ),
     )
     return rows
+
+
+def mean_shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return each candidate's mean probability of being better, 0 to 1, over all its comparisons with a verdict."""
+    joined: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.p_first is not None:
+            joined.setdefault((verdict.first.key, verdict.second.key), []).append(verdict)
+    return _borda_scores(list(joined.values()))
 
 
 def _pair(
@@ -147,7 +157,7 @@ def _pair(
         evidence={
             "chosen_by": chosen.author,
             "rejected_by": rejected.author,
-            "verdicts": [_evidence(v, p_first) | ({"vetoed": True} if v in vetoed else {}) for v in group],
+            "verdicts": [_evidence(v, p_first, vetoed=v in vetoed) for v in group],
         },
     )
 
@@ -201,15 +211,19 @@ def _completion(candidate: Candidate) -> tuple[Message, ...]:
     return (Message("assistant", candidate.text),)
 
 
-def _evidence(verdict: Verdict, p_first: float) -> dict[str, Any]:
+def _evidence(verdict: Verdict, p_first: float, *, vetoed: bool) -> dict[str, Any]:
     """Return one verdict as it stands in pairs.jsonl, with the probability of the chosen side."""
     p = _p(verdict)
-    return {
+    evidence: dict[str, Any] = {
         "principle": verdict.principle,
         "p_chosen": round(p if p_first > 0.5 else 1 - p, 6),
         "judge": verdict.judge,
         "order": verdict.order,
         "flipped": verdict.flipped,
         "text": verdict.text,
-        **({"quotes": list(verdict.quotes)} if verdict.quotes else {}),
     }
+    if verdict.quotes:
+        evidence["quotes"] = list(verdict.quotes)
+    if vetoed:
+        evidence["vetoed"] = True
+    return evidence

@@ -14,6 +14,10 @@ SLICE = "slice:"
 """A prompt with the tag `slice:NAME` belongs to the split NAME."""
 
 
+CELLS = "adherence cells"
+"""The name under which a run remembers the cells of its latest evaluation, see `kept_cells`."""
+
+
 class Cell(NamedTuple):
     """One principle on one prompt: 1.0 kept or 0.0 broken, for each side."""
 
@@ -21,6 +25,27 @@ class Cell(NamedTuple):
     family: str
     tags: tuple[str, ...]
     kept: tuple[float, ...]
+    prompt: str
+
+
+class KeptCell(NamedTuple):
+    """A cell as a run remembers it: keys of prompt and principle, and whether each side kept it.
+
+    `text`: a digest of the principle's text, so that other wordings are not taken for the same. Answers to one prompt
+    that repeat it (`evaluate.samples`) are cells of their own.
+    """
+
+    prompt: str
+    family: str
+    principle: str
+    text: str
+    weight: float
+    kept: tuple[float, ...]
+
+
+def kept_cells(found: Sequence[Sequence[Any]]) -> list[KeptCell]:
+    """Return cells from the plain lists in which a run remembers them."""
+    return [KeptCell(*cell)._replace(kept=tuple(cell[-1])) for cell in found]
 
 
 def measure_adherence(subject: Subject) -> dict[str, Any]:
@@ -29,10 +54,13 @@ def measure_adherence(subject: Subject) -> dict[str, Any]:
     A decider that can decide no cell is left out.
     """
     by = {"adherence": subject.keeps(), "adherence_checks": checks_keep}
-    if subject.oracle:
+    if subject.oracle and subject.judges:
         by["adherence_judge"] = judge_keeps(subject.score_answers())
     sides = subject.sides
     found = {name: adherence(sides, subject.constitution, keeps, seed=subject.seed) for name, keeps in by.items()}
+    cells = decided_cells(sides, subject.constitution, by["adherence"])
+    kept = [KeptCell(c.prompt, c.family, (p := c.principle).id, p.digest, p.weight, c.kept) for c in cells]
+    subject.run.remember(CELLS, kept)
     return {name: measured for name, measured in found.items() if measured}
 
 
@@ -45,7 +73,7 @@ def decided_cells(sides: Sides, constitution: Constitution, keeps: Keeps) -> lis
             if principle.applies(prompt):
                 kept = tuple(value for c in answers if (value := keeps(c, principle)) is not None)
                 if len(kept) == len(answers):
-                    cells.append(Cell(principle, prompt.family, prompt.tags, kept))
+                    cells.append(Cell(principle, prompt.family, prompt.tags, kept, prompt.key))
     return cells
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from cai_lite.inputs.constitution import Principle
 from cai_lite.records import Candidate, Score
 
+CHECKS_ALONE = "machine checks"  # what evaluation.json calls the judge where there is none
 Keeps = Callable[[Candidate, Principle], float | None]
 """Return 1.0 (kept), 0.0 (broken) or None (undecided)."""
 

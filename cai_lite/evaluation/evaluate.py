@@ -16,6 +16,7 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
 from cai_lite.evaluation.metrics import METRICS, check_metrics
 from cai_lite.evaluation.result import evaluation_json
@@ -33,7 +34,7 @@ def evaluate(
     *,
     against: Any = None,
     constitution: Constitution | str | Path,
-    judge: Any,
+    judge: Any = None,
     prompts: Any,
     run: Run | str | Path | None = None,
     seen: Sequence[Prompt] = (),
@@ -52,13 +53,15 @@ def evaluate(
     screen: Screen | None = None,
     progress: bool = False,
     manifest: bool = True,
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the metrics that can be measured with what is given, and return the contents of evaluation.json.
 
     `adapter`: the folder of an adapter for the local model `against`, or a model of its own, which is compared with
     `against` unless that is None. Models are what `open_model` takes or returns. `judge`: a model, or a list of which
     the first decides adherence and the others tell how far judges agree; one too small to compare two replies, such
-    as embedded:teacher, is asked pointwise. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
+    as embedded:teacher, is asked pointwise. Without a judge, the machine checks of the constitution decide adherence,
+    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
     `Prompt`; or a path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which
     gets evaluation.json. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for
     "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
@@ -67,7 +70,7 @@ def evaluate(
     adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
     answer in place of the models "before" and "after", by these names. `progress`: show bars.
     `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
-    more files does it once for all of them.
+    more files does it once for all of them. `out`: a folder for evaluation.json, in place of the run's directory.
 
     Raises:
         PromptError: there are no prompts.
@@ -82,12 +85,13 @@ def evaluate(
     metrics = METRICS if metrics is None else metrics
     check_metrics(metrics)
     check_names(must or {}, metrics)
-    judges = [open_model(one) for one in judge] if isinstance(judge, list) else [open_model(judge)]
-    if not judges:
-        raise InputError("'judge' is an empty list; give at least one model")
+    given = [] if judge is None else judge if isinstance(judge, list) else [judge]
+    judges = [open_model(one) for one in given]
+    if judge == []:
+        raise InputError("'judge' is an empty list; give at least one model, or None for machine checks alone")
     after, before = _models(adapter, against)
     policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
-    if judging is None and mode is None and judges[0].wording == "short":
+    if judging is None and mode is None and judges and judges[0].wording == "short":
         mode = "pointwise"
     settings = {"mode": mode, "votes": votes, "log_probs": {None: None, True: "auto", False: "never"}[log_probs]}
     with ExitStack() as opened:
@@ -118,14 +122,14 @@ def evaluate(
             model=after.name,
             against=before.name if before is not None else "",
             constitution=policy.name,
-            judge="the grammar's oracle" if oracle else judges[0].name,
+            judge="the grammar's oracle" if oracle else judges[0].name if judges else CHECKS_ALONE,
             seed=subject.seed,
             metrics=measure(subject, metrics),
         )
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
         if run is not None and run.directory is not None:
-            write_aside(run.path("evaluation.json"), json.dumps(found, indent=1, ensure_ascii=False))
+            write_aside((out or run.path(".")) / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
             for line in write_manifest(run.directory, "evaluation.json") if manifest else ():
                 warnings.warn(line, stacklevel=2)
     return found

@@ -118,7 +118,8 @@ def expected_figures(plan: Planned) -> dict[str, Expected]:
         else:
             found[name] = Expected(label, missing)
         if label.by_principle:
-            for part, why in _by_principle(plan, checks=name == "adherence_checks"):
+            by_checks = name == "adherence_checks" or not (plan.judges or plan.oracle)
+            for part, why in _by_principle(plan, checks=by_checks):
                 p_value = Label(part, change="never") if part.startswith("p_holm.") else label
                 alone = "" if plan.compared else "the model is measured alone"
                 found[f"{name}.{part}"] = Expected(p_value, missing or why or (alone if p_value is not label else ""))

@@ -31,6 +31,7 @@ ROBUSTNESS = Section(
 SUPERFICIAL = Section("Superficial compliance", "gaps near 0 are good")
 OTHER = Section("Other metrics")
 PAIRS = Section("Training pairs", "0.5 means that the property does not order the pairs, 1 that it orders all of them")
+REVISIONS = Section("Revisions", "by a fresh critique of each rewrite under every principle drawn for its prompt")
 JUDGE = Section("Judge reliability", "each comparison is judged in both orders, and some answers are judged twice")
 
 
@@ -41,6 +42,7 @@ class Planned:
     `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
     whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
     pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
+    `revisions`: drafts are revised.
     """
 
     metrics: Collection[str]
@@ -53,6 +55,7 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    revisions: bool = True
 
 
 class Need(NamedTuple):
@@ -68,10 +71,16 @@ TRAINING_PAIRS = Need(lambda plan: plan.pairs, "it takes the training pairs, and
 HELD_OUT_PAIRS = Need(lambda plan: plan.held_out_pairs, "it takes held-out pairs, and this run makes none")
 SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and this run has none")
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
+REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
     "no principle of the constitution has machine checks",
+)
+DECIDED = Need(
+    lambda plan: plan.judges > 0 or plan.oracle or CHECKS.holds(plan),
+    "there is no judge, and no principle of the constitution has machine checks; name a judge as judge.by",
 )
 BENIGN_PROMPTS = Need(lambda plan: any(tagged(p, BENIGN) for p in plan.prompts), f"no prompt has the tag '{BENIGN}'")
 UNSAFE_PROMPTS = Need(lambda plan: any(tagged(p, UNSAFE) for p in plan.prompts), f"no prompt has the tag '{UNSAFE}'")

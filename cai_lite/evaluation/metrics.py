@@ -25,6 +25,8 @@ from cai_lite.evaluation.labels import Label
 from cai_lite.evaluation.preference import measure_preferences
 from cai_lite.evaluation.refusals import measure_refusals
 from cai_lite.evaluation.reliability import measure_reliability
+from cai_lite.evaluation.revisions import FIGURES as REVISION_FIGURES
+from cai_lite.evaluation.revisions import measure_revisions
 from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
@@ -129,7 +131,11 @@ METRICS: dict[str, Metric] = {
         measure_adherence,
         {
             "adherence": Label(
-                "adherence, all principles", better="higher", section=labels.ADHERENCE, by_principle=True
+                "adherence, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.DECIDED,),
+                by_principle=True,
             ),
             "adherence_checks": Label(
                 "adherence by machine checks, all principles",
@@ -142,7 +148,7 @@ METRICS: dict[str, Metric] = {
                 "adherence by the judge, all principles",
                 better="higher",
                 section=labels.ADHERENCE,
-                needs=(labels.ORACLE,),
+                needs=(labels.ORACLE, labels.JUDGE_NAMED),
                 by_principle=True,
             ),
         },
@@ -167,7 +173,7 @@ METRICS: dict[str, Metric] = {
                         better="lower",
                         section=labels.SUPERFICIAL,
                         change="never",
-                        needs=(labels.CHECKS,),
+                        needs=(labels.CHECKS, labels.JUDGE_NAMED),
                     ),
                 },
             )
@@ -196,15 +202,35 @@ METRICS: dict[str, Metric] = {
                 better="higher",
                 section=labels.PREFERENCES,
                 change="never",
-                needs=(labels.COMPARED,),
+                needs=(labels.COMPARED, labels.JUDGE_NAMED),
             ),
             "win_rate_equal_length": Label(
                 "win rate against the base at equal length",
                 better="higher",
                 section=labels.PREFERENCES,
                 change="never",
-                needs=(labels.COMPARED,),
+                needs=(labels.COMPARED, labels.JUDGE_NAMED),
             ),
+        },
+    ),
+    "revisions": Metric(
+        measure_revisions,
+        {
+            "revisions": Label(
+                "revisions",
+                section=labels.REVISIONS,
+                needs=(labels.REVISED,),
+                parts={
+                    name: Label(
+                        text,
+                        better="lower" if name in ("new_violations", "rounds", "unusable") else "higher",
+                        section=labels.REVISIONS,
+                        change="never",
+                        needs=(labels.ORACLE,) if name == "mended_by_oracle" else (),
+                    )
+                    for name, text in REVISION_FIGURES.items()
+                },
+            )
         },
     ),
     "reliability": Metric(
@@ -213,6 +239,7 @@ METRICS: dict[str, Metric] = {
             "reliability": Label(
                 "reliability",
                 section=labels.JUDGE,
+                needs=(labels.JUDGE_NAMED,),
                 parts={
                     name: Label(text, better="higher", section=labels.JUDGE, change="never", needs=needs)
                     for name, text, needs in (

@@ -13,8 +13,10 @@ AGAIN_LIMIT = 120  # cells that the judge scores a second time
 def measure_reliability(subject: Subject) -> dict[str, dict[str, Figure]]:
     """Measure agreement between both orders, of the judge with itself and with others, and with the oracle.
 
-    Cells that were scored for other metrics are drawn from, too.
+    Cells that were scored for other metrics are drawn from, too. Nothing is measured without a judge.
     """
+    if not subject.judges:
+        return {}
     verdicts, scores = subject.verdicts("pairwise"), subject.score_answers()
     cells = [(s.candidate, subject.constitution.principle(s.principle)) for s in scores]
     drawn = cells[:: max(1, len(cells) // AGAIN_LIMIT)][:AGAIN_LIMIT]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cai_lite.errors import InputError
+from cai_lite.run.files import read_record
 from cai_lite.stats import Comparison, Figure
 
 
@@ -42,10 +42,10 @@ def read_evaluation(run_directory: Path) -> dict[str, Any]:
     """Read evaluation.json of a run.
 
     Raises:
-        InputError: the directory has no evaluation.json.
+        InputError: the directory has no evaluation.json, or it is damaged.
     """
     path = run_directory / "evaluation.json"
     if not path.is_file():
         raise InputError(f"{run_directory}: no evaluation.json; `cai-lite run` or `cai-lite evaluate` writes one")
-    evaluation: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return evaluation
+    texts = dict.fromkeys(("model", "against", "constitution", "judge"), str)
+    return read_record(path, {**texts, "seed": int, "metrics": dict})

@@ -12,6 +12,7 @@ from cai_lite.evaluation.labels import (
     PAIRS,
     PREFERENCES,
     REFUSALS,
+    REVISIONS,
     ROBUSTNESS,
     SUPERFICIAL,
     Label,
@@ -22,7 +23,7 @@ from cai_lite.evaluation.paths import figures
 from cai_lite.stats import Comparison, Figure
 
 _ORDER = (ADHERENCE, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, SUPERFICIAL)
-_LAST = (PAIRS, JUDGE)
+_LAST = (PAIRS, REVISIONS, JUDGE)
 
 
 class Row(NamedTuple):

@@ -20,7 +20,7 @@ from cai_lite.distill.pointwise import score
 from cai_lite.distill.verdicts import judge_comparisons
 from cai_lite.embedded import oracle as grammar
 from cai_lite.evaluation.answers import answer
-from cai_lite.evaluation.deciders import Keeps, judge_keeps, oracle_keeps
+from cai_lite.evaluation.deciders import Keeps, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
 from cai_lite.run.ledger import Run
@@ -37,7 +37,8 @@ Sides = Sequence[Sequence[Candidate]]
 class Subject:
     """One model (`after`), or two to compare, with everything that a metric may need.
 
-    `judges`: the first decides adherence, the others show how far judges agree. `seen`: prompts of the training.
+    `judges`: the first decides adherence, the others show how far judges agree; without any, machine checks decide and
+    no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
     `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
@@ -121,12 +122,14 @@ class Subject:
     # Scores: one answer under one principle
 
     def keeps(self, candidates: Sequence[Candidate] = (), stage: str = "") -> Keeps:
-        """Return the decider of `metrics.adherence`: the oracle where there is one, else the first judge.
+        """Return the decider of `metrics.adherence`: the oracle, else the first judge, else the machine checks.
 
         The judge first scores the answers to the held-out prompts, then `candidates`.
         """
         if self.oracle:
             return oracle_keeps(self.constitution.name, grammar.keeps)
+        if not self.judges:
+            return checks_keep
         self.score_answers()
         if candidates:
             self.score(candidates, stage)

@@ -25,7 +25,9 @@ def measure_superficial(subject: Subject) -> dict[str, dict[str, Figure]]:
     keeps = subject.keeps([c for answers in seen for c in answers], "judge the answers to seen prompts")
     gaps = {
         "phrasing_gap": phrasing_gap(seen, held_out, constitution, keeps, seed=subject.seed),
-        "checks_gap": checks_gap(held_out, constitution, checks_keep, keeps, seed=subject.seed),
+        "checks_gap": checks_gap(held_out, constitution, checks_keep, keeps, seed=subject.seed)
+        if subject.judges or subject.oracle
+        else None,
     }
     found = {name: gap for name, gap in gaps.items() if gap is not None}
     for warning in warnings_of(found):

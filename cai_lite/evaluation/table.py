@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cai_lite.evaluation.comparing import side_by_side, unbeaten
+from cai_lite.evaluation.comparing import paired_runs, side_by_side, unbeaten
 from cai_lite.evaluation.shown import sections
 from cai_lite.stats import Comparison, Figure
 
@@ -54,7 +54,9 @@ def headline(evaluation: Mapping[str, Any]) -> str:
 
 
 def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print a column for each run; a star marks runs that no other beats on every principle.
+    """Print a column for each run, then the paired differences to the first; a star marks runs that none beats.
+
+    `names`: the run directories.
 
     Rows bear the paths of their figures, which gates accept.
     """
@@ -68,6 +70,19 @@ def show_side_by_side(names: Sequence[str], evaluations: Sequence[Mapping[str, A
         table.add_row(Text(row.name), *cells)
     console.print(table)
     console.print("* no other run is at least as good on every principle and better on one", style="dim")
+    changes, notes = paired_runs(names, evaluations)
+    if any(changes):
+        table = Table(title=Text(f"change from {names[0]}, paired by prompt and principle"), title_justify="left")
+        table.add_column("", no_wrap=True)
+        for name in names[1:]:
+            table.add_column(Text(name), justify="right")
+        for path in dict.fromkeys(path for each in changes for path in each):
+            found = [each[path].change if path in each else None for each in changes]
+            cells = ["" if f is None else f"{f.value:+.2f} [{f.low:+.2f}, {f.high:+.2f}] n {f.n}" for f in found]
+            table.add_row(Text(path), *cells)
+        console.print(table)
+    for note in notes:
+        console.print(Text(note), style="dim", soft_wrap=True)
 
 
 def _cells(figure: Figure | Comparison) -> tuple[str, ...]:

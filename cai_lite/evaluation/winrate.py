@@ -19,8 +19,8 @@ _STEPS = 30
 
 
 def measure_win_rate(subject: Subject) -> dict[str, Figure]:
-    """Measure both win rates; nothing for a single model."""
-    if not subject.compared:
+    """Measure both win rates; nothing for a single model, or without a judge."""
+    if not subject.compared or not subject.judges:
         return {}
     before, after = subject.paired_answers()
     equal = [b for a, b in zip(before, after, strict=True) if a.text == b.text]

@@ -67,6 +67,55 @@ def sides_of(row: Mapping[str, Any]) -> Sides:
     return made
 
 
+def answered(row: Mapping[str, Any], answers: Mapping[str, Any]) -> tuple[Messages, list[Messages]]:
+    """Return the prompt of a row, in any of the forms, and the answers to it that stand in some of its columns.
+
+    `answers`: text or messages, by the name that messages call them; a name begins with that of its column.
+
+    Raises:
+        RowFault: the prompt is missing or in no known form, or an answer is blank or not the assistant's.
+    """
+    form = next((name for name in _FORMS if not is_blank(row.get(name))), "")
+    if not form:
+        found = ", ".join(sorted(map(str, row))[:20]) or "none"
+        raise RowFault("no prompt", f"has no 'prompt'; fields found: {found}")
+    reader, companions = _FORMS[form]
+    prompt = reader(row)
+    read = {form, *companions, *(name.partition("[")[0] for name in answers)}
+    sides = [_side(value, name) for name, value in answers.items()]
+    if form == "prompt" and not is_blank(row.get("system")):
+        asked = (Message("user", prompt[0].content),) if prompt[0].role == RAW else prompt
+        prompt, read = _system_first(_text(row["system"], "system"), asked), read | {"system"}
+    if not all(message.role == RAW for side in (prompt, *sides) for message in side):
+        prompt = tuple(Message("user", m.content) if m.role == RAW else m for m in prompt)
+        sides = [tuple(Message("assistant", m.content) if m.role == RAW else m for m in side) for side in sides]
+    _check_unread(row, read, (prompt, *sides))
+    _check_prompt(prompt)
+    for name, side in zip(answers, sides, strict=True):
+        _check_side(name, side)
+    return prompt, sides
+
+
+def last_answer(row: Mapping[str, Any]) -> tuple[Messages, Messages]:
+    """Return a whole conversation, in the column `messages` or `conversations`, without and with its last answer.
+
+    Raises:
+        RowFault: it is no conversation, or does not end with the assistant's message.
+    """
+    name = "messages" if not is_blank(row.get("messages")) else "conversations"
+    value = row[name]
+    whole = _messages(value, name, _SHAREGPT if _is_sharegpt(value) else ROLES)
+    read = {name}
+    if not is_blank(row.get("system")):
+        whole, read = _system_first(_text(row["system"], "system"), whole), read | {"system"}
+    if whole[-1].role != "assistant" or len(whole) < 2:
+        raise RowFault("wrong speaker", f"'{name}' should end with an answer of the assistant to somebody")
+    _check_unread(row, read, (whole,))
+    _check_prompt(whole[:-1])
+    _check_side(name, whole[-1:])
+    return whole[:-1], whole[-1:]
+
+
 def _from_openai(row: Mapping[str, Any]) -> Mapping[str, Any]:
     if "preferred_output" not in row or "non_preferred_output" not in row:
         return row
@@ -265,7 +314,7 @@ def _system_first(system: str, messages: Messages) -> Messages:
     return messages
 
 
-def _check_unread(row: Mapping[str, Any], read: Collection[str], made: Sides) -> None:
+def _check_unread(row: Mapping[str, Any], read: Collection[str], made: Sequence[Messages]) -> None:
     """Check that no column that may belong to the prompt is lost; one whose text is part of the row is not."""
     texts = [message.content for side in made for message in side]
     for name in PROMPT_COLUMNS:
@@ -290,6 +339,14 @@ def _known(item: Any, texts: Sequence[str]) -> bool:
 
 def _check_sides(made: Sides) -> None:
     prompt, chosen, rejected = made
+    _check_prompt(prompt)
+    _check_side("chosen", chosen)
+    _check_side("rejected", rejected)
+    if chosen == rejected:
+        raise RowFault("equal sides", "'chosen' equals 'rejected', so there is no preference")
+
+
+def _check_prompt(prompt: Messages) -> None:
     if prompt[0].role != RAW:
         blank = next(
             (place for place, m in enumerate(prompt) if not m.content.strip() and m.role in ("user", "assistant")), None
@@ -298,14 +355,14 @@ def _check_sides(made: Sides) -> None:
             raise RowFault("blank text", f"message {blank + 1} of the prompt is empty")
         if prompt[-1].role == "assistant":
             raise RowFault("wrong speaker", "the prompt ends with the assistant's message, so nobody asks")
-    for name, side in (("chosen", chosen), ("rejected", rejected)):
-        if any(not message.content.strip() for message in side):
-            raise RowFault("blank text", f"'{name}' is empty")
-        if side[0].role not in (RAW, "assistant") or side[-1].role not in (RAW, "assistant"):
-            who = side[-1].role if side[-1].role != "assistant" else side[0].role
-            raise RowFault("wrong speaker", f"'{name}' should be the assistant's; it has a message of the {who}")
-    if chosen == rejected:
-        raise RowFault("equal sides", "'chosen' equals 'rejected', so there is no preference")
+
+
+def _check_side(name: str, side: Messages) -> None:
+    if any(not message.content.strip() for message in side):
+        raise RowFault("blank text", f"'{name}' is empty")
+    if side[0].role not in (RAW, "assistant") or side[-1].role not in (RAW, "assistant"):
+        who = side[-1].role if side[-1].role != "assistant" else side[0].role
+        raise RowFault("wrong speaker", f"'{name}' should be the assistant's; it has a message of the {who}")
 
 
 def is_blank(value: Any) -> bool:

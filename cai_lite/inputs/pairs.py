@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +15,12 @@ from typing import Any, cast
 from cai_lite.errors import InputError, PairError, shortened
 from cai_lite.inputs.forms import RAW, sides_of
 from cai_lite.inputs.quarantine import MAX_BAD, BadRow, reasons, sift, write_quarantine
+from cai_lite.inputs.stored import FORM
 from cai_lite.inputs.textfile import RowFault, check_regular, parse_json, path_of, read_rows
 from cai_lite.records import Messages, PreferencePair, dicts_of
+from cai_lite.run import mapped
 from cai_lite.run.files import write_lines
+from cai_lite.run.mapped import Spill
 
 __all__ = [
     "PAIRS_TAKEN",
@@ -28,8 +31,10 @@ __all__ = [
     "only_split",
     "pair_lines",
     "read_pairs",
+    "rows_of",
     "save_pairs",
     "to_dataset",
+    "without_none",
 ]
 
 _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", "evidence")
@@ -52,7 +57,13 @@ def load_pairs(
         PairError: the file cannot be read, has no pairs, or has too many unusable rows; the message names file and
             line of the first ones.
     """
-    pairs, bad = read_pairs(path, max_bad=max_bad)
+    return list(_loaded(path, quarantine, max_bad, None))
+
+
+def _loaded(
+    path: str | Path, quarantine: str | Path | None, max_bad: float, aside: Path | None
+) -> Sequence[PreferencePair]:
+    pairs, bad = read_pairs(path, max_bad=max_bad, aside=aside)
     if quarantine is not None:
         write_quarantine(Path(quarantine), bad)
     elif bad:
@@ -69,38 +80,52 @@ def load_pairs(
     return pairs
 
 
-def read_pairs(path: str | Path, *, max_bad: float = MAX_BAD) -> tuple[list[PreferencePair], list[BadRow]]:
+def read_pairs(
+    path: str | Path, *, max_bad: float = MAX_BAD, aside: Path | None = None
+) -> tuple[Sequence[PreferencePair], list[BadRow]]:
     """Read a preference file as `load_pairs` does; return the pairs, and the rows that cannot be used.
+
+    `aside`: the file in which pairs are kept, without their evidence, that are too many for memory.
 
     Raises:
         PairError: as for `load_pairs`.
+    """
+    return _pairs_of(rows_of(path), str(path), max_bad, aside)
+
+
+def rows_of(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """Return the rows of a JSONL, JSON or Parquet file, each with its line or number, from 1.
+
+    Raises:
+        PairError: the file cannot be read.
     """
     path = path_of(path, PairError)
     check_regular(path, PairError)
     try:
         with path.open("rb") as file:
-            rows = _parquet_rows(path) if file.read(4) == _PARQUET else read_rows(path, PairError)
+            return _parquet_rows(path) if file.read(4) == _PARQUET else read_rows(path, PairError)
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror}") from None
-    return _pairs_of(rows, str(path), max_bad)
 
 
 PAIRS_TAKEN = "PreferencePairs or rows with 'chosen' and 'rejected': a list, a datasets.Dataset, or a JSONL file's path"
 
 
-def as_pairs(given: Any) -> list[PreferencePair]:
+def as_pairs(given: Any, aside: Path | None = None) -> Sequence[PreferencePair]:
     """Return the pairs of whatever people have: a path, a `datasets.Dataset`, a list of dictionaries or of pairs.
+
+    `aside`: the file in which pairs are kept, without their evidence, that are too many for memory.
 
     Raises:
         PairError: it is none of these, or a row is invalid.
     """
     if isinstance(given, (str, Path)):
-        return load_pairs(given)
+        return _loaded(given, None, MAX_BAD, aside)
     if isinstance(given, Iterable) and not isinstance(given, (bytes, set, frozenset)):
         rows = given if isinstance(given, Mapping) or hasattr(given, "column_names") else list(given)
         if isinstance(rows, list) and all(isinstance(row, PreferencePair) for row in rows):
             return rows
-        return from_dataset(rows)
+        return _from_rows(rows, aside)
     raise PairError(f"pairs should be {PAIRS_TAKEN}; got {shortened(given)}")
 
 
@@ -118,6 +143,8 @@ def to_dataset(pairs: Iterable[PreferencePair]) -> Any:
     rows = [_row(pair) for pair in pairs]
     if len({isinstance(row["chosen"], str) for row in rows}) > 1:
         raise PairError("a data set cannot contain both plain strings and message lists; convert one of them first")
+    if any("weight" in row for row in rows):
+        rows = [{**row, "weight": row.get("weight", 1.0)} for row in rows]
     try:
         for row in rows:
             row["evidence"] = _escaped(json.dumps(row["evidence"], ensure_ascii=False))
@@ -134,8 +161,12 @@ def from_dataset(dataset: Iterable[Mapping[str, Any]] | Mapping[str, Any]) -> li
     Raises:
         PairError: a row is invalid, with its number, from 1; or there are several splits.
     """
+    return list(_from_rows(dataset, None))
+
+
+def _from_rows(dataset: Any, aside: Path | None) -> Sequence[PreferencePair]:
     rows = only_split(dataset, PairError)
-    return _pairs_of(enumerate(map(_without_none, rows), 1), "data set", 0.0)[0]
+    return _pairs_of(enumerate(map(without_none, rows), 1), "data set", 0.0, aside)[0]
 
 
 def only_split(dataset: Any, error: type[InputError]) -> Iterable[Any]:
@@ -170,20 +201,24 @@ def _escaped(text: str) -> str:
 
 def _row(pair: PreferencePair) -> dict[str, Any]:
     row = {"prompt": _side(pair.prompt), "chosen": _side(pair.chosen), "rejected": _side(pair.rejected)}
-    return {**row, **{name: getattr(pair, name) for name in _MORE}}
+    weight = {"weight": pair.weight} if pair.weight != 1 else {}
+    return {**row, **{name: getattr(pair, name) for name in _MORE}, **weight}
 
 
 def _side(messages: Messages) -> Any:
     return "".join(m.content for m in messages) if all(m.role == RAW for m in messages) else dicts_of(messages)
 
 
-def _pairs_of(rows: Iterable[tuple[int, Any]], file: str, max_bad: float) -> tuple[list[PreferencePair], list[BadRow]]:
+def _pairs_of(
+    rows: Iterable[tuple[int, Any]], file: str, max_bad: float, aside: Path | None
+) -> tuple[Sequence[PreferencePair], list[BadRow]]:
     same = _Same()
+    into = Spill(aside, FORM) if aside is not None else None
 
     def make(_: int, row: Any) -> PreferencePair:
         return _pair(row, same)
 
-    return sift(rows, make, file=file, what="pairs", max_bad=max_bad, error=PairError)
+    return sift(rows, make, file=file, what="pairs", max_bad=max_bad, error=PairError, into=into)
 
 
 class _Same:
@@ -193,6 +228,8 @@ class _Same:
         self._known: dict[Any, Any] = {}
 
     def __call__(self, value: Any) -> Any:
+        if len(self._known) > mapped.IN_MEMORY:
+            self._known.clear()
         return self._known.setdefault(value, value)
 
 
@@ -208,6 +245,9 @@ def _pair(row: Any, same: Callable[[Any], Any]) -> PreferencePair:
         raise RowFault("number out of range", f"'p_chosen' should be above 0 and at most 1, got {shortened(p_chosen)}")
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
         raise RowFault("number out of range", f"'margin' should be a number, got {shortened(margin)}")
+    weight = 1.0 if row.get("weight") is None else row["weight"]
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+        raise RowFault("number out of range", f"'weight' should be above 0 and finite, got {shortened(weight)}")
     evidence = row.get("evidence") or {}
     if isinstance(evidence, str):  # as `to_dataset` stores it
         with suppress(RowFault):
@@ -223,6 +263,7 @@ def _pair(row: Any, same: Callable[[Any], Any]) -> PreferencePair:
         rejected=rejected,
         p_chosen=float(p_chosen),
         margin=float(margin),
+        weight=float(weight),
         parents=tuple(parents),
         evidence=evidence,
         key=_word(row, "key"),
@@ -234,7 +275,7 @@ def _word(row: Mapping[str, Any], name: str) -> str:
     return str(row.get(name) or "")
 
 
-def _without_none(row: Any) -> Any:
+def without_none(row: Any) -> Any:
     """Return a row of a data set without its empty columns, which a row of another form may fill."""
     return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
 
@@ -244,6 +285,6 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
     try:  # streamed, so that no copy is put into the cache; a path is otherwise read as a glob pattern
         rows = load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
-        yield from enumerate(map(_without_none, rows), 1)
+        yield from enumerate(map(without_none, rows), 1)
     except (OSError, ValueError, RuntimeError) as error:
         raise PairError(f"{path}: cannot be read as Parquet: {error}") from None

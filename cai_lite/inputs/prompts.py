@@ -201,7 +201,7 @@ class _Row:
     other_keys: bool = False
 
 
-def _read(source: str | Path, max_bad: float) -> tuple[list[_Row], list[BadRow]]:
+def _read(source: str | Path, max_bad: float) -> tuple[Sequence[_Row], list[BadRow]]:
     path = path_of(source, PromptError)
 
     def make(line: int, value: Any) -> _Row:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from cai_lite.errors import InputError
 from cai_lite.inputs.textfile import RowFault
 from cai_lite.run.files import write_lines
+from cai_lite.run.mapped import Spill
 
 QUARANTINE = "quarantine.jsonl"  # its name in a run directory
 MAX_BAD = 0.05  # share of unusable rows above which a file is refused
@@ -36,18 +37,19 @@ def sift(
     what: str,
     max_bad: float,
     error: type[InputError],
-) -> tuple[list[Row], list[BadRow]]:
+    into: Spill[Row] | None = None,
+) -> tuple[Sequence[Row], list[BadRow]]:
     """Return what `make` returns for each row, and the rows for which it raises a `RowFault`.
 
     `rows`: line and value, or line and `RowFault`. `what`: the name of a usable row, in the plural. `max_bad`: the
-    largest share of unusable rows, from 0 to below 1.
+    largest share of unusable rows, from 0 to below 1. `into`: keeps usable rows that are too many for memory.
 
     Raises:
         InputError: (as `error`) there are no rows, no usable rows, or too many unusable ones.
     """
     if not 0 <= max_bad < 1:
         raise error(f"'max_bad' should be from 0 to below 1, got {max_bad}")
-    good: list[Row] = []
+    good: list[Row] | Spill[Row] = [] if into is None else into
     bad: list[BadRow] = []
     for line, value in rows:
         try:
@@ -66,7 +68,7 @@ def sift(
         limit = f"'max_bad' allows {max_bad:.3g} of them" if good else f"so there are no {what}"
         counts = f"{len(bad):,} of {total:,} rows cannot be used ({reasons(bad)})"
         raise error("\n".join([*first, f"{file}: {counts}; {limit}"]))
-    return good, bad
+    return good.done() if isinstance(good, Spill) else good, bad
 
 
 def reasons(bad: Sequence[BadRow]) -> str:

@@ -66,6 +66,7 @@ def assess(
         held_out_pairs=False,
         seen=False,
         judges=len(judges),
+        revisions=False,
     )
     check_gates(must or {}, plan)
     if adapter is not None:
@@ -74,6 +75,7 @@ def assess(
     if adapter is not None or against:
         base = opened(model if adapter is not None else str(against), load, template)
     with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        screen.taken_over(run.recovered)
         evaluation = evaluate(
             adapter if adapter is not None else opened(model, load, template),
             against=base,

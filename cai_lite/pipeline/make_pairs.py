@@ -9,19 +9,23 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
-from cai_lite.distill.critiques import critique
+from cai_lite.distill.comparisons import among_revisions
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
-from cai_lite.distill.revisions import revise
-from cai_lite.distill.verdicts import judge
+from cai_lite.distill.revisions import Attempt, best_of
+from cai_lite.distill.verdicts import judge, judge_comparisons
 from cai_lite.errors import Stopped
 from cai_lite.evaluation.agreement import between_judges
+from cai_lite.evaluation.critics import MEMO as CRITICS
+from cai_lite.evaluation.revisions import MEMO as REVISIONS
 from cai_lite.inputs.pairs import read_pairs
 from cai_lite.inputs.quarantine import BadRow, reasons
+from cai_lite.pipeline.critics import TRIED_PROMPTS, refused_sentence, try_critics
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.revising import quality_of, revise_drafts
 from cai_lite.pipeline.roles import Roles, close
-from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict
+from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Verdict, distinct
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -32,7 +36,9 @@ class Work:
 
     `purpose`: what the pairs are for; stages of held-out pairs have names of their own in the ledger. `told`: what was
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
-    `bad`: rows of the files that could not be used.
+    `bad`: rows of the files that could not be used. `revisions`: the final revisions of the training prompts.
+    `round`: the number of the round; from the second on, stages of training pairs have names of their own. `drafts`:
+    the drafts of the training prompts.
     """
 
     recipe: Recipe
@@ -43,12 +49,17 @@ class Work:
     told: set[str] = field(default_factory=set)
     faulty: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    revisions: list[Candidate] = field(default_factory=list)
+    round: int = 1
+    drafts: list[Candidate] = field(default_factory=list)
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""
-        several = len(self.roles.teachers) > 1 or len(self.roles.judges) > 1
+        several = len(self.roles.teachers) > 1 or len(self.roles.judges) > 1 or bool(self.roles.critics)
         name = f"{stage} ({model.name})" if several and model is not None else stage
-        return name if self.purpose == "training" else f"{self.purpose} {name}"
+        if self.purpose != "training":
+            return f"{self.purpose} {name}"
+        return name if self.round == 1 else f"round {self.round} {name}"
 
     @contextmanager
     def stage(self, stage: str, model: ChatModel, *, named: bool = True, detail: str = "") -> Iterator[Stage]:
@@ -81,9 +92,17 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         "principle",
         ((p.digest, (), {"id": p.id, "text": p.text, "source": p.source}) for p in constitution.principles),
     )
-    candidates = _drafts(work, prompts)
-    if "revision_over_draft" in rules:
-        candidates += _revisions(work, candidates)
+    if roles.critics and recipe.revises and work.purpose == "training" and work.round == 1:
+        _check_critics(work, held_out or prompts)
+    candidates = _drafts(work, prompts) if recipe.drafts else []
+    if work.purpose == "training":
+        work.drafts[:] = candidates
+    compared = "revision_over_draft" in rules
+    if compared or (recipe.revises and work.purpose == "training"):
+        made = _revisions(work, candidates)
+        candidates += made if compared else []
+        if work.purpose == "training":
+            work.revisions[:] = made
     if {"teacher_over_student", "ranked"} & set(rules) and recipe.draft.from_ == "student":
         for teacher, assigned in roles.assign(prompts):
             with work.stage("teacher's answers", teacher) as stage:
@@ -100,7 +119,7 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         run=run,
         stage=work.name("pair"),
     )
-    if settings.human and work.purpose == "training":
+    if settings.human and work.purpose == "training" and work.round == 1:  # later rounds are for what is fresh
         found, bad = read_pairs(settings.human)
         people = [replace(pair, rule="human") for pair in found]
         run.count("human pairs", {"read": len(people), **({"unusable": len(bad)} if bad else {})})
@@ -131,7 +150,7 @@ def held_out_pairs(work: Work, prompts: Sequence[Prompt]) -> list[PreferencePair
 
     They are needed only for the metric "preference_accuracy"; if the recipe does not ask for it, none are made.
     """
-    if "preference_accuracy" not in work.recipe.evaluate.metrics:
+    if not _pairs_held_out(work.recipe):
         return []
     return make_pairs(replace(work, purpose="held-out"), _paired(work, prompts))
 
@@ -141,8 +160,12 @@ def draft_held_out(work: Work, prompts: Sequence[Prompt]) -> None:
 
     `held_out_pairs` finds these drafts in the run, so the student is not loaded once more for them.
     """
-    if "preference_accuracy" in work.recipe.evaluate.metrics and work.recipe.draft.from_ == "student":
+    if _pairs_held_out(work.recipe) and work.recipe.draft.from_ == "student":
         _drafts(replace(work, purpose="held-out"), _paired(work, prompts), stay_open=True)
+
+
+def _pairs_held_out(recipe: Recipe) -> bool:
+    return bool(recipe.pair.rules) and "preference_accuracy" in recipe.evaluate.metrics
 
 
 def _paired(work: Work, prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -182,34 +205,62 @@ def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -
     return drafts
 
 
+def _check_critics(work: Work, prompts: Sequence[Prompt]) -> None:
+    """Try the critics on drafts of these prompts, and keep their figures in the run.
+
+    Raises:
+        Stopped: a critic agrees too little with the teacher to be used.
+    """
+    recipe, trial = work.recipe, replace(work, purpose="held-out")
+    drafts = _drafts(trial, spread(prompts, TRIED_PROMPTS))
+    found = try_critics(recipe, work.roles, drafts, trial.stage)
+    work.run.remember(CRITICS, found)
+    for one in found:
+        if agreed := one.get("agreement"):
+            shown = f"{agreed['value']:.2f} [{agreed['low']:.2f}, {agreed['high']:.2f}], n {agreed['n']}"
+            work.screen.say(f"critic {one['critic']}: agreement with the teacher {shown}")
+    if refused := refused_sentence(found, recipe.critique.min_agreement):
+        raise Stopped(refused)
+
+
 def _revisions(work: Work, drafts: Sequence[Candidate]) -> list[Candidate]:
-    """Return the revisions of the drafts, each made by the teacher that its prompt is assigned to."""
+    """Return the revisions of the drafts, each made by the teacher that its prompt is assigned to.
+
+    Critics of the recipe critique in place of the teacher. If there are several, the judge chooses among the revisions
+    of a draft.
+    """
     recipe, roles = work.recipe, work.roles
-    prompts = list({draft.prompt.key: draft.prompt for draft in drafts}.values())
     revisions: list[Candidate] = []
-    for teacher, assigned in roles.assign(prompts):
+    attempts: list[Attempt] = []
+    for teacher, assigned in roles.assign(distinct([one.prompt for one in drafts])):
         keys = {prompt.key for prompt in assigned}
-        own = [draft for draft in drafts if draft.prompt.key in keys]
-        principles = recipe.critique.principles_per_draft
-        critique_sampling = Sampling(temperature=0.0, max_tokens=recipe.critique.max_tokens)
-        with work.stage("critique", teacher) as stage:
-            critiques = critique(
-                teacher, own, roles.constitution, principles=principles, sampling=critique_sampling, stage=stage
-            )
-        rounds, until = recipe.revise.rounds, recipe.revise.until
-        with work.stage("revise", teacher) as stage:
-            revisions += revise(
-                teacher,
-                own,
-                critiques,
+        own = [one for one in drafts if one.prompt.key in keys]
+        made = revise_drafts(recipe, roles, teacher, own, work.stage)
+        revisions += made.accepted
+        attempts += made.attempts
+    if quality := quality_of(recipe, roles, attempts):
+        work.run.remember(work.name(REVISIONS), quality)
+        work.screen.say(f"{work.name('revisions')}: {quality['summary']}")
+    return _best(work, revisions) if len(roles.critics) > 1 else revisions
+
+
+def _best(work: Work, revisions: Sequence[Candidate]) -> list[Candidate]:
+    """Return the one of each draft's revisions that the judges prefer."""
+    recipe, roles = work.recipe, work.roles
+    compared, verdicts = among_revisions(revisions), list[Verdict]()
+    for member in roles.judges if compared else ():
+        with work.stage("judge", member.model, detail="among revisions") as stage:
+            verdicts += judge_comparisons(
+                member.model,
+                compared,
                 roles.constitution,
-                rounds=rounds,
-                until=until,
-                sampling=Sampling(temperature=0.0, max_tokens=recipe.revise.max_tokens),
-                critique_sampling=critique_sampling,
-                stage=stage,
+                recipe.judge,
+                stage,
+                rule="among_revisions",
+                weight=member.weight,
             )
-    return revisions
+        close(member.model)
+    return best_of(revisions, verdicts)
 
 
 def _verdicts(work: Work, candidates: Sequence[Candidate]) -> list[Verdict]:

@@ -18,11 +18,14 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
 from cai_lite.errors import InputError, PromptError, without_secrets
+from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
-from cai_lite.evaluation.labels import Planned
+from cai_lite.evaluation.labels import DECIDED, Planned
 from cai_lite.inputs.prompts import Prompts
+from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles
+from cai_lite.pipeline.sources import PROMPTED
 from cai_lite.run.progress import Terminal
 
 FREE_DISK = 1e9  # bytes that a run may need for its replies, adapter and checkpoints
@@ -87,7 +90,10 @@ def check_ready(
                 f"{mend} (it is {share:g}, of {prompts.report['families']:,} families), or give some lines of "
                 f'{recipe.prompts.file} "split": "held_out"'
             )
-        check_gates(recipe.evaluate.must, planned(recipe, roles, prompts, pairs=adapter is None))
+        plan = planned(recipe, roles, prompts, pairs=adapter is None)
+        check_gates(recipe.evaluate.must, plan)
+        if "adherence" in plan.metrics and not DECIDED.holds(plan):
+            raise InputError(f"{recipe.path}: adherence cannot be measured: {DECIDED.otherwise}")
     for model in _local(roles):
         check_opens(model.model)
     if until == "report" and adapter is None:
@@ -109,7 +115,7 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
     student = recipe.student
     return check_trainable(
         student.model,
-        lora=recipe.train.lora,
+        lora=recipe.phases[0].lora,
         template=student.template,
         system=student.system,
         needs_tokenizer=needs_tokenizer,
@@ -122,10 +128,12 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         metrics=recipe.evaluate.metrics,
         constitution=roles.constitution,
         prompts=prompts.held_out,
-        pairs=pairs,
+        pairs=pairs and bool(recipe.pair.rules or recipe.pair.human),
+        held_out_pairs=bool(recipe.pair.rules),
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        revisions=pairs and recipe.revises,
     )
 
 
@@ -133,41 +141,63 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
     """Return what a run of this recipe is going to do."""
     teachers = ", ".join(member.model.name for member in roles.teachers)
     judges = ", ".join(member.model.name for member in roles.judges)
+    critics = ", ".join(member.model.name for member in roles.critics)
     return Plan(
         recipe=recipe.name,
         prompts=dict(prompts.report),
         calls=calls_needed(recipe, prompts),
-        models={"student": roles.student.name, "teacher": teachers, "judge": judges},
-        warnings=(*roles.warnings([*prompts.train, *prompts.held_out]), *student_notes(recipe)),
+        models={
+            "student": roles.student.name,
+            "teacher": teachers or "none",
+            "judge": judges or CHECKS_ALONE,
+            **({"critic": critics} if critics else {}),
+        },
+        warnings=(
+            *roles.warnings([*prompts.train, *prompts.held_out]),
+            *student_notes(recipe),
+            *limits(recipe, roles),
+        ),
         forecast=forecast_of(roles, out, recipe.name),
-        paid=any(not isinstance(m.model, LocalModel) for m in (*roles.teachers, *roles.judges)),
+        paid=any(not isinstance(m.model, LocalModel) for m in roles.members),
     )
 
 
 def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     """Return about how many calls of models each part of a run takes; revisions are counted as if all were needed."""
-    held_out = len(prompts.held_out)
+    held_out, rounds = len(prompts.held_out), recipe.repeats.n
     paired = min(held_out, recipe.evaluate.pair_prompts or held_out)
-    found = {"training pairs": sum(calls_for_pairs(recipe, len(prompts.train)).values())}
+    found = {"training pairs": rounds * sum(calls_for_pairs(recipe, len(prompts.train)).values())}
+    if recipe.weighs:
+        found["judging what still fails"] = (rounds - 1) * len(prompts.train) * recipe.judge.principles
+    if any(phase.on == PROMPTED for phase in recipe.phases):
+        found["answers under the constitution"] = calls_for_prompted(recipe, len(prompts.train))
     if "preference_accuracy" in recipe.evaluate.metrics:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
-    answers = 2 * held_out * recipe.evaluate.samples
+    answers = (1 + rounds) * held_out * recipe.evaluate.samples
     found["answers"] = answers
-    if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None:
+    judged = bool(recipe.all_teachers or recipe.judge.models)
+    if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
     return {part: n for part, n in found.items() if n}
 
 
+def calls_for_prompted(recipe: Recipe, prompts: int) -> int:
+    """Return about how many calls the student's answers under the constitution to so many prompts take."""
+    drafts, per_draft = prompts * recipe.draft.n, recipe.critique.principles_per_draft
+    return drafts * (1 + (per_draft + recipe.revise.rounds * (1 + per_draft) if recipe.revise.rounds else 0))
+
+
 def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     """Return about how many calls the pairs of so many prompts take: to write ("draft") and to "judge"."""
-    drafts = prompts * recipe.draft.n
+    drafts = prompts * recipe.draft.n if recipe.drafts else 0
     principles, votes = recipe.judge.principles, recipe.judge.votes
+    critics = max(1, len(recipe.critique.critics))
+    revised = drafts * recipe.revise.rounds * critics
     needed = {"draft": drafts, "judge": 0}
+    if recipe.revises:
+        needed["draft"] += drafts * critics * recipe.critique.principles_per_draft + revised
     for rule in recipe.pair.rules:
-        revised = drafts * recipe.revise.rounds
-        if rule == "revision_over_draft":
-            needed["draft"] += drafts * recipe.critique.principles_per_draft + revised
-        elif rule == "teacher_over_student":
+        if rule == "teacher_over_student":
             needed["draft"] += prompts
         compared = {"revision_over_draft": revised, "teacher_over_student": drafts}.get(
             rule, prompts * recipe.draft.n * (recipe.draft.n - 1) // 2
@@ -221,7 +251,7 @@ def _listed(dropped: Sequence[str]) -> str:
 
 def _local(roles: Roles) -> Iterator[LocalModel]:
     """Yield each local model once."""
-    models: list[ChatModel] = [roles.student, *(member.model for member in (*roles.teachers, *roles.judges))]
+    models: list[ChatModel] = [roles.student, *(member.model for member in roles.members)]
     yield from {model.model: model for model in models if isinstance(model, LocalModel)}.values()
 
 

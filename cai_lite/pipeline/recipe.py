@@ -42,8 +42,13 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
+from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES
 from cai_lite.run.ledger import Budget
-from cai_lite.training.config import TrainingConfig
+from cai_lite.training.config import Lora, TrainingConfig
+from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.sft import CHOSEN
+
+STUDENT = "student"  # in `critique.by`
 
 
 def load_recipe(
@@ -80,6 +85,35 @@ def training_config(overrides: Iterable[str] = ()) -> TrainingConfig:
     for override in overrides:
         document = _with_override(document, override)
     return build(document, _TrainingOnly, RecipeError).train
+
+
+def recorded_training(recipe: Path, overrides: Iterable[str] = ()) -> tuple[StudentSection, TrainingConfig]:
+    """Return the student of a run's recipe.yaml, and the settings of one training alone, with overrides applied.
+
+    They are those of the phase that has the method (and `on`) of the overrides, else the defaults with the recipe's
+    seed; where there is one phase alone, no method need be named. Nothing else of the recipe is read, so its prompts
+    need not be on this machine.
+
+    Raises:
+        RecipeError: the file or an override is invalid.
+    """
+    document = _with_seed(read_document(recipe, RecipeError))
+    wanted = Document("--set", {}, {})
+    for override in overrides:
+        wanted = _with_override(wanted, override)
+    asked = {name: value for name, value in wanted.data.get("train", {}).items() if name in ("method", "on")}
+    sections = document.data.get("train") or {}
+    sections = sections if isinstance(sections, list) else [sections]
+    if len(sections) > 1 and "method" not in asked:
+        known = ", ".join(str(each.get("method", "dpo")) for each in sections)
+        raise RecipeError(f"{recipe} has several phases: {known}; name the one to train by --method")
+    found = [each for each in sections if asked.items() <= ({"method": "dpo", "on": None} | each).items()]
+    alone = found[0] if found else {"seed": document.data.get("seed", 0)}
+    only = Document(document.file, {"student": document.data.get("student"), "train": alone}, document.places)
+    for override in overrides:
+        only = _with_override(only, override)
+    read = build(only, _StudentAndTraining, RecipeError)
+    return read.student, read.train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,17 +244,36 @@ class DraftSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CritiqueSection:
-    """Settings of the critiques of drafts. The stage runs only for the pairing rule "revision_over_draft".
+    """Settings of the critiques of drafts.
+
+    The stage runs only for the pairing rule "revision_over_draft", and for a training `on: revisions`.
 
     `principles_per_draft`: number of principles drawn per prompt, weighted, without replacement; each draft gets one
     critique per principle.
     `max_tokens`: length limit of a critique in tokens; a teacher that thinks first needs some thousands.
+    `by`: the critic, a model (also written `MODEL#ADAPTER_FOLDER`) or "student", or a list of critics, of which most
+    decide and each has rewrites of its own made; if left out, the teachers critique.
+    `min_agreement`: the share of verdicts, 0 to 1, in which a critic has to agree with the teacher on held-out drafts;
+    one below it is refused before its critiques are used.
     """
 
     principles_per_draft: int = 2
     max_tokens: int = 256
+    by: ModelSection | str | tuple[ModelSection | str, ...] | None = None
+    min_agreement: float = 0.8
+
+    @property
+    def critics(self) -> tuple[ModelSection | str, ...]:
+        """The models of `by` as a tuple, "student" for the student itself; empty if `by` is left out."""
+        given = self.by if isinstance(self.by, tuple) else (self.by,) if self.by else ()
+        return tuple(ModelSection(model=one) if isinstance(one, str) and one != STUDENT else one for one in given)
 
     def __post_init__(self) -> None:
+        names = [one if isinstance(one, str) else one.model for one in self.critics]
+        _check(self.by != () and "" not in names, "by", "a model, or a list of at least one", "nothing")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"'by' names '{twice}' twice; several critics should be different models")
+        _check(0 <= self.min_agreement <= 1, "min_agreement", "from 0 to 1", self.min_agreement)
         _check(self.principles_per_draft >= 1, "principles_per_draft", "at least 1", self.principles_per_draft)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
 
@@ -266,7 +319,8 @@ class JudgeSection(Judging):
 class PairSection:
     """Settings that choose the comparisons of candidates, and the comparisons that become pairs.
 
-    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked".
+    `rules`: pairing rules, by name: "revision_over_draft", "teacher_over_student", "best_over_worst", "ranked"; an
+    empty list makes none, so that those of `human` are learnt alone, or none where no phase learns pairs.
     `min_margin`: least |p - 0.5| of a pair, where p is the probability that one side is better; 0 to below 0.5.
     `soft_labels`: label each pair with its probability; if false, every label is 1.
     `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
@@ -299,8 +353,7 @@ class PairSection:
         for rule in self.rules:
             if rule not in PAIRINGS:
                 raise ValueError(f"'rules': unknown pairing rule '{rule}'{did_you_mean(rule, PAIRINGS)}")
-        distinct = bool(self.rules) and len(set(self.rules)) == len(self.rules)
-        _check(distinct, "rules", "a list of rules, each once", list(self.rules))
+        _check(len(set(self.rules)) == len(self.rules), "rules", "a list of rules, each once", list(self.rules))
         _check(0 <= self.min_margin < 0.5, "min_margin", "from 0 to below 0.5", self.min_margin)
         _check(self.clamp is None or 0.5 < self.clamp <= 1, "clamp", "above 0.5 and at most 1", self.clamp)
         _check(self.balance is None or self.balance >= 1, "balance", "at least 1", self.balance)
@@ -313,8 +366,8 @@ class EvaluateSection:
 
     `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
-    "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs) and
-    "reliability" (of the judge).
+    "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
+    "revisions" (what they mend and what else they change) and "reliability" (of the judge).
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
@@ -339,14 +392,45 @@ class EvaluateSection:
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
 
 
+DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundsSection:
+    """Settings of the rounds: fresh drafts of the student as it is, judged, trained on and measured, again and again.
+
+    `n`: limit of rounds; in the recipe, a number alone in place of the section is this limit.
+    `until`: "settled" stops where held-out adherence no longer rises: the 95 % interval of its paired change over the
+    round before holds 0 or less. "rounds" walks all rounds. Past a bound of `drift` both stop.
+    `drift`: conditions by the path of a figure, as in `evaluate.must`; a round that fails one is not kept, and is the
+    last one. A figure that this run does not measure is no bound.
+    `failing`: from the second round on, how many times as much a pair weighs in the loss whose prompt's first fresh
+    draft breaks all of its principles as one whose draft keeps all of them; 1 weighs all alike. Read by the method
+    "dpo".
+    """
+
+    n: int = 1
+    until: Literal["settled", "rounds"] = "settled"
+    drift: Mapping[str, str] = field(default_factory=lambda: dict(DRIFT))
+    failing: float = 2.0
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.n <= 100, "n", "from 1 to 100", self.n)
+        _check(1 <= self.failing <= 100, "failing", "from 1 to 100", self.failing)
+        check_names(self.drift)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All settings of a run.
 
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
+    `train` may be a list of phases, each of which goes on with the adapter of the one before.
+    `rounds`: how often all of that is done, each time with fresh drafts of the student that the round before trained.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
-    `teacher`: the model that critiques, revises and, without `judge.by`, judges.
+    `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges. A recipe without
+    pairs whose phases learn `on: prompted` needs none; without a judge, machine checks decide adherence.
     `teachers`: several of them, in place of `teacher`; each prompt is assigned to one, by `weight`.
     `budget`: limits of cost and tokens for all calls of the run.
     `seed`: random seed of all sampling; it is also the seed of the training if `train.seed` is left out.
@@ -363,8 +447,9 @@ class Recipe:
     revise: ReviseSection = field(default_factory=ReviseSection)
     judge: JudgeSection = field(default_factory=JudgeSection)
     pair: PairSection = field(default_factory=PairSection)
-    train: TrainingConfig = field(default_factory=TrainingConfig)
+    train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    rounds: int | RoundsSection = 1
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     path: str = field(default="", metadata=FILE)
@@ -373,18 +458,103 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.teacher is not None and self.teachers:
             raise ValueError("'teacher' and 'teachers' are both given; keep one of them")
-        if not self.all_teachers:
-            raise ValueError("'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'")
-        sections = (*self.all_teachers, *self.judge.models)
+        if not self.all_teachers and (why := self._needs_teacher()):
+            raise ValueError(
+                "'teacher' is missing: name one as 'teacher', or several in a list as 'teachers'; it is needed for "
+                f"{why}"
+            )
+        critics = [critic for critic in self.critique.critics if isinstance(critic, ModelSection)]
+        sections = (*self.all_teachers, *self.judge.models, *critics)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
             )
+        self._check_phases()
+        self._check_rounds()
+
+    def _check_rounds(self) -> None:
+        """Check what several rounds ask of the rest of the recipe."""
+        if isinstance(self.rounds, int):
+            _check(1 <= self.rounds <= 100, "rounds", "from 1 to 100, or a section", self.rounds)
+        if self.repeats.n == 1:
+            return
+        problem = ""
+        if self.draft.from_ != "student":
+            problem = "takes draft.from: student, since each round begins with fresh drafts of it"
+        elif not self.drafts:
+            problem = "takes a pairing rule or a training on revisions: people's pairs alone stay the same"
+        elif any(phase.on == PROMPTED for phase in self.phases):
+            problem = "excludes a training 'on: prompted', which has the student without an adapter for its teacher"
+        elif self.student.adapter_name is not None:
+            problem = "excludes student.adapter_name: each round has another adapter, which no server can know by name"
+        elif "adherence" not in self.evaluate.metrics:
+            problem = "takes 'adherence' among evaluate.metrics, by which it is chosen which round is kept"
+        if problem:
+            raise ValueError(f"'rounds': {self.repeats.n} {problem}")
+
+    def _check_phases(self) -> None:
+        """Check what the phases of `train` ask of each other and of the run."""
+        _check(self.train != (), "train", "a section, or a list of at least one", "an empty list")
+        for number, phase in enumerate(self.train if isinstance(self.train, tuple) else (self.train,)):
+            name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
+            if phase.on is None and not METHODS[phase.method].on_pairs:
+                raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
+            if phase.on is not None and phase.on not in SOURCES:
+                raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            if phase.on == CRITIQUES:
+                raise ValueError(
+                    f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
+                    "train --method sft --on critiques --run RUN`"
+                )
+            if not (self.pair.rules or self.pair.human) and phase.on in (None, CHOSEN):
+                raise ValueError(
+                    f"{name} learns pairs, and 'pair.rules' is an empty list; name a rule, or 'pair.human'"
+                )
+            if number and phase.init_adapter is not None:
+                raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
+            if number and phase.lora not in (Lora(), self.phases[0].lora):
+                raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
+
+    def _needs_teacher(self) -> str:
+        """Return what needs a teacher, or "" where nothing does."""
+        rules = {"revision_over_draft", "teacher_over_student", "ranked"} & set(self.pair.rules)
+        if self.draft.from_ == "teacher":
+            return "draft.from"
+        if rules or (self.pair.rules and not self.judge.models):
+            return f"pair.rules: [{', '.join(self.pair.rules)}]"
+        return "a phase 'on: revisions'" if self.revises else ""
 
     @property
     def all_teachers(self) -> tuple[ModelSection, ...]:
         """The models of `teachers`, or the single one of `teacher`."""
         return self.teachers or ((self.teacher,) if self.teacher else ())
+
+    @property
+    def phases(self) -> tuple[TrainingConfig, ...]:
+        """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter."""
+        given = self.train if isinstance(self.train, tuple) else (self.train,)
+        return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
+
+    @property
+    def repeats(self) -> RoundsSection:
+        """The settings of the rounds; a number alone is their limit."""
+        return RoundsSection(n=self.rounds) if isinstance(self.rounds, int) else self.rounds
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the pairs of later rounds bear weights: there are such rounds, and a phase that reads weights."""
+        return self.repeats.n > 1 and self.repeats.failing > 1 and any(phase.method == "dpo" for phase in self.phases)
+
+    @property
+    def drafts(self) -> bool:
+        """Whether drafts are made: for pairs of a rule, or for the revisions that a phase learns."""
+        return bool(self.pair.rules) or self.revises
+
+    @property
+    def revises(self) -> bool:
+        """Whether the drafts are critiqued and revised: for pairs, or because a phase learns the revisions."""
+        learnt = any(phase.on == REVISIONS for phase in self.phases)
+        return self.revise.rounds > 0 and ("revision_over_draft" in self.pair.rules or learnt)
 
     @property
     def name(self) -> str:
@@ -405,6 +575,14 @@ class _TrainingOnly:
     """A recipe that has only the section `train`."""
 
     train: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StudentAndTraining:
+    """What one training alone reads of a recipe."""
+
+    student: StudentSection
+    train: TrainingConfig
 
 
 def _names_backend(model: str) -> bool:
@@ -433,15 +611,34 @@ def _with_profile(document: Document, profile: str | None) -> Document:
     places |= {
         keys[2:]: place for keys, place in document.places.items() if keys[:2] == ("profiles", profile) and keys[2:]
     }
-    return Document(document.file, _merged(data, profiles[profile]), places)
+    try:
+        return Document(document.file, _merged(data, profiles[profile]), places)
+    except ValueError as fault:
+        raise RecipeError(document.fault(("profiles", profile), f"the profile '{profile}': {fault}")) from None
 
 
-def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced."""
+def _merged(base: Any, changes: Mapping[str, Any], name: str = "") -> Any:
+    """Return `base` with `changes` applied: sections are merged key by key, any other value is replaced.
+
+    An item of a list is changed by its number, from 0. `name`: of `base`, for messages.
+
+    Raises:
+        ValueError: a list is changed as if it were a section, or has no item of that number.
+    """
+    if isinstance(base, list):
+        numbers = {str(i) for i in range(len(base))}
+        if other := next((key for key in changes if key not in numbers), None):
+            raise ValueError(
+                f"'{name}' is a list of {len(base)}, which has no '{other}'; name an item by its number, such as "
+                f"{name}.{len(base) - 1}.{other}, or give a whole list"
+            )
+        items = {str(i): item for i, item in enumerate(base)}
+        return list(_merged(items, changes, name).values())
     merged = dict(base)
     for key, value in changes.items():
-        before = base.get(key)
-        merged[key] = _merged(before, value) if isinstance(value, dict) and isinstance(before, dict) else value
+        before, inner = base.get(key), f"{name}.{key}" if name else key
+        joined = isinstance(value, dict) and isinstance(before, dict | list) and value
+        merged[key] = _merged(before, value, inner) if joined else value
     return merged
 
 
@@ -457,10 +654,25 @@ def _with_override(document: Document, override: str) -> Document:
     value = parse_value(text, source, RecipeError, keys)
     for key in reversed(keys[1:]):
         value = {key: value}
+    try:
+        data = _merged(document.data, {str(keys[0]): value})
+    except ValueError as fault:
+        raise RecipeError(f"{source}: {fault}") from None
+    keys = _numbered(keys, document.data)
     new = {keys[:n]: Place(source, None) for n in range(1, len(keys) + 1)}
     # The sections that contain the key keep their line; the value and everything in it now comes from the option.
     places = new | {known: place for known, place in document.places.items() if known[: len(keys)] != keys}
-    return Document(document.file, _merged(document.data, {str(keys[0]): value}), places)
+    return Document(document.file, data, places)
+
+
+def _numbered(keys: Keys, data: Any) -> Keys:
+    """Return the keys with the numbers of list items as numbers, as a document has them in its places."""
+    found: list[str | int] = []
+    for key in keys:
+        inside = isinstance(data, list)
+        found.append(int(key) if inside else key)
+        data = data[int(key)] if inside else data.get(key) if isinstance(data, dict) else None
+    return tuple(found)
 
 
 def _with_paths(document: Document) -> Document:
@@ -493,12 +705,23 @@ def _with_paths(document: Document) -> Document:
 
 
 def _with_seed(document: Document) -> Document:
-    """Return the document with the recipe's seed as the training's, if `train.seed` is left out."""
+    """Return the document with the recipe's seed as that of each training whose own is left out."""
     data, train = document.data, document.data.get("train", {})
-    if "seed" not in data or not isinstance(train, dict) or "seed" in train:
+    if "seed" not in data:
         return document
-    places = {**document.places, ("train", "seed"): document.place(("seed",))}
-    return Document(document.file, data | {"train": train | {"seed": data["seed"]}}, places)
+    places = dict(document.places)
+
+    def seeded(section: Any, keys: Keys) -> Any:
+        if not isinstance(section, dict) or "seed" in section:
+            return section
+        places[(*keys, "seed")] = document.place(("seed",))
+        return section | {"seed": data["seed"]}
+
+    if isinstance(train, list):
+        phases: Any = [seeded(section, ("train", i)) for i, section in enumerate(train)]
+    else:
+        phases = seeded(train, ("train",))
+    return Document(document.file, data | {"train": phases}, places)
 
 
 def _with_environment(document: Document) -> Document:

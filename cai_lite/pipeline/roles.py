@@ -33,8 +33,8 @@ class Roles:
 
     `student`: always a local model, since it is trained in this process. `drafter`: who drafts and answers for it, the
     student itself unless a server of the same weights does; `adapter_server`: the server's name for the trained
-    adapter, which then answers after training. `teachers`, `judges`: at least one each; the
-    judges are the teachers themselves unless the recipe names others.
+    adapter, which then answers after training. `teachers`: none where the recipe needs none. `judges`: the teachers
+    themselves unless the recipe names others. `critics`: those who critique in place of the teachers, or none.
     """
 
     constitution: Constitution
@@ -43,11 +43,22 @@ class Roles:
     adapter_server: EndpointModel | None = None
     teachers: tuple[WeightedModel, ...]
     judges: tuple[WeightedModel, ...]
+    critics: tuple[WeightedModel, ...] = ()
+
+    @property
+    def members(self) -> tuple[WeightedModel, ...]:
+        """Teachers, judges and critics; a model with several roles is repeated."""
+        return (*self.teachers, *self.judges, *self.critics)
 
     @property
     def judge(self) -> ChatModel:
         """The first of the judges, which scores single replies."""
         return self.judges[0].model
+
+    @property
+    def itself(self) -> ChatModel:
+        """The student as it answers under the constitution and critiques and revises itself."""
+        return _short_if_embedded(copy.copy(self.drafter))
 
     def digests(self) -> dict[str, str]:
         """Return the digests of the constitution and all models, by role and name, as recipe.yaml lists them."""
@@ -57,6 +68,7 @@ class Roles:
             **({f"drafter {self.drafter.name}": self.drafter.digest} if self.drafter is not self.student else {}),
             **{f"teacher {teacher.model.name}": teacher.model.digest for teacher in self.teachers},
             **{f"judge {judge.model.name}": judge.model.digest for judge in self.judges},
+            **{f"critic {critic.model.name}": critic.model.digest for critic in self.critics},
         }
 
     def answering(self, adapter: Path) -> dict[str, ChatModel]:
@@ -89,6 +101,7 @@ class Roles:
         """Yield warnings to show before any model is asked about these prompts."""
         roles = [("teacher", teacher.model) for teacher in self.teachers]
         roles += [("judge", judge.model) for judge in self.judges]
+        roles += [("critic", critic.model) for critic in self.critics]
         for role, model in roles:
             unknown = unknown_principles(self.constitution, prompts) if model.name == "embedded:teacher" else []
             if unknown:
@@ -99,13 +112,12 @@ class Roles:
 
     def watch(self, model: ChatModel, say: Callable[[str], None], told: set[str], *, stops: bool) -> Watch:
         """Return what watches the replies of a stage that asks `model`; its messages name the model's settings."""
-        members = (*self.teachers, *self.judges)
-        section = next((member.section for member in members if member.model is model), "student")
+        section = next((member.section for member in self.members if member.model is model), "student")
         return Watch(say=say, stops=stops, section=section, switched=bool(getattr(model, "template", None)), told=told)
 
     def close(self) -> None:
         """Free the weights of all local models, and close the connections to servers."""
-        members = (member.model for member in (*self.teachers, *self.judges))
+        members = (member.model for member in self.members)
         for model in (self.student, self.drafter, self.adapter_server, *members):
             if isinstance(model, LocalModel | EndpointModel):
                 model.close()
@@ -124,13 +136,15 @@ def open_roles(recipe: Recipe) -> Roles:
     )
     server = replace(section, load=None, model=section.served or section.model)
     adapter = _opened(replace(server, model=section.adapter_name)) if section.adapter_name else None
+    drafter = _opened(server) if section.url else student
     return Roles(
         constitution=load_constitution(recipe.constitution),
         student=student,
-        drafter=_opened(server) if section.url else student,
+        drafter=drafter,
         adapter_server=cast(EndpointModel | None, adapter),
         teachers=teachers,
         judges=_weighted(recipe.judge.models, "judge.by") or teachers,
+        critics=_critics(recipe, drafter),
     )
 
 
@@ -146,6 +160,31 @@ def _weighted(sections: Sequence[ModelSection], name: str) -> tuple[WeightedMode
         WeightedModel(_opened(section), section.weight, f"{name}.{i}" if several else name)
         for i, section in enumerate(sections)
     )
+
+
+def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
+    """Open the critics. `student`: who answers for the student.
+
+    The embedded models are asked in the short wording, the only one that models of their size can learn.
+    """
+    sections = recipe.critique.critics
+    found = []
+    for i, section in enumerate(sections):
+        if isinstance(section, ModelSection):
+            model, name = _opened(section), f"critique.by.{i}" if len(sections) > 1 else "critique.by"
+            if isinstance(model, LocalModel):
+                model.name = section.model  # with the adapter's folder, by which critics differ
+        else:
+            model, name = copy.copy(student), "student"
+        found.append(WeightedModel(_short_if_embedded(model), 1.0, name))
+    return tuple(found)
+
+
+def _short_if_embedded(model: ChatModel) -> ChatModel:
+    """Return the model, which is asked in the short wording if it is an embedded one."""
+    if isinstance(model, LocalModel) and model.model.startswith("embedded:"):
+        model.wording = "short"
+    return model
 
 
 def _opened(section: ModelSection) -> ChatModel:

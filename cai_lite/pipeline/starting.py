@@ -8,6 +8,7 @@ from pathlib import Path
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.inputs.yamlfile import packaged_files
 from cai_lite.pipeline.recipe import load_recipe
+from cai_lite.run.files import write_text
 
 BASES = {
     "medical": "medical",
@@ -41,9 +42,8 @@ def init(folder: Path, base: str = "medical") -> list[Path]:
     there = [name for name in texts if (folder / name).exists()]
     if there or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{folder / there[0] if there else folder} is there already; choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

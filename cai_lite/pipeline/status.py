@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -13,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.evaluation.result import read_evaluation
+from cai_lite.pipeline.phases import is_trained
+from cai_lite.run.files import ROUNDS_FILE, phase_folders, read_record, round_folders, training_folders
 from cai_lite.run.ledger import Run, in_use
 from cai_lite.run.progress import Terminal
 
@@ -39,7 +41,11 @@ def status(directory: str | Path) -> dict[str, Any]:
         "working": working,
         "done": [stage for stage in STAGES if done[stage]],
         "left": left,
-        "steps": _steps(folder),
+        "steps": sum(map(_steps, training_folders(folder))),
+        "rounds": _rounds(folder),
+        "phases": [
+            {"phase": phase.name, "done": is_trained(phase), "steps": _steps(phase)} for phase in phase_folders(folder)
+        ],
         "calls": calls,
         "counts": counts,
         "faults": sum(row["faults"] for row in calls),
@@ -70,6 +76,10 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
     steps = f" ({found['steps']:,} training steps)" if found["steps"] else ""
     lines = [f"done: {', '.join(found['done']) or 'nothing yet'}{steps}"]
     lines.append(f"left: {', '.join(found['left']) or 'nothing'}")
+    for phase in found["phases"]:
+        lines.append(f"phase {phase['phase']}: {'done' if phase['done'] else 'not done'}, {phase['steps']:,} steps")
+    for found_round in found["rounds"]:
+        lines.append(_round_line(found_round))
     lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
     lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
     lines += ["a process is working in this run"] if found["working"] else []
@@ -79,19 +89,55 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
 
 
 def _is_done(folder: Path, file: str) -> bool:
-    path = folder / file
+    path, phases = folder / file, phase_folders(folder)
+    if file == "training.json" and round_folders(folder):
+        return (folder / ROUNDS_FILE).is_file() and (folder / "adapter").is_dir()
     if file != "training.json":
         return path.is_file()
-    return bool(path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("finished"))
+    if phases:
+        return all(map(is_trained, phases)) and (folder / "adapter").is_dir()
+    return bool(path.is_file() and read_record(path).get("finished"))
+
+
+def _rounds(folder: Path) -> list[dict[str, Any]]:
+    """Return each round: whether its trainings are done, its steps, its adherence, and whether its adapter is kept."""
+    file, found = folder / ROUNDS_FILE, list[dict[str, Any]]()
+    ended = read_record(file) if file.is_file() else {}
+    for place in round_folders(folder):
+        trainings, number = phase_folders(place) or [place], int(place.name)
+        overall: dict[str, Any] = {}
+        if (place / "evaluation.json").is_file():
+            overall = read_evaluation(place)["metrics"].get("adherence", {}).get("overall", {})
+        found.append(
+            {
+                "round": number,
+                "done": all(map(is_trained, trainings)),
+                "steps": sum(map(_steps, trainings)),
+                **({"adherence": overall["after"]} if "after" in overall else {}),
+                "kept": ended.get("kept") == number,
+            }
+        )
+    return found
+
+
+def _round_line(found: Mapping[str, Any]) -> str:
+    measured = found.get("adherence")
+    parts = [
+        "trained" if found["done"] else "not done",
+        f"{found['steps']:,} steps",
+        *([f"adherence {measured['value']:.2f} [{measured['low']:.2f}, {measured['high']:.2f}]"] if measured else []),
+        *(["kept"] if found["kept"] else []),
+    ]
+    return f"round {found['round']}: {', '.join(parts)}"
 
 
 def _steps(folder: Path) -> int:
     path = folder / "metrics.jsonl"
-    return path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
 def _last(log: Path) -> dict[str, str] | None:
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     if not lines:
         return None
     return {"line": lines[-1], "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from cai_lite.chat.weights import checked_load, resolve
-from cai_lite.errors import Stopped
-from cai_lite.evaluation.evaluate import evaluate
-from cai_lite.evaluation.subject import PAIRED_LIMIT
-from cai_lite.inputs.pairs import pair_lines, read_pairs
 from cai_lite.inputs.prompts import Prompts, load_prompts
-from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, reasons, write_quarantine
-from cai_lite.pipeline.make_pairs import (
-    Work,
-    draft_held_out,
-    held_out_pairs,
-    make_pairs,
-    nothing_left,
-    sampling_of,
-    spread,
-)
+from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
+from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
+from cai_lite.pipeline.phases import check_first, write_sources
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
+from cai_lite.pipeline.rounds import put_rounds_aside, walk_rounds
+from cai_lite.pipeline.steps import learn, make, measure, write_pairs
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import write_report
-from cai_lite.reporting.dataset_card import dataset_card
-from cai_lite.run.files import recipe_text, trained, write_aside, write_manifest, write_text
+from cai_lite.run.files import recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
-from cai_lite.training.config import TrainingConfig
 
 
 def run_recipe(
@@ -41,20 +28,24 @@ def run_recipe(
     *,
     until: Literal["pair", "report"] = "report",
     adapter: Path | None = None,
+    phase: int = 0,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
 
-    `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained.
+    `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained. `phase`: take
+    the phases of the training before this one as they stand.
 
     Raises:
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
-        ChatError, TrainingError, Stopped: stopped part-way; the same call goes on.
+        ChatError, TrainingError, Stopped, DiskError: stopped part-way; the same call goes on.
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
+    check_first(recipe, out, phase)
     plan = plan_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        screen.taken_over(run.recovered)
         write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
         written = ["recipe.yaml"]
         for warning in plan.warnings:
@@ -69,69 +60,31 @@ def run_recipe(
         write_quarantine(out / QUARANTINE, work.bad)
         if prompts.bad:
             screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
-        if adapter is None:
-            if until == "report":
-                draft_held_out(work, prompts.held_out)
-            pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
-            write_quarantine(out / QUARANTINE, work.bad)
-            write_aside(out / "pairs.jsonl", pair_lines(pairs))
-            card = dataset_card(
-                pairs,
-                name=recipe.name,
-                digests=roles.digests(),
-                counts=run.counts(),
-                held_out=[prompt.messages for prompt in prompts.held_out],
-            )
-            write_text(out / "dataset_card.md", card)
-            written += ["pairs.jsonl", "dataset_card.md"]
+        if adapter is None and until == "report" and recipe.repeats.n > 1:
+            adapter, evaluation, files = walk_rounds(work, prompts)
+            written += files
+        else:
+            if adapter is None:
+                if until == "report":
+                    draft_held_out(work, prompts.held_out)
+                pairs = make(work, prompts)
+                written += write_pairs(work, pairs, prompts)
+                written += (sources := write_sources(work, prompts.train, prompts.held_out, out))
+                roles.close()
+                if until == "pair":
+                    _record(run, screen, written)
+                    return {
+                        "pairs": len(pairs),
+                        "file": str(out / "pairs.jsonl"),
+                        "sources": [str(out / name) for name in sources],
+                        "counts": run.counts(),
+                    }
+                put_rounds_aside(out, screen.say)
+                adapter, files = learn(work, pairs, out, first=phase)
+                written += files
+            held_out = held_out_pairs(work, prompts.held_out)
             roles.close()
-            if until == "pair":
-                _record(run, screen, written)
-                return {"pairs": len(pairs), "file": str(out / "pairs.jsonl"), "counts": run.counts()}
-            if not pairs:
-                raise Stopped(nothing_left(work))
-            from cai_lite.training.loop import train  # which imports torch
-
-            with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-                result = train(
-                    recipe.student.model,
-                    pairs,
-                    config=recipe.train,
-                    out=out,
-                    load=recipe.student.load,
-                    template=recipe.student.template,
-                    system=recipe.student.system,
-                    progress=tick,
-                    reference_progress=reference_tick,
-                    log=screen.say,
-                )
-            adapter = result.adapter
-            written += trained(out, anew=result.resumed_from < result.steps)
-        held_out = held_out_pairs(work, prompts.held_out)
-        roles.close()
-        if roles.adapter_server is not None:
-            server = roles.adapter_server
-            screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
-        evaluation = evaluate(
-            adapter,
-            against=roles.student,
-            constitution=roles.constitution,
-            judge=[voice.model for voice in roles.judges],
-            prompts=prompts.held_out,
-            seen=spread(prompts.train, PAIRED_LIMIT),
-            run=run,
-            pairs=pairs,
-            held_out_pairs=held_out,
-            metrics=recipe.evaluate.metrics,
-            oracle=recipe.evaluate.oracle,
-            sampling=sampling_of(recipe, recipe.evaluate.temperature),
-            samples=recipe.evaluate.samples,
-            judging=recipe.judge,
-            must=recipe.evaluate.must,
-            answering=roles.answering(adapter),
-            screen=screen,
-            manifest=False,
-        )
+            evaluation = measure(work, adapter, prompts, pairs, held_out, out)
         roles.close()
         page, *others = write_report(run)
         _record(run, screen, [*written, "evaluation.json", page, *others])
@@ -149,53 +102,6 @@ def prompts_of(recipe: Recipe) -> Prompts:
     """The prompts of a recipe, read and split."""
     settings = recipe.prompts
     return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
-
-
-def train_pairs(
-    student: str,
-    pairs: Path,
-    config: TrainingConfig,
-    out: Path,
-    *,
-    load: str | None = None,
-    max_bad: float = MAX_BAD,
-    quiet: bool = False,
-) -> dict[str, Any]:
-    """Train on a preference file in a run directory of its own, as `cai-lite train` does.
-
-    Rows of the file that cannot be used are listed in quarantine.jsonl. `max_bad`: the share of them above which the
-    file is refused, from 0 to below 1.
-    """
-    from cai_lite.training.loop import train
-
-    (rows, bad), how = read_pairs(pairs, max_bad=max_bad), checked_load(load)
-    resolve(student)
-    with Run(out), Screen(quiet=quiet, log=out / "log.txt") as screen:
-        write_quarantine(out / QUARANTINE, bad)
-        if bad:
-            screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
-        with screen.stage("reference") as reference_tick, screen.stage("train") as tick:
-            result = train(
-                student,
-                rows,
-                config=config,
-                out=out,
-                load=how,
-                progress=tick,
-                reference_progress=reference_tick,
-                log=screen.say,
-            )
-        for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
-            screen.warn(line)
-    return {
-        "adapter": str(result.adapter),
-        "steps": result.steps,
-        "resumed_from": result.resumed_from,
-        "quarantined": len(bad),
-        "pairs": None if result.report is None else asdict(result.report),
-        "last": result.last,
-        "best": result.best,
-    }
 
 
 def check_recipe(recipe: Recipe, out: Path) -> Plan:

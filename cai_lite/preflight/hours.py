@@ -6,15 +6,21 @@ What is assumed stands in constants here and is shown with the result; `cai-lite
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cai_lite.evaluation.robustness import WRAPPED_LIMIT, WRAPPINGS
 from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.prompts import Prompts
+from cai_lite.pipeline.ready import calls_for_prompted
 from cai_lite.pipeline.recipe import Recipe
+from cai_lite.pipeline.sources import PROMPTED, REVISIONS
 from cai_lite.preflight.devices import Device
+from cai_lite.preflight.sizes import completions_of
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.methods import METHODS
 
 if TYPE_CHECKING:
     from cai_lite.logps.footprint import Footprint
@@ -28,12 +34,16 @@ KEPT = 0.5  # share of the comparisons that become pairs
 WORDING = 250  # tokens of instructions and principle around the texts that a teacher is shown
 CRITIQUE = 150  # tokens of a critique
 VERDICT = 8  # tokens of a verdict
+TRAINING = "training"  # the name of this part of a run
 READING = 10  # a server reads so many times as many tokens a second as it writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of a run: who works, its calls (rows of a training), tokens read and written by all, and hours."""
+    """A part of a run: who works, its calls (rows of a training), tokens read and written by all, and hours.
+
+    `phase`: the number of the training that it is.
+    """
 
     part: str
     by: str
@@ -41,10 +51,17 @@ class Part:
     tokens_in: int
     tokens_out: int
     hours: float | None
+    phase: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the part as plain data."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "phase"}
+
+    def times(self, rounds: int) -> Part:
+        """Return the part as so many rounds repeat it."""
+        hours = None if self.hours is None else rounds * self.hours
+        tokens_in, tokens_out = rounds * self.tokens_in, rounds * self.tokens_out
+        return replace(self, calls=rounds * self.calls, tokens_in=tokens_in, tokens_out=tokens_out, hours=hours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +78,18 @@ class Counted:
     def of(cls, recipe: Recipe, prompts: int) -> Counted:
         """Return the counts of making pairs from so many prompts."""
         n, rules, judge = recipe.draft.n, recipe.pair.rules, recipe.judge
-        drafts, critiques, revisions, revised = prompts * n, 0, 0, 0
-        if "revision_over_draft" in rules:
+        drafts, critiques, revisions, revised = prompts * n * recipe.drafts, 0, 0, 0
+        if recipe.revises:
             per_draft = recipe.critique.principles_per_draft
             rounds = range(1, recipe.revise.rounds + 1)
             again = BROKEN if recipe.revise.until == "satisfied" else 1.0
-            revisions = round(sum(drafts * BROKEN * again ** (number - 1) for number in rounds))
-            critiques = (drafts + revisions) * per_draft
+            critics = max(1, len(recipe.critique.critics))
+            revisions = critics * round(sum(drafts * BROKEN * again ** (number - 1) for number in rounds))
+            critiques = (drafts + revisions) * per_draft * critics
             revised = round(drafts * BROKEN) if rounds else 0
         by_teacher = prompts if {"teacher_over_student", "ranked"} & set(rules) else 0
+        learnt_only = revised if "revision_over_draft" not in rules else 0  # by a phase, and not compared
+        revised -= learnt_only
         candidates = n + (by_teacher + revised) / max(1, prompts)
         compared = {
             "revision_over_draft": revised,
@@ -118,9 +138,13 @@ def parts_of(
     wrapped = len(WRAPPINGS) * min(held_out, WRAPPED_LIMIT) if "robustness" in metrics else 0
     seen = min(len(prompts.train), PAIRED_LIMIT) if "superficial" in metrics else 0
     per_prompt = sum(p.applies(x) for x in prompts.held_out for p in constitution.principles) / max(1, held_out)
-    answers = 2 * samples * (held_out + seen) + wrapped
-    scored = round(per_prompt * (2 * samples * held_out + wrapped)) if recipe.evaluate.oracle is None else 0
-    compared = min(held_out, PAIRED_LIMIT) * samples * 2 * recipe.judge.principles if "win_rate" in metrics else 0
+    rounds, judged = recipe.repeats.n, bool(recipe.all_teachers or recipe.judge.models)
+    answers = (1 + rounds) * samples * (held_out + seen) + rounds * wrapped
+    by_judge = judged and recipe.evaluate.oracle is None
+    scored = round(per_prompt * ((1 + rounds) * samples * held_out + rounds * wrapped)) if by_judge else 0
+    questions = 2 * recipe.judge.principles if judged and "win_rate" in metrics else 0
+    compared = min(held_out, PAIRED_LIMIT) * samples * questions
+    failing = round(per_prompt * len(prompts.train)) if recipe.weighs else 0
     training, held = Counted.of(recipe, len(prompts.train)), Counted.of(recipe, paired)
     p, c = lengths.prompt, lengths.completion
 
@@ -142,39 +166,76 @@ def parts_of(
     by_student = recipe.draft.from_ == "student"
     nothing = Counted(drafts=0, critiques=0, revisions=0, verdicts=0, pairs=0)
     rows = training.pairs if pairs is None else pairs
+    told = len(prompts.train) * recipe.draft.n if any(phase.on == PROMPTED for phase in recipe.phases) else 0
+    alone = calls_for_prompted(recipe, len(prompts.train)) if told else 0
     found = [
-        student("drafts", training.drafts * by_student),
-        teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
-        Part(
-            part="training",
-            by="student",
-            calls=rows,
-            tokens_in=round(rows * recipe.train.epochs * (p + 2 * c)),
-            tokens_out=0,
-            hours=None,
+        *(
+            part.times(rounds)
+            for part in (
+                student("drafts", training.drafts * by_student),
+                teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
+                student("answers under the constitution, with critiques and revisions", alone),
+                *_trainings(recipe, training, rows, lengths, told),
+            )
         ),
+        teacher("judging what still fails", nothing, (rounds - 1) * failing),
         student("held-out drafts", held.drafts * by_student),
         teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
         student("answers before and after", answers),
-        teacher("judging the answers", nothing, scored + compared),
+        teacher("judging the answers", nothing, scored + rounds * compared),
     ]
     return [part for part in found if part.calls]
 
 
+def _trainings(recipe: Recipe, counted: Counted, pairs: int, lengths: Lengths, told: int) -> Iterator[Part]:
+    """Yield the part of each phase; there is one name for a single one, and several are told apart by their number.
+
+    `told`: the number of the student's answers under the constitution.
+    """
+    learnt = {REVISIONS: min(counted.revisions, round(counted.drafts * BROKEN)), PROMPTED: told}
+    for number, phase in enumerate(recipe.phases):
+        many = completions_of(recipe, phase)
+        rows = learnt.get(phase.on or "", pairs)
+        if phase.include_critique:  # each critique and each revision behind it is a row of its own
+            rows *= 3
+        elif phase.method == "listwise":
+            rows = max(1, round(pairs / (many * (many - 1) / 2)))
+        yield Part(
+            part=f"{TRAINING} {number}, {phase.method}" if len(recipe.phases) > 1 else TRAINING,
+            by="student",
+            calls=rows,
+            tokens_in=round(rows * phase.epochs * (lengths.prompt + many * lengths.completion)),
+            tokens_out=0,
+            hours=None,
+            phase=number,
+        )
+
+
 def training_hours(
-    recipe: Recipe, config: Any, found: Footprint, recomputed: int, device: Device, lengths: Lengths, pairs: int
+    recipe: Recipe,
+    config: Any,
+    found: Footprint,
+    recomputed: int,
+    device: Device,
+    lengths: Lengths,
+    rows: int,
+    *,
+    phase: TrainingConfig | None = None,
 ) -> float:
-    """Return the hours of a training of so many pairs.
+    """Return the hours of a training of so many rows; `phase`: which one, the first if left out.
 
     A token takes 2N operations forward (N: weights of the layers), 2N for the gradients of the inputs, 2N more in
     recomputed layers, and 2N once for the reference. The output head runs on completion tokens only.
     """
     text = config.get_text_config()
     body, head = found.matrices, text.vocab_size * text.hidden_size
-    tokens, epochs = lengths.prompt + 2 * lengths.completion, recipe.train.epochs
-    flops = tokens * body * (4 + 2 * recomputed / found.layers + 2 / epochs)
-    flops += 2 * lengths.completion * head * (4 + 2 / epochs)
-    return float(pairs * epochs * flops) / (device.tflops * 1e12 * FLOPS_SHARE) / 3600
+    phase = phase or recipe.phases[0]
+    many, epochs = completions_of(recipe, phase), phase.epochs
+    tokens = lengths.prompt + many * lengths.completion
+    reference = 2 / epochs if METHODS[phase.method].needs_reference(phase) else 0
+    flops = tokens * body * (4 + 2 * recomputed / found.layers + reference)
+    flops += many * lengths.completion * head * (4 + reference)
+    return float(rows * epochs * flops) / (device.tflops * 1e12 * FLOPS_SHARE) / 3600
 
 
 def decoding_speed(config: Any, found: Footprint, load: str, device: Device, free: float, lengths: Lengths) -> float:

@@ -2,13 +2,14 @@
 
 Drafts of a few prompts are judged under every principle: as it is written, in other words, and once more with the
 verdict sampled at temperature 1. If verdicts change with the order of the replies, with the wording or from one sample
-to the next, more pairs will not help.
+to the next, more pairs will not help. Where the recipe revises, some drafts are revised, and its critics are tried.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ from rich.table import Table
 from rich.text import Text
 
 from cai_lite.chat.asking import Stage
+from cai_lite.chat.base import ChatModel
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError, Stopped
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.pipeline.critics import try_critics
 from cai_lite.pipeline.make_pairs import sampling_of, spread
 from cai_lite.pipeline.ready import PREFLIGHT, calls_for_pairs
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.roles import open_roles
+from cai_lite.pipeline.revising import quality_of, revise_drafts
+from cai_lite.pipeline.roles import close, open_roles
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.preflight.examples import in_other_words
 from cai_lite.records import Prompt, Verdict
@@ -39,6 +43,7 @@ MIN_ORDER_CONSISTENCY = 0.65  # least share of verdicts that are the same in bot
 MIN_PARAPHRASE_AGREEMENT = 0.75  # least share of verdicts that are the same in other words
 OPPOSED = 0.5  # two principles conflict if the 95 % interval of their share of opposite preferences is above this
 REPEAT_INDEX = 1000  # index of the repeated sample, above that of any vote
+REVISED = 24  # drafts that are critiqued and revised
 MIN_COMPARISONS = 8  # with fewer comparisons, no verdict on a principle is given
 
 
@@ -53,12 +58,18 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         ChatError, Stopped: stopped part-way, as in a run; the same call resumes.
     """
     roles, known = open_roles(recipe), prompts_of(recipe)
+    if not roles.judges or not recipe.pair.rules:
+        raise InputError(
+            f"{recipe.path}: preflight tries the judge of the pairs, and this recipe makes none: run it at once; it "
+            "tries the student's own critiques before it uses them"
+        )
     if not known.train or prompts < 1:
         raise InputError("preflight needs at least 1 training prompt")
     sample = spread(known.train, prompts)
     constitution = roles.constitution
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+        screen.taken_over(run.recovered)
         author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
         faults: list[str] = []
         told: set[str] = set()
@@ -91,6 +102,21 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         repeated = judged(
             constitution, "judge again", votes=1, until=None, drawn=True, log_probs="never", first_index=REPEAT_INDEX
         )
+        if roles.critics:
+            close(roles.judge)
+
+        @contextmanager
+        def opened(name: str, model: ChatModel) -> Iterator[Stage]:
+            with screen.stage(name) as tick:
+                watch = roles.watch(model, say, told, stops=False)
+                yield Stage(run=run, name=f"{name} ({model.name})", tick=tick, watch=watch)
+
+        critics = try_critics(recipe, roles, drafts, opened) if roles.critics and recipe.revises else []
+        revised: dict[str, Any] = {}
+        if recipe.revises:
+            some = drafts[:: max(1, len(drafts) // REVISED)][:REVISED]
+            made = revise_drafts(recipe, roles, roles.teachers[0].model, some, opened)
+            revised = quality_of(recipe, roles, made.attempts)
         conflicts = _conflicts(constitution, plain)
         opposed = {name for row in conflicts if row["pull_apart"] and not row["decided"] for name in row["between"]}
         trials = (plain, paraphrased, repeated)
@@ -105,9 +131,12 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         "prompts": len(sample),
         "principles": rows,
         "conflicts": conflicts,
+        "revisions": revised,
+        "critics": critics,
         "forecast": forecast,
         "faults": faults,
-        "ready": all(row["verdict"] in ("ready", "not met") for row in rows),
+        "ready": all(row["verdict"] in ("ready", "not met") for row in rows)
+        and not any(critic["refused"] for critic in critics),
         "digests": roles.digests(),
     }
     write_text(out / PREFLIGHT, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
@@ -156,6 +185,16 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
                 f"comparisons: {how}",
                 highlight=False,
             )
+    if summary := found["revisions"].get("summary"):
+        console.print(f"revisions: {summary}", highlight=False, soft_wrap=True)
+    for critic in found["critics"]:
+        agreed = critic.get("agreement", {"value": 0.0, "n": 0})
+        shown = f"agrees with the teacher in {agreed['value']:.0%} of {agreed['n']} critiques"
+        planted = [f"{of['value']:.0%} of the {name}" for name, of in critic["planted"].items() if name != "clean"]
+        shown += f", finds {', '.join(planted)} planted violations" if planted else ""
+        refused = f"; refused: {critic['refused']}" if critic["refused"] else ""
+        style = "yellow" if refused else ""
+        console.print(Text(f"critic {critic['critic']}: {shown}{refused}", style=style), soft_wrap=True)
     f = found["forecast"]
     console.print(
         f"forecast for the whole run: about {f['calls']:,} calls, {f['tokens']:,} tokens, {f['hours']:.1f} h"
@@ -239,7 +278,7 @@ def _forecast(
     The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
     and revisions are taken to cost as much as drafts.
     """
-    needed = calls_for_pairs(recipe, prompts)
+    needed = {stage: recipe.repeats.n * n for stage, n in calls_for_pairs(recipe, prompts).items()}
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
     for stage, n in needed.items():
         measured = next((row for row in calls if row["stage"] == stage), None)

@@ -64,31 +64,31 @@ def plan(
     devices = _devices(gpu_memory, device, tflops)
     from cai_lite.pipeline.walk import prompts_of
     from cai_lite.preflight.hours import Lengths, parts_of
-    from cai_lite.preflight.sizes import config_of, longest_pair, sizes_of
+    from cai_lite.preflight.sizes import config_of, longest_row, sizes_of
 
     constitution, prompts = load_constitution(recipe.constitution), prompts_of(recipe)
     config, load = config_of(recipe.student.model), recipe.student.load or "auto"
     lengths = Lengths(prompt=prompt_tokens, completion=completion_tokens)
     parts = parts_of(recipe, constitution, prompts, lengths=lengths, pairs=pairs, teacher_rate=teacher_rate)
-    sizes = sizes_of(recipe, config, load, cache)
+    sizes = [sizes_of(recipe, config, load, cache, phase=phase) for phase in recipe.phases]
     notes = student_notes(recipe, needs_tokenizer=False)
     cards = [_card(recipe, config, sizes, load, one, lengths, parts) for one in devices]
-    prompt, completion = longest_pair(recipe)
+    prompt, completion = longest_row(recipe, max(recipe.phases, key=lambda phase: phase.max_tokens))
     fitting = [card for card in cards if card["fits"]]
     return {
         "format": 2,
         "model": recipe.student.model,
         "load": load,
-        "layers": sizes.full.layers,
-        "weights_gb": sizes.full.weights / 1e9,
-        "adapter_gb": sizes.full.adapter / 1e9,
+        "layers": sizes[0].full.layers,
+        "weights_gb": sizes[0].full.weights / 1e9,
+        "adapter_gb": sizes[0].full.adapter / 1e9,
         "longest_pair": {"prompt_tokens": prompt, "completion_tokens": completion},
-        "tokens_per_pass": sizes.tokens,
+        "tokens_per_pass": max(each.tokens for each in sizes),
         "cards": cards,
         "fits": bool(fitting),
         "notes": notes,
         "advice": _advice(recipe, config, load, cards, cache),
-        "assumed": _assumed(lengths, teacher_rate),
+        "assumed": _assumed(recipe, lengths, teacher_rate),
     }
 
 
@@ -106,24 +106,31 @@ def _devices(memory: float | None, name: str | None, tflops: float | None) -> li
 
 
 def _card(
-    recipe: Recipe, config: Any, sizes: Sizes, load: str, device: Device, lengths: Lengths, parts: list[Part]
+    recipe: Recipe, config: Any, sizes: list[Sizes], load: str, device: Device, lengths: Lengths, parts: list[Part]
 ) -> dict[str, Any]:
-    """Return how the training fits on one GPU, and the hours of each part of the run on it."""
+    """Return how the training fits on one GPU, and the hours of each part of the run on it.
+
+    `sizes`: of each phase. Shown is the one that takes the most memory, and fits is what all of them do.
+    """
     from cai_lite.preflight.hours import decoding_speed, training_hours
 
     available = device.memory * GIB - CONTEXT
-    sized = sizes.fit(available * MEMORY_SHARE)
-    speed = decoding_speed(config, sizes.full, load, device, available, lengths)
+    fitted = [each.fit(available * MEMORY_SHARE) for each in sizes]
+    sized = max(fitted, key=lambda each: (not each.fits, each.peak))
+    speed = decoding_speed(config, sizes[0].full, load, device, available, lengths)
 
     def hours(part: Part) -> float | None:
         if part.by == "teacher":
             return part.hours
-        if part.part == "training":
-            return training_hours(recipe, config, sizes.full, sized.recomputed, device, lengths, part.calls)
+        if part.phase is not None:
+            full, recomputed = sizes[part.phase].full, fitted[part.phase].recomputed
+            phase = recipe.phases[part.phase]
+            return training_hours(recipe, config, full, recomputed, device, lengths, part.calls, phase=phase)
         return part.tokens_out / speed / 3600
 
-    timed = [replace(part, hours=hours(part)).as_dict() for part in parts] if sized.fits else []
-    known = [part["hours"] for part in timed]
+    made = [replace(part, hours=hours(part)) for part in parts] if sized.fits else []
+    timed, known = [part.as_dict() for part in made], [part.hours for part in made]
+    trainings = [part.hours for part in made if part.phase is not None and part.hours is not None]
     return {
         "device": device.name,
         "gpu_memory_gb": device.memory,
@@ -134,8 +141,8 @@ def _card(
         "peak_gb": (sized.peak + CONTEXT) / 1e9,
         "fits": sized.fits,
         "decoding_tokens_per_second": speed,
-        "training_hours": next((part["hours"] for part in timed if part["part"] == "training"), None),
-        "hours": None if not timed or None in known else sum(known),
+        "training_hours": sum(trainings) if trainings else None,
+        "hours": None if not timed or None in known else sum(each for each in known if each is not None),
         "walk": timed,
     }
 
@@ -195,10 +202,12 @@ def _hours(hours: float | None) -> str:
     return "?" if hours is None else f"{hours:.1f}" if hours >= 0.1 else f"{hours:.2f}"
 
 
-def _assumed(lengths: Lengths, teacher_rate: float) -> list[str]:
+def _assumed(recipe: Recipe, lengths: Lengths, teacher_rate: float) -> list[str]:
     from cai_lite.preflight import hours
 
+    rounds = recipe.repeats.n
     return [
+        *([f"all {rounds} rounds are walked, each with as many pairs as the first"] if rounds > 1 else []),
         f"prompts of {lengths.prompt} and completions of {lengths.completion} tokens on average",
         f"training and decoding reach {hours.FLOPS_SHARE:.0%} of the card's dense bfloat16 TFLOP/s, decoding "
         f"{hours.BANDWIDTH_SHARE:.0%} of its memory bandwidth, with at most {hours.MOST_ROWS} replies at a time",
@@ -224,18 +233,20 @@ def _advice(recipe: Recipe, config: Any, load: str, cards: list[dict[str, Any]],
     budget = (card["gpu_memory_gb"] * GIB - CONTEXT) * MEMORY_SHARE
 
     def fits(settings: dict[str, Any], way: str) -> bool:
-        tokens = settings.get("max_tokens", recipe.train.max_tokens)
+        tokens = settings.get("max_tokens", longest)
+        phases = tuple(replace(phase, tokens_per_batch=1, **settings) for phase in recipe.phases)
         shorter = replace(
             recipe,
-            train=replace(recipe.train, tokens_per_batch=1, **settings),
+            train=phases,
             draft=replace(recipe.draft, max_tokens=min(recipe.draft.max_tokens, tokens // 2)),
         )
-        return sizes_of(shorter, config, way, cache).fit(budget).fits
+        return all(sizes_of(shorter, config, way, cache, phase=phase).fit(budget).fits for phase in phases)
 
+    longest = max(phase.max_tokens for phase in recipe.phases)
     where = f"does not fit on {card['gpu_memory_gb']:g} GB"
     if load != "nf4" and fits({}, "nf4"):
         return f"{where}; it fits with student.load: nf4"
-    tokens = recipe.train.max_tokens // 2
+    tokens = longest // 2
     while tokens >= SHORTEST:
         if fits({"max_tokens": tokens}, load):
             completion = min(recipe.draft.max_tokens, tokens // 2)

@@ -10,24 +10,24 @@ import importlib.util
 import json
 import math
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cai_lite.chat.hub import unreachable
+from cai_lite.chat.modelfiles import config_of_source
 from cai_lite.chat.weights import resolve
 from cai_lite.errors import ModelError
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.records import digest
 from cai_lite.run.files import version, write_text
+from cai_lite.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from cai_lite.logps.footprint import Footprint
 
-TIMEOUT = 5.0  # seconds for the hub to answer
 _PACKAGES = ("torch", "transformers", "peft", "cai-lite")
 _SOURCES = ("cai_lite.logps.footprint", "cai_lite.logps.head", "cai_lite.logps.fused", "cai_lite.logps.attention")
 
@@ -43,42 +43,18 @@ def config_of(model: str) -> Any:
     Raises:
         ModelError: it is not on this machine, and the hub cannot be asked or does not have it.
     """
-    from transformers import AutoConfig
-
     source = resolve(model)
     try:
-        return AutoConfig.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
+        return config_of_source(model, source, local=True)
+    except ModelError as error:
         if Path(source).is_dir():
-            raise ModelError(f"{model}: its config.json cannot be read: {str(error).splitlines()[0]}") from error
-        if why := _unreachable(source):
+            raise
+        if why := unreachable(source):
             raise ModelError(
                 f"the configuration of {model} is not on this machine and cannot be downloaded ({why}); give a folder "
                 "with its config.json by --set student.model=FOLDER"
             ) from error
-    try:
-        return AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{model}: its configuration cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _unreachable(model: str) -> str:
-    """Return why the hub cannot be asked for this model, or "". One request, where the hub's client tries several."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils._headers import build_hf_headers
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    url = f"{constants.ENDPOINT}/{model}/resolve/main/config.json"
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=build_hf_headers(), method="HEAD"), timeout=TIMEOUT
-        ):
-            return ""
-    except urllib.error.HTTPError as error:
-        return f"{constants.ENDPOINT} answers {error.code} for {model}"
-    except (OSError, ValueError) as error:
-        return f"{constants.ENDPOINT} cannot be reached: {getattr(error, 'reason', error)}"
+    return config_of_source(model, source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,44 +109,58 @@ class Sizes:
         yield self.single_tokens
 
 
-def longest_pair(recipe: Recipe) -> tuple[int, int]:
-    """Return the tokens of prompt and completion of the longest pair that `train.max_tokens` admits."""
-    completion = max(1, min(recipe.draft.max_tokens, recipe.train.max_tokens - 1))
-    return recipe.train.max_tokens - completion, completion
+def longest_row(recipe: Recipe, phase: TrainingConfig) -> tuple[int, int]:
+    """Return the tokens of prompt and completion of the longest row that `train.max_tokens` admits."""
+    completion = max(1, min(recipe.draft.max_tokens, phase.max_tokens - 1))
+    return phase.max_tokens - completion, completion
 
 
-def sizes_of(recipe: Recipe, config: Any, load: str, cache: Path | None = None) -> Sizes:
-    """Return the sizes of a recipe's training.
+def completions_of(recipe: Recipe, phase: TrainingConfig) -> int:
+    """Return how many completions a row of a phase has: at most, where a ranking holds all candidates of a prompt."""
+    if phase.method != "listwise":
+        return 1 if phase.method == "sft" else 2
+    by_teacher = bool({"teacher_over_student", "ranked"} & set(recipe.pair.rules))
+    revised = recipe.draft.n if "revision_over_draft" in recipe.pair.rules else 0
+    return recipe.draft.n + revised + by_teacher
+
+
+def sizes_of(
+    recipe: Recipe, config: Any, load: str, cache: Path | None = None, *, phase: TrainingConfig | None = None
+) -> Sizes:
+    """Return the sizes of a recipe's training; of its first phase, if none is given.
 
     A full pass has `train.tokens_per_batch` tokens, as passes of a real run have: whole longest pairs, and a shorter
     one that fills the rest; but not more than the pairs of an update. `cache`: a file to keep footprints in.
     """
-    prompt, completion = longest_pair(recipe)
-    plain = recipe.train.layout == "plain"
-    single = 2 * (prompt + completion) if plain else prompt + 2 * completion
-    tokens = max(single, min(recipe.train.tokens_per_batch, recipe.train.batch_size * single))
+    phase = phase or recipe.phases[0]
+    (prompt, completion), many = longest_row(recipe, phase), completions_of(recipe, phase)
+    plain = phase.layout == "plain"
+    single = many * (prompt + completion) if plain else prompt + many * completion
+    tokens = max(single, min(phase.tokens_per_batch, phase.batch_size * single))
     count, rest = divmod(tokens, single)
     pairs = [(prompt, completion)] * count
     shorter = rest / single
     if plain:  # a padded row is as long as the longest one
         tokens = count * single
-    elif rest >= 3:
+    elif rest > many:
         less = max(1, round(completion * shorter))
-        pairs.append((max(1, rest - 2 * less), less))
-    full = _footprint(recipe, config, load, pairs, cache)
-    alone = full if len(pairs) == 1 else _footprint(recipe, config, load, pairs[:1], cache)
+        pairs.append((max(1, rest - many * less), less))
+    full = _footprint(phase, config, load, pairs, many, cache)
+    alone = full if len(pairs) == 1 else _footprint(phase, config, load, pairs[:1], many, cache)
     return Sizes(full=full, tokens=tokens, single=alone, single_tokens=single)
 
 
-def _footprint(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]], cache: Path | None) -> Footprint:
-    key = _key(recipe, config, load, pairs)
+def _footprint(
+    phase: TrainingConfig, config: Any, load: str, pairs: list[tuple[int, int]], many: int, cache: Path | None
+) -> Footprint:
+    key = _key(phase, config, load, pairs, many)
     known = _read(cache)
     from cai_lite.logps.footprint import Footprint
 
     if key in known:
         with suppress(TypeError):
             return Footprint(**known[key])
-    found = _computed(recipe, config, load, pairs)
+    found = _computed(phase, config, load, pairs, many)
     if cache is not None:
         with suppress(OSError):  # a home that cannot be written to costs some seconds, and nothing else
             cache.parent.mkdir(parents=True, exist_ok=True)
@@ -178,18 +168,20 @@ def _footprint(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, in
     return found
 
 
-def _computed(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]]) -> Footprint:
+def _computed(phase: TrainingConfig, config: Any, load: str, pairs: list[tuple[int, int]], many: int) -> Footprint:
     import torch
 
     from cai_lite.training.memory import footprint_of
     from cai_lite.training.tokens import Row
 
-    rows = [Row((i,) * prompt, ((1,) * less, (2,) * less)) for i, (prompt, less) in enumerate(pairs)]
+    rows = [
+        Row((i,) * prompt, tuple((k,) * less for k in range(1, many + 1))) for i, (prompt, less) in enumerate(pairs)
+    ]
     return footprint_of(
         config,
         rows,
-        recipe.train,
-        layout="plain" if recipe.train.layout == "plain" else "shared",
+        phase,
+        layout="plain" if phase.layout == "plain" else "shared",
         quantised=load == "nf4",
         dtype=torch.float32 if load == "float32" else torch.bfloat16,
     )
@@ -204,18 +196,18 @@ def _read(cache: Path | None) -> dict[str, Any]:
     return {}
 
 
-def _key(recipe: Recipe, config: Any, load: str, pairs: list[tuple[int, int]]) -> str:
+def _key(phase: TrainingConfig, config: Any, load: str, pairs: list[tuple[int, int]], many: int) -> str:
     """Return a digest of everything that decides a footprint, the code that computes it included."""
-    settings = recipe.train
     specs = [importlib.util.find_spec(name) for name in _SOURCES]
     code = [hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest() for spec in specs if spec and spec.origin]
     return digest(
         config.to_json_string(use_diff=False),
         load,
         pairs,
-        asdict(settings.lora),
-        settings.optimizer,
-        settings.layout,
+        asdict(phase.lora),
+        phase.optimizer,
+        phase.layout,
         [version(name) for name in _PACKAGES],
         code,
+        *([] if many == 2 else [many]),
     )

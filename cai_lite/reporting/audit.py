@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from cai_lite.errors import InputError
+from cai_lite.errors import DiskError, InputError
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.records import dicts_of, digest, messages_of
-from cai_lite.run.files import MANIFEST, differences, file_digests, is_sealed, read_manifest, unfit
+from cai_lite.run.files import MANIFEST, differences, file_digests, is_sealed, read_manifest, training_folders, unfit
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Terminal
 
@@ -60,7 +60,7 @@ def verify(directory: Path) -> list[str]:
         raise InputError(f"{directory} is not a run directory (run.db not found)")
     wrong = [*_files(directory), *_training(directory)]
     try:
-        with Run(directory) as run:
+        with _opened(directory) as run:
             wrong += [*run.damage(), *_rows(run)]
             if (directory / "pairs.jsonl").is_file() and (directory / "pairs.jsonl").stat().st_size:
                 wrong += _pairs(run, directory / "pairs.jsonl")
@@ -74,10 +74,18 @@ def verify(directory: Path) -> list[str]:
 def uncovered(directory: Path) -> int:
     """Return how many rows of run.db an earlier version stored, without digests."""
     try:
-        with Run(directory) as run:
+        with _opened(directory) as run:
             return run.uncovered()
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, InputError):
         return 0
+
+
+def _opened(directory: Path) -> Run:
+    """Return a run that nobody else can change meanwhile; where the disk is read-only or full, nobody can anyway."""
+    try:
+        return Run(directory)
+    except DiskError:
+        return Run.reading(directory)
 
 
 def _files(directory: Path) -> Iterator[str]:
@@ -91,7 +99,9 @@ def _files(directory: Path) -> Iterator[str]:
 
 
 def _training(directory: Path) -> Iterator[str]:
-    for path in [directory / "training.json", *(directory / "checkpoints").glob("step-*/state.json")]:
+    folders = training_folders(directory)
+    checkpoints = [path for folder in folders for path in (folder / "checkpoints").glob("step-*/state.json")]
+    for path in [*(folder / "training.json" for folder in folders), *checkpoints]:
         if not path.exists():
             continue
         try:

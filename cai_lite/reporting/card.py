@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.evaluation.shown import Row, sections
 from cai_lite.reporting.markdown import code, inline
-from cai_lite.run.files import write_text
+from cai_lite.run.files import methods_of, write_text
 from cai_lite.stats import Comparison, Figure
 
 CARD = "adapter/README.md"
@@ -23,18 +23,28 @@ def write_card(run_dir: str | Path) -> Path | None:
     if not (folder / "adapter").is_dir() or not (folder / "evaluation.json").exists():
         return None
     path = folder / CARD
-    write_text(path, card(read_evaluation(folder)))
+    write_text(path, card(read_evaluation(folder), methods_of(folder)))
     return path
 
 
-def card(evaluation: Mapping[str, Any]) -> str:
-    """Return the text of the card."""
+_LEARNT = {
+    "sft": "supervised learning on demonstrations (SFT) made under the constitution",
+    "dpo": "DPO on preference pairs made under the constitution",
+    "listwise": "DPO on rankings (Plackett-Luce) made under the constitution",
+}
+
+
+def card(evaluation: Mapping[str, Any], methods: Sequence[str] = ("dpo",)) -> str:
+    """Return the text of the card. `methods`: the training methods of the phases, in order."""
+    methods = [method for method in methods if re.fullmatch(r"\w+", method, re.ASCII)]
+    how = ", then by ".join(_LEARNT.get(method, method) for method in methods)
     against = evaluation["against"]
+    tags = ", ".join(["cai_lite", *dict.fromkeys(methods), "constitutional-ai"])
     hub = f"base_model: {against}\n" if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", against, re.ASCII) else ""
     lines = [
-        f"---\n{hub}library_name: peft\ntags: [cai_lite, dpo, constitutional-ai]\n---\n",
+        f"---\n{hub}library_name: peft\ntags: [{tags}]\n---\n",
         f"# An adapter that follows the constitution '{inline(evaluation['constitution'])}'\n",
-        f"A LoRA adapter for {code(against)}, trained by DPO on preference pairs made under the constitution. "
+        f"A LoRA adapter for {code(against)}, trained by {how}. "
         f"Measured on held-out prompts before and after training; adherence by {inline(evaluation['judge'])}.\n",
     ]
     for section, rows in sections(evaluation["metrics"]):

@@ -77,10 +77,13 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
     )
 
 
-def curve(title: str, series: Mapping[str, Sequence[float | None]], *, marks: Sequence[int] = ()) -> Html:
+def curve(
+    title: str, series: Mapping[str, Sequence[float | None]], *, marks: Sequence[int] = (), unit: str = "step"
+) -> Html:
     """Draw lines over the training steps, each labelled with its last value.
 
     Each line has a value for every step, or None where it was not measured. `marks`: steps, from 1, with an alarm.
+    `unit`: what is counted, if not steps.
     """
     width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
     values = [value for line in series.values() for value in line if value is not None]
@@ -99,7 +102,7 @@ def curve(title: str, series: Mapping[str, Sequence[float | None]], *, marks: Se
         _text(left, 14, title, "start", "label"),
         _text(left - 6, top + 4, f"{high:.3g}", "end", "faint"),
         _text(left - 6, height - bottom + 4, f"{round(low, 6):.3g}", "end", "faint"),
-        _text(left, height - 4, "step 1", "start", "faint"),
+        _text(left, height - 4, f"{unit} 1", "start", "faint"),
         _text(width - right, height - 4, str(steps), "end", "faint"),
         _line(left, height - bottom, width - right, height - bottom, "grid"),
     ]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cai_lite.evaluation.confounds import WARN_ABOVE
-from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, Section
+from cai_lite.evaluation.deciders import CHECKS_ALONE
+from cai_lite.evaluation.labels import ADHERENCE, JUDGE, PAIRS, REVISIONS, Section
 from cai_lite.evaluation.metrics import figure_labels, label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import Row, by_principle, sections
@@ -86,7 +87,7 @@ def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
     parts = [
         _section_table(section, rows)
         for section, rows in sections(evaluation["metrics"])
-        if section not in (ADHERENCE, JUDGE, PAIRS)
+        if section not in (ADHERENCE, JUDGE, PAIRS, REVISIONS)
     ]
     return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if parts else None
 
@@ -110,9 +111,18 @@ def confounds_table(evaluation: Mapping[str, Any]) -> Html | None:
     return _own_section(evaluation, PAIRS, "confounds", tag("p", warning, class_="warn") if strong else None)
 
 
+_CHECKS_ALONE = (
+    "No judge: adherence is decided by the machine checks of the constitution alone. They see words and not sense, and "
+    "principles without checks are not measured."
+)
+
+
 def limits(evaluation: Mapping[str, Any]) -> Html:
     """State what the figures do not show."""
     toy = "embedded:" in evaluation["model"]
+    if evaluation["judge"] == CHECKS_ALONE:
+        unseen = f"{_CHECKS_ALONE} The figures hold for prompts like the held-out ones."
+        return tag("p", f"{unseen} Toy scale: it says nothing about models of 7B." if toy else unseen, class_="note")
     text = (
         "Toy scale: models of about a million parameters, a teacher trained on labels of the same grammar that scores "
         "the result. It shows that the pipeline works, and says nothing about models of 7B."

@@ -10,7 +10,7 @@ from pathlib import Path
 from cai_lite.errors import InputError
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.inputs.pairs import load_pairs
-from cai_lite.reporting import figures, running
+from cai_lite.reporting import figures, revising, rounds, running
 from cai_lite.reporting.charts import dumbbells
 from cai_lite.reporting.comparison import compared
 from cai_lite.reporting.explorer import SCRIPT, explorer
@@ -26,6 +26,10 @@ _SECTIONS = {
     "judge": "Judge reliability",
     "confounds": "Training pairs",
     "compare": "Comparison",
+    "revisions": "Revisions",
+    "critics": "Critics",
+    "prompted": "The student taught by itself",
+    "rounds": "Rounds",
     "training": "Training",
     "conflicts": "Conflicts",
     "pairs": "Pairs",
@@ -61,7 +65,10 @@ def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path
             others = [Path(other) for other in compare]
             names = [str(run.directory), *map(str, others)]
             parts.append(compared(names, [found, *map(read_evaluation, others)]))
-    parts += [running.training(run.path("metrics.jsonl"), run.path("log.txt")), running.conflicts(run)]
+    parts += [revising.revisions(run), revising.critics(run), revising.prompted(run), rounds.rounds(run.path("."))]
+    trainings = running.trainings(run.path("."))
+    # The contents name all phases by one line, which leads to the first.
+    parts += [tag("div", *trainings, id="training") if len(trainings) > 1 else join(trainings), running.conflicts(run)]
     if pairs.exists() and pairs.stat().st_size:
         parts.append(explorer(load_pairs(pairs, max_bad=0), run))
     parts += [running.counts(run), running.calls(run), running.recipe(run.path("recipe.yaml"))]
@@ -78,7 +85,7 @@ def write_figure(run_directory: str | Path, out: Path) -> None:
     drawn = dumbbells(comparisons)
     head, _, rest = drawn.partition(">")
     namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    out.write_text(f"{namespace}><style>{STANDALONE}</style>{rest}\n", encoding="utf-8")
+    write_text(out, f"{namespace}><style>{STANDALONE}</style>{rest}\n")
 
 
 def _page(parts: Sequence[Part]) -> str:

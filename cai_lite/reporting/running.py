@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
+from cai_lite.run.files import phase_folders, read_records, round_folders
 from cai_lite.run.ledger import Run
 
 _CURVES = {
@@ -17,42 +17,57 @@ _CURVES = {
     "rewards": {"chosen": "rewards/chosen", "rejected": "rewards/rejected"},
     "reward accuracy": {"": "rewards/accuracies"},
     "log-probability": {"chosen": "logps/chosen", "rejected": "logps/rejected"},
+    "log-probability of an answer": {"": "logps/completion"},
     "KL estimate, nats an answer": {"": "kl"},
     "gradient norm": {"": "grad_norm"},
 }
 _HELD_OUT = "eval/"  # what the names of held-out numbers begin with
-_ALARM = re.compile(r"^(?:! )?(?:step (\d+): )?warning: (.*)$")
+_ALARM = re.compile(r"^(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
 
 
-def training(metrics: Path, log: Path) -> Html | None:
-    """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms."""
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.exists() else []
-    if not lines:
+def trainings(folder: Path) -> list[Html]:
+    """Draw the curves of a run's training, or of each of its rounds and phases."""
+    drawn = []
+    for top in round_folders(folder) or [folder]:
+        label = f"round {top.name}" if top != folder else ""
+        for place in phase_folders(top) or [top]:
+            names = [label, f"phase {place.name}" if place != top else ""]
+            drawn.append(training(place / "metrics.jsonl", folder / "log.txt", label=", ".join(filter(None, names))))
+    return [found for found in drawn if found is not None]
+
+
+def training(metrics: Path, log: Path, *, label: str = "") -> Html | None:
+    """Draw the curves of metrics.jsonl, held-out numbers beside those of training; mark and list the log's alarms.
+
+    `label`: which round and phase it is, where there are several, by which its alarms are told from those of others.
+    """
+    lines = read_records(metrics) if metrics.exists() else []
+    if not any("loss" in line for line in lines):  # lines of skipped updates have no numbers
         return None
-    logged = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    alarms = [(int(m[1] or 0), m[2]) for line in logged if (m := _ALARM.match(line))]
+    logged = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    alarms = [(int(m[2] or 0), m[3]) for line in logged if (m := _ALARM.match(line)) and (m[1] or "") == label]
     charts = [
         curve(title, _series(lines, series), marks=[step for step, _ in alarms if step])
         for title, series in _CURVES.items()
-        if all(key in lines[0] for key in series.values())
+        if all(any(key in line for line in lines) for key in series.values())
     ]
     return tag(
         "section",
-        tag("h2", "Training"),
+        tag("h2", f"Training, {label}" if label else "Training"),
         tag("div", *charts, class_="curves"),
         *(tag("p", f"step {step}: {text}" if step else text, class_="warn") for step, text in alarms),
-        id="training",
+        id="-".join(["training", *re.findall(r"[\w-]+", label.replace("phase ", ""))]),
     )
 
 
 def _series(lines: list[dict[str, float]], keys: dict[str, str]) -> dict[str, list[float | None]]:
     """Return the lines of a chart by their labels; a chart of one line has the held-out numbers, too, if there are."""
-    series = {name: [line[key] for line in lines] for name, key in keys.items()}
+    series = {name: [line.get(key) for line in lines] for name, key in keys.items()}
     (key, *others) = keys.values()
     held_out = [line.get(_HELD_OUT + key) for line in lines]
     if others or all(value is None for value in held_out):
-        return {name: list(values) for name, values in series.items()}
-    return {"training": [line[key] for line in lines], "held out": held_out}
+        return series
+    return {"training": [line.get(key) for line in lines], "held out": held_out}
 
 
 def conflicts(run: Run) -> Html | None:
@@ -116,6 +131,6 @@ def recipe(path: Path) -> Html | None:
     """Show recipe.yaml with its header of versions and digests."""
     if not path.exists():
         return None
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     shown = tag("details", tag("summary", "recipe.yaml, with versions and digests"), tag("pre", text))
     return tag("section", tag("h2", "Recipe"), shown, id="recipe")

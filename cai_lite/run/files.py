@@ -1,7 +1,7 @@
 """The files of a run directory: how they are written, moved aside and recorded in the manifest.
 
 Every text file is written by `write_text` or `write_lines`, which replace the old file in one step, so that a kill
-leaves either the old content or the new.
+leaves either the old content or the new. All of them raise `DiskError` if the disk is full, read-only or gone.
 """
 
 from __future__ import annotations
@@ -9,24 +9,35 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cai_lite.errors import InputError
 from cai_lite.records import digest
+from cai_lite.run.disk import writing
 
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
+PHASES = "phases"  # the folder of the trainings of a run, where there are several
+ROUNDS = "rounds"  # the folder of the rounds of a run, where there are several
+ROUNDS_FILE = "rounds.json"  # what the rounds came to
 RECORDED = (
     "recipe.yaml",
     "pairs.jsonl",
+    "revisions.jsonl",
+    "prompted.jsonl",
     "dataset_card.md",
     "evaluation.json",
     "report.html",
     "metrics.jsonl",
     "training.json",
+    ROUNDS_FILE,
 )
+OF_A_ROUND = ("pairs.jsonl", "revisions.jsonl", "evaluation.json")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,7 +47,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text file from its lines, each with its line end, in one step and with one line in memory."""
-    _partial(path, lines).replace(path)
+    with writing(path):
+        _partial(path, lines).replace(path)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file, whose folder is made if needed."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line + "\n")
 
 
 def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
@@ -45,32 +65,53 @@ def write_aside(path: Path, text: str | Iterable[str]) -> Path | None:
     `text`: the whole text, or its lines, each with its line end. Returns the new name of the old file, or None if
     nothing was renamed.
     """
-    partial = _partial(path, (text,) if isinstance(text, str) else text)
-    moved = None
-    if path.exists():
-        if sha256(partial) == sha256(path):
-            partial.unlink()
-            return None
-        moved = free_name(path)
-        path.replace(moved)
-    partial.replace(path)
-    return moved
+    with writing(path):
+        partial = _partial(path, (text,) if isinstance(text, str) else text)
+        moved = None
+        if path.exists():
+            if sha256(partial) == sha256(path):
+                partial.unlink()
+                return None
+            moved = free_name(path)
+            path.replace(moved)
+        partial.replace(path)
+        return moved
 
 
 def _partial(path: Path, lines: Iterable[str]) -> Path:
+    """Write `path.partial`, synced so that no crash of the machine can leave it empty; without it after an error."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     return partial
+
+
+def share(path: Path) -> None:
+    """Let a file, or each file of a folder, be read by whoever may read its folder, as the umask gave that its rights.
+
+    For files of libraries that write to a temporary file first, which nobody else may read.
+    """
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            file.chmod(file.parent.stat().st_mode & 0o666)
 
 
 def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
     """Move the named files and folders of `folder` into the first free of `into.1`, `into.2`, ...; return which."""
-    aside = free_name(folder / into)
-    aside.mkdir()
-    for name in names:
-        if (folder / name).exists():
-            (folder / name).rename(aside / name)
+    with writing(folder):
+        aside = free_name(folder / into)
+        aside.mkdir()
+        for name in names:
+            if (folder / name).exists():
+                (folder / name).rename(aside / name)
     return aside
 
 
@@ -147,15 +188,80 @@ def differences(
 
 def file_digests(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of each result file of a run directory, by relative path."""
-    inside = [*(directory / "adapter").rglob("*"), *(directory / "reference").glob("*.safetensors")]
-    paths = [*(directory / name for name in RECORDED), *sorted(inside)]
+    paths = [directory / name for name in RECORDED]
+    for folder in round_folders(directory):
+        paths += [folder / name for name in OF_A_ROUND]
+    for folder in training_folders(directory):
+        paths += [folder / name for name in ("metrics.jsonl", "training.json") if folder != directory]
+        paths += sorted([*(folder / "adapter").rglob("*"), *(folder / "reference").glob("*.safetensors")])
     return {path.relative_to(directory).as_posix(): sha256(path) for path in paths if path.is_file()}
+
+
+def phase_folders(directory: Path) -> list[Path]:
+    """Return the folders of a run's phases in their order, phases/0-METHOD and so on; none where there is one alone."""
+    found = [path for path in (directory / PHASES).glob("*-*") if path.is_dir() and path.name.split("-")[0].isdigit()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[0]))
+
+
+def round_folders(directory: Path) -> list[Path]:
+    """Return the folders of a run's rounds in their order, rounds/1 and so on; none where there is one alone."""
+    found = [path for path in (directory / ROUNDS).glob("*") if path.is_dir() and path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def training_folders(directory: Path) -> list[Path]:
+    """Return every folder of a run in which a training may stand: its own, those of phases and of rounds."""
+    return [folder for top in (directory, *round_folders(directory)) for folder in (top, *phase_folders(top))]
+
+
+def methods_of(directory: Path) -> list[str]:
+    """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training.
+
+    Rounds repeat the methods of the first, which are returned once.
+    """
+    if rounds := round_folders(directory):
+        return methods_of(rounds[0])
+    phases = phase_folders(directory)
+    if phases:
+        return [path.name.partition("-")[2] for path in phases]
+    try:
+        return [str(json.loads((directory / "training.json").read_text(encoding="utf-8")).get("method", "dpo"))]
+    except (OSError, ValueError, AttributeError):
+        return ["dpo"]
 
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_record(path: Path, fields: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Return the object in a JSON file that this library wrote. `fields`: those it must have, with their types.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return _record(path, None, path.read_bytes(), fields or {})
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the objects in the lines of a file that this library wrote, such as metrics.jsonl.
+
+    Raises:
+        InputError: a line is damaged.
+    """
+    return [_record(path, number, line, {}) for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+
+
+def _record(path: Path, line: int | None, content: bytes, fields: Mapping[str, type]) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in fields.items()):
+        raise InputError.at(path, line, "damaged since it was written; put back a copy, or delete it to do without it")
+    return found
 
 
 def unfit(directory: Path, digests: Mapping[str, str]) -> list[str]:
@@ -193,7 +299,7 @@ def trained(directory: Path, *, anew: bool) -> list[str]:
 
 
 def _in_adapter(name: str) -> bool:
-    return name.startswith("adapter/")
+    return name.startswith("adapter/") or "/adapter/" in name
 
 
 def _own_digest(entries: Mapping[str, str]) -> str:

@@ -11,11 +11,13 @@ import json
 import math
 import os
 import secrets
+import socket
 import sqlite3
 import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +25,11 @@ from types import TracebackType
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from cai_lite.errors import InputError, RunBusyError, Stopped
+from cai_lite.errors import DiskError, InputError, RunBusyError, Stopped
 from cai_lite.records import Reply, digest
+from cai_lite.run.disk import writing
+from cai_lite.run.files import write_text
+from cai_lite.run.signals import held
 
 _SCHEMA = """
 create table if not exists calls(
@@ -40,6 +45,7 @@ _COLUMNS = {
     "rows": "key, kind, parents, payload",
     "memos": "name, fingerprint, value",
 }
+OWNER = ".lock.json"  # who holds the lock, for messages
 _CALLED = {"calls": "the reply to call", "rows": "row", "memos": "the result"}
 
 
@@ -69,11 +75,14 @@ class Run:
 
     Raises:
         RunBusyError: another process or thread has the directory open.
-        InputError: `directory` is a file.
+        InputError: `directory` is a file, or run.db is damaged.
+        DiskError: the disk is full, read-only or gone; every method that stores something raises it, too.
     """
 
     _open: ClassVar[WeakValueDictionary[tuple[Path, int, int], Run]] = WeakValueDictionary()
     budget: Budget
+    recovered: str | None = None
+    """A sentence to show if the process that worked here before ended without closing the run."""
     _uses = 0  # calls of `Run(...)` without a `close`
 
     def __new__(cls, directory: str | Path | None = None, *, budget: Budget | None = None) -> Run:
@@ -91,11 +100,17 @@ class Run:
         if self.directory is not None:
             if self.directory.exists() and not self.directory.is_dir():
                 raise InputError(f"{self.directory} is a file; give a directory for the run")
-            self.directory.mkdir(parents=True, exist_ok=True)
+            with writing(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.directory)
-        self._db = sqlite3.connect(self.directory / "run.db" if self.directory else ":memory:")
-        self._db.execute("pragma journal_mode=wal")
-        _prepare(self._db)
+        try:
+            self._db = _connect(self.directory)
+            if self.directory is not None:
+                self.recovered = _own(self.directory)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
         self._uses = 1
         if self.directory is not None:
             self._open[_place(self.directory)] = self
@@ -112,7 +127,19 @@ class Run:
             raise InputError(f"{directory} is not a run directory (run.db not found)")
         run = object.__new__(cls)
         run.budget, run.directory, run._lock, run._uses = Budget(), directory, None, 1
-        run._db = sqlite3.connect(f"{(directory / 'run.db').resolve().as_uri()}?mode=ro", uri=True)
+        address = f"{(directory / 'run.db').resolve().as_uri()}?mode=ro"
+        run._db = sqlite3.connect(address, uri=True)
+        try:
+            run._db.execute("select count(*) from sqlite_master")
+        except sqlite3.OperationalError:  # SQLite needs a file of its own beside run.db, which this disk does not take
+            run._db.close()
+            journal = directory / "run.db-wal"
+            if journal.exists() and journal.stat().st_size:
+                raise DiskError(
+                    f"{directory} cannot be read where it is: its last rows wait in {journal.name}, which SQLite has "
+                    "to join first; copy the run directory to a disk that is writable and has space"
+                ) from None
+            run._db = sqlite3.connect(f"{address}&immutable=1", uri=True)
         return run
 
     def __enter__(self) -> Run:
@@ -131,7 +158,9 @@ class Run:
         if self.directory is not None and self._lock is not None:
             self._open.pop(_place(self.directory), None)
         self._db.close()
-        if self._lock is not None:
+        if self._lock is not None and self.directory is not None:
+            with suppress(OSError):
+                (self.directory / OWNER).unlink()
             self._lock.close()
 
     def path(self, name: str) -> Path:
@@ -183,7 +212,7 @@ class Run:
     def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
         """Store replies by key, in one transaction: all of them are on disk when this returns, or none."""
         now = time.time()
-        with self._db:
+        with self._changing():
             self._put(
                 "calls",
                 (
@@ -236,7 +265,7 @@ class Run:
 
     def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
         """Store rows of (key, parents, payload); a row whose key exists already is left unchanged, unless damaged."""
-        with self._db:
+        with self._changing():
             self._put(
                 "rows",
                 (
@@ -275,7 +304,7 @@ class Run:
 
     def count(self, stage: str, counts: Mapping[str, int]) -> None:
         """Replace the counts of a stage: how many rows it made, and how many it dropped for which reason."""
-        with self._db:
+        with self._changing():
             self._db.execute("delete from counts where stage = ?", (stage,))
             self._db.executemany("insert into counts values(?,?,?)", [(stage, what, n) for what, n in counts.items()])
             self._set_meta(f"counts of {stage}", _digest_of_counts(counts))
@@ -304,7 +333,7 @@ class Run:
 
     def remember(self, name: str, value: Any, *decided_by: Any) -> None:
         """Store a result under `name`, with a digest of everything that determined it."""
-        with self._db:
+        with self._changing():
             self._put("memos", [(name, digest(name, *decided_by), json.dumps(value))], replace=True)
 
     # Digests: of each row, and the sum of all of them, so that an edited, a removed and an added row are all noticed
@@ -337,10 +366,17 @@ class Run:
 
     def accept_removals(self) -> None:
         """Take the rows as they are for complete, after `damage` was reported and the missing ones were made again."""
-        with self._db:
+        with self._changing():
             for table in _COLUMNS:
                 shas = self._db.execute(f"select sha from {table} where sha is not null")
                 self._set_meta(f"sum of {table}", f"{sum(int(sha, 16) for (sha,) in shas):x}")
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Open a transaction, which a signal that asks to stop does not cut off."""
+        on_disk = self.directory is not None and self._lock is not None
+        with held(), writing(self.path("run.db")) if on_disk else nullcontext(), self._db:
+            yield
 
     def _put(self, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool) -> None:
         """Insert rows with their digests. Without `replace`, an existing row stays if it fits its digest."""
@@ -382,6 +418,33 @@ class Run:
         self._db.execute("insert or replace into meta values(?,?)", (name, value))
 
 
+def _connect(directory: Path | None) -> sqlite3.Connection:
+    """Return the open database of a directory, or one in memory.
+
+    Raises:
+        InputError: it is damaged. DiskError: the disk is full, read-only or gone.
+    """
+    if directory is None:
+        db = sqlite3.connect(":memory:")
+        _prepare(db)
+        return db
+    file = directory / "run.db"
+    with writing(file):
+        db = sqlite3.connect(file)
+        try:
+            db.execute("pragma journal_mode=wal")
+            _prepare(db)
+        except sqlite3.OperationalError:
+            db.close()
+            raise
+        except sqlite3.DatabaseError as error:
+            db.close()
+            raise InputError(
+                f"{file} is damaged ({error}); put back a copy, or choose another run directory to start anew"
+            ) from error
+    return db
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     """Create the tables of a new database, with its secret, in one transaction; add what an older one lacks."""
     new = not _columns(db, "calls")
@@ -419,6 +482,8 @@ def in_use(directory: Path) -> bool:
         _lock(directory).close()
     except RunBusyError:
         return True
+    except DiskError:  # nobody can work on such a disk
+        return False
     return False
 
 
@@ -428,14 +493,59 @@ def _place(directory: str | Path) -> tuple[Path, int, int]:
 
 
 def _lock(directory: Path) -> sqlite3.Connection:
-    """Lock the directory by a SQLite file lock, which works on every system and ends with the process."""
-    lock = sqlite3.connect(directory / ".lock", timeout=0, isolation_level=None)
+    """Lock the directory by a SQLite file lock, which works on every system and ends with the process.
+
+    Raises:
+        RunBusyError: somebody else holds it. InputError: the disk cannot lock files. DiskError: it is full, read-only
+        or gone.
+    """
+    file = directory / ".lock"
+    lock = sqlite3.connect(file, timeout=0.1, isolation_level=None)  # `status` holds it for a moment, too
     try:
-        lock.execute("begin exclusive")
-    except sqlite3.OperationalError as error:
+        with writing(file):
+            lock.execute("begin exclusive")
+        return lock
+    except sqlite3.DatabaseError as error:
         lock.close()
+        code = error.sqlite_errorcode & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            # SQLite reads the file once the lock is its own: nobody holds it, and what somebody wrote there is void.
+            with writing(file):
+                os.truncate(file, 0)
+            return _lock(directory)
+        if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise InputError(f"{file} cannot be locked ({error}); choose a run directory on a local disk") from error
+        holder = _owner(directory) or "another process"
+        if holder.startswith(f"process {os.getpid()} on {socket.gethostname()}"):
+            holder = "another thread of this process"
         raise RunBusyError(
-            f"{directory}: another process or thread is using this run directory; wait until it ends, or choose another"
-            " directory"
+            f"{directory}: {holder} is using this run directory; wait until it ends, or choose another directory"
         ) from error
-    return lock
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _own(directory: Path) -> str | None:
+    """Write down who holds the lock, to be named to others; return a sentence about an owner who never gave it back.
+
+    The lock itself ends with its process, so what stands in a file never decides whether the directory is free: a
+    process of that number may be another one by now, on this host or another.
+    """
+    before = _owner(directory)
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    write_text(directory / OWNER, json.dumps(owner))
+    if before is None:
+        return None
+    return f"{before} ended without closing this run; its lock is taken over, and all that it stored is kept"
+
+
+def _owner(directory: Path) -> str | None:
+    """Return "process 123 on HOST (since ...)" for who holds the lock or held it last; None if it was given back."""
+    try:
+        owner = json.loads((directory / OWNER).read_text(encoding="utf-8"))
+        return f"process {int(owner['pid'])} on {str(owner['host'])[:80]} (since {str(owner['since'])[:40]})"
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -15,6 +15,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from cai_lite.errors import plain, without_secrets
+from cai_lite.run.files import append_line
+from cai_lite.run.signals import check
 
 Tick = Callable[[int, int], None]
 """Called with (done, total) while a stage works."""
@@ -70,7 +72,10 @@ class Screen:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Tick]:
-        """Show a bar for one stage; the value of the context is a `Tick`, to be called with (done, total)."""
+        """Show a bar for one stage; the value of the context is a `Tick`, to be called with (done, total).
+
+        A tick comes after what is done was stored, so a signal that asked to stop takes effect there at the latest.
+        """
         task = self._bars.add_task(name, total=None)
         reached = (0, 0)
 
@@ -78,6 +83,7 @@ class Screen:
             nonlocal reached
             reached = (done, total)
             self._bars.update(task, completed=done, total=total)
+            check()
 
         yield tick
         done, total = reached
@@ -98,11 +104,14 @@ class Screen:
         self._bars.console.print(Text.assemble(("! ", "yellow"), message), soft_wrap=True)
         self._write(f"! {message}")
 
+    def taken_over(self, recovered: str | None) -> None:
+        """Say that the process before ended without closing the run (`Run.recovered`), if it did."""
+        if recovered is not None:
+            self.say(recovered)
+
     def _write(self, line: str) -> None:
         if self._log is not None:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("a", encoding="utf-8") as stream:
-                stream.write(plain(line) + "\n")
+            append_line(self._log, plain(line))
 
 
 def tick_of(progress: Tick | bool | None, name: str) -> Tick | None:

@@ -1,4 +1,4 @@
-"""Warnings about preference training: signs of a collapse that looks like success, and lengths that explain it."""
+"""Warnings about a training: signs of a collapse that looks like success, and data that explain it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from cai_lite.training.tokens import Row
 LONGER = 1.5  # ratio of the mean lengths of chosen and rejected that teaches length in place of the principle
 FALL = 0.5  # share of its log-probability that the chosen side may lose against the reference
 UNLEARNT = 0.04  # mean reward margin below which a loss against a reference is still about where it began
+FALLEN = 0.02  # share of a supervised loss by which it falls, at least, if anything was learnt
+BOILERPLATE, SEVERAL = 0.2, 5  # share and number of prompts with the same completion that are said aloud
 MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still move
 
 
@@ -25,17 +27,49 @@ def warn_of_length(rows: Sequence[Row], log: Callable[[str], None]) -> None:
         )
 
 
-def unlearnt(last: Sequence[Mapping[str, float]], config: Any) -> str | None:
-    """Return a warning if the mean reward margin of the last updates is still about 0, else None.
+def lately(lines: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    """Return the last tenth of the updates, at least one."""
+    return lines[-max(1, len(lines) // 10) :]
+
+
+def unlearnt(lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
+    """Return a warning if the mean reward margin of the last tenth of the updates is still about 0, else None.
 
     The DPO loss of a pair is then still about ln 2 = 0.693, that of a coin toss.
     """
+    last = lately(lines)
     margin = sum(line["rewards/margins"] for line in last) / len(last)
     if margin >= UNLEARNT:
         return None
     return (
         f"warning: the student has learnt next to nothing: the mean reward margin of the last {len(last)} updates is "
         f"{margin:.3f}, a DPO loss of about ln 2 = 0.693; raise train.learning_rate (now {config.learning_rate:g}) or "
+        f"train.epochs (now {config.epochs:g})"
+    )
+
+
+def warn_of_boilerplate(rows: Sequence[Row], log: Callable[[str], None]) -> None:
+    """Warn before training where one completion answers many prompts: the student would give it to any other, too."""
+    prompts: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+    for row in rows:
+        prompts.setdefault(row.completions[0], set()).add(row.prompt_ids)
+    most, all_ = max(map(len, prompts.values())), len({row.prompt_ids for row in rows})
+    if most >= SEVERAL and most > BOILERPLATE * all_:
+        log(
+            f"warning: the same completion answers {most} of {all_} prompts; the student will learn to give it without "
+            "reading the prompt: drop most of these rows"
+        )
+
+
+def unmoved(lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
+    """Return a warning if the loss of the last tenth of the updates is about that of the first tenth, else None."""
+    last = lately(lines)
+    before, after = (sum(line["loss"] for line in some) / len(some) for some in (lines[: len(last)], last))
+    if after <= (1 - FALLEN) * before:
+        return None
+    return (
+        f"warning: the student has learnt next to nothing: the loss was {before:.3f} in the first {len(last)} updates "
+        f"and is {after:.3f} in the last ones; raise train.learning_rate (now {config.learning_rate:g}) or "
         f"train.epochs (now {config.epochs:g})"
     )
 

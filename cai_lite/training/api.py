@@ -14,11 +14,12 @@ from cai_lite.chat.loaded import is_transformers_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
 from cai_lite.errors import InputError, ModelError, shortened
-from cai_lite.inputs.pairs import as_pairs
 from cai_lite.run.files import trained, write_manifest
 from cai_lite.run.ledger import Run
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
+from cai_lite.training.methods import METHODS
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ def train(
 
     `student`: a model folder, a hub id, what `open_model` returned, or a transformers model with its `tokenizer`, also
     as `(model, tokenizer)`; it is not changed. `pairs`: preference pairs, as a list, a path, a `datasets.Dataset` or a
-    list of dictionaries, or what another `config.method` takes. `loss` (also by name) and `lora` (also by rank)
+    list of dictionaries; for the method "sft" rows with `prompt` and `completion`, or with `messages`; for "listwise"
+    pairs, or rows with `prompt` and `completions`, best first. `loss` (also by name) and `lora` (also by rank)
     replace those of `config`. `run`: a run, or its directory. `held_out`: pairs to evaluate on while it trains, in
     place of some split off `pairs` (see `TrainingConfig.eval_every`). `progress`: True shows a bar; a function is
     called with (done, total). Nothing is printed: messages go to log.txt in the folder, and to `log`.
@@ -59,10 +61,13 @@ def train(
     _check("config", settings, TrainingConfig, "a TrainingConfig")
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
     model = _student(student, tokenizer, load)
-    data = as_pairs(pairs) if settings.method == "dpo" else pairs
-    looked_at = held_out if held_out is None or settings.method != "dpo" else as_pairs(held_out)
-    model.close()
+    method, notes = METHODS[settings.method], list[str]()
+    target = run.directory if isinstance(run, Run) else Path(str(out if run is None else run))
     with ExitStack() as opened:
+        aside = opened.enter_context(scratch(target or Path(), "pairs"))
+        data = method.given(pairs, settings, notes.append, aside=aside / "pairs.arrow")
+        looked_at = None if held_out is None else method.given(held_out, settings, lambda _: None)
+        model.close()
         if isinstance(run, (str, Path)):
             run = opened.enter_context(Run(run))
         elif run is not None:
@@ -76,6 +81,8 @@ def train(
             if log is not None:
                 log(message)
 
+        for note in notes:
+            say(note)
         done = train_adapter(
             model.model,
             data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +30,11 @@ def updates(rows: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]
     """
     epoch = 0
     while True:
-        order = list(range(rows))
+        order = array("q", range(rows))
         if config.shuffle:
             random.Random(f"{config.seed}:{epoch}").shuffle(order)
         for start in range(0, rows, config.batch_size):
-            yield epoch, order[start : start + config.batch_size]
+            yield epoch, order[start : start + config.batch_size].tolist()
         epoch += 1
 
 

@@ -1,6 +1,7 @@
 """Save and load checkpoints for exact resume: adapter, optimizer, counters and random state; and the best weights.
 
-They hold tensors and JSON, no pickle.
+They hold tensors and JSON, no pickle. The newest two are kept: a damaged one is noticed when it is read, and training
+goes on from the one before.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,25 @@ from typing import Any
 import torch
 
 from cai_lite.errors import TrainingError
-from cai_lite.run.files import is_sealed, sealed
+from cai_lite.run.files import is_sealed, sealed, share
+
+KEPT = 2  # number of checkpoints: the newest, and the one before in case of damage
+FILES = {"adapter.safetensors", "state.safetensors"}  # of a checkpoint, beside state.json
 
 
 def save(
-    folder: Path, step: int, parameters: dict[str, Any], optimizer: Any, *, best: dict[str, Any] | None = None
+    folder: Path,
+    step: int,
+    parameters: dict[str, Any],
+    optimizer: Any,
+    *,
+    best: dict[str, Any] | None = None,
+    skipped: dict[str, Any] | None = None,
 ) -> None:
-    """Write `folder/step-N`, then delete older ones. `best`: the record of the best weights, with their `step`.
+    """Write `folder/step-N`, then delete all but it and the one before.
 
-    It is written aside, synced and renamed first, so that there is always one complete checkpoint.
+    It is written aside, synced and renamed first, so that there is always one complete checkpoint. `best`: the record
+    of the best weights, with their `step`. `skipped`: the record of skipped updates.
     """
     from safetensors.torch import save_file
 
@@ -53,31 +65,36 @@ def save(
     )
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())}
     record = {"step": step, "optimizer": scalars, "best": best, "sha256": digests}
+    if skipped is not None:
+        record["skipped"] = skipped
     (partial / "state.json").write_text(json.dumps(sealed(record)))
+    share(partial)
     for file in partial.iterdir():
         _sync(file)
     final = folder / f"step-{step}"
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     _sync(folder)
-    for old in folder.glob("step-*"):
-        if old != final:
-            shutil.rmtree(old)
+    kept, older = _newest_first(folder)[:KEPT], _newest_first(folder)[KEPT:]
+    for old in older:
+        shutil.rmtree(old)
+    wanted = {name for name in map(_best_of, kept) if name is not None}
     for other in folder.glob("best-*.safetensors"):
-        if best is None or other.name != _best_name(best["step"]):
+        if other.name not in wanted:
             other.unlink()
 
 
 def save_best(folder: Path, step: int, parameters: dict[str, Any]) -> str:
     """Write the weights as the best ones so far, and return the SHA-256 of the file.
 
-    Those that the last checkpoint names stay beside them, since a resumed training needs them.
+    Those that a checkpoint names stay beside them, since a resumed training needs them.
     """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{_best_name(step)}.partial"
     save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, partial)
+    share(partial)
     _sync(partial)
     partial.replace(folder / _best_name(step))
     return hashlib.sha256((folder / _best_name(step)).read_bytes()).hexdigest()
@@ -92,26 +109,35 @@ def load_best(folder: Path, step: int, sha256: str, parameters: dict[str, Any]) 
     from safetensors.torch import load_file
 
     file = folder / _best_name(step)
-    _check_file(file, sha256, f"delete {folder} to start anew")
+    if damage := _damage(file, sha256):
+        raise TrainingError(f"{file} {damage}; run the same command again to go on from the last whole checkpoint")
     weights = load_file(file)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
 
 
-def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, Any] | None:
-    """Load the newest checkpoint into parameters, optimizer and random state; return its counters, None without one.
+def load(
+    folder: Path, parameters: dict[str, Any], optimizer: Any, log: Callable[[str], None] = lambda _: None
+) -> dict[str, Any] | None:
+    """Load the newest whole checkpoint into parameters, optimizer and random state; return its counters.
 
-    Raises:
-        TrainingError: a file of it is missing, or has changed since it was written.
+    A checkpoint of which a file is missing or damaged is said to `log`, and the one before is taken. Where none is
+    whole, None is returned and training starts anew: that costs time alone, since the result is the same to the byte,
+    while an error would leave a run that nobody watches without one.
     """
     from safetensors.torch import load_file
 
-    found = sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-    if not found:
+    found = _newest_first(folder)
+    for place, checkpoint in enumerate(found):
+        state, damage = _whole(checkpoint)
+        if state is not None:
+            break
+        before = f"the checkpoint before, {found[place + 1].name}, is taken" if place + 1 < len(found) else ""
+        log(f"warning: {damage}; {before or 'no other checkpoint is left, so the training starts anew'}")
+    else:
         return None
-    state = _whole(found[-1])
-    weights, tensors = load_file(found[-1] / "adapter.safetensors"), load_file(found[-1] / "state.safetensors")
+    weights, tensors = load_file(checkpoint / "adapter.safetensors"), load_file(checkpoint / "state.safetensors")
     held: dict[str, dict[str, Any]] = {}
     for name, value in [
         *((n.removeprefix("optimizer|"), t) for n, t in tensors.items() if n.startswith("optimizer|")),
@@ -133,29 +159,41 @@ def load(folder: Path, parameters: dict[str, Any], optimizer: Any) -> dict[str, 
     return state
 
 
-def _whole(folder: Path) -> dict[str, Any]:
-    """Return state.json of a checkpoint after comparing its files with their digests."""
-    mend = f"delete {folder} to start anew"
+def _whole(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """Return state.json of a checkpoint, or None and what is damaged, after comparing all files with their digests."""
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        digests = dict(state["sha256"])
-        if not is_sealed(state):
+        digests = {folder / name: sha256 for name, sha256 in state["sha256"].items()}
+        if not is_sealed(state) or {file.name for file in digests} != FILES:
             raise ValueError
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{folder / 'state.json'} cannot be read; {mend}") from error
-    for name, digest in digests.items():
-        _check_file(folder / name, digest, mend)
-    if state.get("best") and state["best"]["sha256"]:
-        best = folder.parent / _best_name(state["best"]["step"])
-        _check_file(best, state["best"]["sha256"], f"delete {folder.parent} to start anew")
-    return state
+        if state.get("best") and state["best"]["sha256"]:
+            digests[folder.parent / _best_name(state["best"]["step"])] = state["best"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, f"{folder / 'state.json'} is missing or damaged"
+    for file, sha256 in digests.items():
+        if damage := _damage(file, sha256):
+            return None, f"{file} {damage}"
+    return state, ""
 
 
-def _check_file(file: Path, sha256: str, mend: str) -> None:
-    if not file.is_file():
-        raise TrainingError(f"{file} is missing; {mend}")
-    if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-        raise TrainingError(f"{file} is damaged, its digest is not the one written with it; {mend}")
+def _damage(file: Path, sha256: str) -> str:
+    """Return what is wrong with a file, or "" where it fits its digest."""
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+    return "" if found == sha256 else "is damaged: its digest is not the one written with it"
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _best_of(checkpoint: Path) -> str | None:
+    """Return the name of the file of best weights that a checkpoint needs, if any."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return _best_name(json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["best"]["step"])
+    return None
 
 
 def _best_name(step: int) -> str:

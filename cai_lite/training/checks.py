@@ -80,8 +80,8 @@ def choose_layout(
         log(f"layout: plain, {padding:.0%} of it padding; sharing the prompts would leave {shared / plain:.0%} of it")
         return "plain"
     # The longest row is the one that a sliding window cuts; the shortest makes padding.
-    order = sorted(range(len(rows)), key=lambda i: rows[i].tokens)
-    wrong = shared_fault(model, [rows[i] for i in {order[0], order[-1]}], pad_token_id)
+    ends = {min(enumerate(rows), key=_tokens)[0], max(enumerate(rows), key=_tokens)[0]}
+    wrong = shared_fault(model, [rows[i] for i in ends], pad_token_id)
     if wrong is None:
         log(f"layout: shared, {shared / plain:.0%} of the tokens of plain rows, {padding:.0%} of which were padding")
         return "shared"
@@ -89,6 +89,11 @@ def choose_layout(
         raise ModelError(f"train.layout: shared is not exact on this model: {wrong}; take auto or plain")
     log(f"layout: plain, though sharing prompts would leave {shared / plain:.0%} of the tokens: {wrong}")
     return "plain"
+
+
+def _tokens(numbered: tuple[int, Row]) -> tuple[int, int]:
+    """Return the tokens of a numbered row, and its number, which decides between equal ones."""
+    return numbered[1].tokens, numbered[0]
 
 
 def shared_fault(model: Any, rows: Sequence[Row], pad_token_id: int) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
 from cai_lite.errors import InputError, did_you_mean, shortened
@@ -128,7 +128,14 @@ class Loss:
 class TrainingConfig:
     """How a student is trained.
 
-    `method`: one of `cai_lite.training.methods.METHODS`. `loss`: of the method "dpo".
+    `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo" or "listwise".
+    `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
+    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic).
+    `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
+    followed by a request for a critique, the critique, a request for a revision and the revision, and both answers of
+    the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is
+    learnt all the same.
+    `loss`: of the method "dpo"; "listwise" takes its beta.
     `batch_size`: pairs (rows) of an update. `gradient_accumulation` splits an update into at least that many passes of
     the model, and `tokens_per_batch` limits the tokens of a pass; both change memory and speed, not the result.
     `max_steps`: number of updates, in place of `epochs`.
@@ -152,13 +159,16 @@ class TrainingConfig:
     `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
     folder itself, which is moved aside when the training begins.
     `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the
-    student with `init_adapter`; `init` is the default where there is an `init_adapter`, otherwise both are the same.
+    student with `init_adapter`, or with the adapter of the phase before; `init` is the default where there is one of
+    them, otherwise both are the same.
 
     Raises:
         InputError: a value is out of range, or names nothing.
     """
 
     method: str = "dpo"
+    on: str | None = None
+    include_critique: bool = False
     loss: Loss = field(default_factory=Loss)
     lora: Lora = field(default_factory=Lora)
     learning_rate: float = 2e-5
@@ -225,6 +235,28 @@ class TrainingConfig:
             f"at most batch_size {self.batch_size}",
             self.gradient_accumulation,
         )
+        self._check_read()
+
+    def _check_read(self) -> None:
+        """Check that nothing is set that the method does not read."""
+        for each in fields(self):
+            default = Loss() if each.name == "loss" else each.default
+            if each.name in METHODS[self.method].unread and getattr(self, each.name) != default:
+                raise InputError(f"'{each.name}' means nothing to the method '{self.method}'; leave it out")
+        if "loss.name" in METHODS[self.method].unread and self.loss != Loss(beta=self.loss.beta):
+            raise InputError(
+                f"'loss' of the method '{self.method}' takes beta alone: its loss is the Plackett-Luce form of dpo; "
+                "leave the rest out"
+            )
+        if self.include_critique and self.on == "chosen":
+            raise InputError("'include_critique' is for 'on: revisions': nobody criticised the chosen sides of pairs")
+        if self.include_critique and self.on == "critiques":
+            raise InputError("'include_critique' is for 'on: revisions': 'on: critiques' learns nothing else anyway")
+
+    def as_section(self) -> dict[str, Any]:
+        """Return the section of a recipe that these settings are read from, without what the method does not read."""
+        left_out = METHODS[self.method].unread
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
 
     @property
     def reference_is_init(self) -> bool:
@@ -242,7 +274,8 @@ class TrainingConfig:
         The digest must not change between versions of this library, or finished trainings would start anew. A field
         that was added after the first release is therefore included only if it differs from its default, and the
         default must behave as before the field existed. `reference` was added when `base` was the only choice, so it
-        is included only if it is `init`. The settings of evaluation are left out: the loop records them itself.
+        is included only if it is `init`. The settings of evaluation are left out, since the loop records them itself;
+        so are those that choose the data, which have a digest of their own.
         """
         settings = asdict(self)
         options = dict(self.loss.given)
@@ -252,7 +285,7 @@ class TrainingConfig:
             **dict.fromkeys(("label_smoothing", "gamma", "penalty")),
             **options,
         }
-        for name in ("reference", "warmup", "eval_every", "keep", "early_stop"):
+        for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop"):
             del settings[name]
         if self.warmup >= 1:
             settings["warmup_steps"] = int(self.warmup)

@@ -15,10 +15,11 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cai_lite.chat.bases import write_record
 from cai_lite.chat.rendering import write_template
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError
-from cai_lite.run.files import file_digests, is_sealed, move_aside, sealed, unfit, write_text
+from cai_lite.run.files import append_line, file_digests, is_sealed, move_aside, sealed, share, unfit, write_text
 from cai_lite.training.tokens import TokenReport
 
 OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
@@ -31,7 +32,8 @@ class TrainingResult:
 
     `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
     a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
-    weights were kept, if there were evaluations and `keep` is "best".
+    weights were kept, if there were evaluations and `keep` is "best". `skipped`: number of updates that were skipped,
+    because a number was not finite.
     """
 
     adapter: Path
@@ -40,6 +42,7 @@ class TrainingResult:
     report: TokenReport
     last: dict[str, float]
     best: int | None = None
+    skipped: int = 0
 
 
 class Initial(NamedTuple):
@@ -97,7 +100,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
     if not record:
         return None
     if record["identity"] != identity and is_sealed(record):
-        if "base" in _changed(record, identity) and _half_done(out, record):
+        if "base" in _changed(record, identity) and _half_done(out, record) and "stopped" not in record:
             raise InputError(
                 f"{out}: the student changed in the middle of a training; take the old one, or another --out"
             )
@@ -118,6 +121,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         report=report,
         last=record["last"],
         best=record.get("best"),
+        skipped=record.get("skipped", 0),
     )
 
 
@@ -136,22 +140,39 @@ def date_of(out: Path, identity: Mapping[str, str]) -> Date:
     return Date.today()
 
 
-def begin(out: Path, identity: Mapping[str, str], log: Callable[[str], None], *, today: Date | None = None) -> None:
+def begin(
+    out: Path,
+    identity: Mapping[str, str],
+    log: Callable[[str], None],
+    *,
+    today: Date | None = None,
+    method: str = "dpo",
+) -> None:
     """Record that a training with this identity has begun; the output of any other one is moved aside.
 
     `today`: the date that the chat template writes, if it writes one; a later resume trains the same tokens.
+    `method`: as `method_of` reads it; "dpo" is not written, since it was the only one in earlier versions.
     """
     record = recorded(out)
     same = record.get("identity") == identity
     if same and not record["finished"]:
+        if why := record.get("stopped"):
+            log(f"warning: this training stopped before, and may stop in the same way again: {why}")
         return
     if _half_done(out, record) or record.get("finished") or (out / "adapter").is_dir():
         aside = move_aside(out, OUTPUT, ASIDE)
         why = " and ".join(_changed(record, identity)) or "adapter"
         log(f"{why} changed: training anew; the old output is in {aside}")
     out.mkdir(parents=True, exist_ok=True)
-    written = {} if today is None else {"date": today.isoformat()}
+    written: dict[str, str] = {} if today is None else {"date": today.isoformat()}
+    if method != "dpo":
+        written["method"] = method
     write_text(out / "training.json", json.dumps({"identity": identity, "finished": False, **written}))
+
+
+def stop(out: Path, why: str) -> None:
+    """Record why a training cannot go on as it is, for whoever starts it again; its checkpoints stay."""
+    write_text(out / "training.json", json.dumps({**recorded(out), "stopped": why}))
 
 
 def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> None:
@@ -159,11 +180,12 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
     begun = recorded(out)
     record = {
         "identity": identity,
-        **({"date": begun["date"]} if "date" in begun else {}),
+        **{name: value for name, value in begun.items() if name in ("date", "method")},
         "steps": result.steps,
         "finished": True,
         "last": result.last,
         "best": result.best,
+        **({"skipped": result.skipped} if result.skipped else {}),
         "report": dataclasses.asdict(result.report),
         "sha256": {
             name: sha
@@ -182,11 +204,12 @@ def save_adapter(
     *,
     template: Mapping[str, Any] | None = None,
     served: str | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed.
 
     `template`: variables of the chat template, written to template.json. `served`: the chat template to save, in which
-    they are set.
+    they are set. `base`: the record of the model that it was trained on.
     """
     partial = folder.with_name(".adapter.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -200,6 +223,9 @@ def save_adapter(
     finally:
         tokenizer.chat_template = own
     write_template(partial, template)
+    if base is not None:
+        write_record(partial, base)
+    share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
@@ -216,12 +242,12 @@ class Metrics:
         write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
     def last(self, count: int) -> list[dict[str, float]]:
-        """Return the last `count` lines."""
-        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()[-count:]]
+        """Return the last `count` lines, without those of skipped updates."""
+        lines = map(json.loads, self._path.read_text(encoding="utf-8").splitlines()[-count:])
+        return [line for line in lines if "skipped" not in line]
 
     def add(self, line: Mapping[str, float]) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
 
 
 def _half_done(out: Path, record: Mapping[str, Any]) -> bool:

@@ -6,23 +6,24 @@ The examples are given, or split off the training data by family, so that no pro
 from __future__ import annotations
 
 import math
-from collections import Counter
+from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from cai_lite.errors import TrainingError
 from cai_lite.records import digest
+from cai_lite.run.mapped import Mapped, Subset
 from cai_lite.training import checkpoint
-from cai_lite.training.batch import Passes, total_steps
+from cai_lite.training.batch import total_steps
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
 from cai_lite.training.methods import Method
 from cai_lite.training.tokens import Row
-from cai_lite.training.update import loss_of_pass
+from cai_lite.training.update import Objective
 
 PREFIX = "eval/"
 AUTO = 100  # least number of updates at which eval_every: auto evaluates
@@ -40,52 +41,38 @@ def interval(config: TrainingConfig, examples: int, *, given: bool) -> int:
     return max(1, round(total / EVALUATIONS)) if given or total >= AUTO else 0
 
 
-def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tuple[list[Any], list[Any]]:
+def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tuple[Sequence[Any], list[Any]]:
     """Return the examples to train on and those held out, a tenth of the families, in a fixed order by their digests.
 
     Nothing is held out where the examples come from fewer than ten families.
     """
-    families = [method.family(example) for example in data]
-    sizes = Counter(families)
-    if len(sizes) < FAMILIES:
+    # A family is known by the beginning of its digest: 8 bytes for each example, however many there are.
+    places = array("Q", (_place(method.family(example)) for example in data))
+    families, sizes = np.unique(np.frombuffer(places, dtype=np.uint64), return_counts=True)  # in the order of digests
+    if len(families) < FAMILIES:
         log(
-            f"no evaluation during training: the {len(data)} examples come from {len(sizes)} prompt families, and at "
-            f"least {FAMILIES} are needed to hold some out"
+            f"no evaluation during training: the {len(data)} examples come from {len(families)} prompt families, and "
+            f"at least {FAMILIES} are needed to hold some out"
         )
-        return list(data), []
-    held, taken, limit = set[str](), 0, min(int(SHARE * len(data)), LIMIT)
-    for family in sorted(sizes, key=lambda name: digest("held out of the training", name)):
-        if taken + sizes[family] <= limit:
-            held.add(family)
-            taken += sizes[family]
+        return data, []
+    held, taken, limit = set[int](), 0, min(int(SHARE * len(data)), LIMIT)
+    for family, size in zip(families, sizes, strict=True):
+        if taken + size <= limit:
+            held.add(int(family))
+            taken += int(size)
+        if taken == limit:
+            break
     log(
-        f"evaluation during training: {taken} of {len(data)} examples, those of {len(held)} of {len(sizes)} prompt "
+        f"evaluation during training: {taken} of {len(data)} examples, those of {len(held)} of {len(families)} prompt "
         "families, are held out and not trained on; train.eval_every: 0 trains on all of them"
     )
-    kept = [example for example, family in zip(data, families, strict=True) if family not in held]
-    return kept, [example for example, family in zip(data, families, strict=True) if family in held]
+    is_held = [array("q", (i for i, at in enumerate(places) if (at in held) == side)) for side in (False, True)]
+    kept, held_out = (Subset(data, places) for places in is_held)
+    return kept if isinstance(data, Mapped) else list(kept), list(held_out)
 
 
-def measure(
-    model: Any,
-    rows: Sequence[Row],
-    reference: Logps | None,
-    config: TrainingConfig,
-    passes: Passes,
-) -> dict[str, float]:
-    """Return loss and numbers of the method on these rows, as `accumulate` does, but without gradient or dropout."""
-    training, total, columns = model.training, 0.0, dict[str, list[torch.Tensor]]()
-    model.eval()
-    try:
-        with torch.no_grad():
-            for part in passes.cut(range(len(rows)), rows):
-                loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=rows)
-                total += loss.item()
-                for name, values_B in numbers.items():
-                    columns.setdefault(name, []).append(values_B.double().cpu())
-    finally:
-        model.train(training)
-    return {"loss": total, **{name: torch.cat(values).mean().item() for name, values in columns.items()}}
+def _place(family: str) -> int:
+    return int(digest("held out of the training", family)[:16], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +116,15 @@ class HeldOut:
         """Return whether there is an evaluation after this update; there is always one after the last."""
         return step % self._every == 0 or step == total
 
-    def look(self, model: Any, step: int, parameters: dict[str, Any], passes: Passes) -> dict[str, float]:
+    def look(self, training: Objective, step: int, parameters: dict[str, Any]) -> dict[str, float]:
         """Evaluate after update `step`, remember the weights if they are the best, and return the numbers by name.
+
+        `training`: the objective of the training, whose model and limit of a pass are used.
 
         Raises:
             TrainingError: a number is not finite.
         """
-        found = measure(model, self._rows, self._reference, self._config, passes)
+        found = replace(training, rows=self._rows, reference=self._reference).measure()
         if not all(math.isfinite(value) for value in found.values()):
             raise TrainingError(f"step {step}: a held-out number is not finite ({found}); lower train.learning_rate")
         if self.best is None or found["loss"] < self.best.loss:

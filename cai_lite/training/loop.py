@@ -9,19 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from cai_lite.chat.turns import Turns
-from cai_lite.chat.weights import Load, random_state_kept, resolve
+from cai_lite.chat.weights import Load, base_record, random_state_kept, resolve
 from cai_lite.errors import TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
 from cai_lite.records import digest
+from cai_lite.run.disk import writing
+from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
+from cai_lite.run.signals import asked, unbroken
 from cai_lite.training import checkpoint, folder
 from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.checks import check_gradients, check_head, check_rows, choose_layout
@@ -33,13 +37,24 @@ from cai_lite.training.memory import fit
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps
+from cai_lite.training.skipping import Skipped, finite
+from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student
 from cai_lite.training.tokens import Row
-from cai_lite.training.update import update
+from cai_lite.training.update import Objective
 
 SHORT = 3  # number of updates below which nothing is said about what was learnt
 Log = Callable[[str], None]
 Watch = Callable[[Mapping[str, float]], None]
+
+
+class _Done(NamedTuple):
+    """What the updates came to: the steps of the first checkpoint and the end, the last good line, those skipped."""
+
+    start: int
+    step: int
+    last: dict[str, float]
+    skipped: int
 
 
 def train(
@@ -52,6 +67,7 @@ def train(
     template: Mapping[str, Any] | None = None,
     system: Literal["keep", "merge"] = "keep",
     held_out: Sequence[Any] | None = None,
+    before: Path | None = None,
     progress: Tick | None = None,
     reference_progress: Tick | None = None,
     log: Log = lambda _: None,
@@ -61,18 +77,20 @@ def train(
     `data`: what the method takes, preference pairs for "dpo". `template`: variables of the chat template with which the
     student is served, such as `{"enable_thinking": False}`. `system`: "merge" puts the system message in front of the
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
-    training; if None, they are split off `data` where `config.eval_every` asks for evaluations. Writes adapter/,
+    training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
+    of the phase before, from which this one goes on, as from `config.init_adapter`. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
 
     Raises:
+        DiskError: the disk is full, read-only or gone; the same call resumes.
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
-    with random_state_kept():
+    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
         source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, progress, reference_progress, log)
+        return _train(source, data, held_out, config, out, aside, before, progress, reference_progress, log)
 
 
 def _train(
@@ -81,19 +99,23 @@ def _train(
     given: Sequence[Any] | None,
     config: TrainingConfig,
     out: Path,
+    aside: Path,
+    before: Path | None,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
 ) -> TrainingResult:
     method = METHODS[config.method]
+    if before is not None:
+        config = replace(config, init_adapter=str(before))
     every, held_out = interval(config, len(data), given=bool(given)), given or ()
     if every and not held_out:
         data, held_out = split(data, method, log)
     evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
-    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config)
-    done = folder.finished(out, identity, log)
-    if done is not None:
-        return done
+    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config, before)
+    known = folder.finished(out, identity, log)
+    if known is not None:
+        return known
     model, tokenizer = open_student(
         student.model,
         load=student.load,
@@ -107,7 +129,7 @@ def _train(
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
     today = folder.date_of(out, identity)
     turns = Turns.of_model(model, tokenizer, template=student.template, system=student.system, today=today)
-    rows, report = method.rows(turns, data, config, max_tokens=max_tokens)
+    rows, report = rows_of(method, turns, data, config, max_tokens=max_tokens, path=aside / "rows.arrow")
     served = turns.served_template() if tokenizer.chat_template else None
     log(str(report))
     watch = method.alarms(rows, config, log)
@@ -116,7 +138,7 @@ def _train(
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
     fit(model, rows, passes, config, log)
-    folder.begin(out, identity, log, today=today if turns.source is not None else None)
+    folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)
     with attention_of(model, layout):
 
         def referenced(some: Sequence[Row], tick: Tick | None = None) -> Logps | None:
@@ -130,40 +152,56 @@ def _train(
         reference = referenced(rows, reference_progress)
         looking = None
         if evaluation is not None:
-            held_rows, held_report = method.rows(turns, held_out, config, max_tokens=max_tokens)
+            held_rows, held_report = rows_of(
+                method, turns, held_out, config, max_tokens=max_tokens, path=aside / "held_out.arrow"
+            )
             log(f"held out: {held_report}")
             looking = HeldOut(
                 held_rows, referenced(held_rows), every=every, config=config, checkpoints=out / "checkpoints"
             )
-        start, line = _steps(model, rows, reference, looking, passes, config, out, watch, progress, log)
+        objective = Objective(model, rows, reference, config, passes)
+        try:
+            done = _steps(objective, looking, out, watch, progress, log)
+        except TrainingError as error:
+            folder.stop(out, str(error))
+            raise
     model.peft_config["default"].base_model_name_or_path = resolve(student.model)
-    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served)
+    base = base_record(student.model, model.config, tokenizer)
+    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served, base=base)
     result = TrainingResult(
         adapter=out / "adapter",
-        steps=int(line["step"]),
-        resumed_from=start,
+        steps=done.step,
+        resumed_from=done.start,
         report=report,
-        last=line,
+        last=done.last,
         best=looking.best.step if looking and looking.best and config.keep == "best" else None,
+        skipped=done.skipped,
     )
     folder.finish(out, identity, result)
     return result
 
 
 def _begun(
-    out: Path, student: Student, data: str, evaluation: list[Any] | None, config: TrainingConfig
+    out: Path,
+    student: Student,
+    data: str,
+    evaluation: list[Any] | None,
+    config: TrainingConfig,
+    before: Path | None,
 ) -> tuple[folder.Initial | None, dict[str, str]]:
     """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there.
 
-    `evaluation`: what decides about evaluations, which is part of the identity where there are any.
+    `evaluation`: what decides about evaluations, which is part of the identity where there are any. `before`: the
+    adapter of the phase before. Its digest counts, its path does not, so that a run directory may be copied.
     """
     more = {} if evaluation is None else {"evaluation": digest(evaluation)}
+    settings = config.identity() | ({} if before is None else {"init_adapter": "the phase before"})
     choices = [
         (
             initial,
             {
                 "base": student.digest,
-                "settings": digest(config.identity(), initial and initial.digest, *student.served_digest),
+                "settings": digest(settings, initial and initial.digest, *student.served_digest),
                 "pairs": data,
                 **more,
             },
@@ -175,74 +213,85 @@ def _begun(
 
 
 def _steps(
-    model: Any,
-    rows: Sequence[Row],
-    reference: Logps | None,
+    objective: Objective,
     held_out: HeldOut | None,
-    passes: Passes,
-    config: TrainingConfig,
     out: Path,
     watch: Watch,
     progress: Tick | None,
     log: Log,
-) -> tuple[int, dict[str, float]]:
-    """Do all updates from the newest checkpoint on; return the step it was of and the last line of metrics.jsonl."""
-    parameters = lora_parameters(model)
+) -> _Done:
+    """Do all updates from the newest whole checkpoint on."""
+    model, rows, config = objective.model, objective.rows, objective.config
+    parameters, checkpoints = lora_parameters(model), out / "checkpoints"
     total = total_steps(len(rows), config)
     optimizer = OPTIMIZERS[config.optimizer].make(
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     rate = learning_rates(config.learning_rate, config.scheduler, warmup=config.warmup_of(total), total=total)
-    state = checkpoint.load(out / "checkpoints", parameters, optimizer) or {"step": 0}
-    start = state["step"]
+    state = checkpoint.load(checkpoints, parameters, optimizer, log) or {"step": 0}
+    start = saved = step = state["step"]
+    skipped = Skipped(log)
+    skipped.resume(state.get("skipped"))
     if held_out is not None:
         held_out.resume(state.get("best"))
     metrics = folder.Metrics(out / "metrics.jsonl", start)
     if start:
         log(f"resumed at step {start} of {total}")
     model.train()
-    line: dict[str, float] = {}
-    for step, (epoch, batch) in enumerate(islice(updates(len(rows), config), start, total), start + 1):
+    last: dict[str, float] = {}
+    for step, (epoch, batch) in unbroken(enumerate(islice(updates(len(rows), config), start, total), start + 1)):
         began = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
-        line = update(model, rows, batch, reference, config, passes, log)
-        if step == 1:
+        found = objective.update(batch, log)
+        numbers = found.numbers
+        if finite(numbers) and skipped.total == step - 1:  # the weights are still those of the start
             check_gradients(parameters)
-            if _begins_at_reference(model, reference, config):
-                METHODS[config.method].checks(line, config)
-        line["grad_norm"] = _clip(parameters, config.max_grad_norm)
-        if not all(math.isfinite(value) for value in line.values()):
-            raise TrainingError(f"step {step}: a number is not finite ({line}); lower train.learning_rate")
-        optimizer.step()
+            if _begins_at_reference(model, objective.reference, config):
+                METHODS[config.method].checks(numbers, config)
+        numbers["grad_norm"] = _clip(parameters, config.max_grad_norm)
+        if good := finite(numbers):
+            optimizer.step()
+            skipped.took()
+        else:
+            skipped.skip(step, numbers, [rows[i].key or f"number {i + 1}" for i in found.faulty or batch])
+            numbers = {"skipped": skipped.total}  # so many so far; JSON has no NaN
         optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
         line = {
             "step": step,
             "epoch": epoch,
-            **line,
+            **numbers,
             "learning_rate": rate(step),
             "tokens_per_second": sum(rows[i].tokens for i in batch) / seconds,
         }
         if held_out is not None and held_out.due(step, total):
-            line |= held_out.look(model, step, parameters, passes)
+            line |= held_out.look(objective, step, parameters)
         metrics.add(line)
-        watch(line)
+        if good:
+            last = line
+            watch(line)
         if progress is not None:
             progress(step, total)
+        skipped.check(saved)
         if held_out is not None and held_out.stops():
             log(f"stopped early at step {step} of {total}: {config.early_stop} evaluations without a lower loss")
             break
-        if step % config.checkpoint_every == 0 and step < total:
+        if (step % config.checkpoint_every == 0 or asked()) and step < total:
             best = held_out.record() if held_out is not None else None
-            checkpoint.save(out / "checkpoints", step, parameters, optimizer, best=best)
-    warning = METHODS[config.method].closing(metrics.last(max(1, total // 10)), config) if total >= SHORT else None
+            checkpoint.save(checkpoints, step, parameters, optimizer, best=best, skipped=skipped.record())
+            saved = step
+    skipped.check_any(step)
+    if skipped.total:
+        log(f"{skipped.total} of {step} updates were skipped, because a number was not finite")
+    lines = metrics.last(total) if total >= SHORT else []
+    warning = METHODS[config.method].closing(lines, config) if lines else None
     if warning is not None:
         log(warning)
     if held_out is not None:
         held_out.restore(parameters)
         log(held_out.summary())
-    return start, line
+    return _Done(start, step, last or metrics.last(step)[-1], skipped.total)
 
 
 def _begins_at_reference(model: Any, reference: Logps | None, config: TrainingConfig) -> bool:

@@ -1,9 +1,11 @@
-"""Preference losses: log-probabilities in, one loss per pair out. They know no model and no settings.
+"""Preference losses: log-probabilities in, one loss per row out. They know no model and no settings.
 
-Shapes: B pairs, K completions of a row. Log-probabilities are sums over the tokens of a completion, in nats; lengths
-are in tokens.
+The losses of `LOSSES` are over pairs; `listwise` is over rankings of K completions.
 
-To add a loss, write a function here and name it in `LOSSES`. Its signature says the rest:
+Shapes: B pairs or rows, K completions of a row. Log-probabilities are sums over the tokens of a completion, in nats;
+lengths are in tokens.
+
+To add a loss over pairs, write a function here and name it in `LOSSES`. Its signature says the rest:
 
     def mine(policy, reference, *, beta: float, gamma: float = 0.5) -> Tensor: ...
 
@@ -120,6 +122,38 @@ def dpop(policy: PairLogps, reference: PairLogps, *, beta: float, penalty: float
     """
     lost_B = _relu(reference.chosen_B - policy.chosen_B)
     return -_log_sigmoid(beta * (_margin(policy, reference) - penalty * lost_B))
+
+
+def listwise(policy: Logps, reference: Logps, *, beta: float, preferences_BKK: Tensor | None = None) -> Tensor:
+    """Return DPO's loss under the Plackett-Luce model of each ranking, shape [B]; with two completions it is `dpo`.
+
+    A reward is beta times the log-ratio of policy and reference. Without `preferences_BKK` the completions of a row
+    stand in their order, best first, and the loss is that of the paper: the sum over places k of
+    -log softmax(rewards of k and all behind it)[k]. Missing completions have length 0 and take no part.
+
+    `preferences_BKK` [B, K, K]: the probability, above 0.5, that completion j is better than l where j is preferred to
+    l, and 0 where the ranking does not order them. Each completion is then compared with those that it is preferred to
+    and with no other, so ties and gaps add nothing. Labels below 1 make the target of such a choice soft: by Luce's
+    axiom the odds of two completions do not depend on the others, so that the chance of l to be the best among j and
+    those behind it is proportional to (1 - p_jl) / p_jl, and 1 for j. For two completions that target is (p, 1 - p).
+
+    Source: Rafailov et al. 2023, arXiv:2305.18290, appendix A.3, eq. 20 and 21; Luce 1959.
+    """
+    import torch
+
+    rewards_BK = beta * (policy.sums_BK - reference.sums_BK)
+    there_BK = policy.lengths_BK > 0
+    width = rewards_BK.shape[1]
+    if preferences_BKK is None:
+        preferences_BKK = rewards_BK.new_ones(len(rewards_BK), width, width).triu(1)
+    p_BKK = preferences_BKK.to(rewards_BK) * (there_BK[:, :, None] & there_BK[:, None, :])
+    itself_KK = torch.eye(width, dtype=torch.bool, device=rewards_BK.device)
+    compared_BKK = (p_BKK > 0) | itself_KK
+    odds_BKK = torch.where(p_BKK > 0, (1 - p_BKK) / p_BKK.clamp(min=0.5), itself_KK.to(p_BKK))
+    target_BKK = odds_BKK / odds_BKK.sum(-1, keepdim=True)
+    # A finite floor in place of -inf, whose gradient would be NaN where the target is 0.
+    scores_BKK = rewards_BK[:, None, :].expand_as(p_BKK).masked_fill(~compared_BKK, torch.finfo(p_BKK.dtype).min)
+    return -(target_BKK * scores_BKK.log_softmax(-1).masked_fill(~compared_BKK, 0)).sum((1, 2))
 
 
 def _margin(policy: PairLogps, reference: PairLogps) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any
 
 import torch
 
-from cai_lite.records import digest
+from cai_lite.records import digest, digest_of_list
+from cai_lite.run.files import share
 from cai_lite.run.progress import Tick
 from cai_lite.training.batch import Passes
 from cai_lite.training.losses import Logps
 from cai_lite.training.tokens import Row
+
+WINDOW = 8192  # rows that are in memory, and from which passes are cut, at a time
 
 
 def reference_logps(
@@ -38,8 +43,7 @@ def reference_logps(
 
     embedding = model.get_input_embeddings().weight  # its dtype and device tell what "auto" came to
     kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type, passes.layout)
-    with_adapter = [] if initial is None else ["init", initial]
-    key = digest(base, kernels, [digest(row.prompt_ids, *row.completions) for row in rows], *with_adapter)
+    key = key_of(rows, base=base, kernels=kernels, initial=initial)
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
     if file is not None and file.exists():
         known = _stored(file)
@@ -55,12 +59,29 @@ def reference_logps(
         partial = file.with_suffix(".partial")
         tensors = {"sums": logps.sums_BK, "lengths": logps.lengths_BK}
         save_file(tensors, partial, metadata={"digest": _digest(tensors)})
+        share(partial)
         partial.replace(file)
     return logps
 
 
+def key_of(rows: Sequence[Row], *, base: str, kernels: Sequence[str], initial: str | None) -> str:
+    """Return the digest of all that decides the log-probabilities."""
+    with_adapter = [] if initial is None else ["init", initial]
+    each = (digest(row.prompt_ids, *row.completions) for row in rows)
+    return digest_of_list(each, before=(base, kernels), after=with_adapter)
+
+
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    return digest("reference", [(name, tensors[name].tolist()) for name in sorted(tensors)])
+    """Return `digest("reference", [(name, values), ...])` with few of the values as Python's numbers at a time."""
+    found = hashlib.sha256(b'["reference",[')
+    for number, name in enumerate(sorted(tensors)):
+        found.update(f'{"," if number else ""}["{name}",['.encode())
+        for start in range(0, len(tensors[name]), WINDOW):
+            some = json.dumps(tensors[name][start : start + WINDOW].tolist(), separators=(",", ":"))
+            found.update(("," if start else "").encode() + some[1:-1].encode())
+        found.update(b"]]")
+    found.update(b"]]")
+    return found.hexdigest()[:24]
 
 
 def _stored(file: Path) -> Logps | None:
@@ -95,15 +116,17 @@ def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | 
     model.eval()
     done = 0
     try:
-        for part in passes.cut(range(len(rows)), rows):
-            with torch.no_grad():
-                logps = passes.logps(model, [rows[i] for i in part])
-            here = logps.sums_BK.shape[1]
-            sums_BK[part, :here] = logps.sums_BK.to(sums_BK)
-            lengths_BK[part, :here] = logps.lengths_BK.to(lengths_BK)
-            done += len(part)
-            if progress is not None:
-                progress(done, len(rows))
+        for start in range(0, len(rows), WINDOW):
+            some = rows[start : start + WINDOW]
+            for part in passes.cut(range(len(some)), some):
+                with torch.no_grad():
+                    logps = passes.logps(model, [some[i] for i in part])
+                here, places = logps.sums_BK.shape[1], [start + i for i in part]
+                sums_BK[places, :here] = logps.sums_BK.to(sums_BK)
+                lengths_BK[places, :here] = logps.lengths_BK.to(lengths_BK)
+                done += len(part)
+                if progress is not None:
+                    progress(done, len(rows))
     finally:
         model.train(training)
     return Logps(sums_BK, lengths_BK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.weights import Load, open_weights, quiet_peft, weights_digest
+from cai_lite.chat.weights import Load, base_record, load_peft, open_weights, quiet_peft, weights_digest
 from cai_lite.errors import ModelError
 from cai_lite.records import digest
 from cai_lite.training.config import Lora
@@ -37,19 +37,23 @@ def open_student(model: str, *, load: Load | None, lora: Lora, init_adapter: str
         ModelError: the model or the adapter cannot be opened.
     """
     weights, tokenizer = open_weights(model, load=load)
-    return with_adapter(weights, lora=lora, init_adapter=init_adapter, seed=seed), tokenizer
+    base = base_record(model, weights.config, tokenizer) if init_adapter is not None else None
+    return with_adapter(weights, lora=lora, init_adapter=init_adapter, seed=seed, base=base), tokenizer
 
 
-def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: int) -> Any:
+def with_adapter(
+    weights: Any, *, lora: Lora, init_adapter: str | None, seed: int, base: Mapping[str, Any] | None = None
+) -> Any:
     """Return the model with an adapter drawn from `seed` or read from `init_adapter`; nothing else takes a gradient.
 
-    The model's own dropout is turned off: with it, policy and reference would differ before the first step.
+    `base`: the record of the model, with which that of `init_adapter` is compared. The model's own dropout is turned
+    off: with it, policy and reference would differ before the first step.
 
     Raises:
         ModelError: the adapter cannot be opened or put on.
     """
     import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, get_peft_model
 
     from cai_lite.training.targets import lora_targets  # which imports torch
 
@@ -64,10 +68,9 @@ def with_adapter(weights: Any, *, lora: Lora, init_adapter: str | None, seed: in
     torch.manual_seed(seed)  # for drawing the adapter, and for its dropout
     if init_adapter is not None:
         try:
-            with quiet_peft():
-                return PeftModel.from_pretrained(weights, init_adapter, is_trainable=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(f"init_adapter {init_adapter}: {str(error).splitlines()[0]}") from error
+            return load_peft(weights, init_adapter, base=base, trainable=True)
+        except ModelError as error:
+            raise ModelError(f"train.init_adapter: {error}") from error
     targets: Any = lora_targets(weights, lora.targets)
     settings: Any = LoraConfig
     config = settings(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import quantiles
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from cai_lite.chat.rendering import TemplateRefusal, characters
+from cai_lite.chat.completions import characters
+from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import PairError
 from cai_lite.records import Messages, PreferencePair
@@ -23,6 +23,8 @@ class Example(NamedTuple):
     completions: tuple[Messages, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    key: str = ""
+    preferences: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,16 @@ class Row:
     """A prompt with K completions, in token ids. Every completion ends with a stop token, which is scored.
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
+    `key`: name of the example in messages, if it has one.
+    `preferences`: of a ranking, as `Ranking` has them.
     """
 
     prompt_ids: Ids
     completions: tuple[Ids, ...]
     p_chosen: float = 1.0
     weight: float = 1.0
+    key: str = field(default="", compare=False)
+    preferences: tuple[tuple[float, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -70,6 +76,33 @@ class TokenReport:
         )
 
 
+class NothingKept(PairError):
+    """Every example was dropped. `dropped`: their number by reason; the others are what the message says."""
+
+    def __init__(self, dropped: Mapping[str, int], examples: int, unit: str, max_tokens: int, overlong: str) -> None:
+        why = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
+        found = f"all {examples} were dropped: {why}" if why else "none were given"
+        super().__init__(f"no {unit} to train on: {found} (max_tokens {max_tokens}, overlong {overlong})")
+        self.dropped, self.unit, self.limits = dict(dropped), unit, (max_tokens, overlong)
+
+
+def refused(error: TemplateRefusal) -> str:
+    """Return the reason under which an example is counted that the chat template refuses."""
+    return f"refused by the chat template: {error.why}"
+
+
+def percentiles(lengths: Sequence[int]) -> tuple[int, int, int]:
+    """Return the 5th, 50th and 95th percentile, interpolated as `statistics.quantiles` does with "inclusive"."""
+    import numpy as np
+
+    ordered, found = np.sort(np.asarray(lengths)), []
+    for twentieth in (1, 10, 19):
+        place, rest = divmod(twentieth * (len(ordered) - 1), 20)
+        below, above = int(ordered[place]), int(ordered[min(place + 1, len(ordered) - 1)])
+        found.append(round((below * (20 - rest) + above * rest) / 20))
+    return found[0], found[1], found[2]
+
+
 def tokenize(
     tokenizer: Any, pairs: Sequence[PreferencePair], *, max_tokens: int, overlong: Literal["drop", "cut_prompt"]
 ) -> tuple[list[Row], TokenReport]:
@@ -81,7 +114,7 @@ def tokenize(
         PairError: no pair is left. ModelError: the tokenizer has no end token or no chat template, or its template
         refuses every prompt or leaves a thought open.
     """
-    examples = [Example(pair.prompt, (pair.chosen, pair.rejected), pair.p_chosen) for pair in pairs]
+    examples = [Example(p.prompt, (p.chosen, p.rejected), p.p_chosen, p.weight, p.key) for p in pairs]
     return tokenize_examples(tokenizer, examples, max_tokens=max_tokens, overlong=overlong, unit="pairs")
 
 
@@ -112,7 +145,7 @@ def tokenize_examples(
                 fitted = _cut(turns, example, whole, max_tokens)
         except TemplateRefusal as error:
             refusal = error
-            dropped[f"refused by the chat template: {error.why}"] += 1
+            dropped[refused(error)] += 1
             continue
         if fitted is None:
             dropped["longer than max_tokens"] += 1
@@ -127,18 +160,14 @@ def tokenize_examples(
     if not kept:
         if refusal is not None and len(dropped) == 1:
             raise refusal
-        why = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
-        found = f"all {len(examples)} were dropped: {why}" if why else "none were given"
-        raise PairError(f"no {unit} to train on: {found} (max_tokens {max_tokens}, overlong {overlong})")
-    rows = [len(row.prompt_ids) + len(ids) for row in kept for ids in row.completions]
-    cuts = quantiles(rows, n=20, method="inclusive") if len(rows) > 1 else [rows[0]] * 19
+        raise NothingKept(dropped, len(examples), unit, max_tokens, overlong)
     return kept, TokenReport(
         pairs=len(examples),
         kept=len(kept),
         cut=cut,
         boundary_mends=mends,
         dropped=dict(dropped),
-        lengths=(round(cuts[0]), round(cuts[9]), round(cuts[18])),
+        lengths=percentiles([len(row.prompt_ids) + len(ids) for row in kept for ids in row.completions]),
         unit=unit,
     )
 
@@ -158,8 +187,8 @@ def _row(turns: Turns, example: Example, prompt: Messages) -> tuple[Row, bool]:
         common = min(_common(prompt_ids, ids) for ids in whole)
         completions = [_ended(turns, ids[common:]) for ids in whole]
         prompt_ids, mended = prompt_ids[:common], common < len(prompt_ids)
-    row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight)
-    return row, mended
+    row = Row(_shared(prompt_ids), tuple(map(_shared, completions)), example.p_chosen, example.weight, example.key)
+    return (replace(row, preferences=example.preferences) if example.preferences else row), mended
 
 
 def _ended(turns: Turns, ids: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.chat.modelfiles import config_of_source, tokenizer_of_source
 from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.chat.turns import SWITCHES, Turns, plain_source
 from cai_lite.chat.weights import resolve
@@ -73,19 +74,17 @@ def check_trainable(
     if student.startswith("embedded:"):  # these are trained in every test
         return []
     source = resolve(student)
-    from transformers import AutoConfig, AutoTokenizer
-
     tokenizer: Any = None
     try:
-        config: Any = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-        absent = () if needs_tokenizer else (OSError, ValueError, ImportError)
+        config = config_of_source(student, source, local=True)
+        absent = () if needs_tokenizer else (ModelError,)
         with suppress(*absent):
-            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+            tokenizer = tokenizer_of_source(student, source, local=True)
             if not needs_tokenizer and not tokenizer.chat_template:
                 tokenizer = None  # transformers makes an empty one for a configuration alone
-    except (OSError, ValueError, ImportError) as error:
+    except ModelError:
         if Path(source).is_dir():
-            raise ModelError(f"{student}: cannot be opened: {_first_line(error)}") from error
+            raise
         return [f"the student {student} is not on this machine yet: whether it can be trained was not checked"]
     try:
         notes = ["it has no tokenizer here: its chat template was not checked"]

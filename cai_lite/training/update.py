@@ -5,9 +5,11 @@ Shapes: B rows of a pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,80 +23,96 @@ from cai_lite.training.reference import part_of
 from cai_lite.training.tokens import Row
 
 
-def loss_of_pass(
-    model: Any,
-    rows: Sequence[Row],
-    part: Sequence[int],
-    reference: Logps | None,
-    config: TrainingConfig,
-    passes: Passes,
-    *,
-    update: Sequence[Row],
-) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-    """Return the loss of the rows `part`, weighted and added up, and the method's numbers, each of shape [B].
+class Sums(NamedTuple):
+    """The numbers of some rows: their loss, and the means of what the method reports.
 
-    `update`: the rows of the whole update that the pass belongs to.
+    `faulty`: the rows whose own loss is NaN or infinite.
     """
-    some = [rows[i] for i in part]
-    policy = passes.logps(model, some)
-    before = None if reference is None else part_of(reference, part, like=policy)
-    loss_B, numbers = METHODS[config.method].loss(policy, before, some, update=update, config=config)
-    if any(row.weight != 1 for row in some):
-        loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
-    return loss_B.sum(), numbers
+
+    numbers: dict[str, float]
+    faulty: list[int]
 
 
-def accumulate(
-    model: Any,
-    rows: Sequence[Row],
-    batch: Sequence[int],
-    reference: Logps | None,
-    config: TrainingConfig,
-    passes: Passes,
-) -> dict[str, float]:
-    """Add up the gradients of one update in as many passes as it takes; return its loss and the method's numbers."""
-    whole = [rows[i] for i in batch]
-    total, columns = 0.0, dict[str, list[torch.Tensor]]()
-    for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
-        loss, numbers = loss_of_pass(model, rows, part, reference, config, passes, update=whole)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-        for name, values_B in numbers.items():
-            columns.setdefault(name, []).append(values_B.detach().double().cpu())
-    return {"loss": total, **{name: torch.cat(values).mean().item() for name, values in columns.items()}}
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The loss of rows under a model: all that an update and an evaluation read."""
 
+    model: Any
+    rows: Sequence[Row]
+    reference: Logps | None
+    config: TrainingConfig
+    passes: Passes
 
-def update(
-    model: Any,
-    rows: Sequence[Row],
-    batch: Sequence[int],
-    reference: Logps | None,
-    config: TrainingConfig,
-    passes: Passes,
-    log: Callable[[str], None],
-) -> dict[str, float]:
-    """Accumulate an update; where memory runs out, recompute more layers, then take smaller passes.
+    def loss_of_pass(
+        self, part: Sequence[int], update: Sequence[Row]
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """Return the weighted loss of each row of `part` and the method's numbers, each of shape [B].
 
-    The rows of the update stay the same.
+        `update`: the rows of the whole update that the pass belongs to.
+        """
+        some = [self.rows[i] for i in part]
+        policy = self.passes.logps(self.model, some)
+        before = None if self.reference is None else part_of(self.reference, part, like=policy)
+        loss_B, numbers = METHODS[self.config.method].loss(policy, before, some, update=update, config=self.config)
+        if any(row.weight != 1 for row in some):
+            loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
+        return loss_B, numbers
 
-    Raises:
-        TrainingError: memory runs out with a single row and every layer recomputed.
-    """
-    while True:
-        with suppress(torch.OutOfMemoryError):
-            return accumulate(model, rows, batch, reference, config, passes)
-        # Here the error and what its frames held are gone.
-        model.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if (more := recompute_more(model, config)) is not None:
-            log(f"out of memory: {more} from here on; the updates stay the same")
-            continue
-        cut = passes.cut(batch, rows, at_least=config.gradient_accumulation)
-        if len(cut) == len(batch):
-            raise TrainingError(
-                "out of memory with one row (a pair) a pass: lower train.max_tokens, or set "
-                "train.activation_checkpointing: true, or load: nf4"
-            )
-        passes.tokens = max(tokens_read(part, rows, passes.layout) for part in cut) // 2
-        log(f"out of memory: passes of at most {passes.tokens} tokens from here on; the updates stay the same")
+    def accumulate(self, batch: Sequence[int]) -> Sums:
+        """Add up the gradients of one update in as many passes as it takes."""
+        parts = self.passes.cut(batch, self.rows, at_least=self.config.gradient_accumulation)
+        return self._summed(parts, [self.rows[i] for i in batch], backward=True)
+
+    def measure(self) -> dict[str, float]:
+        """Return loss and numbers of all rows as one update would have them, but without gradient or dropout."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                parts = self.passes.cut(range(len(self.rows)), self.rows)
+                return self._summed(parts, self.rows, backward=False).numbers
+        finally:
+            self.model.train(training)
+
+    def update(self, batch: Sequence[int], log: Callable[[str], None]) -> Sums:
+        """Accumulate an update; where memory runs out, recompute more layers, then take smaller passes.
+
+        The rows of the update stay the same.
+
+        Raises:
+            TrainingError: memory runs out with a single row and every layer recomputed.
+        """
+        while True:
+            with suppress(torch.OutOfMemoryError):
+                return self.accumulate(batch)
+            # Here the error and what its frames held are gone.
+            self.model.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if (more := recompute_more(self.model, self.config)) is not None:
+                log(f"out of memory: {more} from here on; the updates stay the same")
+                continue
+            cut = self.passes.cut(batch, self.rows, at_least=self.config.gradient_accumulation)
+            if len(cut) == len(batch):
+                raise TrainingError(
+                    "out of memory with one row (a pair) a pass: lower train.max_tokens, or set "
+                    "train.activation_checkpointing: true, or load: nf4"
+                )
+            self.passes.tokens = max(tokens_read(part, self.rows, self.passes.layout) for part in cut) // 2
+            log(f"out of memory: passes of at most {self.passes.tokens} tokens from here on; the updates stay the same")
+
+    def _summed(self, parts: Sequence[Sequence[int]], update: Sequence[Row], *, backward: bool) -> Sums:
+        total, columns, faulty = 0.0, dict[str, list[torch.Tensor]](), list[int]()
+        for part in parts:
+            loss_B, numbers = self.loss_of_pass(part, update)
+            loss = loss_B.sum()
+            if backward:
+                loss.backward()  # type: ignore[no-untyped-call]
+            value = loss.item()
+            if not math.isfinite(value):
+                faulty += [i for i, finite in zip(part, loss_B.isfinite().tolist(), strict=True) if not finite]
+            total += value
+            for name, values_B in numbers.items():
+                columns.setdefault(name, []).append(values_B.detach().double().cpu())
+        means = {name: torch.cat(values).mean().item() for name, values in columns.items()}
+        return Sums({"loss": total, **means}, sorted(faulty))

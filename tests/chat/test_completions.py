@@ -82,11 +82,25 @@ def test_content_of_another_type_is_a_fault_with_a_name(content):
 
 
 @pytest.mark.parametrize("n", [None, -1, "7", float("inf"), float("nan"), [], 1e30])
-def test_a_count_of_tokens_that_is_none_counts_nothing(n):
+def test_a_count_of_tokens_that_is_none_is_estimated(n):
     body = completion("x")
     body["usage"] = {"prompt_tokens": n, "completion_tokens": 2}
     reply = read_completion(body, PLAIN, prices=(1e6, 1e6))
-    assert (reply.tokens_in, reply.tokens_out, reply.cost) == (0, 2, 2.0)
+    assert (reply.tokens_in, reply.tokens_out, reply.cost, reply.estimated) == (1, 2, 3.0, True)
+
+
+def test_tokens_are_estimated_where_none_are_counted_and_only_there():
+    body = completion("word " * 60)
+    assert not read_completion(body, PLAIN).estimated
+    del body["usage"]
+    reply = read_completion(body, PLAIN)
+    assert reply.estimated and 60 <= reply.tokens_out <= 90
+    assert read_completion(completion(""), PLAIN).tokens_out == 2  # as the server says
+
+
+def test_a_lone_surrogate_and_nul_in_a_reply_become_the_replacement_character():
+    reply = read_completion(completion("a\ud800b\0c \ud83d\ude00"), PLAIN)
+    assert reply.text == "a\ufffdb\ufffdc \U0001f600"
 
 
 @pytest.mark.parametrize("body", [None, "text", {}, {"choices": {}}, {"choices": [None]}, {"choices": [{}]}])

@@ -88,6 +88,19 @@ def test_rounds_go_on_until_every_drawn_principle_is_kept(candidate, constitutio
     assert counts["satisfied"] == 1
 
 
+def test_of_two_broken_principles_that_of_higher_priority_is_mended_first(candidate, constitution):
+    told = []
+    plain = teacher_of({"rude": "kind"}, {("Be kind.", "rude"), ("Be short.", "rude")})
+
+    def script(request):
+        if "ewrite" in (text := request.messages[-1].content):
+            told.append(text)
+        return plain._script(request)
+
+    run_revise(candidate, constitution, ScriptedModel(script, wording="short", name="teacher"), rounds=1)
+    assert len(told) == 1 and "Be kind." in told[0] and "Be short." not in told[0]
+
+
 def test_a_round_that_breaks_what_held_is_discarded(candidate, constitution):
     teacher = teacher_of({"rude": "kind but long"}, {("Be kind.", "rude"), ("Be short.", "kind but long")})
     revisions, counts, _ = run_revise(candidate, constitution, teacher)

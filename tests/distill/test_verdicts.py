@@ -11,7 +11,7 @@ from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.agreement import between_judges
 from cai_lite.inputs.constitution import Conflict
-from cai_lite.records import Candidate, Message, Prompt, Reply
+from cai_lite.records import Candidate, Message, Prompt, Reply, digest
 from cai_lite.run.ledger import Run
 
 
@@ -84,6 +84,18 @@ def test_votes_are_averaged(candidate, constitution):
     assert verdicts[0].p_first == pytest.approx(5 / 6)
 
 
+def test_votes_whose_majority_flips_with_the_order_are_a_tie(candidate, constitution):
+    """As asked A, A, A = 1 for first; swapped A, A, B = 1/3 for first: the mean of 2/3 would be a preference."""
+
+    def script(request):
+        swapped = "Reply A: good" not in request.messages[-1].content
+        return "B" if swapped and request.index == 2 else "A"
+
+    verdicts, _, run = pairwise(script, candidate, constitution, votes=3, log_probs="never")
+    assert (verdicts[0].choice, verdicts[0].p_first, verdicts[0].flipped) == ("tie", 0.5, True)
+    assert run.counts()["judge best_over_worst"]["flipped with the order"] == 1
+
+
 def test_pointwise_takes_half_the_difference_of_the_probabilities(candidate, constitution):
     """P(keeps) .8 for good and .3 for bad: p_first = .5 + (.8 - .3) / 2 = .75 (not sigmoid of the log-odds, .90)."""
 
@@ -132,17 +144,18 @@ def test_editing_one_principle_asks_anew_only_about_it(candidate, constitution):
 
 
 def noisy(request):
-    """The true answer with a probability of its own for each comparison, drawn from the request's key."""
+    """The true answer with a probability of its own for each comparison; not by the marks, which are random."""
     text = request.messages[-1].content
-    drawn = int(request.key("noise")[:8], 16) / 16**8
-    clear = 0.65 + 0.3 * (int(re.search(r"better (\d+)", text)[1]) % 10) / 9
+    number = int(re.search(r"better (\d+)", text)[1])
     right = text.index("better") < text.index("worse")
+    drawn = int(digest("noise", number, right, request.index)[:8], 16) / 16**8
+    clear = 0.65 + 0.3 * (number % 10) / 9
     return "A" if right == (drawn < clear) else "B"
 
 
 def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often(constitution):
     candidates = []
-    for i in range(200):
+    for i in range(500):
         prompt = Prompt(key=f"q{i}", messages=(Message("user", f"question {i}"),), family=f"f{i}")
         draft = Candidate(key=f"d{i}", prompt=prompt, text=f"worse {i}", author="s", parents=(prompt.key,))
         better = Candidate(key=f"b{i}", prompt=prompt, text=f"better {i}", author="t", round=1, parents=(draft.key,))
@@ -153,7 +166,7 @@ def test_votes_until_it_is_clear_save_two_fifths_of_the_calls_and_agree_as_often
         verdicts = judge(model, candidates, constitution, principles=1, votes=11, until=until, log_probs="never")
         right[until] = sum(v.choice == "first" for v in verdicts) / len(verdicts)
         calls[until] = len(model.asked)
-    assert calls[None] == 200 * 2 * 11
+    assert calls[None] == 500 * 2 * 11
     assert calls[0.98] <= 0.6 * calls[None]
     assert right[0.98] >= right[None] - 0.02
     assert right[None] > 0.9

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.evaluate import evaluate, measure
 from cai_lite.evaluation.metrics import METRICS, Metric
+from cai_lite.inputs.constitution import Checks
 
 
 def call(constitution, prompts, **more):
@@ -18,6 +20,19 @@ def test_a_model_alone_has_neither_changes_nor_p_values(constitution, prompt):
     assert found["against"] == "" and found["metrics"]["adherence"].keys() == {"overall", "principles", "splits"}
     for absent in ("p_holm", "change", "win_rate", "superficial"):
         assert f"'{absent}'" not in str(found["metrics"])
+
+
+def test_without_a_judge_machine_checks_decide_and_nothing_is_compared(constitution, prompt):
+    policy = replace(constitution, principles=tuple(replace(p, checks=None) for p in constitution.principles))
+    policy = replace(policy, principles=(replace(policy.principles[0], checks=Checks(forbid=("rude",))),))
+    models = [ScriptedModel(lambda request, text=text: text, name=text) for text in ("rude", "kind")]
+    prompts = [prompt(i) for i in range(3)]
+    metrics = [name for name in METRICS if name not in ("drift", "preference_accuracy")]
+    found = evaluate(models[1], against=models[0], constitution=policy, prompts=prompts, metrics=metrics)
+    change = found["metrics"]["adherence"]["overall"]["change"]["value"]
+    assert (found["judge"], change) == ("machine checks", 1.0)
+    assert found["metrics"]["adherence_checks"] == found["metrics"]["adherence"]
+    assert not {"win_rate", "reliability", "adherence_judge"} & found["metrics"].keys()
 
 
 def test_all_answers_come_first_then_weights_then_the_judge(subject, monkeypatch):

@@ -368,7 +368,7 @@ def test_an_override_is_read_or_refused(folder, recipe_text, overrides):
         config = training_config(overrides)
     except RecipeError:
         return
-    assert 0 < config.learning_rate <= 1 and 0 < config.loss.beta < math.inf
+    assert 0 < config.learning_rate <= 100 and 0 < config.loss.beta < math.inf
 
 
 # ---- policies

@@ -287,3 +287,14 @@ def test_pairs_and_rows_can_be_given_in_one_list():
     assert as_pairs([pair, row]) == from_dataset([row, pair]) == [pair, pair]
     with pytest.raises(PairError, match="data set:2: has no 'chosen'"):
         as_pairs([pair, {"rejected": "c"}])
+
+
+def test_a_weight_is_kept_where_it_is_not_1(write, tmp_path):
+    plain, heavy = load_pairs(write(GOOD, {**GOOD, "chosen": [assistant("si")], "weight": 2.5}))
+    assert (plain.weight, heavy.weight) == (1.0, 2.5)
+    save_pairs(tmp_path / "out.jsonl", [plain, heavy])
+    assert ["weight" in line for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [False, True]
+    assert load_pairs(tmp_path / "out.jsonl") == [plain, heavy] == from_dataset(to_dataset([plain, heavy]))
+    assert as_pairs([plain, heavy], tmp_path / "aside.arrow")[1].weight == 2.5
+    with pytest.raises(PairError, match="'weight' should be above 0 and finite, got 0"):
+        load_pairs(write({**GOOD, "weight": 0}))

@@ -298,3 +298,65 @@ def _options(cls: type, above: str = "") -> Iterator[str]:
 
 def _hints(cls: type) -> dict[str, tuple[Any, ...]]:
     return {name: (hint, *get_args(hint)) for name, hint in get_type_hints(cls).items()}
+
+
+TWO = "[{method: sft, on: chosen, lora: {rank: 4}}, {method: dpo, epochs: 2, loss: {beta: 0.3}}]"
+
+
+@pytest.fixture
+def phases(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe whose training has two phases."""
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    whole = WHOLE.replace("train:\n  learning_rate: 1.0e-5\n  loss: {beta: 0.1}\n", f"train: {TWO}\nseed: 3\n")
+    file.write_text(whole.replace("    train: {loss: {beta: 0.3}}\n", "    train: {1: {loss: {beta: 0.7}}}\n"))
+    return file
+
+
+def test_training_may_be_a_list_of_phases_with_one_adapter_and_one_seed(phases: Path) -> None:
+    recipe = load_recipe(phases)
+    assert [(phase.method, phase.on, phase.lora.rank, phase.seed) for phase in recipe.phases] == [
+        ("sft", "chosen", 4, 3),
+        ("dpo", None, 4, 3),
+    ]
+    (phases.parent / "again.yaml").write_text(recipe.resolved())
+    assert load_recipe(phases.parent / "again.yaml").phases == recipe.phases
+
+
+def test_an_item_of_a_list_is_overridden_by_its_number(phases: Path) -> None:
+    beta = [load_recipe(phases, [], name).phases[1].loss.beta for name in (None, "tiny")]
+    assert beta == [0.3, 0.7]
+    recipe = load_recipe(phases, ["train.1.loss.beta=0.2", "train.0.epochs=5"], "tiny")
+    assert (recipe.phases[1].loss.beta, recipe.phases[0].epochs, recipe.phases[1].epochs) == (0.2, 5, 2)
+    assert faults(phases, ["train.1.loss.beta=x"]) == [
+        "--set train.1.loss.beta=x: 'train[1].loss.beta' should be a number, got text 'x'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (
+            "train.loss.beta=0.2",
+            "'train' is a list of 2, which has no 'loss'; name an item by its number, such as train.1.loss, or give a",
+        ),
+        ("train.2.epochs=1", "--set train.2.epochs=1: 'train' is a list of 2, which has no '2'; name an item by its"),
+        ("train=[]", "'train' should be a section, or a list of at least one"),
+        ("train.0.on=null", "'train': phase 0 (sft): name what 'sft' learns, as 'on': revisions or chosen"),
+        ("train.0.on=revision", "'train': phase 0 (sft): 'on': there is no 'revision'; did you mean 'revisions'?"),
+        ("train.1.on=chosen", "'on' means nothing to the method 'dpo'; leave it out"),
+        ("train.0.loss.beta=1", "'loss' means nothing to the method 'sft'; leave it out"),
+        ("train.1.lora.rank=8", "'train': phase 1 (dpo) goes on with the adapter of phase 0; set 'lora' there alone"),
+        ("train.1.init_adapter=x", "'train': phase 1 (dpo) begins from the adapter of the phase before"),
+        ("train=[{method: sft}]", "'train': phase 0 (sft): name what 'sft' learns, as 'on': revisions or chosen"),
+    ],
+)
+def test_faults_of_phases_are_told_in_words(phases: Path, override: str, says: str) -> None:
+    assert says in "\n".join(faults(phases, [override]))
+
+
+def test_a_single_training_resolves_as_it_did_before_there_were_methods(file: Path) -> None:
+    resolved = load_recipe(file, profile="tiny").resolved()
+    assert "\n  on:" not in resolved and "include_critique" not in resolved
+    sft = load_recipe(file, ["train=[{method: sft, on: revisions}]"], "tiny")
+    assert "  'on': revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
+    assert sft.revises and not load_recipe(file, profile="tiny").revises

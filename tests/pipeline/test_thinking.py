@@ -171,7 +171,9 @@ def test_preflight_says_what_to_set(server, recipe, tmp_path):
 def test_no_pairs_without_a_fault_names_what_was_dropped(recipe):
     run = Run()
     run.count("pair", {"pairs": 0, "margin too small": 7})
-    work = Work(recipe=recipe(), roles=SimpleNamespace(teachers=(), judges=()), run=run, screen=Screen(quiet=True))
+    work = Work(
+        recipe=recipe(), roles=SimpleNamespace(teachers=(), judges=(), critics=()), run=run, screen=Screen(quiet=True)
+    )
     assert nothing_left(work) == (
         "no pairs to train on: 7 with 'margin too small'; lower pair.min_margin or add prompts"
     )

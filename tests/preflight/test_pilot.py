@@ -26,10 +26,15 @@ def look(tmp_path, monkeypatch):
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setenv("TEACHER_URL", "http://localhost/v1")
 
-    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None):
+    def run(judge, principles, *overrides, conflicts=(), prompts=20, unsure=None, teacher=None, critic=None):
         recipe = load_recipe(
             "medical",
-            overrides=[f"prompts.file={tmp_path / 'prompts.jsonl'}", "judge.log_probs=never", *overrides],
+            overrides=[
+                f"prompts.file={tmp_path / 'prompts.jsonl'}",
+                "judge.log_probs=never",
+                "revise.rounds=0",
+                *overrides,
+            ],
         )
         student = ScriptedModel(lambda r: f"{r.messages[-1].content} {'good' if r.index else 'long'}")
         model = ScriptedModel(
@@ -38,8 +43,11 @@ def look(tmp_path, monkeypatch):
         constitution = Constitution(name="c", principles=tuple(principles), conflicts=tuple(conflicts))
         roles = SimpleNamespace(
             drafter=student,
-            judges=[],
+            judges=[SimpleNamespace(model=model, weight=1.0)],
             judge=model,
+            teachers=[SimpleNamespace(model=teacher or model)],
+            critics=[SimpleNamespace(model=critic, section="critique.by")] if critic else [],
+            assign=lambda prompts: [(teacher or model, prompts)],
             constitution=constitution,
             close=lambda: None,
             digests=lambda: {},
@@ -127,3 +135,32 @@ def test_a_judge_that_says_something_else_when_asked_again_has_no_kappa(look):
     assert rows["good"]["paraphrase_kappa"]["value"] == 1
     assert abs(rows["good"]["repeat_kappa"]["value"]) < 0.25
     assert "again" in shown
+
+
+def teaching(request):
+    """Finds that what lacks "good" breaks the principle, and mends it in every second question."""
+    text = request.messages[-1].content
+    number = int(re.search(r"question (\d+)", text)[1]) if "question" in text else 0
+    if "Rewrite the reply" in text:
+        return f"Answer {number} is good. It ends here." if number % 2 else f"Answer {number} is long. Other words."
+    reply = text.split("reply>>\n")[1].split("\n<<")[0]
+    return "yes, it does" if "good" in reply else "no, it does not"
+
+
+def test_some_drafts_are_revised_and_what_the_rewrites_mend_is_told(look):
+    teacher = ScriptedModel(teaching, name="teacher")
+    found, _, shown = look(honest, [GOOD], "revise.rounds=1", teacher=teacher)
+    figures = found["revisions"]["figures"]
+    assert figures["mended"]["n"] == figures["satisfied"]["n"] > 0
+    assert figures["mended"]["value"] == found["revisions"]["rounds"]["1"] / figures["mended"]["n"]
+    assert f"of {figures['mended']['n']} rewrites mend their principle" in shown
+
+
+def test_a_critic_that_disagrees_with_the_teacher_makes_a_preflight_fail(look):
+    teacher, critic = ScriptedModel(teaching, name="teacher"), ScriptedModel(lambda r: "no, bad", name="critic")
+    found, _, shown = look(honest, [GOOD], "revise.rounds=1", teacher=teacher, critic=critic)
+    assert not found["ready"] and found["critics"][0]["agreement"]["value"] == 0.5
+    assert "critic critic: agrees with the teacher in 50% of 40 critiques" in shown and "refused" in shown
+    again = ScriptedModel(teaching, name="better")
+    found, _, shown = look(honest, [GOOD], "revise.rounds=1", teacher=teacher, critic=again)
+    assert found["ready"] and found["critics"][0]["refused"] == ""

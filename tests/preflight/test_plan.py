@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cai_lite.cli import app
 from cai_lite.errors import InputError, ModelError
 from cai_lite.logps.footprint import Footprint
+from cai_lite.pipeline.ready import calls_for_pairs
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.preflight.plan import plan, show_plan
@@ -158,6 +159,19 @@ def test_the_whole_run_is_counted_and_timed(shape, cache):
     )
 
 
+def test_all_rounds_are_counted_and_timed(shape, cache):
+    one, three = (
+        {part["part"]: part for part in plan(read, device="rtx-3090", pairs=1000, cache=cache)["cards"][0]["walk"]}
+        for read in (recipe(shape), recipe(shape, "rounds=3"))
+    )
+    for name in ("drafts", "critiques, revisions, verdicts", "training"):
+        assert three[name]["calls"] == 3 * one[name]["calls"]
+        assert three[name]["hours"] == pytest.approx(3 * one[name]["hours"])
+    assert three["held-out drafts"] == one["held-out drafts"]
+    assert one["answers before and after"]["calls"] < three["answers before and after"]["calls"]
+    assert "judging what still fails" in three.keys() - one.keys()
+
+
 def test_decoding_is_as_fast_as_the_memory_is_read(shape, cache):
     fast, slow = (plan(recipe(shape), device=name, cache=cache)["cards"][0] for name in ("a10", "l4"))
     assert fast["decoding_tokens_per_second"] == pytest.approx(2 * slow["decoding_tokens_per_second"])
@@ -181,11 +195,11 @@ def test_twice_the_speed_is_half_the_hours_and_the_tables_say_what_was_assumed(s
         assert words in text
 
 
-@pytest.mark.parametrize("profile", [None, "gpu12", "gpu8"])
+@pytest.mark.parametrize("profile", [None, "gpu12", "gpu8", "alone"])
 @pytest.mark.parametrize("name", ["medical", "creative"])
 def test_the_packaged_recipes_fit_the_cards_that_they_are_for(name, profile, qwen, cache):
     read = load_recipe(name, [f"student.model={qwen}"], profile=profile, environment=False)
-    found = plan(read, gpu_memory={None: 24, "gpu12": 12, "gpu8": 8}[profile], cache=cache)
+    found = plan(read, gpu_memory={"gpu12": 12, "gpu8": 8}.get(profile, 24), cache=cache)
     assert found["fits"]
     assert found["tokens_per_pass"] == found["cards"][0]["tokens_a_pass"]
 
@@ -223,5 +237,32 @@ def test_wrong_numbers_and_models_are_refused(shape, tmp_path):
     with pytest.raises(InputError, match="no device 'rtx-4091'; did you mean 'rtx-4090'"):
         plan(recipe(shape), device="rtx-4091")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"its config.json cannot be read"):
+    with pytest.raises(ModelError, match=r"cannot be opened: Unrecognized model"):
         plan(recipe(str(tmp_path)), gpu_memory=8)
+
+
+def test_every_phase_of_a_training_is_planned_for(shape, cache):
+    lora = "lora: {rank: 16, alpha: 32}, tokens_per_batch: 1, max_tokens: 1024"
+    dpo = f"{{method: dpo, epochs: 2, {lora}}}"
+    alone = plan(recipe(shape, f"train=[{dpo}]"), device="rtx-3090", pairs=1000, cache=cache)
+    phases = f"train=[{{method: sft, on: revisions, {lora}}}, {dpo}]"
+    both = plan(recipe(shape, phases), device="rtx-3090", pairs=1000, cache=cache)
+    (one,), (two,) = alone["cards"], both["cards"]
+    parts = {part["part"]: part for part in two["walk"]}
+    assert parts["training 1, dpo"]["calls"] == 1000 and 0 < parts["training 0, sft"]["calls"] < 1000
+    assert one["training_hours"] == pytest.approx(parts["training 1, dpo"]["hours"])
+    trainings = parts["training 0, sft"]["hours"] + parts["training 1, dpo"]["hours"]
+    assert two["training_hours"] == pytest.approx(trainings)
+    assert two["peak_gb"] == one["peak_gb"]  # a row of DPO has two completions, one of SFT has one
+    many = plan(recipe(shape, f"train=[{dpo.replace('dpo', 'listwise')}]"), device="rtx-3090", cache=cache)
+    assert many["tokens_per_pass"] == 512 + 8 * 512  # four drafts and their revisions
+
+
+def test_revisions_that_a_phase_learns_are_counted_where_no_pair_needs_them(shape):
+    rules = "pair.rules=[best_over_worst]"
+    sft = "train=[{method: sft, on: revisions}]"
+    plain, learnt = (calls_for_pairs(recipe(shape, rules, *more), 10) for more in ([], [sft]))
+    read = recipe(shape, rules, sft)
+    drafts = 10 * read.draft.n
+    more = drafts * (read.critique.principles_per_draft + read.revise.rounds)
+    assert learnt == {"draft": plain["draft"] + more, "judge": plain["judge"]}

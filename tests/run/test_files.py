@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
+from cai_lite.errors import InputError
 from cai_lite.pipeline.recipe import load_recipe
-from cai_lite.run.files import recipe_text, version, write_aside, write_lines
+from cai_lite.run.files import read_record, read_records, recipe_text, version, write_aside, write_lines
 
 
 def test_a_file_with_other_content_moves_aside_and_the_same_content_stays(tmp_path):
@@ -32,3 +35,20 @@ def test_the_description_names_versions_and_digests_and_is_still_a_recipe(tmp_pa
 
 def test_an_absent_package_is_called_absent():
     assert version("no-such-package-at-all") == "absent"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\x80", b'{"metrics": 3}', b"[" * 100_000, b"null"])
+def test_a_damaged_record_is_refused_with_its_name(tmp_path, content):
+    path = tmp_path / "evaluation.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"evaluation\.json: damaged since it was written; put back a copy"):
+        read_record(path, {"metrics": dict})
+
+
+def test_a_damaged_line_is_refused_with_its_number(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1}) + "\n")
+    assert read_records(path) == [{"step": 1}]
+    path.write_text(json.dumps({"step": 1}) + '\n{"step":\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl:2: damaged"):
+        read_records(path)

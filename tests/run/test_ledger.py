@@ -1,3 +1,6 @@
+import json
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -7,7 +10,7 @@ import pytest
 
 from cai_lite.errors import InputError, RunBusyError
 from cai_lite.records import Reply
-from cai_lite.run.ledger import Budget, Run
+from cai_lite.run.ledger import OWNER, Budget, Run
 
 
 def test_a_kept_reply_is_known_to_the_next_process(tmp_path):
@@ -30,15 +33,49 @@ def in_another_process(code, tmp_path):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
-def test_a_second_process_on_the_same_directory_is_told_to_wait(tmp_path):
+def test_a_second_process_on_the_same_directory_is_told_who_works_there_and_to_wait(tmp_path):
     with Run(tmp_path):
         told = in_another_process("Run({})", tmp_path)
         assert "RunBusyError" in told.stderr and "wait until it ends" in told.stderr
+        assert f"process {os.getpid()} on {socket.gethostname()} (since 2" in told.stderr
     assert in_another_process("Run({})", tmp_path).returncode == 0  # the lock ends with its holder
 
 
+@pytest.mark.parametrize("pid", [2**22 + 7, os.getpid(), 1], ids=["dead", "used again", "alive"])
+@pytest.mark.parametrize("host", ["", "elsewhere"])
+def test_a_lock_that_a_dead_process_left_is_taken_over_and_said(tmp_path, pid, host):
+    """Whatever stands in it: the number may be another process's by now, on this host or another."""
+    Run(tmp_path).close()
+    owner = {"pid": pid, "host": host or socket.gethostname(), "since": "2026-01-01 00:00:00"}
+    (tmp_path / OWNER).write_text(json.dumps(owner))
+    with Run(tmp_path) as run:
+        assert run.recovered == (
+            f"process {pid} on {owner['host']} (since 2026-01-01 00:00:00) ended without closing this run; its lock is "
+            "taken over, and all that it stored is kept"
+        )
+    with Run(tmp_path) as run:
+        assert run.recovered is None  # closed as it should be
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+    killed = "run = Run({}); run.count('draft', {{'ok': 1}}); import os; os.kill(os.getpid(), 9)"
+    assert in_another_process(killed, tmp_path).returncode == -9
+    with Run(tmp_path) as run:
+        assert run.recovered is not None and run.counts() == {"draft": {"ok": 1}}
+
+
+@pytest.mark.parametrize("content", ["999999 elsewhere\n", "x" * 5000, "{"])
+def test_a_lock_file_of_any_content_locks(tmp_path, content):
+    for name in (".lock", OWNER):
+        (tmp_path / name).write_text(content)
+    with Run(tmp_path) as run:
+        assert "ended without closing this run" in str(run.recovered)
+        assert "RunBusyError" in in_another_process("Run({})", tmp_path).stderr
+
+
 def test_a_second_thread_is_told_so(tmp_path):
-    with Run(tmp_path), ThreadPoolExecutor(1) as pool, pytest.raises(RunBusyError, match="another process or thread"):
+    told = "another thread of this process is using this run directory; wait until it ends"
+    with Run(tmp_path), ThreadPoolExecutor(1) as pool, pytest.raises(RunBusyError, match=told):
         pool.submit(Run, tmp_path).result()
 
 
@@ -84,6 +121,14 @@ def test_a_run_of_any_version_can_be_read_and_stays_as_it_is(tmp_path, earlier):
         assert list(run.damage()) == [] and run.uncovered() == (2 if earlier else 0)
         assert run.secret == ("" if earlier else secret)
     assert (tmp_path / "run.db").read_bytes() == before
+
+
+def test_a_damaged_database_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "run.db").write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match=r"run\.db is damaged .*; put back a copy"):
+        Run(tmp_path)
+    (tmp_path / "run.db").unlink()
+    Run(tmp_path).close()  # the lock was given back
 
 
 def test_a_file_is_no_run_directory(tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cai_lite.errors import InputError, TrainingError
+from cai_lite.errors import InputError
 from cai_lite.training import loop
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.loop import train
@@ -90,27 +90,66 @@ def test_a_finished_training_whose_adapter_is_gone_is_done_again(student, pairs,
     assert weights(tmp_path) == held
 
 
-@pytest.mark.parametrize("name", ["adapter.safetensors", "state.safetensors", "state.json"])
-@pytest.mark.parametrize("harm", ["flip", "remove"])
-def test_a_damaged_checkpoint_is_named(student, pairs, tmp_path, name, harm):
-    killed(student, pairs, tmp_path, 5)
-    (file,) = (tmp_path / "checkpoints").glob(f"step-4/{name}")
+def harmed(file, harm):
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    file.unlink() if harm == "remove" else file.write_bytes(bytes(data))
-    with pytest.raises(TrainingError) as caught:
-        run(student, pairs, tmp_path)
-    assert str(file) in str(caught.value)
-    assert f"delete {file.parent} to start anew" in str(caught.value)
+    data[len(data) // 2] ^= 1
+    if harm == "remove":
+        file.unlink()
+    else:
+        file.write_bytes(bytes(data) if harm == "flip" else file.read_bytes()[: len(data) // 2])
 
 
-def test_only_the_newest_checkpoint_is_kept_and_a_half_written_one_is_not_looked_at(student, pairs, tmp_path):
-    killed(student, pairs, tmp_path, 5)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-4"]
-    half = tmp_path / "checkpoints" / ".step-6.partial"
+FILES = ["adapter.safetensors", "state.safetensors", "state.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_aloud(student, pairs, tmp_path, name, harm):
+    run(student, pairs, tmp_path / "whole")
+    killed(student, pairs, tmp_path / "out", 7)
+    file = tmp_path / "out" / "checkpoints" / "step-6" / name
+    harmed(file, harm)
+    said = []
+    assert run(student, pairs, tmp_path / "out", said).resumed_from == 4
+    (word,) = [text for text in said if "step-6" in text]
+    assert word.startswith(f"warning: {file} is") and word.endswith("the checkpoint before, step-4, is taken")
+    assert "resumed at step 4 of 9" in said
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert lines(tmp_path / "out") == lines(tmp_path / "whole")
+
+
+def test_killed_again_after_a_fallback_it_goes_on_from_a_whole_checkpoint(student, pairs, tmp_path):
+    run(student, pairs, tmp_path / "whole")
+    killed(student, pairs, tmp_path / "out", 7)
+    harmed(tmp_path / "out" / "checkpoints" / "step-6" / "state.safetensors", "flip")
+    killed(student, pairs, tmp_path / "out", 5)
+    killed(student, pairs, tmp_path / "out", 7)
+    said = []
+    assert run(student, pairs, tmp_path / "out", said).resumed_from == 6
+    assert not any("damaged" in text for text in said)
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
+def test_without_a_whole_checkpoint_the_training_starts_anew_aloud(student, pairs, tmp_path):
+    run(student, pairs, tmp_path / "whole")
+    killed(student, pairs, tmp_path / "out", 7)
+    for step in (4, 6):
+        harmed(tmp_path / "out" / "checkpoints" / f"step-{step}" / "adapter.safetensors", "flip")
+    said = []
+    assert run(student, pairs, tmp_path / "out", said).resumed_from == 0
+    words = [text for text in said if "is damaged" in text]
+    assert len(words) == 2 and words[1].endswith("no other checkpoint is left, so the training starts anew")
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert lines(tmp_path / "out") == lines(tmp_path / "whole")
+
+
+def test_the_newest_two_checkpoints_are_kept_and_a_half_written_one_is_not_looked_at(student, pairs, tmp_path):
+    killed(student, pairs, tmp_path, 7)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-4", "step-6"]
+    half = tmp_path / "checkpoints" / ".step-8.partial"
     half.mkdir()
     (half / "adapter.safetensors").write_bytes(b"half")
-    assert run(student, pairs, tmp_path).resumed_from == 4
+    assert run(student, pairs, tmp_path).resumed_from == 6
 
 
 @pytest.mark.parametrize("stop", [5, None])

@@ -9,16 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cai_lite.errors import TrainingError
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
-from cai_lite.training.held_out import interval, measure, split
+from cai_lite.training.held_out import interval, split
 from cai_lite.training.loop import train
 from cai_lite.training.methods import METHODS
 from cai_lite.training.reference import scored
 from cai_lite.training.student import open_student
 from cai_lite.training.tokens import tokenize
-from cai_lite.training.update import accumulate
+from cai_lite.training.update import Objective
 
 BASE = {
     "learning_rate": 5e-3,
@@ -84,9 +83,11 @@ def test_what_is_measured_is_what_an_update_of_these_rows_reports(student, pairs
                 parameter.normal_(std=0.1)
     config = TrainingConfig(loss=Loss("dpo", 0.5), sft_weight=0.3)
     model.train()
-    found = measure(model, rows, reference, config, Passes("plain", 99, 2))
+    found = Objective(model, rows, reference, config, Passes("plain", 99, 2)).measure()
     assert model.training
-    expected = accumulate(model.eval(), rows, range(len(rows)), reference, config, Passes("plain", 9999, 2))
+    expected = (
+        Objective(model.eval(), rows, reference, config, Passes("plain", 9999, 2)).accumulate(range(len(rows))).numbers
+    )
     assert found == pytest.approx(expected, rel=1e-4)
     assert found["rewards/margins"] != 0
 
@@ -159,16 +160,30 @@ def test_killed_and_resumed_it_keeps_the_same_best_weights(student, pairs, swapp
 
 
 @pytest.mark.parametrize("harm", ["flip", "remove"])
-def test_damaged_best_weights_are_named(student, pairs, swapped, tmp_path, harm):
+def test_damaged_best_weights_belong_to_a_damaged_checkpoint(student, pairs, swapped, tmp_path, harm):
     settings = {"held_out": swapped, "eval_every": 3}
-    killed(student, pairs, tmp_path, 9, **settings)
-    (file,) = (tmp_path / "checkpoints").glob("best-*.safetensors")
+    run(student, pairs, tmp_path / "whole", **settings)
+    killed(student, pairs, tmp_path / "out", 9, **settings)
+    (file,) = (tmp_path / "out" / "checkpoints").glob("best-*.safetensors")
     data = bytearray(file.read_bytes())
     data[-1] ^= 0xFF
     file.unlink() if harm == "remove" else file.write_bytes(bytes(data))
-    with pytest.raises(TrainingError) as caught:
-        run(student, pairs, tmp_path, **settings)
-    assert str(file) in str(caught.value)
+    said = []
+    result = run(student, pairs, tmp_path / "out", said, **settings)
+    assert (result.resumed_from, result.best) == (0, 3)  # both checkpoints need the weights of step 3
+    assert sum(f"warning: {file} is" in text for text in said) == 2
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+
+
+def test_each_checkpoint_keeps_the_best_weights_that_it_names(student, pairs, swapped, tmp_path):
+    settings = {"held_out": pairs, "eval_every": 1}  # the loss falls with each step, so that each is the best
+    run(student, pairs, tmp_path / "whole", **settings)
+    killed(student, pairs, tmp_path / "out", 9, **settings)
+    checkpoints = tmp_path / "out" / "checkpoints"
+    assert sorted(path.name for path in checkpoints.glob("best-*"))[:2] == ["best-6.safetensors", "best-8.safetensors"]
+    (checkpoints / "best-8.safetensors").write_bytes(b"")
+    assert run(student, pairs, tmp_path / "out", **settings).resumed_from == 6
+    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
 
 
 def test_other_settings_of_the_evaluation_train_anew(student, pairs, swapped, tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import ModelError, PairError
 from cai_lite.records import Message, PreferencePair
+from cai_lite.training.methods import METHODS
 from cai_lite.training.tokens import tokenize
 from tests.chat.families import FAMILIES, tokenizer_of
 
@@ -215,3 +217,11 @@ def test_time_grows_with_the_number_of_pairs_and_no_faster(tokenizer, make_pair)
 
     seconds(50)
     assert seconds(2000) < 3 * 4 * seconds(500)  # four times the pairs; three for a busy machine
+
+
+def test_the_weight_of_a_pair_is_that_of_its_row_and_part_of_its_digest(tokenizer, make_pair):
+    light = make_pair("hi", "yes", "no")
+    heavy = replace(light, weight=2.5)
+    rows, _ = tokenize(tokenizer, [light, heavy], max_tokens=512, overlong="drop")
+    assert [row.weight for row in rows] == [1.0, 2.5]
+    assert METHODS["dpo"].data_digest([heavy]) != METHODS["dpo"].data_digest([light])

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cai_lite.records import digest
 from cai_lite.training.methods.dpo import Preference
+from cai_lite.training.methods.listwise import Listwise
+from cai_lite.training.methods.sft import Supervised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +32,13 @@ class Method(Protocol):
     """What the loop asks of a training method. Only `rows` and `loss` have to be written.
 
     Shapes: B rows of a pass, K completions of a row.
+
+    `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
+    `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
     """
+
+    unread: tuple[str, ...] = ()
+    on_pairs: bool = True
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
@@ -61,6 +70,16 @@ class Method(Protocol):
         """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
         return False
 
+    def given(self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None) -> Sequence[Any]:
+        """Return the examples that `rows` takes, from whatever people have: a path, a data set, a list.
+
+        `aside`: a file for examples that are too many for memory.
+
+        Raises:
+            InputError: they cannot be made of it.
+        """
+        return list(data)
+
     def data_digest(self, data: Sequence[Any]) -> str:
         """Return a digest of all of the data that decides the result; another digest starts the training anew."""
         return digest(list(data))
@@ -69,8 +88,8 @@ class Method(Protocol):
         """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
         return digest(example)
 
-    def closing(self, last: Sequence[Mapping[str, float]], config: Any) -> str | None:
-        """Return a warning if the numbers of the last updates say that nothing was learnt, else None."""
+    def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
+        """Return a warning if the numbers of all updates say that nothing was learnt, else None."""
         return None
 
     def checks(self, first: Mapping[str, float], config: Any) -> None:
@@ -87,5 +106,5 @@ class Method(Protocol):
         return lambda line: None
 
 
-METHODS: dict[str, Method] = {"dpo": Preference()}
+METHODS: dict[str, Method] = {"sft": Supervised(), "dpo": Preference(), "listwise": Listwise()}
 """Training methods by `train.method`."""

@@ -10,10 +10,12 @@ Shapes: B pairs of a pass, K = 2: chosen, rejected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cai_lite.errors import TrainingError
-from cai_lite.records import PreferencePair, digest
+from cai_lite.inputs.pairs import as_pairs
+from cai_lite.records import PreferencePair, digest, digest_of_list
 from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.tokens import Row, TokenReport, tokenize
@@ -30,6 +32,15 @@ SAME = 1e-2  # of a log-probability: largest difference of policy and reference 
 class Preference:
     """The training method "dpo"; see `methods.Method` for its members."""
 
+    unread: tuple[str, ...] = ("on", "include_critique")
+    on_pairs: bool = True
+
+    def given(
+        self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None
+    ) -> Sequence[PreferencePair]:
+        """Return the pairs of whatever people have. Raises PairError."""
+        return as_pairs(data, aside)
+
     def rows(
         self, turns: Turns, data: Sequence[PreferencePair], config: Any, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
@@ -37,8 +48,14 @@ class Preference:
         return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
-        """Return a digest of texts and labels; where a pair came from does not count."""
-        return digest([digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen) for pair in data])
+        """Return a digest of texts, labels and weights; where a pair came from does not count."""
+
+        def weight(pair: PreferencePair) -> list[float]:
+            return [] if pair.weight == 1 else [pair.weight]  # as before pairs had one
+
+        return digest_of_list(
+            digest(pair.prompt, pair.chosen, pair.rejected, pair.p_chosen, *weight(pair)) for pair in data
+        )
 
     def needs_reference(self, config: Any) -> bool:
         """Return whether the loss uses a reference, as its signature says."""
@@ -69,17 +86,13 @@ class Preference:
         """Return the family of the pair's prompt, or a digest of the prompt where none is named."""
         return example.family or digest(example.prompt)
 
-    def closing(self, last: Sequence[Mapping[str, float]], config: Any) -> str | None:
+    def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the reward margin is still about 0, where a loss against a reference begins."""
-        return unlearnt(last, config) if self.needs_reference(config) else None
+        return unlearnt(lines, config) if self.needs_reference(config) else None
 
     def checks(self, first: Mapping[str, float], config: Any) -> None:
         """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""
-        for side in ("chosen", "rejected"):
-            reward = first[f"rewards/{side}"]
-            if abs(reward) > SAME * config.loss.beta * max(1.0, abs(first[f"logps/{side}"])):
-                what = f"the mean reward of the {side} side is {reward:.4f}, not 0"
-                raise TrainingError(f"before the first step the policy should equal the reference, but {what}")
+        check_same(first, config.loss.beta)
 
     def alarms(
         self, rows: Sequence[Row], config: Any, log: Callable[[str], None]
@@ -89,6 +102,15 @@ class Preference:
             log(f"the loss '{config.loss.name}' takes no soft labels: p_chosen is not used")
         warn_of_length(rows, log)
         return Alarms(config.loss.beta, log, reference=self.needs_reference(config)).look
+
+
+def check_same(first: Mapping[str, float], beta: float) -> None:
+    """Check that the rewards of both sides are 0 before the first step. Raises TrainingError."""
+    for side in ("chosen", "rejected"):
+        reward = first[f"rewards/{side}"]
+        if abs(reward) > SAME * beta * max(1.0, abs(first[f"logps/{side}"])):
+            what = f"the mean reward of the {side} side is {reward:.4f}, not 0"
+            raise TrainingError(f"before the first step the policy should equal the reference, but {what}")
 
 
 def _pairs(logps: Logps) -> PairLogps:

@@ -21,7 +21,7 @@ from cai_lite.training.methods import METHODS, Method
 from cai_lite.training.reference import scored
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.tokens import Example, Row, tokenize_examples
-from cai_lite.training.update import accumulate
+from cai_lite.training.update import Objective
 
 SMALL = {"learning_rate": 5e-3, "batch_size": 4, "lora": Lora(rank=2)}
 RECIPE = """\
@@ -170,7 +170,7 @@ def test_rows_with_unequal_numbers_of_completions_are_trained_alike_in_any_passe
     for pieces in (1, 7):
         model.zero_grad()
         config = TrainingConfig(method="spread", gradient_accumulation=pieces)
-        line = accumulate(model, rows, range(7), before, config, Passes("plain", 8192, 2))
+        line = Objective(model, rows, before, config, Passes("plain", 8192, 2)).accumulate(range(7)).numbers
         found.append((line["loss"], {name: p.grad.clone() for name, p in lora_parameters(model).items()}))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
     for name, gradient in found[0][1].items():
@@ -185,7 +185,7 @@ def test_the_weight_of_a_row_is_a_factor_of_its_loss(opened):
     def loss_and_gradients(weights):
         model.zero_grad()
         weighted = [Row(row.prompt_ids, row.completions, weight=w) for row, w in zip(pairs, weights, strict=True)]
-        line = accumulate(model, weighted, range(7), None, config, passes)
+        line = Objective(model, weighted, None, config, passes).accumulate(range(7)).numbers
         return line["loss"], torch.cat([p.grad.flatten() for p in lora_parameters(model).values()])
 
     whole, gradient = loss_and_gradients([1.0] * 7)

@@ -1,0 +1,130 @@
+"""What supervised training learns from a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cai_lite.errors import InputError
+from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.inputs.pairs import save_pairs
+from cai_lite.pipeline.sources import CRITIQUE_REQUEST, SOURCES, answer_lines
+from cai_lite.records import Candidate, Critique, Message, PreferencePair, Prompt
+from cai_lite.run.ledger import Run
+
+CONSTITUTION = Constitution(
+    name="c",
+    principles=(
+        Principle(id="doctor", text="Name a doctor.", critique="Where is no doctor?", revise="Name one.", priority=1),
+        Principle(id="short", text="Be short.", priority=2),
+    ),
+)
+
+
+class Story:
+    """A run in memory in which drafts are critiqued and revised as the stages do it."""
+
+    def __init__(self):
+        self.run = Run()
+
+    def candidate(self, key, text, *, asked="Cough?", round_=0, parents=()):
+        prompt = Prompt(key=asked, messages=(Message("user", asked),), family=f"family of {asked}")
+        found = Candidate(key=key, prompt=prompt, text=text, author="m", round=round_, parents=parents)
+        self.run.keep_rows("candidate", [(key, parents, {"text": text, "author": "m", "round": round_})])
+        return found
+
+    def critique(self, candidate, principle, violated, text="", author=""):
+        key = f"{candidate.key} {principle} {author}"
+        row = Critique(key=key, candidate=candidate, principle=principle, text=text, violated=violated)
+        payload = {"principle": principle, "violated": violated, "text": text}
+        self.run.keep_rows("critique", [(key, row.parents, payload)])
+        return key
+
+    def lines(self, *final, held_out=(), near=None):
+        lines, counts = answer_lines(final, self.run, CONSTITUTION, held_out=held_out, near=near)
+        return [json.loads(line) for line in lines], {name: n for name, n in counts.items() if n}
+
+
+@pytest.fixture
+def story():
+    return Story()
+
+
+@pytest.fixture
+def twice(story):
+    """A draft that breaks both principles and is mended in two rounds."""
+    draft = story.candidate("d", "Nothing.", parents=("Cough?",))
+    found = [story.critique(draft, "short", "yes", "too long"), story.critique(draft, "doctor", "yes", "no doctor")]
+    first = story.candidate("r1", "Doctor, at length.", round_=1, parents=("d", "d", *found))
+    found = [story.critique(first, "short", "yes", "still long"), story.critique(first, "doctor", "no", "fine")]
+    last = story.candidate("r2", "Doctor.", round_=2, parents=("d", "r1", *found))
+    story.critique(last, "short", "no")
+    story.critique(last, "doctor", "no")
+    return last
+
+
+def test_a_revision_is_written_with_every_step_from_its_draft(story, twice):
+    (row,), counts = story.lines(twice)
+    assert row["prompt"] == [{"role": "user", "content": "Cough?"}]
+    assert row["completion"] == [{"role": "assistant", "content": "Doctor."}]
+    assert [(turn["role"], turn["content"]) for turn in row["steps"]] == [
+        ("assistant", "Nothing."),
+        ("user", "Where is no doctor?"),  # the principle of highest priority first, in its own words
+        ("assistant", "no doctor"),
+        ("user", "Name one."),
+        ("assistant", "Doctor, at length."),
+        ("user", CRITIQUE_REQUEST.format(principle="Be short.")),
+        ("assistant", "still long"),
+        ("user", "Rewrite your answer so that it keeps this principle: Be short."),
+        ("assistant", "Doctor."),
+    ]
+    assert (row["principle"], row["family"], row["key"]) == ("short", "family of Cough?", "r2")
+    assert counts == {"kept": 1}
+
+
+def test_revisions_are_learnt_as_answers_and_with_critiques_each_turn_once(story, twice, tmp_path):
+    lines, _ = answer_lines([twice], story.run, CONSTITUTION, held_out=[], near=None)
+    (tmp_path / "revisions.jsonl").write_text("".join(lines))
+    (alone,) = SOURCES["revisions"](tmp_path, include_critique=False, critic_examples=list)
+    assert (alone.prompt, alone.completion) == ((Message("user", "Cough?"),), (Message("assistant", "Doctor."),))
+    assert (alone.family, alone.key) == ("family of Cough?", "r2")
+    first, *steps = SOURCES["revisions"](tmp_path, include_critique=True, critic_examples=list)
+    assert first == alone
+    assert [row.completion[0].content for row in steps] == ["no doctor", "Doctor, at length.", "still long", "Doctor."]
+    assert all(row.prompt[-1].role == "user" and len(row.completion) == 1 for row in steps)
+    assert [len(row.prompt) for row in steps] == [3, 5, 7, 9]  # each is read behind all that came before it
+
+
+def test_what_still_breaks_a_principle_is_left_out(story):
+    draft = story.candidate("d", "Nothing.", parents=("Cough?",))
+    found = story.critique(draft, "doctor", "yes", "no doctor")
+    revised = story.candidate("r", "Something.", round_=1, parents=("d", "d", found))
+    for author, said in (("a", "yes"), ("b", "yes"), ("c", "no")):
+        story.critique(revised, "doctor", said, author=author)
+    assert story.lines(revised) == ([], {"still break a principle": 1})
+    story.critique(revised, "doctor", "no", author="d")
+    assert len(story.lines(revised)[0]) == 1  # as many say so as do not
+
+
+def test_no_held_out_prompt_is_learnt(story, twice):
+    assert story.lines(twice, held_out=[(Message("user", "Cough?"),)]) == ([], {"prompt is held out": 1})
+
+
+def test_the_chosen_sides_are_those_of_the_runs_pairs(tmp_path):
+    pair = PreferencePair(
+        prompt=(Message("user", "q"),), chosen=(Message("assistant", "a"),), rejected=(Message("assistant", "b"),)
+    )
+    save_pairs(tmp_path / "pairs.jsonl", [pair, pair])
+    (found,) = SOURCES["chosen"](tmp_path, include_critique=False, critic_examples=list)
+    assert found.completion == pair.chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(None, r"has no revisions\.jsonl"), ("{}\n", r"jsonl:1: is not as the run")]
+)
+def test_a_file_that_is_missing_or_changed_is_told(tmp_path, text, says):
+    if text is not None:
+        (tmp_path / "revisions.jsonl").write_text(text)
+    with pytest.raises(InputError, match=says):
+        SOURCES["revisions"](tmp_path, include_critique=False, critic_examples=list)
