@@ -52,8 +52,8 @@ FAULTS = [
     Fault(
         "Retry-After ignored",
         "chat/calling.py",
-        "max(fault.pause, _backoff(attempts))",
-        "_backoff(attempts)",
+        "max(fault.pause, backoff(attempts))",
+        "backoff(attempts)",
         "chat/test_calling.py::test_a_retry_after_is_waited_for_and_never_hurries_a_call",
     ),
     Fault(
@@ -137,9 +137,9 @@ FAULTS = [
     ),
     Fault(
         "revisions aimed at the lowest priority",
-        "distill/revisions.py",
-        "key=lambda p: (p.priority, -p.weight, p.id))",
-        "key=lambda p: (-p.priority, -p.weight, p.id))",
+        "inputs/constitution.py",
+        "return self.priority, -self.weight, self.id",
+        "return -self.priority, -self.weight, self.id",
         "distill/test_stages.py",
     ),
     Fault(

@@ -7,7 +7,6 @@ stops the run, which can be resumed; a wrong key or address ends it.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from cai_lite.chat.bounded import Bound, Overrun, answer_size
 from cai_lite.chat.completions import plainly, read_completion
 from cai_lite.chat.connection import Connection
-from cai_lite.chat.line import Line
+from cai_lite.chat.line import Line, backoff
 from cai_lite.chat.statuses import is_starting, meaning, pause_asked
 from cai_lite.chat.window import Window
 from cai_lite.errors import ChatError, Stopped
@@ -85,7 +84,7 @@ class Calls:
             if fault.kind == "lost":
                 down += time.monotonic() - asked
             unread += fault.kind == "body"
-            spent, pause = time.monotonic() - begun - down, max(fault.pause, _backoff(attempts))
+            spent, pause = time.monotonic() - begun - down, max(fault.pause, backoff(attempts))
             over = spent + pause > self.deadline or unread >= _BODY_ATTEMPTS
             if connection.closed or not fault.again or (over and fault.kind != "lost"):
                 return self._failed(fault, attempts, time.monotonic() - begun, over)
@@ -174,8 +173,3 @@ class Calls:
             raise ChatError(
                 f"{self.url} {what}: check the URL (it ends in /v1), and that the server is running"
             ) from error
-
-
-def _backoff(attempts: int) -> float:
-    """Return the seconds between an attempt and the next one."""
-    return min(30.0, 0.5 * 2.0 ** min(attempts - 1, 8)) * random.uniform(0.5, 1.0)

@@ -85,10 +85,9 @@ class Connection:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Drop the calls that wait and end those under way. Does nothing the second time."""
-        if self._client is not None:
-            self.finish()
-            self._client.close()
+        """Drop the calls that wait and end those under way. A second time does no harm."""
+        self.finish()
+        self._client.close()
 
     def _made(self) -> Any:
         return self._make({"response": [self._arrives]})

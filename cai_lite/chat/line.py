@@ -15,9 +15,7 @@ from typing import Protocol
 from cai_lite.errors import Stopped
 
 PATIENCE = 3600.0  # seconds without a connection, or with nothing but faults, after which the run stops
-STRIKES = (
-    4  # answers in a row that say that key or address are wrong, after which a server that once answered is given up
-)
+STRIKES = 4  # answers in a row about a wrong key or address after which a server that once answered is given up
 
 
 class Pausing(Protocol):
@@ -69,8 +67,8 @@ class Line:
             now = self._clock()
             if self._down_since is None:
                 self._down_since, self._tries = now, 0
-            pause = min(30.0, 0.5 * 2 ** min(self._tries, 8)) * random.uniform(0.5, 1.0)
-            self._trying, self._tries, self._next_try = False, self._tries + 1, now + pause
+            self._trying, self._tries = False, self._tries + 1
+            self._next_try = now + backoff(self._tries)
 
     def wait(self, connection: Pausing) -> float:
         """Wait while the line is down, unless it is this call's turn to try it; return the seconds waited.
@@ -102,6 +100,11 @@ class Line:
         with self._lock:
             if self._failing_since is not None and self._clock() - self._failing_since > self.patience:
                 raise Stopped(f"returned nothing but faults for {_minutes(self.patience)}")
+
+
+def backoff(attempts: int) -> float:
+    """Return the seconds to wait after so many attempts in a row have failed, with jitter: at most 30."""
+    return min(30.0, 0.5 * 2.0 ** min(attempts - 1, 8)) * random.uniform(0.5, 1.0)
 
 
 def _minutes(seconds: float) -> str:

@@ -258,7 +258,7 @@ def _price_operator(operator: str, left: Any, right: Any) -> None:
 
 
 def _price_text(name: str, text: str, args: tuple[Any, ...]) -> None:
-    """Refuse a method of a text whose result would be too large."""
+    """Refuse a call of a string method, such as `replace`, whose result would be too large."""
     if name == "replace" and len(args) > 1 and isinstance(args[0], str) and isinstance(args[1], str):
         _meter().price(len(text) + text.count(args[0]) * len(args[1]))
     elif name == "join" and args and isinstance(args[0], str | list | tuple):

@@ -276,7 +276,7 @@ def _settled(state: _State, attempt: Attempt, new: _State) -> tuple[_State | Non
 def _target(state: _State, constitution: Constitution) -> Principle:
     """Return the broken principle of highest priority; if none is broken, the one of highest priority overall."""
     ids = state.follows() or {row.principle for row in state.critiques}
-    return min((constitution.principle(id_) for id_ in ids), key=lambda p: (p.priority, -p.weight, p.id))
+    return min((constitution.principle(id_) for id_ in ids), key=lambda p: p.rank)
 
 
 def _critique(state: _State, principle: str) -> Critique:

@@ -139,6 +139,11 @@ class Principle:
         return self.always or self.priority == 1
 
     @property
+    def rank(self) -> tuple[int, float, str]:
+        """The sort key of principles that are broken: which one is mended first."""
+        return self.priority, -self.weight, self.id
+
+    @property
     def digest(self) -> str:
         """Return a digest of the fields that appear in requests.
 

@@ -22,8 +22,8 @@ from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answe
 from cai_lite.records import Candidate, PreferencePair, Prompt
 from cai_lite.run.files import (
     PHASES,
-    free_name,
     move_aside,
+    move_folders_aside,
     phase_folders,
     read_record,
     sha256,
@@ -235,10 +235,7 @@ def _put_aside(out: Path, names: Sequence[str], say: Callable[[str], None]) -> N
     """Move phases aside that are not among `names`, and where there are several the output of a single training."""
     stale = [folder for folder in phase_folders(out) if folder.name not in names]
     if stale:
-        aside = free_name(out / PHASES)
-        aside.mkdir()
-        for folder in stale:
-            folder.rename(aside / folder.name)
+        aside = move_folders_aside(stale)
         say(f"the phases changed: {', '.join(folder.name for folder in stale)} moved to {aside}")
         if not any((out / PHASES).iterdir()):
             (out / PHASES).rmdir()

@@ -30,8 +30,8 @@ from cai_lite.run.files import (
     PHASES,
     ROUNDS,
     ROUNDS_FILE,
-    free_name,
     move_aside,
+    move_folders_aside,
     phase_folders,
     round_folders,
     version,
@@ -193,11 +193,7 @@ def _check_beginning(work: Work) -> None:
 def _put_aside(stale: Sequence[Path], say: Callable[[str], None]) -> None:
     """Move rounds of an earlier run aside that this one did not walk."""
     if stale:
-        aside = free_name(stale[0].parent)
-        aside.mkdir()
-        for folder in stale:
-            folder.rename(aside / folder.name)
-        say(f"fewer rounds than before: the others moved to {aside}")
+        say(f"fewer rounds than before: the others moved to {move_folders_aside(stale)}")
 
 
 def _joined(learnt: Sequence[Sequence[PreferencePair]]) -> list[PreferencePair]:

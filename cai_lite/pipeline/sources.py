@@ -100,7 +100,7 @@ SOURCES: dict[str, Callable[..., list[Demonstration]]] = {
 """Sources of demonstrations by `train.on`."""
 
 OF_PHASES = tuple(name for name in SOURCES if name != CRITIQUES)
-"""Those that a phase of a run may learn: critiques make a critic, a model of its own."""
+"""The sources that a phase of a run may name. Critiques are none: they train a critic, which is another model."""
 
 
 def answer_lines(
@@ -192,12 +192,7 @@ class _Critiques:
         found = [self._rows[key] for key in parents[2:] if key in self._rows]
         broken = [each for each in found if each.violated == "yes"] or found
         named = [each for each in broken if each.principle == payload.get("principle")] or broken
-
-        def rank(each: _Critique) -> tuple[int, float, str]:
-            principle = constitution.principle(each.principle)
-            return principle.priority, -principle.weight, principle.id
-
-        followed = min(named, key=rank)
+        followed = min(named, key=lambda each: constitution.principle(each.principle).rank)
         principle = constitution.principle(followed.principle)
         _, before = self.steps(parents[1], run, constitution)
         asked = Message("user", _request(principle.critique, CRITIQUE_REQUEST, principle))

@@ -64,7 +64,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def disk_error(error: BaseException, place: Path | None = None, *, was_there: bool = False) -> DiskError | None:
-    """Return the `DiskError` that an error of any library means, or None.
+    """Return a `DiskError` if an error, of whatever library, means that a disk is full, read-only or gone; else None.
 
     `place`: the file or folder that was written to; without it, a missing permission is no error of the disk.
     `was_there`: its folder was there before, so that a missing one has vanished.

@@ -115,6 +115,15 @@ def move_aside(folder: Path, names: Sequence[str], into: str) -> Path:
     return aside
 
 
+def move_folders_aside(folders: Sequence[Path]) -> Path:
+    """Move folders of one parent into the first free of `PARENT.1`, `PARENT.2`, ... beside it; return which."""
+    aside = free_name(folders[0].parent)
+    aside.mkdir()
+    for folder in folders:
+        folder.rename(aside / folder.name)
+    return aside
+
+
 def free_name(path: Path) -> Path:
     """Return the first of `stem.1.suffix`, `stem.2.suffix`, ... beside `path` that does not exist."""
     number = 1

@@ -77,7 +77,7 @@ class Spill(Generic[T]):
             self.append(row)
 
     def done(self) -> Sequence[T]:
-        """Return the rows, in order."""
+        """Return all rows that were added, in order; nothing can be added afterwards."""
         if self._writer is None:
             return self._rows
         self._write()

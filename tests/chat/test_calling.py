@@ -18,7 +18,7 @@ FAST = 0.01  # seconds of a pause, in place of up to half a minute
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr("cai_lite.chat.calling.random.uniform", lambda low, high: FAST)
+    monkeypatch.setattr("cai_lite.chat.line.random.uniform", lambda low, high: FAST)
 
 
 def requests(*texts):
@@ -199,7 +199,7 @@ def test_a_server_that_turns_into_one_that_only_fails_stops_the_run(server, no_p
 
 
 def test_a_retry_after_is_waited_for_and_never_hurries_a_call(server, monkeypatch):
-    monkeypatch.setattr("cai_lite.chat.calling.random.uniform", lambda low, high: 0.2)
+    monkeypatch.setattr("cai_lite.chat.line.random.uniform", lambda low, high: 0.2)
     for told, least in (("0", 0.1), ("-5", 0.1), ("0.4", 0.4), ("nonsense", 0.1)):
         server.behave = lambda text, attempt, told=told: (
             (503, {"retry-after": told}, {}) if attempt == 1 else (200, {}, completion("x"))

@@ -99,7 +99,7 @@ def test_a_url_needs_a_model_name():
 def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server, monkeypatch):
     import time
 
-    monkeypatch.setattr("cai_lite.chat.calling.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("cai_lite.chat.line.random.uniform", lambda low, high: 0.01)
 
     begun = time.monotonic()
     with pytest.raises(ChatError, match=r"cannot be reached: check the URL"):
@@ -112,7 +112,7 @@ def test_a_server_that_never_gave_an_answer_is_given_up_within_seconds(server, m
 
 def test_a_server_that_once_answered_is_waited_for(server, monkeypatch):
     """Five bad bodies in a row are a bad moment of a server that is known to work."""
-    monkeypatch.setattr("cai_lite.chat.calling.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("cai_lite.chat.line.random.uniform", lambda low, high: 0.01)
     html = (200, {"retry-after": "0"}, "<html>")
     server.behave = lambda text, attempt: html if text == "late" and attempt <= 5 else (200, {}, completion("fine"))
     model = open_model(server.url, model="m")

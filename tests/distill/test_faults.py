@@ -60,7 +60,7 @@ def candidates():
 
 def test_of_ten_kinds_of_faults_none_becomes_a_label_and_all_that_pass_are_recovered(server, candidates, monkeypatch):
     monkeypatch.setattr("cai_lite.run.ledger.secrets.token_hex", lambda n: "00" * n)  # the same marks, the same faults
-    monkeypatch.setattr("cai_lite.chat.calling.random.uniform", lambda low, high: 0.01)  # pauses, without the waiting
+    monkeypatch.setattr("cai_lite.chat.line.random.uniform", lambda low, high: 0.01)  # pauses, without the waiting
     met = Counter()
 
     def behave(text, attempt):

@@ -10,101 +10,12 @@ everywhere; its module reads `METHODS` to check names, so it is not imported her
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from cai_lite.records import digest
+from cai_lite.training.methods.base import Method
 from cai_lite.training.methods.dpo import Preference
 from cai_lite.training.methods.listwise import Listwise
 from cai_lite.training.methods.sft import Supervised
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cai_lite.chat.turns import Turns
-    from cai_lite.training.losses import Logps
-    from cai_lite.training.tokens import Row, TokenReport
-
-
-class Method(Protocol):
-    """What the loop asks of a training method. Only `rows` and `loss` have to be written.
-
-    Shapes: B rows of a pass, K completions of a row.
-
-    `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
-    `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
-    """
-
-    unread: tuple[str, ...] = ()
-    on_pairs: bool = True
-
-    @abstractmethod
-    def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
-        """Return the rows to train on, and what became of the data; see `tokens.tokenize_examples`.
-
-        `turns`: the student's tokenizer with the settings of its chat template; `turns.tokenizer` is the tokenizer.
-        `max_tokens`: limit of prompt and completion together: the setting, or the model's context where that is less.
-        """
-
-    @abstractmethod
-    def loss(
-        self,
-        policy: Logps,
-        reference: Logps | None,
-        rows: Sequence[Row],
-        *,
-        update: Sequence[Row],
-        config: Any,
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return the loss of each row of a pass, shape [B], and numbers to report, each of shape [B].
-
-        The losses of all rows of an update add up to the loss of the update, so a mean over rows is divided by
-        `len(update)` here, and a mean over tokens by the tokens of `update`, which holds the rows of all passes. The
-        loop multiplies each loss by the weight of its row, and writes the mean of each number over the update.
-        `reference` is None where `needs_reference` is false.
-        """
-
-    def needs_reference(self, config: Any) -> bool:
-        """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
-        return False
-
-    def given(self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None) -> Sequence[Any]:
-        """Return the examples that `rows` takes, from whatever people have: a path, a data set, a list.
-
-        `aside`: a file for examples that are too many for memory.
-
-        Raises:
-            InputError: they cannot be made of it.
-        """
-        return list(data)
-
-    def data_digest(self, data: Sequence[Any]) -> str:
-        """Return a digest of all of the data that decides the result; another digest starts the training anew."""
-        return digest(list(data))
-
-    def family(self, example: Any) -> str:
-        """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
-        return digest(example)
-
-    def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
-        """Return a warning if the numbers of all updates say that nothing was learnt, else None."""
-        return None
-
-    def checks(self, first: Mapping[str, float], config: Any) -> None:
-        """Check that policy and reference agree before the first step, since both are the same model then.
-
-        Raises:
-            TrainingError: the numbers of the first update show that they differ.
-        """
-
-    def alarms(
-        self, rows: Sequence[Row], config: Any, log: Callable[[str], None]
-    ) -> Callable[[Mapping[str, float]], None]:
-        """Warn of what is wrong with the rows; return the function that looks at the numbers of each update."""
-        return lambda line: None
-
+__all__ = ["METHODS", "Method"]
 
 METHODS: dict[str, Method] = {"sft": Supervised(), "dpo": Preference(), "listwise": Listwise()}
 """Training methods by `train.method`."""

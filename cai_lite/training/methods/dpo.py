@@ -18,6 +18,7 @@ from cai_lite.inputs.pairs import as_pairs
 from cai_lite.records import PreferencePair, digest, digest_of_list
 from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
+from cai_lite.training.methods.base import Method
 from cai_lite.training.tokens import Row, TokenReport, tokenize
 
 if TYPE_CHECKING:
@@ -29,11 +30,10 @@ ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts
 SAME = 1e-2  # of a log-probability: largest difference of policy and reference before the first step
 
 
-class Preference:
+class Preference(Method):
     """The training method "dpo"; see `methods.Method` for its members."""
 
-    unread: tuple[str, ...] = ("on", "include_critique")
-    on_pairs: bool = True
+    unread = ("on", "include_critique")
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None

@@ -17,6 +17,7 @@ from cai_lite.inputs.rankings import as_rankings
 from cai_lite.records import Ranking, digest
 from cai_lite.training.alarms import Alarms, unlearnt
 from cai_lite.training.losses import Logps, listwise
+from cai_lite.training.methods.base import Method
 from cai_lite.training.methods.dpo import ROUNDING, check_same
 from cai_lite.training.tokens import Example, Row, TokenReport, tokenize_examples
 
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from cai_lite.chat.turns import Turns
 
 
-class Listwise:
+class Listwise(Method):
     """The training method "listwise"; see `methods.Method` for its members. Of `loss` it reads beta alone."""
 
-    unread: tuple[str, ...] = ("on", "include_critique", "loss.name")
-    on_pairs: bool = True
+    unread = ("on", "include_critique", "loss.name")
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None

@@ -19,6 +19,7 @@ from cai_lite.inputs.pairs import as_pairs
 from cai_lite.records import Demonstration, PreferencePair, digest
 from cai_lite.training.alarms import unmoved, warn_of_boilerplate
 from cai_lite.training.losses import Logps
+from cai_lite.training.methods.base import Method
 from cai_lite.training.tokens import Example, Row, TokenReport, tokenize_examples
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 CHOSEN = "chosen"  # what `on` may name where the data are given from Python: pairs, of which one side is learnt
 
 
-class Supervised:
+class Supervised(Method):
     """The training method "sft"; see `methods.Method` for its members."""
 
-    unread: tuple[str, ...] = ("loss", "sft_weight", "reference")
-    on_pairs: bool = False
+    unread = ("loss", "sft_weight", "reference")
+    on_pairs = False
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None
@@ -63,10 +64,6 @@ class Supervised:
         """Return a digest of the texts; where a demonstration came from does not count."""
         return digest([digest(row.prompt, row.completion) for row in data])
 
-    def needs_reference(self, config: Any) -> bool:
-        """Return False: the likelihood is compared with nothing."""
-        return False
-
     def loss(
         self,
         policy: Logps,
@@ -88,9 +85,6 @@ class Supervised:
     def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the loss has not fallen."""
         return unmoved(lines, config)
-
-    def checks(self, first: Mapping[str, float], config: Any) -> None:
-        """Check nothing: there is no reference."""
 
     def alarms(
         self, rows: Sequence[Row], config: Any, log: Callable[[str], None]
