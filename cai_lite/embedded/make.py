@@ -24,7 +24,7 @@ from cai_lite.embedded.trainer import Plan, train
 from cai_lite.errors import ModelError
 
 PLANS = {
-    "teacher": Plan(width=192, layers=4, heads=4, steps=12000, tokens=2560, draw=teacher_example),
+    "teacher": Plan(width=192, layers=4, heads=4, steps=10000, tokens=2560, draw=teacher_example),
     "student": Plan(width=128, layers=3, heads=4, steps=4000, draw=lambda rng, step: student_example(rng)),
 }
 
