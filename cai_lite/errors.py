@@ -71,6 +71,10 @@ class PairError(InputError):
     """A preference file is invalid."""
 
 
+class LabelError(InputError):
+    """A file with people's labels of answers is invalid."""
+
+
 class ModelError(InputError):
     """A model cannot be opened, or lacks a required feature."""
 

@@ -7,6 +7,7 @@ Shapes: N observations, F families, R resamples, C columns, U units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cai_lite import intervals
+
 RESAMPLES = 2000
-Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,15 @@ class Comparison:
 def mean_figure(
     values: Sequence[float], families: Sequence[Hashable], *, seed: int = 0, weights: Sequence[float] | None = None
 ) -> Figure:
-    """Return the (weighted) mean with a percentile bootstrap interval.
+    """Return the (weighted) mean with an interval that allows for families, whose values are not independent.
 
-    Whole families are resampled, because values of one family are not independent.
+    See `intervals`: shares in [0, 1] get Wilson's interval on the effective number of observations, other values a t
+    interval over families. Neither draws anything, so that `seed` changes nothing; the figures by bootstrap take it.
 
     Raises:
         ValueError: `values` is empty or holds a number that is not finite.
     """
-    return _ratio(np.asarray(values, float), families, seed, weights)
+    return _mean(_sample(np.asarray(values, float), families, weights))
 
 
 def compare(
@@ -66,17 +69,19 @@ def compare(
     seed: int = 0,
     weights: Sequence[float] | None = None,
 ) -> Comparison:
-    """Compare paired measurements; the intervals of before, after and change come from the same resamples.
+    """Compare paired measurements; the interval of the change is that of the mean paired difference.
 
-    `before[i]` and `after[i]` are measured on the same item, which belongs to `families[i]`.
+    `before[i]` and `after[i]` are measured on the same item, which belongs to `families[i]`. See `mean_figure` for the
+    intervals and `seed`; a change of shares gets Agresti and Min's interval.
 
     Raises:
         ValueError: there are no observations, or one is not finite.
     """
-    before_N, after_N = np.asarray(before, float), np.asarray(after, float)
-    return Comparison(
-        *(_ratio(values_N, families, seed, weights) for values_N in (before_N, after_N, after_N - before_N))
-    )
+    sides = [_sample(np.asarray(values, float), families, weights) for values in (before, after)]
+    change = sides[0]._replace(value_N=sides[1].value_N - sides[0].value_N)
+    shares = all(intervals.is_share(side.value_N) for side in sides)
+    low, high = intervals.of_change(change) if shares else intervals.of_mean(change)
+    return Comparison(_mean(sides[0]), _mean(sides[1]), Figure(change.mean, len(before), low, high))
 
 
 def over_sides(
@@ -100,18 +105,27 @@ def difference(
     second_families: Sequence[Hashable],
     *,
     seed: int = 0,
+    changes: bool = False,
 ) -> Figure:
-    """Return mean(first) - mean(second) of two unpaired samples, with a bootstrap over the families of each.
+    """Return mean(first) - mean(second) of two unpaired samples, with an interval from those of the two means.
 
-    `n` of the figure counts the observations of both samples.
+    `n` of the figure counts the observations of both samples. `changes`: the values are paired differences of shares,
+    from -1 to 1. See `mean_figure` for `seed`.
+
+    Source: Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10.
     """
-    means = []
-    for number, (values, families) in enumerate(((first, first_families), (second, second_families))):
-        column = np.asarray(values, float)
-        sums = resampled_sums(families, np.column_stack([column, np.ones(len(column))]), seed + number)
-        means.append((float(column.mean()), sums[:, 0] / sums[:, 1]))
-    low, high = interval(means[0][1] - means[1][1])
-    return Figure(means[0][0] - means[1][0], len(first) + len(second), low, high)
+    samples = [
+        _sample(np.asarray(values, float), families, None)
+        for values, families in ((first, first_families), (second, second_families))
+    ]
+    one, other = (
+        Figure(sample.mean, len(sample.value_N), *intervals.of_change(sample)) if changes else _mean(sample)
+        for sample in samples
+    )
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    high = value + math.hypot(one.high - one.value, other.value - other.low)
+    return Figure(value, one.n + other.n, low, high)
 
 
 def sign_flip_p(changes: Sequence[float], families: Sequence[Hashable], *, seed: int = 0) -> float:
@@ -157,10 +171,7 @@ def wilson(successes: int, n: int) -> Figure:
     """
     if n == 0:
         raise ValueError("no observations; leave the figure out")
-    rate, z2 = successes / n, Z95**2
-    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * (rate * (1 - rate) / n + z2 / (4 * n * n)) ** 0.5
-    return Figure(rate, n, max(0.0, middle - half), min(1.0, middle + half))
+    return Figure(successes / n, n, *intervals.score_interval(successes / n, n))
 
 
 def resampled_sums(families: Sequence[Hashable], columns: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
@@ -203,7 +214,8 @@ def auc_figure(
 ) -> Figure:
     """Return the area under the ROC curve (see `auc`) with a bootstrap interval over families.
 
-    Resamples in which all items are labelled, or none is, are left out.
+    Resamples in which all items are labelled, or none is, are left out. Areas of 0 and 1, which no resample changes,
+    get the interval of a share of the items whose label is rarer.
 
     Raises:
         ValueError: all items are labelled, or none is.
@@ -222,7 +234,12 @@ def auc_figure(
     compared_R = (counts_RF @ with_F) * (counts_RF @ without_F)
     wins_R = ((counts_RF @ wins_FF) * counts_RF).sum(1)
     low, high = interval(wins_R[compared_R > 0] / compared_R[compared_R > 0])
-    return Figure(float(wins_PN.mean()), len(value), low, high)
+    area = float(wins_PN.mean())
+    if area in (0.0, 1.0):  # no resample differs; each item of the rarer label is a share of 0 or 1
+        rarer = label if 2 * label.sum() <= len(label) else ~label
+        edge = mean_figure([area] * int(rarer.sum()), place[rarer].tolist())
+        low, high = edge.low, edge.high
+    return Figure(area, len(value), low, high)
 
 
 def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
@@ -241,6 +258,9 @@ def kappa(a: Sequence[bool], b: Sequence[bool]) -> float:
 def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashable], *, seed: int = 0) -> Figure:
     """Return Cohen's kappa (see `kappa`) with a bootstrap interval over families.
 
+    The interval holds that of the agreement, too, at the agreement by chance that was found: where few families differ,
+    or all agree, the resamples vary less than the truth may.
+
     Raises:
         ValueError: there are no observations.
     """
@@ -249,6 +269,12 @@ def kappa_figure(a: Sequence[bool], b: Sequence[bool], families: Sequence[Hashab
     a_N, b_N = np.asarray(a, bool), np.asarray(b, bool)
     cells_N4 = np.column_stack([a_N & b_N, a_N & ~b_N, ~a_N & b_N, ~a_N & ~b_N]).astype(float)
     low, high = interval(_kappas(resampled_sums(families, cells_N4, seed)))
+    both, only_a, only_b, neither = cells_N4.mean(0)
+    by_chance = (both + only_a) * (both + only_b) + (neither + only_a) * (neither + only_b)
+    if by_chance < 1:
+        agreed = mean_figure((a_N == b_N).astype(float).tolist(), families)
+        low = min(low, (agreed.low - by_chance) / (1 - by_chance))
+        high = max(high, (agreed.high - by_chance) / (1 - by_chance))
     return Figure(float(_kappas(cells_N4.sum(0)[None])[0]), len(a_N), low, high)
 
 
@@ -283,7 +309,12 @@ def alpha_figure(units: Sequence[Sequence[Hashable]], families: Sequence[Hashabl
 
     drawn = alphas(resampled_sums([family for _, family in paired], columns, seed))
     low, high = interval(drawn[np.isfinite(drawn)])
-    return Figure(float(alphas(columns.sum(0)[None])[0]), len(paired), low, high)
+    apart_U = disagreement_U / size_U  # 0 to 1: the share of other values that a value of the item differs from
+    if not apart_U.any():  # at full agreement nothing varies; the disagreement that may have been missed is a share
+        missed, of_value = mean_figure(apart_U.tolist(), [family for _, family in paired]).high, counts_UC.sum(0)
+        total = of_value.sum()
+        low = 1 - missed * total * (total - 1) / (total**2 - (of_value**2).sum())
+    return Figure(float(alphas(columns.sum(0)[None])[0]), len(paired), float(low), high)
 
 
 def _kappas(cells: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -317,14 +348,17 @@ def _drawn_in_parts(families: int, seed: int) -> Iterator[NDArray[np.int64]]:
         yield rng.multinomial(families, np.full(families, 1 / families), size=min(part, RESAMPLES - at))
 
 
-def _ratio(
-    values: NDArray[np.float64], families: Sequence[Hashable], seed: int, weights: Sequence[float] | None
-) -> Figure:
-    if len(values) == 0:
+def _sample(
+    values_N: NDArray[np.float64], families: Sequence[Hashable], weights: Sequence[float] | None
+) -> intervals.Sample:
+    if len(values_N) == 0:
         raise ValueError("no observations; leave the figure out")
-    if not np.isfinite(values).all():
+    if not np.isfinite(values_N).all():
         raise ValueError("an observation is not a finite number; leave out what was not measured")
-    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
-    sums = resampled_sums(families, np.column_stack([values * weight, weight]), seed)
-    low, high = interval(sums[:, 0] / sums[:, 1])
-    return Figure(float((values * weight).sum() / weight.sum()), len(values), low, high)
+    weight_N = np.ones(len(values_N)) if weights is None else np.asarray(weights, float)
+    return intervals.Sample(values_N, weight_N, np.asarray(_places(families)))
+
+
+def _mean(sample: intervals.Sample) -> Figure:
+    bounds = intervals.of_share if intervals.is_share(sample.value_N) else intervals.of_mean
+    return Figure(sample.mean, len(sample.value_N), *bounds(sample))

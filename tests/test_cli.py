@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cai_lite.cli import app
 from cai_lite.cli.shared import run_name
 from cai_lite.errors import UNSAFE, TrainingError
+from cai_lite.evaluation.adherence import CELLS, KeptCell
 from cai_lite.run.ledger import Run
 
 
@@ -266,6 +267,36 @@ def test_nothing_that_a_file_or_a_model_wrote_is_obeyed_by_the_terminal(tmp_path
         assert done.output and not UNSAFE.search(done.output), (number, done.output)
         assert done.exception is None or isinstance(done.exception, SystemExit), (number, done.exception)
     assert json.loads(shown[6].output)["payload"]["text"] == HOSTILE  # JSON's escapes lose nothing
+
+
+def test_report_compare_prints_the_paired_difference_and_refuses_other_prompts(tmp_path):
+    def figure(value):
+        return {"value": value, "n": 40, "low": value / 2, "high": 1.0}
+
+    def made(name, prompts, good):
+        cells = [KeptCell(f"{prompts}{i}", f"f{i // 2}", "kind", "digest", 1.0, (float(i < good),)) for i in range(40)]
+        with Run(tmp_path / name) as opened:
+            opened.remember(CELLS, cells)
+        found = {"format": 1, "model": "m", "against": "", "constitution": "c", "judge": "j", "seed": 0}
+        metrics = {"adherence": {"overall": figure(good / 40), "principles": {"kind": figure(good / 40)}}}
+        (tmp_path / name / "evaluation.json").write_text(json.dumps({**found, "metrics": metrics}))
+        return str(tmp_path / name)
+
+    first, better, elsewhere = made("a", "p", 10), made("b", "p", 30), made("c", "q", 30)
+    done = run("report", first, "--compare", better, "--margin", "0.02", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    (against,) = found["against"]
+    kind = against["paired"]["adherence.kind"]
+    assert found["margin"] == 0.02 and against["shared_prompts"] == 40
+    assert kind["change"]["value"] == 0.5 and kind["change"]["low"] > 0.2
+    assert kind["not_worse"] and kind["p_holm"] == kind["p"] < 0.01
+    told = run("report", first, "--compare", better)
+    assert "paired by prompt and principle" in told.output and "report.html" in told.output
+    refused = run("report", first, "--compare", elsewhere)
+    assert refused.exit_code == 2 and "other held-out prompts" in refused.output
+    allowed = run("evaluate", "--compare", first, "--compare", elsewhere, "--unpaired")
+    assert allowed.exit_code == 0 and "UNPAIRED" in allowed.output
 
 
 def test_a_password_in_a_url_is_never_printed(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from cai_lite import stats
 
@@ -15,13 +15,12 @@ def near(figure, low, high, within):
     assert figure.high == pytest.approx(high, abs=within)
 
 
-def test_a_mean_over_families_of_one_has_the_interval_that_scipy_finds():
+def test_a_mean_over_families_of_one_has_students_interval():
     values = np.random.default_rng(1).normal(2.0, 1.0, 80)
-    found = stats.mean_figure(values, range(80), seed=3)
-    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=5)
-    assert found.value == pytest.approx(values.mean())
-    assert found.n == 80
-    near(found, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.03)
+    found = stats.mean_figure(values, range(80))
+    theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 80)
+    near(found, theirs.low, theirs.high, 1e-9)
 
 
 def test_a_weighted_mean_counts_each_value_by_its_weight():
@@ -39,9 +38,11 @@ def test_copies_within_a_family_do_not_narrow_the_interval():
 
 
 def test_families_of_unequal_size_weigh_by_their_size():
-    # Two families: [1, 1, 1] and [0]. A resample is aa, ab or bb, with chances 1/4, 1/2, 1/4: means 1, 3/4, 0.
-    found = stats.mean_figure([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"])
-    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+    # Two families: [9, 9, 9] and [1]. Residuals of the families' sums over 4: 3 * 2 / 4 = 1.5 and -1.5. The squares are
+    # divided by 1 - 3/4 and 1 - 1/4: 2.25 * (4 + 4/3) = 12. Degrees of freedom: 1 / (9/16 + 1/16) - 1 = .6, at least 1.
+    found = stats.mean_figure([9.0, 9.0, 9.0, 1.0], ["a", "a", "a", "b"])
+    half = scipy_stats.t.ppf(0.975, 1) * 12**0.5
+    assert (found.value, found.low, found.high) == (7.0, pytest.approx(7 - half), pytest.approx(7 + half))
 
 
 def test_values_without_a_family_and_of_one_family_alone_are_drawn_one_by_one():
@@ -57,22 +58,15 @@ def test_a_change_is_paired():
     found = stats.compare(before, before + 1.0, range(60), seed=1)
     assert found.change.value == pytest.approx(1.0)
     near(found.change, 1.0, 1.0, 1e-9)  # every pair changes by 1, however far the values lie apart
-    assert found.before.high - found.before.low > 1
-    theirs = scipy_stats.bootstrap((before,), np.mean, n_resamples=20_000, method="percentile", rng=5)
-    near(found.before, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.4)
+    theirs = scipy_stats.ttest_1samp(before, 0).confidence_interval()
+    near(found.before, theirs.low, theirs.high, 1e-9)
 
 
 def test_a_figure_is_written_as_the_file_has_it():
     found = stats.compare([0.0, 1.0], [1.0, 1.0], ["a", "b"]).as_dict()
     assert found["before"].keys() == {"value", "n", "low", "high"}
-    assert found["after"] == {"value": 1.0, "n": 2, "low": 1.0, "high": 1.0}
+    assert found["after"] == {"value": 1.0, "n": 2, "low": pytest.approx(0.3424, abs=1e-4), "high": 1.0}
     assert found["change"]["value"] == 0.5
-
-
-def test_one_seed_gives_one_interval_and_another_seed_another():
-    values = np.random.default_rng(7).normal(size=40)
-    assert stats.mean_figure(values, range(40), seed=1) == stats.mean_figure(values, range(40), seed=1)
-    assert stats.mean_figure(values, range(40), seed=1) != stats.mean_figure(values, range(40), seed=2)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 20), (7, 20), (20, 20), (503, 1000)])
@@ -176,10 +170,10 @@ def test_figures_are_those_of_scipy_and_statsmodels_on_random_inputs(seed):
     if len(set(a)) == len(set(b)) == 2:
         assert stats.kappa(list(a == 1), list(b == 1)) == pytest.approx(cohens_kappa(table).kappa)
     values = rng.normal(1, 2, n)
-    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=seed)
-    ours = stats.mean_figure(values, range(n))
-    width = theirs.confidence_interval.high - theirs.confidence_interval.low
-    near(ours, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.12 * width)
+    theirs = scipy_stats.ttest_1samp(values, 0).confidence_interval()
+    near(stats.mean_figure(values, range(n)), theirs.low, theirs.high, 1e-9)
+    independent = stats.mean_figure([1.0] * k + [0.0] * (n - k), range(n))
+    near(independent, max(low, 0), min(high, 1), 1e-9)
     if 0 < a.sum() < n:
         u = scipy_stats.mannwhitneyu(values[a == 1], values[a == 0]).statistic
         assert stats.auc(list(values), list(a == 1)) == pytest.approx(u / (a.sum() * (n - a.sum())))
@@ -196,14 +190,57 @@ def test_the_sign_flip_p_is_that_of_scipys_permutation_test(seed):
     assert stats.sign_flip_p(many, range(60)) == pytest.approx(drawn.pvalue, abs=0.05)
 
 
-def test_a_difference_of_two_samples_has_the_interval_that_scipy_finds():
+@pytest.mark.parametrize(("first", "second"), [((30, 40), (10, 40)), ((0, 20), (0, 30)), ((20, 20), (0, 20))])
+def test_a_difference_of_two_rates_has_newcombes_interval(first, second):
+    rows = [[1.0] * k + [0.0] * (n - k) for k, n in (first, second)]
+    low, high = confint_proportions_2indep(*first, *second, method="newcomb")
+    found = stats.difference(rows[0], range(first[1]), rows[1], range(second[1]))
+    assert found.value == first[0] / first[1] - second[0] / second[1] and found.n == first[1] + second[1]
+    near(found, low, high, 1e-9)
+
+
+def test_a_difference_of_two_means_is_about_as_wide_as_welchs():
     rng = np.random.default_rng(3)
     one, other = rng.normal(1, 1, 70), rng.normal(0.3, 2, 50)
+    theirs = scipy_stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    near(stats.difference(one, range(70), other, range(50)), theirs.low, theirs.high, 0.02)
 
-    def less(a, b, axis):
-        return a.mean(axis) - b.mean(axis)
 
-    theirs = scipy_stats.bootstrap((one, other), less, n_resamples=9000, method="percentile", rng=1)
-    found = stats.difference(one, range(70), other, range(50))
-    assert found.value == pytest.approx(one.mean() - other.mean()) and found.n == 120
-    near(found, theirs.confidence_interval.low, theirs.confidence_interval.high, 0.06)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_never_varies_has_an_interval_between_those_of_its_families_and_its_observations(value):
+    found = stats.mean_figure([value] * 60, [i // 5 for i in range(60)])
+    widths = [stats.wilson(int(value * n), n) for n in (12, 60)]
+    wide, narrow = (each.high - each.low for each in widths)
+    assert narrow < found.high - found.low < 1.3 * wide  # the t quantile adds to the number of families
+    change = stats.compare([value] * 60, [value] * 60, [i // 5 for i in range(60)]).change
+    assert change.low < 0 < change.high and change.high == pytest.approx(-change.low)
+
+
+def test_rates_are_treated_alike_at_both_ends():
+    rng = np.random.default_rng(8)
+    values, families, weights = (rng.random(90) < 0.1) * 1.0, np.arange(90) // 6, rng.choice([1.0, 3.0], 90)
+    low, high = (stats.mean_figure(side, families, weights=weights) for side in (values, 1 - values))
+    near(high, 1 - low.high, 1 - low.low, 1e-9)
+    twice = stats.mean_figure(values, families, weights=2 * weights)
+    near(twice, low.low, low.high, 1e-9)
+
+
+def test_full_agreement_and_a_perfect_order_still_have_a_width():
+    labels = [True, False] * 15
+    kappa = stats.kappa_figure(labels, labels, range(30))
+    agreed = stats.wilson(30, 30)
+    assert kappa.value == kappa.high == 1.0 and kappa.low == pytest.approx(2 * agreed.low - 1)
+    alpha = stats.alpha_figure([[x, x] for x in labels], range(30))
+    assert alpha.value == alpha.high == 1.0
+    # missed: Wilson's upper end; by chance: 1 - 30 * 29 * 2 / (60 * 59), since each value stands 30 times
+    assert alpha.low == pytest.approx(1 - (1 - agreed.low) * 60 * 59 / (60**2 - 2 * 30**2))
+    area = stats.auc_figure([float(x) for x in labels], labels, range(30))
+    assert (area.value, area.low, area.high) == (1.0, pytest.approx(stats.wilson(15, 15).low), 1.0)
+
+
+def test_a_difference_of_gains_may_be_negative_though_no_answer_was_lost():
+    gains = stats.difference([0.0] * 20, range(20), [0.0] * 20, range(20), changes=True)
+    shares = stats.difference([0.0] * 20, range(20), [0.0] * 20, range(20))
+    assert gains.low == pytest.approx(-gains.high) and gains.high > 0
+    one = stats.compare([0.0] * 20, [0.0] * 20, range(20)).change
+    assert gains.high == pytest.approx(2**0.5 * one.high) and shares.high == stats.wilson(0, 20).high

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import transformers
+from packaging.version import Version
 from transformers import Qwen3NextConfig, Qwen3NextForCausalLM
 
 SIZES: dict[str, Any] = {
@@ -34,3 +37,10 @@ def hybrid() -> Qwen3NextForCausalLM:
         mlp_only_layers=[0, 1],
     )
     return Qwen3NextForCausalLM(config)
+
+
+def needs_transformers(version: str) -> pytest.MarkDecorator:
+    """Skip a case with a transformers older than `version`, which does not run its architecture as later ones do."""
+    return pytest.mark.skipif(
+        Version(transformers.__version__) < Version(version), reason=f"the architecture needs transformers {version}"
+    )

@@ -193,6 +193,12 @@ class LocalModel:
         messages = merged_system(request.messages) if self.system == "merge" else request.messages
         return token_ids(tokenizer, messages, add_generation_prompt=True, template=self.template)
 
+    def fits(self, request: Request) -> bool:
+        """Return whether the prompt and the longest reply to it fit into the context length that the model names."""
+        model, tokenizer = self.opened()
+        context = getattr(model.config, "max_position_embeddings", None)
+        return context is None or len(self.token_ids(tokenizer, request)) + request.sampling.max_tokens <= context
+
     def _answer_batch(
         self, model: Any, tokenizer: Any, batch: list[int], prompts: list[list[int]], requests: Sequence[Request]
     ) -> dict[int, Reply] | None:

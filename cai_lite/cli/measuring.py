@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +31,18 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError
 
+NONE = "none"  # the value of --baseline for no baseline at all
+if TYPE_CHECKING:
+    from cai_lite.evaluation.comparing import Against
+
+Margin = Annotated[
+    float,
+    typer.Option(min=0.0, help="With --compare: a principle that lost less than this, surely, is called not worse."),
+]
+Unpaired = Annotated[
+    bool, typer.Option("--unpaired", help="With --compare: also compare runs that were evaluated on other prompts.")
+]
+
 
 @app.command(rich_help_panel=WALK)
 @guarded
@@ -47,6 +59,22 @@ def evaluate(
     constitution: Annotated[str | None, typer.Option(help="A constitution file or packaged name.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A prompts file; all of its prompts are used.")] = None,
     judge: Annotated[list[str] | None, typer.Option(help="The judge; may be repeated for several judges.")] = None,
+    second_judge: Annotated[
+        str | None, typer.Option(help="A judge that had no part in the training, beside --judge.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="People's labels of the answers (JSONL), kept in the run; they correct the judge's adherence."
+        ),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare with: prompted (the base, told the constitution), teacher, or none; may be repeated."
+        ),
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Without a recipe: the model of the baseline teacher.")] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -65,6 +93,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Print the figures of this run beside those of the others; may be repeated."),
     ] = None,
+    margin: Margin = 0.05,
+    unpaired: Unpaired = False,
     out: Out = None,
     settings: Settings = None,
     profile: Profile = None,
@@ -76,16 +106,22 @@ def evaluate(
     Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
     """
     if compare:
-        _compare(compare, json_)
+        _compare(compare, json_, margin, unpaired)
         return
     if recipe is not None:
         if template:
             raise InputError("--template is for --model; with a recipe use --set 'student.template={key: value}'")
+        if second_judge:
+            raise InputError("--second-judge is for --model; with a recipe use --set evaluate.second_judge.model=NAME")
         if adapter is None:
             raise InputError("no adapter to evaluate; give one, such as --adapter runs/medical/adapter")
         gates = [f"evaluate.must={json.dumps(dict(map(_gate, must)))}"] if must else []
+        if teacher:
+            raise InputError("--teacher is for --model; with a recipe its own teacher answers")
+        if baseline:
+            gates.append(f"evaluate.baselines={json.dumps([name for name in baseline if name != NONE])}")
         place = out or Path("runs") / f"evaluate-{run_name(recipe)}"
-        walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter)
+        walk(recipe, place, [*(settings or []), *gates], profile, json_, quiet, adapter=adapter, labels=labels)
         return
     if model is None or constitution is None or prompts is None or not judge:
         raise InputError("give a recipe, or all of --model, --constitution, --prompts and --judge")
@@ -105,7 +141,11 @@ def evaluate(
         load=load,
         template=variables(template),
         must=dict(map(_gate, must or [])),
+        baselines=None if baseline is None else [name for name in baseline if name != NONE],
+        teacher=teacher,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens),
+        second_judge=second_judge,
+        labels=labels,
         out=out or Path("runs") / "evaluate",
         quiet=quiet or json_,
     )
@@ -122,28 +162,47 @@ def evaluate(
 def report(
     run_directory: Annotated[Path, typer.Argument(help="A run directory.")],
     compare: Annotated[list[Path] | None, typer.Option(help="Another run to compare with; may be repeated.")] = None,
+    margin: Margin = 0.05,
+    unpaired: Unpaired = False,
     figure: Annotated[Path | None, typer.Option(help="Also write the main chart to this SVG file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write the report.html of a run again from its stored results.
+    """Write the report.html of a run again from its stored results, corrected by the labels in its labels.jsonl.
+
+    With --json, print the figures and the verdict.
 
     Example: cai-lite report runs/demo-medical --compare runs/other --figure adherence.svg
     """
+    from cai_lite.evaluation.calibrated import in_words
+    from cai_lite.evaluation.result import read_evaluation
     from cai_lite.reporting import write_report
     from cai_lite.reporting.page import write_figure
     from cai_lite.run.files import MANIFEST, write_manifest
 
-    written = write_report(run_directory, compare=compare or [])
+    found: dict[str, object] = {}
+    against: list[Against] = []
+    if compare:
+        against = _against([run_directory, *compare], margin, unpaired)
+        found = _differences([run_directory, *compare], against, margin)
+    written = write_report(run_directory, compare=compare or [], margin=margin)
     if (run_directory / MANIFEST).is_file():
         for line in write_manifest(run_directory, *written):
             say(f"! {line}", err=True)
     path = run_directory / written[0]
+    evaluation = run_directory / "evaluation.json"
+    for line in in_words(read_evaluation(run_directory)) if evaluation.is_file() else ():
+        say(line, err=True)
     if figure is not None:
         write_figure(run_directory, figure)
-    found: dict[str, object] = {"report": str(path)}
-    if compare and json_:
-        found |= _paired([run_directory, *compare])
-    show(found, json_, f"report: {path}")
+    if json_ and (run_directory / "evaluation.json").is_file():
+        found |= _decided(run_directory)
+    if not json_:
+        from cai_lite.evaluation.table import show_against
+        from cai_lite.run.progress import Terminal
+
+        for each in against:
+            show_against(str(run_directory), each, Terminal(), margin)
+    show({"report": str(path), **found}, json_, f"report: {path}")
 
 
 @app.command(rich_help_panel=AFTER)
@@ -200,26 +259,42 @@ def _gate(text: str) -> tuple[str, str]:
     return name[0], bound
 
 
-def _compare(runs: list[Path], json_: bool) -> None:
+def _compare(runs: list[Path], json_: bool, margin: float, unpaired: bool) -> None:
     from cai_lite.evaluation.comparing import side_by_side, unbeaten
     from cai_lite.evaluation.result import read_evaluation
     from cai_lite.evaluation.table import show_side_by_side
     from cai_lite.run.progress import Terminal
 
     evaluations = [read_evaluation(run_directory) for run_directory in runs]
+    against = _against(runs, margin, unpaired)
     if json_:
-        rows = side_by_side(evaluations)
+        rows = side_by_side(evaluations, against)
         figures = {row.name: [f and f.as_dict() for f in row.figures] for row in rows}
-        show_json({"unbeaten": unbeaten(rows), "figures": figures, **_paired(runs)})
+        show_json({"unbeaten": unbeaten(rows), "figures": figures, **_differences(runs, against, margin)})
     else:
-        show_side_by_side(list(map(str, runs)), evaluations, Terminal())
+        show_side_by_side(list(map(str, runs)), evaluations, against, Terminal(), margin)
 
 
-def _paired(runs: list[Path]) -> dict[str, object]:
-    """Return the runs, the paired differences of each further one to the first, and why some have none."""
-    from cai_lite.evaluation.comparing import paired_runs
+def _decided(run_directory: Path) -> dict[str, object]:
+    """Return what evaluation.json of a run holds, and what speaks for and against shipping."""
+    from cai_lite.evaluation.decision import decide
     from cai_lite.evaluation.result import read_evaluation
 
-    changes, notes = paired_runs(runs, [read_evaluation(run) for run in runs])
-    paired = [{name: found.as_dict() for name, found in each.items()} for each in changes]
-    return {"runs": list(map(str, runs)), "paired": paired, "not_paired": notes}
+    evaluation = read_evaluation(run_directory)
+    return {"evaluation": evaluation, "decision": decide(evaluation).as_dict()}
+
+
+def _against(runs: list[Path], margin: float, unpaired: bool) -> list[Against]:
+    """Return how each further run differs from the first; refuse runs on other prompts unless `unpaired`."""
+    from cai_lite.evaluation.comparing import against_first, check_prompts
+    from cai_lite.evaluation.result import read_evaluation
+
+    found = against_first(runs, [read_evaluation(run) for run in runs], margin=margin)
+    if not unpaired:
+        check_prompts(runs[0], found)
+    return found
+
+
+def _differences(runs: list[Path], against: list[Against], margin: float) -> dict[str, object]:
+    """Return the runs, and the differences of each further one to the first, in the form of `--json`."""
+    return {"runs": list(map(str, runs)), "margin": margin, "against": [each.as_dict() for each in against]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from cai_lite.cli.shared import (
     walk,
 )
 from cai_lite.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from cai_lite.pipeline.recipe import Recipe
 
 DEMOS = ("medical", "customer-service", "creative")
 
@@ -263,6 +266,13 @@ def plan(
     teacher_rate: Annotated[
         float, typer.Option(help="Tokens that the teacher's server writes per second, all calls together.")
     ] = 1000.0,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Instead, say how many held-out prompts show which difference of adherence."),
+    ] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="With --power: a finished run, whose measured variance is used.")
+    ] = None,
     settings: Settings = None,
     profile: Profile = None,
     json_: Json = False,
@@ -271,6 +281,8 @@ def plan(
 
     Example: cai-lite plan medical --device rtx-4090
     """
+    if run is not None and not power:
+        raise InputError("--run is for --power: its measured variance tells how many held-out prompts to take")
     from cai_lite.pipeline.recipe import load_recipe
     from cai_lite.preflight.plan import plan as predict
     from cai_lite.preflight.plan import show_plan
@@ -278,6 +290,9 @@ def plan(
 
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile, environment=False)
+    if power:
+        _power(read, run, json_)
+        return
     found = predict(
         read,
         gpu_memory=gpu_memory,
@@ -295,6 +310,17 @@ def plan(
         show_plan(found)
     if not found["fits"]:
         raise typer.Exit(1)
+
+
+def _power(recipe: Recipe, run: Path | None, json_: bool) -> None:
+    from cai_lite.pipeline.walk import prompts_of
+    from cai_lite.preflight.power import power, show_power
+
+    found = power(prompts_of(recipe).held_out, run)
+    if json_:
+        show_json(found)
+    else:
+        show_power(found)
 
 
 @app.command(rich_help_panel=BEFORE)

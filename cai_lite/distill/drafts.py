@@ -9,10 +9,10 @@ from typing import Any
 from cai_lite.chat.asking import Stage, stage_of
 from cai_lite.chat.base import ChatModel
 from cai_lite.distill.reading import fault, spoken
-from cai_lite.distill.wording import fill, wording_of
+from cai_lite.distill.wording import Wording, fill, wording_of
 from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.prompts import as_prompts
-from cai_lite.records import Candidate, Message, Prompt, Request, Sampling, digest
+from cai_lite.records import Candidate, Message, Messages, Prompt, Request, Sampling, digest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Tick
 
@@ -46,7 +46,7 @@ def draft(
     prompts = as_prompts(prompts, "train")
     sampling = sampling or Sampling()
     requests = [
-        Request(messages=_messages(model, prompt, constitution), sampling=sampling, index=index)
+        Request(messages=_asked(model, prompt, constitution), sampling=sampling, index=index)
         for prompt in prompts
         for index in range(n)
     ]
@@ -87,16 +87,22 @@ def _payload(candidate: Candidate) -> dict[str, Any]:
     return written | ({"principle": candidate.principle} if candidate.principle else {})
 
 
-def _messages(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> tuple[Message, ...]:
-    """Return the prompt's messages, with the constitution as the system message or at the end of the existing one."""
-    if constitution is None:
-        return prompt.messages
+def _asked(model: ChatModel, prompt: Prompt, constitution: Constitution | None) -> Messages:
+    return prompt.messages if constitution is None else told(wording_of(model.wording), prompt, constitution)
+
+
+def told(wording: Wording, prompt: Prompt, constitution: Constitution) -> Messages:
+    """Return the prompt's messages, with the constitution as the system message or at the end of the existing one.
+
+    The principles that apply to the prompt are listed, and the trade-offs between them where the wording has a place
+    for these.
+    """
     apply = [principle for principle in constitution.principles if principle.applies(prompt)]
     # Highest priority first; the sort is stable, so principles of equal priority stay in the order of the file.
     listed = [f"- {principle.text}" for principle in sorted(apply, key=lambda principle: principle.priority)]
     tradeoffs = [f"- {line}" for line in constitution.tradeoffs(prompt)]
     instructions = fill(
-        wording_of(model.wording).follow,
+        wording.follow,
         principles="\n".join(listed),
         tradeoffs="".join(f"{line}\n" for line in ["Decided beforehand:", *tradeoffs]) if tradeoffs else "",
     ).rstrip()

@@ -1,8 +1,9 @@
 """Filters that drop pairs which would teach something other than the principle.
 
-These are near duplicates of other pairs, pairs whose prompt is held out, pairs with very unequal lengths, and pairs of
-a principle that has far more than the others. The similarity of two texts is the Jaccard index of their sets of word
-triples. MinHash finds the candidates, so that the cost grows with the number of pairs and not with its square.
+These are near duplicates of other pairs, pairs whose prompt is held out (see `leaks`), pairs with very unequal lengths,
+and pairs of a principle that has far more than the others. The similarity of two texts is the Jaccard index of their
+sets of word triples. MinHash finds the candidates, so that the cost grows with the number of pairs and not with its
+square.
 
 Source: Broder 1997, "On the resemblance and containment of documents".
 """
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from cai_lite.distill.leaks import HeldOut
 from cai_lite.inputs.near import Features, NearIndex, features_of, jaccard
 from cai_lite.records import Messages, PreferencePair
 
@@ -34,16 +36,17 @@ def filter_pairs(
 
     `near`: similarity threshold, above 0 to 1. Drop a pair whose text (prompt, chosen and rejected together) is at
     least this similar to that of an earlier pair; None drops only exact duplicates.
-    `held_out`: drop a pair whose prompt equals one of these prompts or is at least `near` similar to it.
+    `held_out`: drop a pair whose prompt, or its last user turn, equals one of these prompts; with `near`, at whatever
+    threshold, also one that repeats such a prompt with small changes, as `HeldOut` finds them.
     `max_length_ratio`: drop a pair whose longer completion has more than this many times the words of the shorter one.
     """
     dropped = Counter[str]()
     kept: list[PreferencePair] = []
-    seen, reserved = _Index(near), _held_out(held_out, near)
+    seen, reserved = _Index(near), HeldOut(held_out, near=near is not None)
     for pair in pairs:
         if max_length_ratio is not None and _ratio(_text(pair.chosen), _text(pair.rejected)) > max_length_ratio:
             dropped["lengths too unequal"] += 1
-        elif reserved.matches(_text(pair.prompt)):
+        elif reserved.matches(pair.prompt):
             dropped["prompt is held out"] += 1
         elif seen.matches(whole := _whole(pair)):
             dropped["near an earlier pair"] += 1
@@ -70,13 +73,10 @@ def repeats(pairs: Sequence[PreferencePair], near: float = NEAR) -> list[bool]:
     return resembling(map(_whole, pairs), near)
 
 
-def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages], near: float = NEAR) -> list[bool]:
-    """Return, for each pair, whether its prompt is a near duplicate of a held-out prompt.
-
-    `near`: similarity threshold, 0 to 1.
-    """
-    reserved = _held_out(held_out, near)
-    return [reserved.matches(_text(pair.prompt)) for pair in pairs]
+def leaks(pairs: Sequence[PreferencePair], held_out: Iterable[Messages]) -> list[bool]:
+    """Return, for each pair, whether its prompt repeats a held-out prompt, also with small changes."""
+    reserved = HeldOut(held_out)
+    return [reserved.matches(pair.prompt) for pair in pairs]
 
 
 def balance(pairs: Sequence[PreferencePair], ratio: float) -> list[PreferencePair]:
@@ -132,13 +132,6 @@ class _Index:
         if self._latest[0] is not text:  # a text is looked up just before it is added
             self._latest = (text, _shingles(text))
         return self._latest[1]
-
-
-def _held_out(prompts: Iterable[Messages], near: float | None) -> _Index:
-    index = _Index(near)
-    for messages in prompts:
-        index.add(_text(messages))
-    return index
 
 
 def _shingles(text: str) -> Features:

@@ -81,7 +81,7 @@ def adherence(sides: Sides, constitution: Constitution, keeps: Keeps, *, seed: i
     """Return `overall`, `principles` by id and `splits` by name: figures for one side, comparisons for two.
 
     For two sides, `p_holm` holds the p-value of each principle's change, adjusted for asking about all of them (Holm
-    1979). Overall and splits weigh a cell by its principle's weight. Intervals are by bootstrap over prompt families.
+    1979). Overall and splits weigh a cell by its principle's weight. Intervals allow for prompt families.
     """
     cells = decided_cells(sides, constitution, keeps)
     if not cells:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from cai_lite.distill.filters import leaks, repeats
-from cai_lite.evaluation.refusals import refuses
+from cai_lite.evaluation.reply_kinds import refuses
 from cai_lite.evaluation.subject import Subject
 from cai_lite.records import Messages, PreferencePair
 from cai_lite.stats import Figure, mean_figure

@@ -35,11 +35,14 @@ def critic_figures(teacher: Sequence[Critique], critic: Sequence[Critique], *, s
     principles: dict[str, list[tuple[Critique, str]]] = {}
     for row, other in rows:
         principles.setdefault(row.principle, []).append((row, other))
-    unreadable = sum(other == "unreadable" for _, other in rows)
+    families, unreadable = (
+        [row.candidate.prompt.family for row, _ in rows],
+        [other == "unreadable" for _, other in rows],
+    )
     always_same = len({other for _, other in rows} - {"unreadable"}) == 1
     return {
         **_agreement(rows, seed),
-        "unreadable": wilson(unreadable, len(rows)).as_dict(),
+        "unreadable": mean_figure([float(flag) for flag in unreadable], families, seed=seed).as_dict(),
         "constant": always_same and len({row.violated for row, _ in rows}) > 1,
         "principles": {id_: _agreement(of, seed) for id_, of in principles.items()},
     }

@@ -16,10 +16,15 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
+from cai_lite.evaluation.calibrated import in_words
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_names, gates
-from cai_lite.evaluation.metrics import METRICS, check_metrics
-from cai_lite.evaluation.result import evaluation_json
+from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics, measured
+from cai_lite.evaluation.own import OwnMetric, load_own
+from cai_lite.evaluation.refusal_judge import check_judge
+from cai_lite.evaluation.relabelled import take_labels
+from cai_lite.evaluation.result import ANSWERS, answer_lines, evaluation_json
 from cai_lite.evaluation.subject import Subject
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.inputs.prompts import as_prompts
@@ -41,8 +46,12 @@ def evaluate(
     pairs: Sequence[PreferencePair] = (),
     held_out_pairs: Sequence[PreferencePair] = (),
     metrics: Collection[str] | None = None,
+    baselines: Collection[str] = DEFAULT,
+    teacher: Any = None,
+    own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
+    refusals: Literal["rules", "judge"] = "rules",
     judging: Judging | None = None,
     mode: Literal["pairwise", "pointwise"] | None = None,
     sampling: Sampling | None = None,
@@ -50,6 +59,8 @@ def evaluate(
     votes: int | None = None,
     log_probs: bool | None = None,
     answering: Mapping[str, ChatModel] | None = None,
+    second_judge: Any = None,
+    labels: str | Path | None = None,
     screen: Screen | None = None,
     progress: bool = False,
     manifest: bool = True,
@@ -61,19 +72,26 @@ def evaluate(
     `against` unless that is None. Models are what `open_model` takes or returns. `judge`: a model, or a list of which
     the first decides adherence and the others tell how far judges agree; one too small to compare two replies, such
     as embedded:teacher, is asked pointwise. Without a judge, the machine checks of the constitution decide adherence,
-    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of
-    `Prompt`; or a path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which
-    gets evaluation.json. `seen`: prompts of the training, for "superficial". `pairs` (of the training) are for
-    "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
-    `metrics.METRICS`, all of them where left out. `must`: gates, such as `{"adherence": ">= 0.8"}`. `judging`: how
-    judges are asked; `mode`, `votes` and `log_probs` replace single settings of it. `oracle="embedded"` decides
-    adherence by the grammar that the embedded models were made from. `answering`: servers of the same weights that
-    answer in place of the models "before" and "after", by these names. `progress`: show bars.
-    `manifest`: record evaluation.json in manifest.json, and warn of files that somebody changed; a caller that writes
-    more files does it once for all of them. `out`: a folder for evaluation.json, in place of the run's directory.
+    and nothing is compared. `prompts`: a list of texts, of dictionaries as in a prompt file, or of `Prompt`; or a
+    path or `Prompts`, of which the held-out prompts are taken. `run`: a run or its directory, which gets
+    evaluation.json and answers.jsonl. `seen`: prompts of the training, for "superficial". `pairs` (of the training)
+    are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
+    `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
+    names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
+    constitution in its system message, and "teacher", the model `teacher` with the same. `own`: further metrics by
+    name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
+    gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
+    single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
+    from. `refusals`: what decides the kinds of replies, rules of English or the first judge. `answering`: servers of
+    the same weights that answer in place of the models "before" and "after", by these names. `second_judge`: a model
+    that had no part in the training, for "second_judge". `labels`: a file of people's labels of the answers, which
+    becomes labels.jsonl of the run; by default the one that is there. `progress`: show bars.
+    `manifest`: record both files in manifest.json, and warn of files that somebody changed; a caller that writes
+    more files does it once for all of them. `out`: a folder for both files, in place of the run's directory.
 
     Raises:
         PromptError: there are no prompts.
+        LabelError: the labels are invalid.
         InputError: an unknown metric, an adapter without the local model that it belongs to, or an argument that is
             none of these.
     """
@@ -82,13 +100,21 @@ def evaluate(
         raise PromptError(
             "no held-out prompts to evaluate on: raise prompts.held_out, or mark some with split: held_out"
         )
-    metrics = METRICS if metrics is None else metrics
+    metrics = default_metrics() if metrics is None else metrics
     check_metrics(metrics)
-    check_names(must or {}, metrics)
+    check_baselines(baselines)
+    mine = {name: spec if isinstance(spec, OwnMetric) else OwnMetric(**spec) for name, spec in (own or {}).items()}
+    loaded = load_own(mine)
+    names = (*metrics, *baselines, *([OWN] if mine else []))
+    check_names(must or {}, names)
+    if TEACHER in baselines and teacher is None:
+        raise InputError(f"baselines: '{TEACHER}' needs a model that answers; give one as `teacher`")
     given = [] if judge is None else judge if isinstance(judge, list) else [judge]
     judges = [open_model(one) for one in given]
     if judge == []:
         raise InputError("'judge' is an empty list; give at least one model, or None for machine checks alone")
+    if refusals == "judge":
+        check_judge(judges)
     after, before = _models(adapter, against)
     policy = constitution if isinstance(constitution, Constitution) else load_constitution(constitution)
     if judging is None and mode is None and judges and judges[0].wording == "short":
@@ -116,7 +142,12 @@ def evaluate(
                 **{name: value for name, value in settings.items() if value is not None}
             ),
             oracle=oracle,
+            second=None if second_judge is None else open_model(second_judge),
+            labels=take_labels(None if labels is None else Path(labels), None if run is None else run.directory),
+            teacher=None if teacher is None else open_model(teacher),
+            refusals=refusals,
             answering=answering or {},
+            own=loaded,
         )
         found = evaluation_json(
             model=after.name,
@@ -124,24 +155,31 @@ def evaluate(
             constitution=policy.name,
             judge="the grammar's oracle" if oracle else judges[0].name if judges else CHECKS_ALONE,
             seed=subject.seed,
-            metrics=measure(subject, metrics),
+            metrics=measure(subject, names),
         )
+        for line in in_words(found):
+            screen.say(line)
         if must:
             found["gates"] = [gate._asdict() for gate in gates(must, found["metrics"])]
         if run is not None and run.directory is not None:
-            write_aside((out or run.path(".")) / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
-            for line in write_manifest(run.directory, "evaluation.json") if manifest else ():
+            folder = out or run.path(".")
+            write_aside(folder / ANSWERS, answer_lines(subject))
+            write_aside(folder / "evaluation.json", json.dumps(found, indent=1, ensure_ascii=False))
+            for line in write_manifest(run.directory, "evaluation.json", ANSWERS) if manifest else ():
                 warnings.warn(line, stacklevel=2)
     return found
 
 
 def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
-    """Measure the named metrics in the order of `METRICS`; return their figures by name, without empty ones.
+    """Measure the named metrics and baselines in the order of their lists; return their figures by name.
+
+    Empty ones are left out.
 
     One model is in memory at a time: all answers are asked first, then come the metrics that read the student's
     weights, then those that ask the judge.
     """
-    chosen = {name: metric for name, metric in METRICS.items() if name in metrics}
+    chosen = {name: metric for name, metric in measured().items() if name in metrics}
+    subject.metrics = tuple(metrics)
     _ = subject.sides
     for metric in chosen.values():
         if metric.answers is not None:
@@ -157,9 +195,18 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
                 found |= {figure: measured for figure, measured in figures.items() if measured}
         if weights:
             for model in (subject.before, subject.after):
-                if isinstance(model, LocalModel):
-                    model.close()
+                _close(model)
+            for metric in chosen.values():
+                if metric.others is not None:
+                    metric.others(subject)
+            if subject.teacher not in subject.judges:
+                _close(subject.teacher)
     return found
+
+
+def _close(model: ChatModel | None) -> None:
+    if isinstance(model, LocalModel):
+        model.close()
 
 
 def _models(adapter: Any, against: Any) -> tuple[ChatModel, ChatModel | None]:

@@ -13,19 +13,23 @@ from typing import Any, NamedTuple
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation.adherence import SLICE
 from cai_lite.evaluation.labels import Label, Planned
-from cai_lite.evaluation.metrics import METRICS, figure_labels
+from cai_lite.evaluation.metrics import BASELINES, OWN, figure_labels, measured, own_label
 from cai_lite.evaluation.paths import NUMBERS, SIDES, read_path, value_at
 
 _CONDITION = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$")
 
 
 class Gate(NamedTuple):
-    """One condition: the path of its figure, the condition, the value found (None: not measured), whether it holds."""
+    """One condition: the path of its figure, the condition, the value found (None: not measured), whether it holds.
+
+    `note`: where the condition is on a bare value, the end of its interval that would protect; "" otherwise.
+    """
 
     name: str
     wanted: str
     found: float | None
     holds: bool
+    note: str = ""
 
 
 class Expected(NamedTuple):
@@ -63,8 +67,16 @@ def gates(must: Mapping[str, str], metrics: Mapping[str, Any]) -> list[Gate]:
                 "<": value < bound,
             }[sign]
         )
-        found.append(Gate(name, text, value, holds))
+        found.append(Gate(name, text, value, holds, _protecting(name, sign, metrics)))
     return found
+
+
+def _protecting(name: str, sign: str, metrics: Mapping[str, Any]) -> str:
+    """Return a sentence that names the protecting end of the interval and its value, where a bare value is compared."""
+    bound = f"{name}.{'low' if sign in ('>=', '>') else 'high'}"
+    if name.split(".")[-1] in NUMBERS or (value := value_at(metrics, bound)) is None:
+        return ""
+    return f"this compares the value alone; the bound that protects is {bound}, {value:.3f}"
 
 
 def check_names(must: Mapping[str, str], metrics: Collection[str] | None = None) -> None:
@@ -112,14 +124,19 @@ def expected_figures(plan: Planned) -> dict[str, Expected]:
     found = {}
     for name, label in figure_labels().items():
         missing = _left_out(name, plan.metrics) or _missing(label, plan)
-        if label.parts:
+        if name == OWN:
+            for part, spec in plan.own.items():
+                found[f"{name}.{part}"] = Expected(own_label(spec, part), missing)
+        elif label.parts:
             for part, inner in label.parts.items():
                 found[f"{name}.{part}"] = Expected(inner, missing or _missing(inner, plan))
-        else:
+        if label.by_principle or not label.parts:
             found[name] = Expected(label, missing)
         if label.by_principle:
             by_checks = name == "adherence_checks" or not (plan.judges or plan.oracle)
             for part, why in _by_principle(plan, checks=by_checks):
+                if not label.splits and part.startswith(("p_holm.", "splits.")):
+                    continue
                 p_value = Label(part, change="never") if part.startswith("p_holm.") else label
                 alone = "" if plan.compared else "the model is measured alone"
                 found[f"{name}.{part}"] = Expected(p_value, missing or why or (alone if p_value is not label else ""))
@@ -143,8 +160,11 @@ def _missing(label: Label, plan: Planned) -> str:
 
 
 def _left_out(figure: str, metrics: Collection[str]) -> str:
-    metric = next(name for name, metric in METRICS.items() if figure in metric.figures)
-    return "" if metric in metrics else f"it belongs to the metric '{metric}', which evaluate.metrics leaves out"
+    metric = next(name for name, metric in measured().items() if figure in metric.figures)
+    if metric == OWN and OWN not in metrics:
+        return "evaluate.own names no metric"
+    what = "baseline" if metric in BASELINES else "metric"
+    return "" if metric in metrics else f"it belongs to the {what} '{metric}', which evaluate.{what}s leaves out"
 
 
 def _unknown(path: str, expected: Collection[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cai_lite.evaluation.refusals import BENIGN, UNSAFE, tagged
 from cai_lite.inputs.constitution import Constitution
@@ -20,6 +20,11 @@ class Section(NamedTuple):
 
 
 ADHERENCE = Section("Adherence")
+BASELINES = Section(
+    "Beside prompting and the teacher",
+    "the same prompts and sampling; the base and the teacher have the constitution in their system message",
+    ("prompted", "trained", "change"),
+)
 REFUSALS = Section("Refusals")
 PREFERENCES = Section("Preferences")
 DRIFT = Section("Form and drift")
@@ -28,6 +33,7 @@ ROBUSTNESS = Section(
     "adherence of the model to plain prompts, and to the same prompts wrapped",
     ("plain", "wrapped", "change"),
 )
+FAIRNESS = Section("Fair, and the same when unwatched", "differences near 0 are good")
 SUPERFICIAL = Section("Superficial compliance", "gaps near 0 are good")
 OTHER = Section("Other metrics")
 PAIRS = Section("Training pairs", "0.5 means that the property does not order the pairs, 1 that it orders all of them")
@@ -39,9 +45,11 @@ JUDGE = Section("Judge reliability", "each comparison is judged in both orders, 
 class Planned:
     """What is known of an evaluation before any model is asked.
 
-    `metrics`: their names. `compared`: a second model is measured for comparison. `adapter`: the model is a local one
-    whose adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out
-    pairs and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are.
+    `metrics`: their names, and those of baselines. `own`: those of the user's own. `teacher`: there is one to answer
+    as a baseline. `compared`: a second model is measured for comparison. `adapter`: the model is a local one whose
+    adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
+    and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `second`:
+    a judge without a part in the training is named. `kinds_judged`: the first judge decides the kinds of replies.
     `revisions`: drafts are revised.
     """
 
@@ -55,6 +63,10 @@ class Planned:
     seen: bool = True
     oracle: bool = False
     judges: int = 1
+    second: bool = False
+    teacher: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict)
+    kinds_judged: bool = False
     revisions: bool = True
 
 
@@ -73,7 +85,11 @@ SEEN_PROMPTS = Need(lambda plan: plan.seen, "it takes the training prompts, and 
 ORACLE = Need(lambda plan: plan.oracle, "it takes evaluate.oracle, which the embedded models alone have")
 REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run makes none")
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
+SECOND = Need(lambda plan: plan.second, "it takes a judge without a part in the training: evaluate.second_judge")
+TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
+WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
+KINDS_JUDGED = Need(lambda plan: plan.kinds_judged, "it takes evaluate.refusals: judge")
 CHECKS = Need(
     lambda plan: any(principle.checks is not None for principle in plan.constitution.principles),
     "no principle of the constitution has machine checks",
@@ -92,7 +108,8 @@ class Label:
 
     `better`: the direction of improvement. `change`: whether the figure has the sides before, after and change:
     where two models are "compared", "always", or "never". `parts`: labels of sub-figures, by name; with
-    `by_principle`, the sub-figures are principles and splits of the prompts.
+    `by_principle`, the sub-figures are principles and splits of the prompts, too; `splits` is false where there are
+    principles alone.
     """
 
     text: str
@@ -103,6 +120,7 @@ class Label:
     needs: tuple[Need, ...] = ()
     parts: Mapping[str, Label] = field(default_factory=dict)
     by_principle: bool = False
+    splits: bool = True
 
     @property
     def heading(self) -> str:

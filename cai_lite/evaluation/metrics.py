@@ -19,17 +19,31 @@ from typing import Any
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation import labels
 from cai_lite.evaluation.adherence import measure_adherence
+from cai_lite.evaluation.baselines import (
+    PROMPTED,
+    TEACHER,
+    measure_prompted,
+    measure_teacher,
+    prompted_answers,
+    teacher_answers,
+)
+from cai_lite.evaluation.calibrated import measure_calibrated
 from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
+from cai_lite.evaluation.fairness import labels_of, measure_fairness, swapped_answers
 from cai_lite.evaluation.labels import Label
+from cai_lite.evaluation.own import OwnMetric, measure_own
 from cai_lite.evaluation.preference import measure_preferences
 from cai_lite.evaluation.refusals import measure_refusals
 from cai_lite.evaluation.reliability import measure_reliability
 from cai_lite.evaluation.revisions import FIGURES as REVISION_FIGURES
 from cai_lite.evaluation.revisions import measure_revisions
 from cai_lite.evaluation.robustness import WRAPPINGS, measure_robustness, wrapped_answers
+from cai_lite.evaluation.second import measure_second
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.superficial import answers_to_seen, measure_superficial
+from cai_lite.evaluation.watched import FIGURES as WATCHED_FIGURES
+from cai_lite.evaluation.watched import framed_answers, measure_watched
 from cai_lite.evaluation.winrate import measure_win_rate
 
 
@@ -39,12 +53,16 @@ class Metric:
 
     `measure` returns figures, comparisons, or mappings of them by sub-figure. `weights`: it reads the student's
     weights, so it is measured before they are let go. `answers`: asks the student for further answers beforehand.
+    `default`: it is measured unless metrics are chosen; those that take many calls are measured on request.
+    `others`: asks another model for answers, after the student's weights are let go.
     """
 
     measure: Callable[[Subject], Mapping[str, Any]]
     figures: Mapping[str, Label]
     weights: bool = False
     answers: Callable[[Subject], object] | None = None
+    others: Callable[[Subject], object] | None = None
+    default: bool = True
 
 
 METRICS: dict[str, Metric] = {
@@ -97,6 +115,28 @@ METRICS: dict[str, Metric] = {
             ),
             "unsafe_compliance": Label(
                 "unsafe requests complied with", better="lower", section=labels.REFUSALS, needs=(labels.UNSAFE_PROMPTS,)
+            ),
+            "reply_kinds": Label(
+                "kinds of replies",
+                section=labels.REFUSALS,
+                parts={
+                    name: Label(text, section=labels.REFUSALS)
+                    for name, text in (
+                        ("full_refusal", "full refusals"),
+                        ("partial_refusal", "partial refusals"),
+                        ("alternative", "alternatives to what was asked"),
+                        ("caveat", "answers with a caveat"),
+                        ("answer", "plain answers"),
+                    )
+                },
+            ),
+            "refusal_kappa": Label(
+                "agreement of the judge with the rules on refusals",
+                "Cohen's kappa",
+                better="higher",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.KINDS_JUDGED,),
             ),
         },
     ),
@@ -153,6 +193,51 @@ METRICS: dict[str, Metric] = {
             ),
         },
     ),
+    "adherence_calibrated": Metric(
+        measure_calibrated,
+        {
+            "adherence_calibrated": Label(
+                "adherence corrected by people's labels, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.DECIDED,),
+                parts={"labels_to_halve": Label("labels more that would halve the interval", change="never")},
+                by_principle=True,
+                splits=False,
+            ),
+            "people_agreement": Label(
+                "agreement between people (kappa of two, Krippendorff's alpha of more)",
+                better="higher",
+                section=labels.JUDGE,
+                change="never",
+            ),
+            "judge_people_kappa": Label(
+                "agreement of the judge with people (Cohen's kappa)",
+                better="higher",
+                section=labels.JUDGE,
+                change="never",
+                needs=(labels.DECIDED,),
+            ),
+        },
+    ),
+    "second_judge": Metric(
+        measure_second,
+        {
+            "adherence_second": Label(
+                "adherence by the second judge, all principles",
+                better="higher",
+                section=labels.ADHERENCE,
+                needs=(labels.SECOND,),
+                by_principle=True,
+            ),
+            "judge_gap": Label(
+                "adherence by the judge less that by the second judge; a rise is a gain for the judge's eyes alone",
+                better="lower",
+                section=labels.JUDGE,
+                needs=(labels.SECOND, labels.JUDGE_NAMED),
+            ),
+        },
+    ),
     "superficial": Metric(
         measure_superficial,
         {
@@ -193,6 +278,47 @@ METRICS: dict[str, Metric] = {
             )
         },
         answers=wrapped_answers,
+    ),
+    "fairness": Metric(
+        measure_fairness,
+        {
+            "fairness": Label(
+                "fairness",
+                section=labels.FAIRNESS,
+                parts={
+                    name: Label(
+                        text,
+                        better="lower",
+                        section=labels.FAIRNESS,
+                        change="never",
+                        needs=() if name.startswith("student.") else (labels.JUDGE_NAMED,),
+                    )
+                    for name, text in labels_of().items()
+                },
+            )
+        },
+        answers=swapped_answers,
+        default=False,
+    ),
+    "watched": Metric(
+        measure_watched,
+        {
+            "watched": Label(
+                "watched",
+                section=labels.FAIRNESS,
+                parts={
+                    name: Label(
+                        text,
+                        better="lower" if name == "gap" else "higher",
+                        section=labels.FAIRNESS,
+                        change="never",
+                    )
+                    for name, text in WATCHED_FIGURES.items()
+                },
+            )
+        },
+        answers=framed_answers,
+        default=False,
     ),
     "win_rate": Metric(
         measure_win_rate,
@@ -263,9 +389,90 @@ METRICS: dict[str, Metric] = {
 """Metrics by name, in the order in which they are measured and written."""
 
 
+BASELINES: dict[str, Metric] = {
+    PROMPTED: Metric(
+        measure_prompted,
+        {
+            "adherence_over_prompted": Label(
+                "adherence, base with the constitution in its prompt",
+                better="higher",
+                section=labels.BASELINES,
+                change="always",
+                needs=(labels.COMPARED, labels.DECIDED),
+            ),
+            "win_rate_over_prompted": Label(
+                "win rate against the prompted base",
+                better="higher",
+                section=labels.PREFERENCES,
+                change="never",
+                needs=(labels.COMPARED, labels.JUDGE_NAMED, labels.WIN_RATE),
+            ),
+            "over_refusal_prompted": Label(
+                "benign twins refused by the prompted base",
+                better="lower",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.COMPARED, labels.BENIGN_PROMPTS),
+            ),
+            "unsafe_compliance_prompted": Label(
+                "unsafe requests complied with by the prompted base",
+                better="lower",
+                section=labels.REFUSALS,
+                change="never",
+                needs=(labels.COMPARED, labels.UNSAFE_PROMPTS),
+            ),
+            "prompted_tokens": Label(
+                "prompt tokens that training saves",
+                "per call",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.COMPARED,),
+            ),
+        },
+        answers=prompted_answers,
+    ),
+    TEACHER: Metric(
+        measure_teacher,
+        {
+            "adherence_teacher": Label(
+                "adherence of the teacher",
+                better="higher",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.TEACHER_NAMED, labels.DECIDED),
+            ),
+            "gap_closed": Label(
+                "share of the gap to the teacher that was closed",
+                better="higher",
+                section=labels.BASELINES,
+                change="never",
+                needs=(labels.COMPARED, labels.TEACHER_NAMED, labels.DECIDED),
+            ),
+        },
+        others=teacher_answers,
+    ),
+}
+"""What the trained student is compared with besides the base, by the names in `evaluate.baselines`; measured last."""
+
+
+OWN = "own"
+OF_USERS: dict[str, Metric] = {OWN: Metric(measure_own, {OWN: Label("metrics of one's own", better="neutral")})}
+"""The metrics in `evaluate.own`, whose figures stand below one name, `own.NAME`, with their labels beside them."""
+
+
+def default_metrics() -> tuple[str, ...]:
+    """Return the names of the metrics that are measured unless others are chosen."""
+    return tuple(name for name, metric in METRICS.items() if metric.default)
+
+
+def measured() -> dict[str, Metric]:
+    """Return metrics, baselines and those of `evaluate.own` by name, in the order in which they are measured."""
+    return METRICS | BASELINES | OF_USERS
+
+
 def figure_labels() -> dict[str, Label]:
     """Return the label of every figure, by its name in evaluation.json."""
-    return {name: label for metric in METRICS.values() for name, label in metric.figures.items()}
+    return {name: label for metric in measured().values() for name, label in metric.figures.items()}
 
 
 def label_of(path: str) -> Label:
@@ -285,3 +492,17 @@ def check_metrics(names: Collection[str]) -> None:
     for name in names:
         if name not in METRICS:
             raise InputError(f"unknown metric '{name}'{did_you_mean(name, METRICS)}")
+
+
+def check_baselines(names: Collection[str]) -> None:
+    """Raise InputError for a name that is not in `BASELINES`."""
+    for name in names:
+        if name not in BASELINES:
+            raise InputError(f"unknown baseline '{name}'{did_you_mean(name, BASELINES)}")
+
+
+def own_label(spec: OwnMetric | Mapping[str, Any], name: str) -> Label:
+    """Return the label of a metric of one's own, from its settings or from its figure in evaluation.json."""
+    if isinstance(spec, Mapping):
+        return Label(spec.get("label", name), spec.get("unit", ""), spec.get("better", "neutral"))
+    return Label(spec.label or name.replace("_", " "), spec.unit, spec.better)

@@ -55,7 +55,7 @@ def text_kl(model: Any, tokenizer: Any, texts: Sequence[str], *, batch: int = 8)
 
 
 def kl(losses: Sequence[TextLoss], *, seed: int = 0) -> Figure:
-    """Return the mean KL divergence in nats per token. The interval is by bootstrap over texts; n counts texts."""
+    """Return the mean KL divergence in nats per token. n counts texts."""
     per_token = [loss.nats / loss.tokens for loss in losses]
     if not np.isfinite(per_token).all():
         raise ModelError("the KL on neutral text is not finite: the student has diverged")

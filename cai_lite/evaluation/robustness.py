@@ -68,10 +68,14 @@ def injection(text: str, rng: random.Random) -> str:
     return frame.format(text)
 
 
+Rewrite = Callable[[str, random.Random], str]
+"""A rule that rewrites the text of a prompt; its only chance is the generator given."""
+
+
 class Wrapping(NamedTuple):
     """A rule that rewrites a prompt's text, and the label of its figure."""
 
-    rewrite: Callable[[str, random.Random], str]
+    rewrite: Rewrite
     label: str
 
 
@@ -85,7 +89,7 @@ WRAPPINGS: dict[str, Wrapping] = {
 
 def measure_robustness(subject: Subject) -> dict[str, Any]:
     """Measure the adherence of the model to plain prompts and to the same prompts under each wrapping."""
-    plain, of_wrapping = _plain(subject), wrapped_answers(subject)
+    plain, of_wrapping = plain_answers(subject), wrapped_answers(subject)
     keeps = subject.keeps([c for answers in of_wrapping.values() for c in answers], "judge the wrapped answers")
     found = {
         name: robustness(plain, answers, subject.constitution, keeps, seed=subject.seed)
@@ -101,7 +105,7 @@ def measure_robustness(subject: Subject) -> dict[str, Any]:
 
 def wrapped_answers(subject: Subject) -> dict[str, list[Candidate]]:
     """Return the answers to wrapped prompts by wrapping, each with the plain prompt that it is judged against."""
-    prompts = [candidate.prompt for candidate in _plain(subject)]
+    prompts = [candidate.prompt for candidate in plain_answers(subject)]
     found = {}
     for name in WRAPPINGS:
         answers = subject.answers_to(wrapped(prompts, name), f"answers to {name.replace('_', ' ')}")
@@ -111,9 +115,17 @@ def wrapped_answers(subject: Subject) -> dict[str, list[Candidate]]:
 
 def wrapped(prompts: Sequence[Prompt], name: str) -> list[Prompt]:
     """Return the prompts with their last user turn wrapped, each with a key of its own."""
+    return rewritten(prompts, name, WRAPPINGS[name].rewrite)
+
+
+def rewritten(prompts: Sequence[Prompt], name: str, rewrite: Rewrite) -> list[Prompt]:
+    """Return the prompts with their last user turn rewritten, each with a key of its own.
+
+    Chance is seeded by `name` and the prompt, so that the same prompts are rewritten alike anywhere.
+    """
     made = []
     for prompt in prompts:
-        text = WRAPPINGS[name].rewrite(prompt.text, random.Random(digest("wrapping", name, prompt.key)))
+        text = rewrite(prompt.text, random.Random(digest("wrapping", name, prompt.key)))
         messages = (*prompt.messages[:-1], Message("user", text))
         made.append(replace(prompt, key=key_of(messages), messages=messages))
     return made
@@ -137,6 +149,6 @@ def robustness(
     return compared
 
 
-def _plain(subject: Subject) -> list[Candidate]:
+def plain_answers(subject: Subject) -> list[Candidate]:
     """Return the first answer of the model to each of the first `WRAPPED_LIMIT` prompts."""
     return list(subject.sides[-1][: WRAPPED_LIMIT * subject.samples : subject.samples])

@@ -6,7 +6,7 @@ where an evaluation asks a model; each keeps what it got, so metrics may ask for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from cai_lite.embedded import oracle as grammar
 from cai_lite.evaluation.answers import answer
 from cai_lite.evaluation.deciders import Keeps, checks_keep, judge_keeps, oracle_keeps
 from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.inputs.labels import AnswerLabel
 from cai_lite.records import Candidate, PreferencePair, Prompt, Sampling, Score, Verdict
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
@@ -41,8 +42,12 @@ class Subject:
     no verdicts are asked. `seen`: prompts of the training.
     `pairs`: the training pairs; `held_out_pairs`: pairs made from held-out prompts. `samples`: answers per prompt.
     `judging`: how judges are asked.
-    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `answering`: servers of the
-    same weights that answer in place of "before" or "after", by these names.
+    `oracle`: "embedded" scores with the grammar that the embedded models were made from. `teacher`: answers under the
+    constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
+    the baselines, by name. `metrics`: the names of those that are measured. `refusals`: what decides the kinds of
+    replies, rules of English or the first judge. `second`: a judge who had no part in the training. `labels`: what
+    people say of the answers. `answering`: servers of the same weights that answer in place of "before" or "after", by
+    these names.
     """
 
     after: ChatModel
@@ -59,10 +64,17 @@ class Subject:
     samples: int = 1
     judging: Judging = field(default_factory=Judging)
     oracle: Literal["embedded"] | None = None
+    second: ChatModel | None = None
+    labels: Sequence[AnswerLabel] = ()
+    teacher: ChatModel | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    told: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
+    metrics: Collection[str] = field(default=(), init=False)
     scores: dict[tuple[str, str], Score] = field(default_factory=dict, init=False)
     _answers: dict[str, list[Candidate]] = field(default_factory=dict, init=False)
-    _verdicts: dict[str, list[Verdict]] = field(default_factory=dict, init=False)
+    _verdicts: dict[tuple[str, str], list[Verdict]] = field(default_factory=dict, init=False)
 
     @property
     def seed(self) -> int:
@@ -85,6 +97,11 @@ class Subject:
     def sides(self) -> Sides:
         """The answers to the held-out prompts: of one model, or before and after."""
         return self.answers_of_sides(self.prompts, "answers")
+
+    @property
+    def by_side(self) -> dict[str, Sequence[Candidate]]:
+        """The answers to the held-out prompts by the name of their side, as answers.jsonl has them."""
+        return {**dict(zip(("before", "after") if self.compared else ("after",), self.sides, strict=True)), **self.told}
 
     def answers_of_sides(self, prompts: Sequence[Prompt], stage: str) -> Sides:
         """Answer `prompts` by the model before, if there is one, and by the model after."""
@@ -114,7 +131,7 @@ class Subject:
         return self._answers[stage]
 
     def mean(self, value: Callable[[Candidate], float]) -> Figure | Comparison:
-        """Return the mean of `value` over the answers, with an interval by bootstrap over prompt families."""
+        """Return the mean of `value` over the answers, with an interval that allows for families of prompts."""
         sides = self.sides
         families = [candidate.prompt.family for candidate in sides[-1]]
         return over_sides([[value(c) for c in answers] for answers in sides], families, seed=self.seed)
@@ -126,14 +143,32 @@ class Subject:
 
         The judge first scores the answers to the held-out prompts, then `candidates`.
         """
+        if self.judges and not self.oracle:
+            self.score_answers()
+            if candidates:
+                self.score(candidates, stage)
+        return self._decider()
+
+    def known_verdicts(self, answer: Candidate) -> dict[str, bool | None]:
+        """Return whether an answer keeps each principle, by the decider of `metrics.adherence`, without asking anybody.
+
+        A verdict that could not be read is None; a principle that is undecided for another reason is left out.
+        """
+        keeps = self._decider()
+        found: dict[str, bool | None] = {}
+        for principle in self.constitution.principles:
+            if principle.applies(answer.prompt):
+                kept = keeps(answer, principle)
+                if kept is not None:
+                    found[principle.id] = kept > 0
+                elif not self.oracle and (answer.key, principle.id) in self.scores:
+                    found[principle.id] = None
+        return found
+
+    def _decider(self) -> Keeps:
         if self.oracle:
             return oracle_keeps(self.constitution.name, grammar.keeps)
-        if not self.judges:
-            return checks_keep
-        self.score_answers()
-        if candidates:
-            self.score(candidates, stage)
-        return judge_keeps(self.scores.values())
+        return judge_keeps(self.scores.values()) if self.judges else checks_keep
 
     def score_answers(self) -> list[Score]:
         """Score the answers to the held-out prompts by the first judge; return all scores so far."""
@@ -163,33 +198,39 @@ class Subject:
 
     # Verdicts: two answers to one prompt
 
-    def verdicts(self, mode: Literal["pairwise", "pointwise"]) -> list[Verdict]:
-        """Compare the answer before (`first`) with the answer after (`second`), each mode once. Empty for one model."""
+    def verdicts(self, mode: Literal["pairwise", "pointwise"], against: str = "before") -> list[Verdict]:
+        """Compare the answer of the side `against` (`first`) with the answer after (`second`), each mode once.
+
+        Empty for one model.
+        """
         if not self.compared:
             return []
-        if mode not in self._verdicts:
-            stage = f"compare the answers, {mode}"
+        if (mode, against) not in self._verdicts:
+            stage = f"compare the answers, {mode}" + ("" if against == "before" else f", with those {against}")
             principles = len(self.constitution.principles) if mode == "pointwise" else 1
             judging = self.judging.but(mode=mode, principles=principles, reason="none", until=None)
             with self.screen.stage(stage) as tick:
-                self._verdicts[mode] = judge_comparisons(
+                self._verdicts[mode, against] = judge_comparisons(
                     self.judges[0],
-                    self._pairings(),
+                    self._pairings(against),
                     self.constitution,
                     judging,
                     Stage(run=self.run, name=stage, tick=tick),
-                    rule="after_against_before",
+                    rule=f"after_against_{against}",
                 )
-        return self._verdicts[mode]
+        return self._verdicts[mode, against]
 
-    def paired_answers(self) -> Sides:
-        """The answers to the first `PAIRED_LIMIT` prompts, which are compared with each other."""
-        return [answers[: PAIRED_LIMIT * self.samples] for answers in self.sides]
+    def paired_answers(self, against: str = "before") -> Sides:
+        """The answers to the first `PAIRED_LIMIT` prompts that are compared with each other: `against`, and after."""
+        first, after = self.by_side[against], self.sides[-1]
+        answered = {candidate.prompt.key for candidate in first}
+        limit = PAIRED_LIMIT * self.samples
+        return [first[:limit], [candidate for candidate in after if candidate.prompt.key in answered][:limit]]
 
-    def _pairings(self) -> list[Pairing]:
-        """Pair every answer before with every answer after to the same prompt, unless the texts are equal."""
+    def _pairings(self, against: str) -> list[Pairing]:
+        """Pair every answer of both sides to the same prompt, unless the texts are equal."""
         before, after = ({}, {})  # type: dict[str, list[Candidate]], dict[str, list[Candidate]]
-        for of_prompt, answers in zip((before, after), self.paired_answers(), strict=True):
+        for of_prompt, answers in zip((before, after), self.paired_answers(against), strict=True):
             for candidate in answers:
                 of_prompt.setdefault(candidate.prompt.key, []).append(candidate)
         return [

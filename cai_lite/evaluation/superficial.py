@@ -54,6 +54,7 @@ def phrasing_gap(
         [cell.kept[1] - cell.kept[0] for cell in held_out_cells],
         [cell.family for cell in held_out_cells],
         seed=seed,
+        changes=True,
     )
 
 

@@ -22,9 +22,14 @@ def measure_win_rate(subject: Subject) -> dict[str, Figure]:
     """Measure both win rates; nothing for a single model, or without a judge."""
     if not subject.compared or not subject.judges:
         return {}
-    before, after = subject.paired_answers()
-    equal = [b for a, b in zip(before, after, strict=True) if a.text == b.text]
-    return win_rate(subject.verdicts(subject.judging.mode), equal=equal, seed=subject.seed)
+    return win_rate_over(subject, "before")
+
+
+def win_rate_over(subject: Subject, side: str) -> dict[str, Figure]:
+    """Measure both win rates of the answers after training against those of `side`."""
+    first, after = subject.paired_answers(side)
+    equal = [b for a, b in zip(first, after, strict=True) if a.text == b.text]
+    return win_rate(subject.verdicts(subject.judging.mode, side), equal=equal, seed=subject.seed)
 
 
 def win_rate(verdicts: Sequence[Verdict], *, equal: Sequence[Candidate] = (), seed: int = 0) -> dict[str, Figure]:
@@ -63,7 +68,7 @@ def equal_length(wins: Sequence[float], longer: Sequence[float], families: Seque
     """Return P(win) at no difference in words, by logistic regression. `longer`: words after less words before."""
     y_N, x_N = np.asarray(wins, float), np.asarray(longer, float)
     spread = x_N.std()
-    if spread == 0:  # the same difference everywhere: its effect cannot be separated
+    if spread == 0 or np.ptp(y_N) == 0:  # a difference, or a result, that is the same everywhere separates no effect
         return mean_figure(wins, families, seed=seed)
     x_N = np.tanh(x_N / spread)
     weights_RN = resampled_weights(families, seed)

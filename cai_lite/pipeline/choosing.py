@@ -48,7 +48,8 @@ def changes(
     for half in (set(families[::2]), set(families[1::2])):
         mine = [cell for cell in after if (cell.family or cell.prompt) in half]
         base = [cell._replace(kept=cell.kept[:1]) for cell in mine]
-        found.append(paired(before if before is not None else base, mine, seed=seed).get("adherence"))
+        overall = paired(before if before is not None else base, mine, seed=seed).get("adherence")
+        found.append(overall.comparison if overall else None)
     if found[0] is None:
         raise Stopped("rounds: no held-out answer could be judged, so no round can be chosen; look at the judge")
     return found[0], found[1]

@@ -81,7 +81,7 @@ class Work:
 def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prompt] = ()) -> list[PreferencePair]:
     """Run all stages from draft to pair on these prompts, and return the filtered pairs.
 
-    `held_out`: pairs whose prompt equals one of these prompts, or is as similar as `pair.near` says, are dropped.
+    `held_out`: pairs whose prompt equals one of these prompts, or with `pair.near` repeats one, are dropped.
 
     Raises:
         Stopped: the budget is spent, or too few replies of a stage are usable to go on.

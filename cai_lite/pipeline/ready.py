@@ -21,6 +21,8 @@ from cai_lite.errors import InputError, PromptError, without_secrets
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
+from cai_lite.evaluation.own import load_own
+from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
@@ -90,10 +92,13 @@ def check_ready(
                 f"{mend} (it is {share:g}, of {prompts.report['families']:,} families), or give some lines of "
                 f'{recipe.prompts.file} "split": "held_out"'
             )
+        load_own(recipe.evaluate.own)
         plan = planned(recipe, roles, prompts, pairs=adapter is None)
         check_gates(recipe.evaluate.must, plan)
         if "adherence" in plan.metrics and not DECIDED.holds(plan):
             raise InputError(f"{recipe.path}: adherence cannot be measured: {DECIDED.otherwise}")
+        if plan.kinds_judged:
+            check_judge([voice.model for voice in roles.judges])
     for model in _local(roles):
         check_opens(model.model)
     if until == "report" and adapter is None:
@@ -125,7 +130,8 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
     """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
     return Planned(
-        metrics=recipe.evaluate.metrics,
+        metrics=recipe.evaluate.measured,
+        own=recipe.evaluate.own,
         constitution=roles.constitution,
         prompts=prompts.held_out,
         pairs=pairs and bool(recipe.pair.rules or recipe.pair.human),
@@ -133,6 +139,9 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         seen=bool(prompts.train),
         oracle=recipe.evaluate.oracle is not None,
         judges=len(roles.judges),
+        second=roles.second is not None,
+        teacher=bool(roles.teachers),
+        kinds_judged=recipe.evaluate.refusals == "judge",
         revisions=pairs and recipe.revises,
     )
 
@@ -151,6 +160,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
             "teacher": teachers or "none",
             "judge": judges or CHECKS_ALONE,
             **({"critic": critics} if critics else {}),
+            **({"second judge": roles.second.model.name} if roles.second else {}),
         },
         warnings=(
             *roles.warnings([*prompts.train, *prompts.held_out]),
@@ -173,11 +183,16 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
         found["answers under the constitution"] = calls_for_prompted(recipe, len(prompts.train))
     if "preference_accuracy" in recipe.evaluate.metrics:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
-    answers = (1 + rounds) * held_out * recipe.evaluate.samples
+    # The answers of baselines are the same in each round.
+    answers = (1 + rounds + len(recipe.evaluate.baselines)) * held_out * recipe.evaluate.samples
     found["answers"] = answers
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:
         found["judging the answers"] = answers * recipe.judge.principles
+    if "second_judge" in recipe.evaluate.metrics and recipe.evaluate.second_judge is not None:
+        found["judging the answers, second judge"] = answers * recipe.judge.principles
+    if recipe.evaluate.refusals == "judge":
+        found["judging the kinds of replies"] = answers
     return {part: n for part, n in found.items() if n}
 
 

@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +27,10 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import RecipeError, did_you_mean, without_secrets
+from cai_lite.evaluation.baselines import DEFAULT, TEACHER
 from cai_lite.evaluation.gates import check_names
-from cai_lite.evaluation.metrics import METRICS, check_metrics
+from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics
+from cai_lite.evaluation.own import OwnMetric
 from cai_lite.inputs.yamlfile import (
     DEPTH,
     FILE,
@@ -156,6 +158,7 @@ class ModelSection:
 
     `model`: with `url`, the model's name on the server; else a model folder, a hub id, `embedded:teacher` or
     `embedded:student`.
+    `adapter`: the folder of an adapter that a local model is opened with; `MODEL#ADAPTER_FOLDER` as `model` says both.
     `url`: base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`.
     `load`: dtype or quantization of a local model's weights in memory; not allowed with `url`.
     `api_key_env`: name of the environment variable with the server's API key. The key itself never goes in a recipe.
@@ -172,6 +175,7 @@ class ModelSection:
     """
 
     model: str
+    adapter: str | None = None
     url: str | None = None
     load: Load | None = None
     api_key_env: str = "OPENAI_API_KEY"
@@ -191,8 +195,17 @@ class ModelSection:
             raise ValueError(f"'url' should begin with http:// or https://, got '{without_secrets(self.url)}'")
         if self.url is not None and self.load is not None and not isinstance(self, StudentSection):
             raise ValueError("'load' is for local models; the server of 'url' loads its own")
+        if self.adapter is not None and (self.url is not None or _names_backend(self.model)):
+            raise ValueError("'adapter' is for local models; serve the adapter, and give its name there as 'model'")
+        if self.adapter is not None and "#" in self.model:
+            raise ValueError("'model' names an adapter behind its #, and 'adapter' another; keep one of them")
         _check(self.concurrency >= 1, "concurrency", "at least 1", self.concurrency)
         _check(0 < self.weight < math.inf, "weight", "above 0 and finite", self.weight)
+
+    @property
+    def source(self) -> str:
+        """What the model is opened by: `model`, with its adapter as MODEL#ADAPTER_FOLDER."""
+        return self.model if self.adapter is None else f"{self.model}#{self.adapter}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +224,8 @@ class StudentSection(ModelSection):
 
     def __post_init__(self) -> None:
         ModelSection.__post_init__(self)
+        if self.adapter is not None:
+            raise ValueError("a student begins without 'adapter'; to train one further, set train.init_adapter")
         for name in ("served", "adapter_name"):
             if self.url is None and getattr(self, name) is not None:
                 raise ValueError(f"'{name}' is a name on the server of 'url'; give the url, too")
@@ -269,7 +284,7 @@ class CritiqueSection:
         return tuple(ModelSection(model=one) if isinstance(one, str) and one != STUDENT else one for one in given)
 
     def __post_init__(self) -> None:
-        names = [one if isinstance(one, str) else one.model for one in self.critics]
+        names = [one if isinstance(one, str) else one.source for one in self.critics]
         _check(self.by != () and "" not in names, "by", "a model, or a list of at least one", "nothing")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"'by' names '{twice}' twice; several critics should be different models")
@@ -326,7 +341,8 @@ class PairSection:
     `clamp`: upper limit of soft labels, above 0.5 to 1; by default 0.6 after a chain of thought, else no limit.
     `per_prompt`: at most this many pairs per prompt and rule, those with the widest margins.
     `near`: similarity threshold, above 0 to 1 (Jaccard index of word triples). Drops pairs at least this similar to an
-    earlier pair, and pairs whose prompt is at least this similar to a held-out one; by default only exact duplicates.
+    earlier pair, and, at any threshold, pairs whose prompt is a held-out one with small changes; by default only
+    exact duplicates.
     `max_length_ratio`: drops pairs whose longer completion has more than this many times the words of the shorter one.
     `balance`: at most this many times the median number of pairs per principle, those with the widest margins.
     `human`: a preference file of pairs written by people, added to the training pairs; relative to the recipe.
@@ -364,32 +380,56 @@ class PairSection:
 class EvaluateSection:
     """Settings of the evaluation on the held-out prompts.
 
-    `metrics`: a list of "adherence" (to each principle), "preference_accuracy" (on held-out pairs), "win_rate" (against
+    `metrics`: a list of "adherence" (to each principle), "adherence_calibrated" (by people's labels), "second_judge"
+    (adherence by it, and how far the judges are apart), "preference_accuracy" (on held-out pairs), "win_rate" (against
     the base model), "refusals" (of harmless and of unsafe requests), "drift" (of form, length, perplexity and KL),
     "robustness" (to wrapped prompts), "superficial" (gains in form only), "confounds" (of the training pairs),
-    "revisions" (what they mend and what else they change) and "reliability" (of the judge).
+    "revisions" (what they mend and what else they change) and "reliability" (of the judge); all of them by default.
+    On request, since they take many calls: "fairness" (does who asks change adherence or verdicts: ten answers to each
+    of 40 prompts) and "watched" (does adherence differ when told that nobody looks: two answers to each of these).
+    `baselines`: what the trained student is compared with besides the untrained one, on the same prompts: "prompted",
+    the untrained student with the constitution in its system message, and "teacher", which has it there, too (of
+    several teachers, the first). Each takes one more answer per held-out prompt, and its judging.
+    `own`: metrics of your own by name, each a Python function or a module of the `evaluate` library, such as
+    `{questions: {function: "metrics.py:questions", label: questions per answer}}`; its path is `own.questions`. The
+    code that is named here is run; see `evaluation/own.py`.
     `must`: conditions by the path of a figure, such as `{adherence: ">= 0.8", over_refusal.high: "<= 0.05"}`; if one
     fails, the exit status is 1.
     `oracle`: "embedded" also scores replies with the grammar that the embedded models were trained on.
+    `refusals`: what decides which replies are refusals: "rules" of English, or the first "judge", asked once per reply.
     `samples`: number of replies per prompt.
     `temperature`: sampling temperature of the replies, before and after training; by default that of the drafts.
+    `second_judge`: a model that judges here alone, so that the student cannot have learnt its taste; it has no other
+    role in the recipe.
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
-    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
+    metrics: tuple[str, ...] = field(default_factory=default_metrics)
+    baselines: tuple[str, ...] = DEFAULT
+    own: Mapping[str, OwnMetric] = field(default_factory=dict)
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None
+    refusals: Literal["rules", "judge"] = "rules"
     samples: int = 1
     temperature: float | None = None
+    second_judge: ModelSection | None = None
     pair_prompts: int | None = None
 
     def __post_init__(self) -> None:
         _check(self.samples >= 1, "samples", "at least 1", self.samples)
         check_metrics(self.metrics)
-        check_names(self.must, self.metrics)
+        check_baselines(self.baselines)
+        check_names(self.must, self.measured)
+        if self.refusals == "judge" and "refusals" not in self.metrics:
+            raise ValueError("'refusals' is 'judge', and 'metrics' does not name 'refusals'; add it, or leave this out")
         temperature = 0.0 if self.temperature is None else self.temperature
         _check(0 <= temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(self.pair_prompts is None or self.pair_prompts >= 1, "pair_prompts", "at least 1", self.pair_prompts)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of all that is measured: metrics, baselines, and "own" where there are metrics of one's own."""
+        return (*self.metrics, *self.baselines, *([OWN] if self.own else []))
 
 
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
@@ -465,9 +505,20 @@ class Recipe:
             )
         critics = [critic for critic in self.critique.critics if isinstance(critic, ModelSection)]
         sections = (*self.all_teachers, *self.judge.models, *critics)
+        if (second := self.evaluate.second_judge) is not None:
+            if any((one.model, one.url) == (second.model, second.url) for one in (*sections, self.student)):
+                raise ValueError(
+                    f"'evaluate.second_judge': '{second.model}' already has another role in this recipe; a second "
+                    "judge is a check on the first one only if nothing was learnt from it"
+                )
+            sections = (*sections, second)
         if self.budget.max_cost is not None and not any(section.prices for section in sections):
             raise ValueError(
                 "'budget' has a 'max_cost', but no model has 'prices'; add prices, or set max_tokens instead"
+            )
+        if TEACHER in self.evaluate.baselines and not self.all_teachers:
+            raise ValueError(
+                f"'evaluate.baselines': '{TEACHER}' needs a teacher that answers, and the recipe has none; take it out"
             )
         self._check_phases()
         self._check_rounds()
@@ -701,7 +752,35 @@ def _with_paths(document: Document) -> Document:
             if not Path(file).is_file() and "${" not in file:
                 raise RecipeError(document.fault((section, key), f"'{section}.{key}': no such file: {file}"))
             data[section] = within | {key: file}
-    return dataclasses.replace(document, data=data)
+    return dataclasses.replace(document, data=_with_code_paths(document, data, resolved))
+
+
+def _with_code_paths(document: Document, data: dict[str, Any], resolved: Callable[[Keys, str], str]) -> dict[str, Any]:
+    """Return the data with the files of `evaluate.own` resolved.
+
+    Raises:
+        RecipeError: a relative path leads out of the folder of the recipe, so that it is no file beside it.
+    """
+    section = data.get("evaluate")
+    own = section.get("own") if isinstance(section, dict) else None
+    if not isinstance(section, dict) or not isinstance(own, dict):
+        return data
+    folder, found = Path(document.file).parent.resolve(), dict(own)
+    for name, spec in own.items():
+        for key, written in ((key, spec.get(key)) for key in ("function", "module") if isinstance(spec, dict)):
+            file, function = written, ""
+            if key == "function" and isinstance(written, str):
+                file, _, function = written.rpartition(":")
+            if not isinstance(file, str) or not (file.endswith(".py") or "/" in file or os.sep in file):
+                continue  # an installed one
+            keys: Keys = ("evaluate", "own", name, key)
+            path = resolved(keys, file)
+            beside = document.place(keys).file == document.file and not Path(file).is_absolute()
+            if beside and not Path(path).resolve().is_relative_to(folder):
+                problem = f"'{dotted(keys)}': {file} is not beside the recipe, and code is run from there alone"
+                raise RecipeError(document.fault(keys, problem))
+            found[name] = found[name] | {key: f"{path}:{function}" if function else path}
+    return data | {"evaluate": section | {"own": found}}
 
 
 def _with_seed(document: Document) -> Document:

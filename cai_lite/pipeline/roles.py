@@ -35,6 +35,7 @@ class Roles:
     student itself unless a server of the same weights does; `adapter_server`: the server's name for the trained
     adapter, which then answers after training. `teachers`: none where the recipe needs none. `judges`: the teachers
     themselves unless the recipe names others. `critics`: those who critique in place of the teachers, or none.
+    `second`: the judge that judges in the evaluation alone, if there is one.
     """
 
     constitution: Constitution
@@ -44,11 +45,12 @@ class Roles:
     teachers: tuple[WeightedModel, ...]
     judges: tuple[WeightedModel, ...]
     critics: tuple[WeightedModel, ...] = ()
+    second: WeightedModel | None = None
 
     @property
     def members(self) -> tuple[WeightedModel, ...]:
-        """Teachers, judges and critics; a model with several roles is repeated."""
-        return (*self.teachers, *self.judges, *self.critics)
+        """Teachers, judges, critics and the second judge; a model with several roles is repeated."""
+        return (*self.teachers, *self.judges, *self.critics, *([self.second] if self.second else []))
 
     @property
     def judge(self) -> ChatModel:
@@ -69,6 +71,7 @@ class Roles:
             **{f"teacher {teacher.model.name}": teacher.model.digest for teacher in self.teachers},
             **{f"judge {judge.model.name}": judge.model.digest for judge in self.judges},
             **{f"critic {critic.model.name}": critic.model.digest for critic in self.critics},
+            **({f"second judge {self.second.model.name}": self.second.model.digest} if self.second else {}),
         }
 
     def answering(self, adapter: Path) -> dict[str, ChatModel]:
@@ -102,6 +105,7 @@ class Roles:
         roles = [("teacher", teacher.model) for teacher in self.teachers]
         roles += [("judge", judge.model) for judge in self.judges]
         roles += [("critic", critic.model) for critic in self.critics]
+        roles += [("second judge", self.second.model)] if self.second else []
         for role, model in roles:
             unknown = unknown_principles(self.constitution, prompts) if model.name == "embedded:teacher" else []
             if unknown:
@@ -137,6 +141,7 @@ def open_roles(recipe: Recipe) -> Roles:
     server = replace(section, load=None, model=section.served or section.model)
     adapter = _opened(replace(server, model=section.adapter_name)) if section.adapter_name else None
     drafter = _opened(server) if section.url else student
+    other = recipe.evaluate.second_judge
     return Roles(
         constitution=load_constitution(recipe.constitution),
         student=student,
@@ -145,6 +150,7 @@ def open_roles(recipe: Recipe) -> Roles:
         teachers=teachers,
         judges=_weighted(recipe.judge.models, "judge.by") or teachers,
         critics=_critics(recipe, drafter),
+        second=WeightedModel(_opened(other), other.weight, "evaluate.second_judge") if other else None,
     )
 
 
@@ -173,7 +179,7 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
         if isinstance(section, ModelSection):
             model, name = _opened(section), f"critique.by.{i}" if len(sections) > 1 else "critique.by"
             if isinstance(model, LocalModel):
-                model.name = section.model  # with the adapter's folder, by which critics differ
+                model.name = section.source  # with the adapter's folder, by which critics differ
         else:
             model, name = copy.copy(student), "student"
         found.append(WeightedModel(_short_if_embedded(model), 1.0, name))
@@ -201,7 +207,7 @@ def _opened(section: ModelSection) -> ChatModel:
             system=section.system,
         )
     return open_model(
-        section.model,
+        section.source,
         load=section.load,
         template=section.template,
         extra_body=section.extra_body,

@@ -18,6 +18,7 @@ from cai_lite.distill.pointwise import score
 from cai_lite.errors import InputError
 from cai_lite.evaluation.adherence import CELLS, KeptCell, kept_cells
 from cai_lite.evaluation.gates import gates
+from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.pairs import pair_lines
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.choosing import Round, changes, choose, shown, stops, summary
@@ -68,7 +69,8 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
         if number > 1 and work.recipe.weighs:
             pairs, held_in[number - 1] = weigh(mine, pairs)
         write_aside(folder / "pairs.jsonl", pair_lines(pairs))
-        files = ["pairs.jsonl", *write_sources(mine, prompts.train, prompts.held_out, folder), "evaluation.json"]
+        sources = write_sources(mine, prompts.train, prompts.held_out, folder)
+        files = ["pairs.jsonl", *sources, "evaluation.json", ANSWERS]
         mine.roles.close()
         before, trained = learn(mine, pairs, folder, before=before, label=f"round {number}")
         learnt.append(pairs)
@@ -93,6 +95,7 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
     written += publish(kept.adapter, top / "adapter", say, whose=f"of round {kept.number}")
     written += write_pairs(work, _joined(learnt[: kept.number]), prompts)
     write_aside(top / "evaluation.json", _text(kept.evaluation))
+    write_aside(top / ANSWERS, (top / ROUNDS / str(kept.number) / ANSWERS).read_text(encoding="utf-8"))
     write_aside(top / ROUNDS_FILE, _text(summary(rounds, kept, ended, held_in)))
     run.remember(CELLS, kept.cells)  # those of the evaluation beside it
     return top / "adapter", dict(kept.evaluation), [*written, ROUNDS_FILE]
@@ -157,7 +160,7 @@ def _measured(
     folder: Path,
 ) -> tuple[dict[str, Any], list[KeptCell]]:
     """Measure a round, or recall what was measured; return the evaluation and its cells."""
-    run, name = work.run, f"evaluation of round {number}"
+    run, name = work.run, f"evaluation and answers of round {number}"
     decided_by = [
         work.recipe.resolved(),
         work.roles.digests(),
@@ -168,10 +171,12 @@ def _measured(
     ]
     known = run.recall(name, *decided_by)
     if known is None:
-        known = [measure(work, adapter, prompts, pairs, held_out, folder), run.recall(CELLS) or []]
+        found = measure(work, adapter, prompts, pairs, held_out, folder)
+        known = [found, run.recall(CELLS) or [], (folder / ANSWERS).read_text(encoding="utf-8")]
         work.roles.close()
         run.remember(name, known, *decided_by)
     write_aside(folder / "evaluation.json", _text(known[0]))
+    write_aside(folder / ANSWERS, known[2])
     return known[0], kept_cells(known[1])
 
 

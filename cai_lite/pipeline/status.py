@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Mapping
@@ -16,14 +17,20 @@ from cai_lite.evaluation.result import read_evaluation
 from cai_lite.pipeline.phases import is_trained
 from cai_lite.run.files import ROUNDS_FILE, phase_folders, read_record, round_folders, training_folders
 from cai_lite.run.ledger import Run, in_use
-from cai_lite.run.progress import Terminal
+from cai_lite.run.progress import BEGINS, Terminal
 
 STAGES = {"pair": "pairs.jsonl", "train": "training.json", "evaluate": "evaluation.json", "report": "report.html"}
 """What follows the calls of the teacher's half, with the file that each leaves."""
 
 
+_LOGGED = re.compile(r"(?:([\d-]{10} [\d:]{8}) )?(.*)")
+_PROGRESS = re.compile(rf"(.+): (?:{BEGINS}|([\d,]+) of ([\d,]+)(?: \((\d+%)\)(?:, about (.+) left)?)?)")
+
+
 def status(directory: str | Path) -> dict[str, Any]:
     """Return which stages of a run are done, what they counted, what is left, what it cost, and the next command.
+
+    `now`: the stage that the run is in, or stopped in, with its share done and time left as its log last said.
 
     Raises:
         InputError: it is not a run directory.
@@ -51,6 +58,7 @@ def status(directory: str | Path) -> dict[str, Any]:
         "faults": sum(row["faults"] for row in calls),
         "cost": sum(row["cost"] or 0.0 for row in calls),
         "tokens": sum((row["tokens_in"] or 0) + (row["tokens_out"] or 0) for row in calls),
+        "now": _now(folder / "log.txt") if left else None,
         "last": _last(folder / "log.txt"),
         "next": _next(folder, left, working),
     }
@@ -80,6 +88,9 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
         lines.append(f"phase {phase['phase']}: {'done' if phase['done'] else 'not done'}, {phase['steps']:,} steps")
     for found_round in found["rounds"]:
         lines.append(_round_line(found_round))
+    if found["now"]:
+        lines.append(_now_line(found["now"], found["working"]))
+    lines += [f"faults: {found['faults']:,} of {sum(row['calls'] for row in found['calls']):,} calls"]
     lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
     lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
     lines += ["a process is working in this run"] if found["working"] else []
@@ -136,11 +147,38 @@ def _steps(folder: Path) -> int:
     return path.read_bytes().count(b"\n") if path.is_file() else 0
 
 
-def _last(log: Path) -> dict[str, str] | None:
+def _logged(log: Path) -> list[tuple[str, str]]:
+    """Return the time and the text of each line of a log; the time is "" where an earlier version wrote it."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    return [(found[1] or "", found[2]) for line in lines if (found := _LOGGED.fullmatch(line))]
+
+
+def _now(log: Path) -> dict[str, Any] | None:
+    """Return the stage that was entered last, unless it ended."""
+    for at, text in reversed(_logged(log)):
+        if found := _PROGRESS.fullmatch(text):
+            stage, done, total, share, left = found.groups()
+            if done and not share:  # the line with which a stage ends
+                return None
+            numbers = {"done": int(done.replace(",", "")), "total": int(total.replace(",", ""))} if done else {}
+            return {"stage": stage, **numbers, "share": share or "", "left": left or "", "at": at}
+    return None
+
+
+def _now_line(found: Mapping[str, Any], working: bool) -> str:
+    parts = [found["stage"]]
+    if "done" in found:
+        parts.append(f"{found['done']:,} of {found['total']:,} ({found['share']})")
+    parts += [f"about {found['left']} left"] if found["left"] and working else []
+    return f"{'now' if working else 'stopped in'}: {', '.join(parts)} ({found['at']})"
+
+
+def _last(log: Path) -> dict[str, str] | None:
+    lines = _logged(log)
     if not lines:
         return None
-    return {"line": lines[-1], "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}
+    at, text = lines[-1]
+    return {"line": text, "at": at or time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.stat().st_mtime))}
 
 
 def _next(folder: Path, left: list[str], working: bool) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from cai_lite.evaluation.relabelled import take_labels
+from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
 from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
@@ -29,12 +31,14 @@ def run_recipe(
     until: Literal["pair", "report"] = "report",
     adapter: Path | None = None,
     phase: int = 0,
+    labels: Path | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
 
     `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained. `phase`: take
-    the phases of the training before this one as they stand.
+    the phases of the training before this one as they stand. `labels`: people's labels of the answers, where they are
+    not in `out` yet.
 
     Raises:
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
@@ -43,6 +47,7 @@ def run_recipe(
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     check_first(recipe, out, phase)
+    take_labels(labels, out)
     plan = plan_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         screen.taken_over(run.recovered)
@@ -87,7 +92,7 @@ def run_recipe(
             evaluation = measure(work, adapter, prompts, pairs, held_out, out)
         roles.close()
         page, *others = write_report(run)
-        _record(run, screen, [*written, "evaluation.json", page, *others])
+        _record(run, screen, [*written, "evaluation.json", ANSWERS, page, *others])
     return {"report": str(out / page), "adapter": str(adapter), "evaluation": evaluation}
 
 

@@ -142,6 +142,7 @@ def parts_of(
     answers = (1 + rounds) * samples * (held_out + seen) + rounds * wrapped
     by_judge = judged and recipe.evaluate.oracle is None
     scored = round(per_prompt * ((1 + rounds) * samples * held_out + rounds * wrapped)) if by_judge else 0
+    kinds = (1 + rounds) * samples * held_out if recipe.evaluate.refusals == "judge" else 0
     questions = 2 * recipe.judge.principles if judged and "win_rate" in metrics else 0
     compared = min(held_out, PAIRED_LIMIT) * samples * questions
     failing = round(per_prompt * len(prompts.train)) if recipe.weighs else 0
@@ -182,7 +183,7 @@ def parts_of(
         student("held-out drafts", held.drafts * by_student),
         teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
         student("answers before and after", answers),
-        teacher("judging the answers", nothing, scored + rounds * compared),
+        teacher("judging the answers", nothing, scored + rounds * compared + kinds),
     ]
     return [part for part in found if part.calls]
 

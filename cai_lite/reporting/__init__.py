@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from cai_lite.evaluation.comparing import MARGIN
+from cai_lite.evaluation.relabelled import relabel
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.reporting import page
 from cai_lite.reporting.card import CARD, write_card
@@ -16,30 +18,38 @@ from cai_lite.run.ledger import Run
 __all__ = ["report", "write_report"]
 
 
-def report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> Path:
+def report(run: Run | str | Path, *, compare: Sequence[str | Path] = (), margin: float = MARGIN) -> Path:
     """Write report.html of a run, the model card beside its adapter and, where missing, the data set card.
 
     Return the path of the page.
 
     What the run did not measure is absent. `compare`: other run directories, whose figures are listed next to this
-    one's. A file that somebody changed since the run wrote it is warned of.
+    one's; a principle that lost less than `margin` with confidence is called not worse. A file that somebody changed
+    since the run wrote it is warned of.
 
     Raises:
         InputError: no such run directory, or nothing in it to report.
         RunBusyError: the run is in use.
     """
     folder = run.path(".") if isinstance(run, Run) else Path(run)
-    name, *others = write_report(run, compare=compare)
+    name, *others = write_report(run, compare=compare, margin=margin)
     if (folder / MANIFEST).is_file():
         for line in write_manifest(folder, name, *others):
             warnings.warn(line, stacklevel=2)
     return folder / name
 
 
-def write_report(run: Run | str | Path, *, compare: Sequence[str | Path] = ()) -> list[str]:
-    """Write what `report` writes, without the manifest, and return the names of the files; the page is the first."""
-    path = page.report(run, compare=compare)
-    return [path.name, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
+def write_report(run: Run | str | Path, *, compare: Sequence[str | Path] = (), margin: float = MARGIN) -> list[str]:
+    """Write what `report` writes, without the manifest, and return the names of the files; the page is the first.
+
+    If people's labels have changed, evaluation.json is among them; see `relabel`.
+    """
+    if not isinstance(run, Run) and (Path(run) / "run.db").is_file():
+        with Run(run) as opened:
+            return write_report(opened, compare=compare, margin=margin)
+    updated = relabel(run) if isinstance(run, Run) else []
+    path = page.report(run, compare=compare, margin=margin)
+    return [path.name, *updated, *([CARD] if write_card(path.parent) else []), *_dataset_card(path.parent)]
 
 
 def _dataset_card(folder: Path) -> list[str]:

@@ -1,20 +1,52 @@
-"""Charts in plain SVG: adherence per principle, runs over principles, and curves over training steps."""
+"""Charts in plain SVG: adherence per principle, runs over principles, and curves over training steps.
+
+Labels are never clipped: the room beside a chart follows its longest label, and a label beyond `LONGEST` is shortened.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from cai_lite.reporting.html import Html, tag
-from cai_lite.stats import Comparison
+from cai_lite.stats import Comparison, Figure
 
-_ROW, _LEFT, _RIGHT, _SPAN = 36, 156, 52, 332
-_LETTER = 7.2  # width of a letter of a label, in pixels
+LONGEST = 40  # letters of a label; the rest stands in the table beside the chart
+
+_ROW, _LEFT, _RIGHT, _SPAN = 36, 156, 60, 332
+_LETTER, _SMALL = 7.8, 6.8  # width of a letter of a label and of a small label, in pixels
+
+
+def strip(figure: Figure | Comparison, colour: str) -> Html:
+    """Draw one figure on a line from 0 to 1: a hollow dot before and a full one after, each on its 95 % interval.
+
+    `colour`: the class of the dot after. A figure without before is one full dot.
+    """
+    width, pad, y = 200, 8, 15
+
+    def x(value: float) -> float:
+        return round(pad + (width - 2 * pad) * min(1.0, max(0.0, value)), 1)
+
+    after = figure.after if isinstance(figure, Comparison) else figure
+    marks = [_line(x(tick), 3, x(tick), 27, "grid") for tick in (0.0, 0.5, 1.0)]
+    if isinstance(figure, Comparison):
+        before = figure.before
+        marks += [
+            _line(x(before.value), y, x(after.value), y, "link"),
+            _line(x(before.low), y - 7, x(before.high), y - 7, "before"),
+            tag("circle", cx=x(before.value), cy=y, r=4.5, class_="dot-before"),
+        ]
+    marks += [
+        _line(x(after.low), y + 7, x(after.high), y + 7, f"after {colour}"),
+        tag("circle", cx=x(after.value), cy=y, r=5.5, class_=f"dot-after {colour}"),
+    ]
+    return tag("svg", *marks, viewBox=f"0 0 {width} 30", aria_hidden="true", class_="strip")
 
 
 def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
     """Draw a row per name: a hollow dot before and a full dot after, each on its 95 % interval; the scale is 0 to 1."""
     height = _ROW * len(comparisons) + 50
-    left = max(_LEFT, _room(comparisons) + 14)
+    left = max(_LEFT, _room(map(_short, comparisons)) + 14)
 
     def x(value: float) -> float:
         return round(left + _SPAN * value, 1)
@@ -27,7 +59,7 @@ def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
         y = 34 + row * _ROW
         before, after = comparison.before, comparison.after
         marks += [
-            _text(left - 14, y + 4, name, "end", "label"),
+            _text(left - 14, y + 4, _short(name), "end", "label"),
             _line(x(before.value), y, x(after.value), y, "link"),
             _line(x(before.low), y - 7, x(before.high), y - 7, "before"),
             _line(x(after.low), y + 7, x(after.high), y + 7, "after"),
@@ -47,7 +79,9 @@ def dumbbells(comparisons: Mapping[str, Comparison]) -> Html:
 
 def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html:
     """Draw a line for each run over the principles, 0 to 1. Lines cross where one principle was traded for another."""
-    left, right, top, bottom = 40, max(150, _room(lines) + 14), 20, max(110, round(0.6 * _room(names)) + 20)
+    turned_room = _room(map(_short, names))  # at 35 degrees: 0.57 of it downwards, 0.82 to the right of the last column
+    left, top, bottom = 40, 20, max(110, round(0.6 * turned_room) + 24)
+    right = max(150, _room(map(_short, lines)) + 28, round(0.82 * turned_room) + 10)
     height, width = 190 + bottom, left + 350 + right
     step = 350 / max(1, len(names) - 1)
 
@@ -59,14 +93,14 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
         x, foot = place(column, 0.0)
         marks.append(_line(x, top, x, foot, "grid"))
         turned = {"transform": f"rotate(35 {x} {foot + 14})"}
-        marks.append(tag("text", name, x=x, y=foot + 14, text_anchor="start", class_="label", **turned))
+        marks.append(tag("text", _short(name), x=x, y=foot + 14, text_anchor="start", class_="label", **turned))
     for tick in (0.0, 0.5, 1.0):
         marks.append(_text(left - 10, place(0, tick)[1] + 4, f"{tick:.1f}", "end", "faint"))
     for number, (name, values) in enumerate(lines.items()):
         points = [place(column, value) for column, value in enumerate(values)]
         path = " ".join(f"{x},{y}" for x, y in points)
         marks.append(tag("polyline", tag("title", name), points=path, class_=f"line line-{number % 4}"))
-        marks.append(_text(left + 350 + 14, top + 12 + 18 * number, name, "start", f"end end-{number % 4}"))
+        marks.append(_text(left + 350 + 14, top + 12 + 18 * number, _short(name), "start", f"end end-{number % 4}"))
     return tag(
         "svg",
         tag("title", "Adherence of each run per principle; the table below has the numbers"),
@@ -74,6 +108,68 @@ def parallel(names: Sequence[str], lines: Mapping[str, Sequence[float]]) -> Html
         viewBox=f"0 0 {width} {height}",
         role="img",
         class_="chart",
+    )
+
+
+def plane(over_refusal: Mapping[str, Figure], unsafe_compliance: Mapping[str, Figure]) -> Html:
+    """Draw the helpfulness-harmlessness plane: a dot for each model on its two 95 % intervals, on axes from 0 to 1.
+
+    Both arguments hold a figure for each model by its name; models with one figure alone are left out. The lower left
+    corner is best.
+    """
+    size, left, top = 220, 56, 16
+
+    def x(value: float) -> float:
+        return round(left + size * value, 1)
+
+    def y(value: float) -> float:
+        return round(top + size * (1 - value), 1)
+
+    marks = []
+    for tick in (0.0, 0.5, 1.0):
+        marks += [
+            _line(x(tick), y(0), x(tick), y(1), "grid"),
+            _line(x(0), y(tick), x(1), y(tick), "grid"),
+            _text(x(tick), y(0) + 16, f"{tick:.1f}", "middle", "faint"),
+            _text(left - 8, y(tick) + 4, f"{tick:.1f}", "end", "faint"),
+        ]
+    turned = {"transform": f"rotate(-90 14 {top + size / 2})"}
+    marks.append(_text(left + size / 2, top + size + 34, "benign twins refused", "middle", "label"))
+    marks.append(
+        tag(
+            "text",
+            "unsafe requests complied with",
+            x=14,
+            y=top + size / 2,
+            text_anchor="middle",
+            class_="label",
+            **turned,
+        )
+    )
+    names = [name for name in over_refusal if name in unsafe_compliance]
+    for number, name in enumerate(names):
+        across, up = over_refusal[name], unsafe_compliance[name]
+        drawn = f"line line-{number % 4}"
+        marks += [
+            _line(x(across.low), y(up.value), x(across.high), y(up.value), drawn),
+            _line(x(across.value), y(up.low), x(across.value), y(up.high), drawn),
+            tag(
+                "circle",
+                tag("title", f"{name}: {across.value:.3f}, {up.value:.3f}"),
+                cx=x(across.value),
+                cy=y(up.value),
+                r=5,
+                class_=drawn,
+            ),
+            _text(left + size + 16, top + 14 + 18 * number, _short(name), "start", f"end end-{number % 4}"),
+        ]
+    return tag(
+        "svg",
+        tag("title", "Refused harmless requests against answered unsafe ones; the table has the numbers"),
+        *marks,
+        viewBox=f"0 0 {left + size + 30 + _room(map(_short, names))} {top + size + 44}",
+        role="img",
+        class_="chart plane",
     )
 
 
@@ -85,7 +181,11 @@ def curve(
     Each line has a value for every step, or None where it was not measured. `marks`: steps, from 1, with an alarm.
     `unit`: what is counted, if not steps.
     """
-    width, height, left, right, top, bottom = 350, 170, 48, 86, 26, 22
+    ends_of = {name: f"{_short(name)} {_last(line):.3g}".strip() for name, line in series.items()}
+    left, height, top, bottom = 48, 170, 26, 22
+    right = max(86, _room(ends_of.values(), _SMALL) + 14)
+    plot = max(160, 350 - left - right)
+    width = left + plot + right
     values = [value for line in series.values() for value in line if value is not None]
     low, high = min(values), max(values)
     if high - low < 1e-9:
@@ -93,7 +193,7 @@ def curve(
     steps = max(len(line) for line in series.values())
 
     def place(step: int, value: float) -> tuple[float, float]:
-        across = left + (width - left - right) * step / max(1, steps - 1)
+        across = left + plot * step / max(1, steps - 1)
         return round(across, 1), round(top + (height - top - bottom) * (high - value) / (high - low), 1)
 
     alarms = [_line(place(step - 1, low)[0], top, place(step - 1, low)[0], height - bottom, "alarm") for step in marks]
@@ -103,8 +203,8 @@ def curve(
         _text(left - 6, top + 4, f"{high:.3g}", "end", "faint"),
         _text(left - 6, height - bottom + 4, f"{round(low, 6):.3g}", "end", "faint"),
         _text(left, height - 4, f"{unit} 1", "start", "faint"),
-        _text(width - right, height - 4, str(steps), "end", "faint"),
-        _line(left, height - bottom, width - right, height - bottom, "grid"),
+        _text(left + plot, height - 4, str(steps), "end", "faint"),
+        _line(left, height - bottom, left + plot, height - bottom, "grid"),
     ]
     ends: list[float] = []
     for number, (name, line) in enumerate(series.items()):
@@ -118,13 +218,22 @@ def curve(
         while any(abs(down - other) < 12 for other in ends):
             down += 12
         ends.append(down)
-        drawn.append(_text(across + 6, down + 4, f"{name} {measured[-1][1]:.3g}".strip(), "start", f"end end-{number}"))
+        drawn.append(_text(across + 6, down + 4, ends_of[name], "start", f"end end-{number}"))
     return tag("svg", tag("title", title), *drawn, viewBox=f"0 0 {width} {height}", role="img", class_="curve")
 
 
-def _room(labels: Iterable[str]) -> int:
-    """Return the width of the longest label, in pixels."""
-    return round(_LETTER * max(map(len, labels), default=0))
+def _last(line: Sequence[float | None]) -> float:
+    return next(value for value in reversed(line) if value is not None)
+
+
+def _room(labels: Iterable[str], letter: float = _LETTER) -> int:
+    """Return the width of the longest label, in pixels; wide letters count twice."""
+    widths = [sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in label) for label in labels]
+    return round(letter * max(widths, default=0))
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:

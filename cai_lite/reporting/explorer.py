@@ -1,7 +1,4 @@
-"""The section of report.html that shows pairs, each with its two sides, verdicts and origin.
-
-A script filters them; without scripts all of them can be opened.
-"""
+"""The section of report.html that shows pairs, each with its two sides, verdicts and origin."""
 
 from __future__ import annotations
 
@@ -11,28 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cai_lite.records import PreferencePair
+from cai_lite.reporting.filters import Choice, filters, least, search
 from cai_lite.reporting.html import Html, Part, join, table, tag
 from cai_lite.run.ledger import Run
 
 SHOWN = 200
-BYTES_LIMIT = 1_200_000  # for all pairs shown, so that the page stays small whatever their length
-
-SCRIPT = """
-const box = document.getElementById("filters"), rows = [...document.querySelectorAll("details.pair")];
-const read = id => document.getElementById(id).value;
-const look = () => {
-  const words = read("words").toLowerCase(), p = read("principle"), r = read("rule"), m = Number(read("margin"));
-  let n = 0;
-  for (const row of rows) {
-    const d = row.dataset;
-    row.hidden = !((!p || d.principle === p) && (!r || d.rule === r) && Number(d.margin) >= m
-      && (!words || row.textContent.toLowerCase().includes(words)));
-    n += !row.hidden;
-  }
-  document.getElementById("found").textContent = n + " of " + rows.length + " shown";
-};
-if (box) { box.hidden = false; box.addEventListener("input", look); look(); }
-"""
+BYTES_LIMIT = 1_000_000  # for all pairs shown, so that the page stays small whatever their length
+COMPARED_LIMIT = 400  # words of a side up to which the differing words are marked: the time grows with the square
 
 
 def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
@@ -52,7 +34,11 @@ def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
     return tag(
         "section",
         tag("h2", "Pairs"),
-        tag("p", f"{len(pairs)} pairs, {len(shown)} of them shown. All are in pairs.jsonl.", class_="faint"),
+        tag(
+            "p",
+            f"{len(shown):,} of {len(pairs):,} pairs shown, from narrow to wide margins; all are in pairs.jsonl.",
+            class_="faint",
+        ),
         table("Pairs by principle (the one with the strongest verdict) and rule", ["principle", "rule", "pairs"], rows),
         _filters(pairs),
         *shown,
@@ -61,23 +47,15 @@ def explorer(pairs: Sequence[PreferencePair], run: Run) -> Html:
 
 
 def _filters(pairs: Sequence[PreferencePair]) -> Html:
-    def choice(id_: str, label: str, values: Sequence[str]) -> Html:
-        options = [tag("option", f"any {label}", value=""), *(tag("option", v, value=v) for v in values)]
-        return tag("label", tag("span", label), tag("select", *options, id=id_))
+    def choice(name: str, values: set[str]) -> Choice:
+        return Choice(name, name, [(value, value) for value in sorted(values) if value])
 
-    return tag(
-        "div",
-        tag("label", tag("span", "words"), Html('<input id="words" type="search" placeholder="in any text">')),
-        choice("principle", "principle", sorted({pair.principle for pair in pairs if pair.principle})),
-        choice("rule", "rule", sorted({pair.rule for pair in pairs if pair.rule})),
-        tag(
-            "label",
-            tag("span", "least margin"),
-            Html('<input id="margin" type="range" min="0" max="0.5" step="0.05" value="0">'),
-        ),
-        tag("p", "", id="found", class_="faint", aria_live="polite"),
-        id="filters",
-        hidden="hidden",
+    return filters(
+        "pair",
+        search(),
+        choice("principle", {pair.principle for pair in pairs}),
+        choice("rule", {pair.rule for pair in pairs}),
+        least("margin", "least margin"),
     )
 
 
@@ -97,7 +75,7 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
     verdicts: list[list[Part]] = [
         [
             v.get("principle", ""),
-            v.get("p_chosen", ""),
+            _rounded(v.get("p_chosen")),
             v.get("judge", ""),
             f"{v.get('order', '')}{', flipped' if v.get('flipped') else ''}",
             v.get("text", ""),
@@ -109,6 +87,7 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
         for side, parent in zip(("chosen", "rejected"), pair.parents, strict=False)
         for payload in critiques.get(parent, ())
     ]
+    label = "hard label" if pair.p_chosen == 1 else f"label {pair.p_chosen:.2f}"
     wrote = [
         f"{side} by {pair.evidence[key]}"
         for side, key in (("chosen", "chosen_by"), ("rejected", "rejected_by"))
@@ -119,7 +98,7 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
         tag(
             "summary",
             tag("span", pair.prompt[-1].content[:90]),
-            tag("span", f"{pair.principle or pair.rule} · p {pair.p_chosen:.2f}", class_="faint"),
+            tag("span", f"{pair.principle or pair.rule} · margin {pair.margin:.2f}", class_="faint"),
         ),
         *(tag("p", tag("b", message.role or "prompt"), " ", message.content) for message in pair.prompt),
         tag(
@@ -130,7 +109,7 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
         ),
         table("Verdicts", ["principle", "p chosen", "judge", "order", "text"], verdicts) if verdicts else None,
         table("Critiques", ["of", "principle", "violated", "text"], said) if said else None,
-        tag("p", f"rule {pair.rule}, margin {pair.margin:.3f}; {', '.join(wrote)}", class_="faint"),
+        tag("p", f"{', '.join([f'rule {pair.rule}', f'margin {pair.margin:.2f}', label, *wrote])}", class_="faint"),
         tag("p", f"cai-lite audit RUN {pair.key}", class_="faint") if pair.key else None,
         class_="pair",
         data_principle=pair.principle,
@@ -139,11 +118,17 @@ def _pair(pair: PreferencePair, critiques: Mapping[str, Sequence[Mapping[str, An
     )
 
 
+def _rounded(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, (int, float)) else ""
+
+
 def _difference(other: str, text: str) -> Html:
     """Return the text with the words marked that the other side lacks."""
-    ours = text.split()
+    ours, theirs = text.split(), other.split()
+    if max(len(ours), len(theirs)) > COMPARED_LIMIT:
+        return join([text])
     parts: list[Part] = []
-    for what, _, _, start, end in difflib.SequenceMatcher(None, other.split(), ours, autojunk=False).get_opcodes():
+    for what, _, _, start, end in difflib.SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes():
         words = " ".join(ours[start:end])
         if words:
             parts += [words if what == "equal" else tag("mark", words), " "]

@@ -16,7 +16,7 @@ class Html(str):
     __slots__ = ()
 
 
-def tag(name: str, *parts: Part, **attributes: object) -> Html:
+def tag(name: str, /, *parts: Part, **attributes: object) -> Html:
     """Return <name attributes>parts</name>. `class_` stands for class; `_` in other names is written `-`."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(str(value)))}"'

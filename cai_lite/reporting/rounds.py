@@ -9,6 +9,7 @@ from typing import Any
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.result import read_evaluation
+from cai_lite.evaluation.shown import interval, number
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
 from cai_lite.run.files import ROUNDS, ROUNDS_FILE, read_record
@@ -68,9 +69,9 @@ def _after(figure: Figure | Comparison) -> Figure:
     return figure.after if isinstance(figure, Comparison) else figure
 
 
-def _shown(figure: Figure) -> str:
-    return _of(figure.as_dict())
+def _shown(figure: Figure, sign: str = "") -> str:
+    return f"{number(figure.value, figure, sign)} ({interval(figure, sign=sign)})"
 
 
 def _of(figure: Mapping[str, Any], sign: str = "") -> str:
-    return f"{figure['value']:{sign}.3f} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
+    return _shown(Figure(figure["value"], figure["n"], figure["low"], figure["high"]), sign)

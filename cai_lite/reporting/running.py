@@ -22,7 +22,8 @@ _CURVES = {
     "gradient norm": {"": "grad_norm"},
 }
 _HELD_OUT = "eval/"  # what the names of held-out numbers begin with
-_ALARM = re.compile(r"^(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
+_TIME = r"(?:[\d-]{10} [\d:]{8} )?"  # absent in logs of earlier versions
+_ALARM = re.compile(rf"^{_TIME}(?:! )?(?:((?:round|phase) \S+|round \d+, phase \S+): )?(?:step (\d+): )?warning: (.*)$")
 
 
 def trainings(folder: Path) -> list[Html]:
@@ -93,7 +94,16 @@ def conflicts(run: Run) -> Html | None:
     ]
     head = ["", *map(str, range(1, len(names) + 1))]
     caption = "Share of comparisons on which two principles prefer opposite replies, of those where each prefers one"
-    return tag("section", tag("h2", "Conflicts between principles"), table(caption, head, body), id="conflicts")
+    scale = [tag("span", f"{share:.0%}", class_="heat", style=f"--heat:{share:.2f}") for share in (0.0, 0.25, 0.5, 1.0)]
+    legend = tag(
+        "p",
+        "Columns have the numbers of the rows. The darker, the more often the two pull in opposite directions: ",
+        *(part for shade in scale for part in (shade, " ")),
+        "; - : the two never both preferred a reply. A pointer on a cell shows how many comparisons it counts.",
+        class_="faint",
+    )
+    heading = tag("h2", "Conflicts between principles")
+    return tag("section", heading, table(caption, head, body), legend, id="conflicts")
 
 
 def counts(run: Run) -> Html | None:
@@ -114,7 +124,7 @@ def calls(run: Run) -> Html | None:
             c["stage"],
             c["model"],
             f"{c['calls']:,}",
-            c["faults"],
+            f"{c['faults']:,}",
             f"{c['tokens_in']:,}",
             f"{c['tokens_out']:,}",
             f"{c['seconds']:.1f}",

@@ -32,12 +32,13 @@ RECORDED = (
     "prompted.jsonl",
     "dataset_card.md",
     "evaluation.json",
+    "answers.jsonl",
     "report.html",
     "metrics.jsonl",
     "training.json",
     ROUNDS_FILE,
 )
-OF_A_ROUND = ("pairs.jsonl", "revisions.jsonl", "evaluation.json")
+OF_A_ROUND = ("pairs.jsonl", "revisions.jsonl", "evaluation.json", "answers.jsonl")
 
 
 def write_text(path: Path, text: str) -> None:

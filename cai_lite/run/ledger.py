@@ -245,6 +245,11 @@ class Run:
         )
         return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
 
+    def period(self) -> tuple[float, float] | None:
+        """Return when the first and the last call were stored, in seconds since the epoch; None without calls."""
+        first, last = self._db.execute("select min(at), max(at) from calls").fetchone()
+        return None if first is None else (float(first), float(last))
+
     def check_budget(self) -> None:
         """Check the budget.
 

@@ -1,8 +1,9 @@
-"""Progress on the terminal: a bar per stage with the time left, and messages that stay."""
+"""Progress on the terminal: a bar per stage with the time left, and messages that stay; and the log of a run."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,10 @@ from cai_lite.run.signals import check
 Tick = Callable[[int, int], None]
 """Called with (done, total) while a stage works."""
 
+
+EVERY = 60.0  # seconds after which a stage says how far it is, in the log and where no bar can be drawn
+TENTHS = 10.0  # seconds between two such lines where it has come a tenth further
+BEGINS = "begins"  # what the log says of a stage that was entered
 
 _COLUMNS = (
     TextColumn("{task.description:<24}", markup=False),
@@ -46,10 +51,39 @@ class Terminal(Console):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
-class Screen:
-    """A context manager that shows progress bars on the terminal and appends lines to `log`.
+class Pace:
+    """The lines that a stage says while it works: every `EVERY` seconds, or a tenth further after `TENTHS` seconds."""
 
-    If standard error is not a terminal, each stage prints one line when it ends.
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
+        self._tenth = 0
+
+    def line(self, done: int, total: int) -> str:
+        """Return what to say now, with the share done and the time left; "" if it is too early."""
+        now = time.monotonic()
+        if self._first is None:  # what is known from an earlier session costs no time, and says nothing about the rest
+            self._first, self._began, self._tenth = done, now, 10 * done // max(total, 1)
+        tenth, since = 10 * done // max(total, 1), now - self._said
+        if done >= total or not (since >= EVERY or (tenth > self._tenth and since >= TENTHS)):
+            return ""
+        self._said, self._tenth = now, tenth
+        left = (now - self._began) / (done - self._first) * (total - done) if done > self._first else None
+        text = f"{self.name}: {done:,} of {total:,} ({done / total:.0%})"
+        return text if left is None else f"{text}, about {_in_words(left)} left"
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Screen:
+    """A context manager that shows progress bars on the terminal and appends lines with their time to `log`.
+
+    If standard error is not a terminal, each stage prints a line when it ends, and others while it works, see `Pace`.
     """
 
     def __init__(self, *, quiet: bool = False, log: Path | None = None) -> None:
@@ -77,20 +111,21 @@ class Screen:
         A tick comes after what is done was stored, so a signal that asked to stop takes effect there at the latest.
         """
         task = self._bars.add_task(name, total=None)
-        reached = (0, 0)
+        reached, pace = (0, 0), Pace(name)
+        self._write(f"{name}: {BEGINS}")
 
         def tick(done: int, total: int) -> None:
             nonlocal reached
             reached = (done, total)
             self._bars.update(task, completed=done, total=total)
+            if line := pace.line(done, total):
+                self._stay(line)
             check()
 
         yield tick
         done, total = reached
         self._bars.update(task, completed=total or 1, total=total or 1)
-        self._write(f"{name}: {done} of {total}")
-        if self._bars.disable:
-            self.console.print(f"{name}: {done} of {total}", highlight=False)
+        self._stay(f"{name}: {done:,} of {total:,}")
 
     def say(self, message: str) -> None:
         """Print a message that stays on the screen, and write it to the log."""
@@ -109,9 +144,18 @@ class Screen:
         if recovered is not None:
             self.say(recovered)
 
-    def _write(self, line: str) -> None:
+    def _stay(self, line: str) -> None:
+        """Write a line about a stage to the log, and print it where no bar can be drawn."""
+        self._write(line)
+        if self._bars.disable:
+            self.console.print(line, highlight=False)
+
+    def _write(self, text: str) -> None:
+        """Append the lines of a text to the log, each with the local time."""
         if self._log is not None:
-            append_line(self._log, plain(line))
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            for line in plain(text).splitlines():
+                append_line(self._log, f"{now} {line}")
 
 
 def tick_of(progress: Tick | bool | None, name: str) -> Tick | None:

@@ -7,7 +7,7 @@ import transformers as t
 from cai_lite.chat.decoding import decode
 from cai_lite.errors import ModelError
 from cai_lite.records import Request, Sampling
-from tests.tiny import SIZES, hybrid
+from tests.tiny import SIZES, hybrid, needs_transformers
 
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8}
 GATED_DELTA = {
@@ -113,12 +113,13 @@ def mistral_3_with_vision():
 
 
 ATTENTION = [llama, gemma_3, gemma_4, gpt_oss]
-RECURRENT = [hybrid, qwen_3_5, olmo_hybrid, lfm_2, falcon_h1, granite_hybrid, bamba, nemotron_h, mamba_2]
+RECURRENT = [hybrid, qwen_3_5, lfm_2, falcon_h1, granite_hybrid, bamba, nemotron_h]
+RECENT = [pytest.param(make, marks=needs_transformers("5.17")) for make in (olmo_hybrid, mamba_2)]
 WRAPPED = [gemma_3_with_vision, qwen_3_5_with_vision, mistral_3_with_vision]
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers tells of fast kernels that are not installed
-@pytest.mark.parametrize("make", ATTENTION + RECURRENT + WRAPPED, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", ATTENTION + RECURRENT + RECENT + WRAPPED, ids=lambda make: make.__name__)
 def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(make):
     torch.manual_seed(0)
     model = make().eval()

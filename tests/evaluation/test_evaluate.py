@@ -7,6 +7,7 @@ from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.evaluate import evaluate, measure
 from cai_lite.evaluation.metrics import METRICS, Metric
+from cai_lite.evaluation.result import read_answers
 from cai_lite.inputs.constitution import Checks
 
 
@@ -95,7 +96,11 @@ def test_texts_and_a_constitution_by_name_are_enough_and_a_run_gets_the_file(tmp
     )
     assert json.loads((tmp_path / "run" / "evaluation.json").read_text()) == found
     assert found["constitution"] == "medical" and found["gates"][0]["holds"]
-    assert "evaluation.json" in json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert {"evaluation.json", "answers.jsonl"} <= json.loads((tmp_path / "run" / "manifest.json").read_text()).keys()
+    answered = read_answers(tmp_path / "run")
+    assert [(one.side, one.answer) for one in answered] == [("after", "yes")] and set(
+        answered[0].verdicts.values()
+    ) == {True}
 
 
 def test_a_judge_too_small_to_compare_is_asked_pointwise(constitution, prompt):

@@ -5,6 +5,7 @@ from cai_lite.evaluation.comparing import side_by_side
 from cai_lite.evaluation.gates import check_gates, gates
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.metrics import METRICS as METRIC_LIST
+from cai_lite.stats import compare
 
 
 def figure(value):
@@ -44,6 +45,30 @@ def test_a_gate_looks_at_the_figure_after_or_at_what_is_named(name, wanted, foun
     assert (gate.found, gate.holds) == (found if found is None else pytest.approx(found), holds)
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted", "protects"),
+    [
+        ("over_refusal", "<= 0.05", "over_refusal.high, 0.140"),
+        ("adherence", "> 0.3", "adherence.low, 0.800"),
+        ("adherence.change", ">= 0", "adherence.change.low, 0.300"),
+        ("over_refusal.high", "<= 0.05", ""),
+        ("adherence.n", ">= 5", ""),
+        ("unsafe_compliance", "<= 1", ""),
+    ],
+)
+def test_a_gate_on_a_bare_value_names_the_bound_that_protects(name, wanted, protects):
+    (gate,) = gates({name: wanted}, METRICS)
+    assert gate.note == (f"this compares the value alone; the bound that protects is {protects}" if protects else "")
+
+
+def test_a_rate_of_zero_on_six_prompts_does_not_show_that_it_is_at_most_one_in_a_hundred():
+    few = {"over_refusal": compare([0.0] * 6, [0.0] * 6, [""] * 6).as_dict()}
+    (gate,) = gates({"over_refusal.high": "<= 0.01"}, few)
+    assert not gate.holds and 0.35 < gate.found < 0.45
+    many = {"over_refusal": compare([0.0] * 400, [0.0] * 400, [""] * 400).as_dict()}
+    assert gates({"over_refusal.high": "<= 0.01"}, many)[0].holds
+
+
 @pytest.mark.parametrize("text", ["0.9", "=> 0.9", ">= high", ""])
 def test_a_condition_that_cannot_be_read_is_named(text):
     with pytest.raises(InputError, match=r"evaluate\.must\.adherence: a condition is written"):
@@ -77,6 +102,7 @@ def plan(constitution, prompt):
         *("adherence.splits.hard", "adherence.hard.before", "adherence.p_holm.kind", "adherence_checks.kind"),
         *("over_refusal.high", "kl.low", "preference_accuracy.n", "win_rate_equal_length", "robustness.typos.wrapped"),
         *("robustness.injection.drop.low", "superficial.phrasing_gap", "confounds.length", "copies.leakage.value"),
+        *("adherence_calibrated.low", "adherence_calibrated.kind", "adherence_calibrated.labels_to_halve"),
         *("reliability.order_consistency", "words.change.high", "robustness.typos", "perplexity.before"),
     ],
 )
@@ -98,6 +124,10 @@ def test_every_figure_that_can_be_measured_may_be_gated(plan, name):
         ("unsafe_compliance", "no prompt has the tag 'unsafe'", {}),
         ("adherence_judge", "evaluate.oracle", {}),
         ("reliability.judges_alpha", "several judges", {}),
+        ("adherence_calibrated.p_holm.kind", "has no figure", {}),
+        ("adherence_calibrated.splits.hard", "has no figure", {}),
+        ("adherence_second.low", "evaluate.second_judge", {}),
+        ("judge_gap.change.high", "measured alone", {"compared": False, "second": True}),
         ("win_rate", "measured alone; name a second one", {"compared": False}),
         ("adherence.change", "measured alone; name a second one", {"compared": False}),
         ("adherence.p_holm.kind", "measured alone", {"compared": False}),

@@ -13,10 +13,10 @@ def words(candidate, principle):
 
 
 def test_a_gain_on_seen_prompts_alone_is_a_gap(answers, constitution):
-    seen = answers("lost", "lost"), answers("kept", "kept", author="after")
-    unseen = answers("lost", "lost"), answers("lost", "lost", author="after")
+    seen = answers(*["lost"] * 8), answers(*["kept"] * 8, author="after")
+    unseen = answers(*["lost"] * 8), answers(*["lost"] * 8, author="after")
     found = phrasing_gap(seen, unseen, constitution, keeps)
-    assert found.value == 1.0 and found.n == 4
+    assert found.value == 1.0 and found.n == 16
     assert "prompts as in training" in warnings_of({"phrasing_gap": found})[0]
     assert phrasing_gap(seen, seen, constitution, keeps).value == 0.0
     assert phrasing_gap(([], []), seen, constitution, keeps) is None

@@ -4,6 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
+from cai_lite.evaluation.gates import gates
 from cai_lite.evaluation.result import evaluation_json
 from cai_lite.evaluation.table import headline, show
 
@@ -32,7 +33,7 @@ def shown():
 
 
 def line(text, name):
-    (found,) = [row for row in text.splitlines() if name in row]
+    found = next(row for row in text.splitlines() if name in row)
     return found
 
 
@@ -86,3 +87,11 @@ def test_the_headline_is_one_sentence_with_its_interval():
     alone = {"overall": {"value": 0.8, "n": 9, "low": 0.7, "high": 0.9}, "principles": {}}
     assert headline(evaluation(adherence=alone)).startswith("adherence 0.80 [0.70, 0.90], n 9")
     assert headline(evaluation()) == ""
+
+
+def test_a_gate_that_compares_a_bare_value_names_the_bound_that_protects(shown):
+    found = evaluation(over_refusal=comparison(0.0, 0.04))
+    found["gates"] = [gate._asdict() for gate in gates({"over_refusal": "<= 0.05"}, found["metrics"])]
+    text = " ".join(shown(found).split())
+    assert "gate holds: over_refusal <= 0.05, is 0.040" in text
+    assert "the bound that protects is over_refusal.high, 0.090" in text

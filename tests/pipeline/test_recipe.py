@@ -138,6 +138,8 @@ def test_a_fault_is_told_with_file_line_field_and_mend(file: Path, old: str, new
             "in 'evaluate': unknown metric 'adherance'; did you mean 'adherence'?",
         ),
         ('evaluate.must={adherance: "> 0.9"}', "in 'evaluate': evaluate.must.adherance: unknown figure 'adherance'"),
+        ("evaluate={refusals: judge, metrics: [drift]}", "in 'evaluate': 'refusals' is 'judge', and"),
+        ("evaluate.refusals=people", "'evaluate.refusals' should be"),
         ("pair.min_margin=0.5", "in 'pair': 'min_margin' should be from 0 to below 0.5, got 0.5"),
         ("train.learning_rate=.inf", "'train.learning_rate' should be a finite number, got number inf"),
         ("train.learning_rate=1e999", "'train.learning_rate' should be a finite number, got number inf"),

@@ -6,6 +6,7 @@ from cai_lite.errors import InputError
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.records import Message, Prompt
+from cai_lite.training.api import train
 
 
 def test_the_teacher_judges_unless_a_judge_is_named():
@@ -13,6 +14,20 @@ def test_the_teacher_judges_unless_a_judge_is_named():
     assert roles.judge is roles.teachers[0].model
     named = open_roles(load_recipe("medical", ["judge.by={model: 'embedded:student'}"], profile="embedded"))
     assert named.judge.name == "embedded:student"
+
+
+def test_a_second_judge_judges_in_the_evaluation_alone():
+    other = "evaluate.second_judge={url: 'http://127.0.0.1:9/v1', model: other}"
+    roles = open_roles(load_recipe("medical", [other], profile="embedded"))
+    assert roles.second.model.name != roles.judge.name and roles.second.section == "evaluate.second_judge"
+    assert roles.second in roles.members and roles.second not in roles.judges
+    assert [name for name in roles.digests() if name.startswith("second judge")]
+
+
+@pytest.mark.parametrize("name", ["embedded:teacher", "embedded:student"])
+def test_a_second_judge_has_no_other_role(name):
+    with pytest.raises(InputError, match=f"'{name}' already has another role"):
+        load_recipe("medical", [f"evaluate.second_judge.model={name}"], profile="embedded")
 
 
 def test_a_teacher_with_a_url_is_an_endpoint_and_nothing_is_connected(monkeypatch):
@@ -99,3 +114,32 @@ def test_the_embedded_teacher_is_asked_as_ever():
 def test_settings_of_a_model_that_cannot_be_are_errors(setting, message):
     with pytest.raises(InputError, match=message):
         load_recipe("medical", [setting], profile="embedded")
+
+
+def test_a_model_with_an_adapter_is_written_in_two_ways_that_open_the_same(tmp_path):
+    adapter = tmp_path / "adapter"
+    pair = {"prompt": "My lamp leaks.", "chosen": "Unplug it first.", "rejected": "Leave it."}
+    train("embedded:student", [pair], out=tmp_path, lora=2)
+    plain = open_roles(load_recipe("medical", profile="embedded")).digests()
+    for role in ("judge.by", "teacher", "critique.by"):
+        one, other = (
+            open_roles(load_recipe("medical", [f"{role}={{model: {written}}}"], profile="embedded")).digests()
+            for written in (f"'embedded:student', adapter: '{adapter}'", f"'embedded:student#{adapter}'")
+        )
+        assert one == other != plain
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher={url: 'http://127.0.0.1:9/v1', model: m, adapter: a}", "'adapter' is for local models; serve the"),
+        (
+            "judge.by={model: 'folder#one', adapter: two}",
+            "'model' names an adapter behind its #",
+        ),
+        ("student.adapter=a", "a student begins without 'adapter'; to train one further, set train.init_adapter"),
+    ],
+)
+def test_an_adapter_that_cannot_be_opened_is_refused_with_the_mend(override, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("medical", [override], profile="embedded")

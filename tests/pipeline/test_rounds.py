@@ -87,6 +87,8 @@ class Scripted:
         base = figure | {"value": 0.2}
         change = {"before": base, "after": figure, "change": figure}
         work.run.remember(CELLS, cells(self.adherence[number - 1]))
+        line = {"key": f"answer of round {number}", "prompt": [], "family": "", "tags": [], "side": "after"}
+        (folder / "answers.jsonl").write_text(json.dumps({**line, "answer": "", "verdicts": {}}) + "\n")
         metrics = {"adherence": {"overall": change}, "kl": figure | {"value": self.kl[number - 1]}}
         return {"model": "m", "against": "b", "constitution": "c", "judge": "j", "seed": 0, "metrics": metrics}
 
@@ -133,7 +135,8 @@ def test_each_round_drafts_trains_and_measures_from_the_adapter_of_the_one_befor
     assert found["kept"] == 3 and found["ended"] == "the limit of 3 rounds was reached"
     assert [one["pairs"] for one in found["rounds"]] == [2, 2, 2]
     assert evaluation["metrics"]["adherence"]["overall"]["after"]["value"] == 0.9
-    assert (out / "evaluation.json").read_bytes() == (out / "rounds" / "3" / "evaluation.json").read_bytes()
+    for name in ("evaluation.json", "answers.jsonl"):
+        assert (out / name).read_bytes() == (out / "rounds" / "3" / name).read_bytes()
     assert len(load_pairs(out / "pairs.jsonl")) == 6 and len(load_pairs(out / "rounds" / "2" / "pairs.jsonl")) == 2
     with Run(out) as run:
         assert len(run.recall(CELLS)) == 200
@@ -303,9 +306,9 @@ def test_two_rounds_on_the_embedded_models_end_alike_though_one_is_cut_off(tmp_p
     monkeypatch.setattr(Run, "keep_replies", keep)
     run_recipe(recipe, tmp_path / "cut", quiet=True)
     run_recipe(single, tmp_path / "single", quiet=True)
-    for name in ("pairs.jsonl", "evaluation.json", "rounds.json", "adapter/adapter_model.safetensors"):
+    for name in ("pairs.jsonl", "evaluation.json", "answers.jsonl", "rounds.json", "adapter/adapter_model.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
+    for name in ("pairs.jsonl", "evaluation.json", "answers.jsonl", "adapter/adapter_model.safetensors"):
         first = tmp_path / "whole" / "rounds" / "1" / name
         assert (tmp_path / "single" / name).read_bytes() == first.read_bytes(), name
     pairs = load_pairs(tmp_path / "whole" / "rounds" / "2" / "pairs.jsonl")

@@ -67,3 +67,31 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(InputError, match="is not a run directory"):
         status(tmp_path)
     assert CliRunner().invoke(app, ["status", str(tmp_path)]).exit_code == 2
+
+
+def logged(run, *lines):
+    (run / "log.txt").write_text("".join(f"2026-11-21 23:0{n}:00 {line}\n" for n, line in enumerate(lines)))
+    return status(run)["now"]
+
+
+def test_the_stage_at_work_is_said_with_its_share_and_the_time_left(begun):
+    now = logged(begun, "draft: begins", "draft: 96 of 1,960 (5%), about 9 min left", "! a warning")
+    assert now == {
+        "stage": "draft",
+        "done": 96,
+        "total": 1960,
+        "share": "5%",
+        "left": "9 min",
+        "at": "2026-11-21 23:01:00",
+    }
+    shown = CliRunner().invoke(app, ["status", str(begun)]).output
+    assert "stopped in: draft, 96 of 1,960 (5%) (2026-11-21 23:01:00)" in shown
+    assert "faults: 1 of 2 calls" in shown and "last: ! a warning (2026-11-21 23:02:00)" in shown
+    with Run(begun):
+        shown = CliRunner().invoke(app, ["status", str(begun)]).output
+        assert "now: draft, 96 of 1,960 (5%), about 9 min left" in shown
+
+
+def test_a_stage_that_ended_is_not_at_work_and_one_that_began_is(begun):
+    assert logged(begun, "draft: begins", "draft: 960 of 960") is None
+    assert logged(begun, "draft: 960 of 960", "judge: begins")["stage"] == "judge"

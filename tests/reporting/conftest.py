@@ -41,6 +41,13 @@ def evaluation():
     }
 
 
+def answer_line(number, side, text, verdicts, tags=("symptoms",)):
+    """A line of answers.jsonl."""
+    prompt = [{"role": "user", "content": f"Question {number} <b>of a user</b>"}]
+    rest = {"family": f"f{number}", "tags": list(tags), "side": side, "answer": text, "verdicts": verdicts}
+    return json.dumps({"key": f"a{number}{side}", "prompt": prompt, **rest}) + "\n"
+
+
 @pytest.fixture
 def run_dir(tmp_path, evaluation):
     """A run directory with everything that a report reads."""

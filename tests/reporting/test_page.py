@@ -3,36 +3,43 @@ import hashlib
 import json
 import re
 import time
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
+from cai_lite.cli import app
 from cai_lite.errors import InputError
+from cai_lite.evaluation.paths import figures, value_at
 from cai_lite.inputs.pairs import load_pairs, save_pairs
 from cai_lite.records import Message, PreferencePair, Reply
 from cai_lite.reporting import report
 from cai_lite.reporting.page import write_figure
 from cai_lite.run.ledger import Run
-from tests.reporting.conftest import comparison
+from cai_lite.stats import Figure
+from tests.reporting.conftest import answer_line
 
 
-def figures(value):
-    """Every figure of an evaluation, however deep."""
-    if isinstance(value, dict):
-        if set(value) == {"value", "n", "low", "high"}:
-            yield value
-        else:
-            for inner in value.values():
-                yield from figures(inner)
+def test_every_number_on_the_page_is_that_of_the_evaluation(run_dir, evaluation):
+    page, metrics = report(run_dir).read_text(), evaluation["metrics"]
+    values = re.findall(r'data-path="([^"]+)"[^>]*>([^<]+)<', page)
+    spans = re.findall(r'data-interval="([^"]+)"[^>]*>([^<]+) to ([^<]+)<', page)
+    assert {path for path, _ in values} >= {"adherence.after", "adherence.kind-tone.change", "words.before"}
+    for path, shown in values:
+        close(shown, value_at(metrics, path))
+    for path, low, high in spans:
+        close(low, value_at(metrics, f"{path}.low"))
+        close(high, value_at(metrics, f"{path}.high"))
+    for path, figure in figures(metrics).items():  # and none is missing
+        sides = [path] if isinstance(figure, Figure) else [f"{path}.{side}" for side in ("before", "after", "change")]
+        assert set(sides) <= {shown for shown, _ in values}, path
 
 
-def test_every_number_of_the_evaluation_stands_in_the_page(run_dir, evaluation):
-    page = report(run_dir).read_text()
-    found = list(figures(evaluation["metrics"]))
-    assert len(found) >= 15
-    for figure in found:
-        assert any(f"{figure['value']:{how}}" in page for how in (".3f", ".2f", "+.3f")), figure
-        assert str(figure["n"]) in page
+def close(shown, wanted):
+    """Whether a number on the page is the wanted one, rounded to its digits."""
+    digits = len(shown.partition(".")[2])
+    assert abs(float(shown.replace(",", "")) - wanted) <= 0.5001 * 10**-digits, (shown, wanted)
 
 
 def test_text_of_a_model_is_text_and_never_markup(run_dir):
@@ -61,14 +68,6 @@ def test_what_was_not_measured_is_absent(run_dir, evaluation):
         assert word not in page
 
 
-def test_machine_checks_are_listed_per_principle(run_dir, evaluation):
-    checks = {"overall": comparison(0.5, 0.6), "principles": {"kind-tone": comparison(0.71, 0.655)}, "splits": {}}
-    evaluation["metrics"]["adherence_checks"] = checks
-    (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
-    page = report(run_dir).read_text()
-    assert "adherence by machine checks, per principle" in page and "0.655" in page
-
-
 def test_a_loud_confound_is_called_one(run_dir):
     assert "the student may learn just that" in report(run_dir).read_text()
 
@@ -76,7 +75,7 @@ def test_a_loud_confound_is_called_one(run_dir):
 def test_pairs_alone_make_a_report(run_dir):
     (run_dir / "evaluation.json").unlink()
     page = report(run_dir).read_text()
-    assert "2 pairs" in page and "margin too small" in page
+    assert "2 of 2 pairs shown" in page and "margin too small" in page
 
 
 def test_nothing_to_report_is_said(tmp_path):
@@ -93,7 +92,7 @@ def test_ten_thousand_pairs_stay_small(run_dir):
     page = report(run_dir)
     assert page.stat().st_size < 2_000_000
     assert time.perf_counter() - started < 60  # a hang, not a speed
-    assert "10000 pairs" in page.read_text()
+    assert "200 of 10,000 pairs shown" in page.read_text()
 
 
 def test_an_alarm_is_marked_on_the_curves_and_told(run_dir):
@@ -118,7 +117,7 @@ def test_gates_stand_on_top_with_what_was_found(run_dir, evaluation):
     evaluation["gates"] = [{"name": "adherence", "wanted": ">= 0.9", "found": 0.876, "holds": False}]
     (run_dir / "evaluation.json").write_text(json.dumps(evaluation))
     page = report(run_dir).read_text()
-    assert "FAILS" in page and "0.876" in page
+    assert "Do not ship: 1 of 1 gates failed." in page and "gate FAILS: adherence &gt;= 0.9, is 0.876" in page
 
 
 def test_conflicts_are_a_matrix_of_what_the_run_judged(run_dir):
@@ -145,6 +144,23 @@ def test_runs_stand_beside_each_other_and_the_unbeaten_bear_a_star(run_dir, eval
     assert f"{run_dir} *</th>" in page and f"{other}</th>" in page
     with pytest.raises(InputError, match=r"no evaluation\.json"):
         report(run_dir, compare=[tmp_path])
+
+
+def test_ten_thousand_pairs_and_two_thousand_answers_take_little_time_and_room(run_dir):
+    words = "Please see a doctor if it gets worse, and ask a pharmacist about the dose before you take it. " * 12
+    pairs = load_pairs(run_dir / "pairs.jsonl")
+    long = [replace(pairs[0], key=f"k{i}", chosen=(Message("assistant", f"{i} {words}"),)) for i in range(10_000)]
+    save_pairs(run_dir / "pairs.jsonl", long)
+    with (run_dir / "answers.jsonl").open("w") as file:
+        for number in range(1000):
+            for side, kept in (("before", number % 3 > 0), ("after", number % 2 > 0)):
+                file.write(answer_line(number, side, f"{number} {words}", {"kind-tone": kept, "safety-net": True}))
+    (run_dir / "dataset_card.md").write_text("The run wrote it already.")
+    started = time.perf_counter()
+    page = report(run_dir)
+    assert page.stat().st_size <= 3_000_000
+    assert time.perf_counter() - started < 60  # a hang, not a speed
+    assert "120 of 1,000 prompts shown" in page.read_text()
 
 
 def test_the_main_figure_stands_alone(run_dir, tmp_path):
@@ -180,7 +196,18 @@ def test_hostile_strings_in_every_field_are_text(run_dir, evaluation):
         run.count(hostile, {hostile: 1})
         run.keep_replies(hostile, hostile, {"k": Reply(text=hostile, fault=hostile)})
         run.keep_rows("critique", [("c", [hostile], {"principle": hostile, "violated": "yes", "text": hostile})])
+    (run_dir / "answers.jsonl").write_text(
+        answer_line(hostile, "before", hostile, {hostile: True}, [hostile])
+        + answer_line(hostile, "after", hostile, {hostile: False}, [hostile])
+    )
     page = report(run_dir).read_text()
-    assert page.count("&lt;img src=x onerror=") > 20
+    assert page.count("&lt;img src=x onerror=") > 30
     assert "<img" not in page and "\x1b" not in page and "\u202e" not in page
     assert page.count("<script") == page.count("</script>") == 1
+
+
+def test_the_command_prints_the_figures_and_the_verdict_as_json(run_dir, evaluation):
+    shown = CliRunner().invoke(app, ["report", str(run_dir), "--json"])
+    found = json.loads(shown.stdout)
+    assert found["evaluation"] == evaluation and found["decision"]["ship"] is None
+    assert found["report"] == str(run_dir / "report.html")

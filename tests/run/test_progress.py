@@ -1,15 +1,22 @@
 import gc
+import re
 import sys
 from types import SimpleNamespace
 
+import pytest
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from cai_lite.errors import UNSAFE
-from cai_lite.run.progress import Bar, Screen, Terminal, tick_of
+from cai_lite.run.progress import Bar, Pace, Screen, Terminal, tick_of
 
 HOSTILE = "a\x1b[2J\x1b]0;t\x07\x9b1m\u202eb\u200b [red]c[/nothing]"
+
+
+def logged(folder):
+    """The lines of the log without their times."""
+    return [line[20:] for line in (folder / "log.txt").read_text().splitlines()]
 
 
 def test_stages_and_notices_are_in_the_log(tmp_path, capsys):
@@ -18,7 +25,7 @@ def test_stages_and_notices_are_in_the_log(tmp_path, capsys):
             tick(3, 4)
         screen.say("a notice with [brackets] in it")
         screen.warn("mind this")
-    assert (tmp_path / "log.txt").read_text() == "draft: 3 of 4\na notice with [brackets] in it\n! mind this\n"
+    assert logged(tmp_path) == ["draft: begins", "draft: 3 of 4", "a notice with [brackets] in it", "! mind this"]
     shown = capsys.readouterr().err
     assert "draft: 3 of 4" in shown and "[brackets]" in shown
 
@@ -26,7 +33,57 @@ def test_stages_and_notices_are_in_the_log(tmp_path, capsys):
 def test_quiet_says_nothing_and_still_logs(tmp_path, capsys):
     with Screen(quiet=True, log=tmp_path / "log.txt") as screen:
         screen.say("hello")
-    assert capsys.readouterr().err == "" and (tmp_path / "log.txt").read_text() == "hello\n"
+    assert capsys.readouterr().err == "" and logged(tmp_path) == ["hello"]
+
+
+def test_every_line_of_the_log_has_its_time(tmp_path):
+    with Screen(quiet=True, log=tmp_path / "log.txt") as screen:
+        screen.say("one\ntwo")
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (one|two)", line) for line in lines) and len(lines) == 2
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds on the clock of `Pace`, to be set."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr("cai_lite.run.progress.time.monotonic", lambda: now.seconds)
+    return now
+
+
+def test_a_stage_says_how_far_it_is_each_minute_and_each_tenth_after_ten_seconds(clock):
+    pace, said = Pace("draft"), []
+    for second in range(0, 601):
+        clock.seconds = 1000.0 + second
+        if line := pace.line(2 * second, 2000):
+            said.append((second, line))
+    assert [second for second, _ in said] == [60, 100, 160, 200, 260, 300, 360, 400, 460, 500, 560, 600]
+    assert said[1][1] == "draft: 200 of 2,000 (10%), about 15 min left"
+
+
+def test_what_an_earlier_session_did_is_no_measure_of_the_time_left(clock):
+    """900 of 1,000 were known at the start; 10 more took 60 s, so 90 more take 540 s."""
+    pace = Pace("judge")
+    assert pace.line(900, 1000) == ""
+    clock.seconds += 60
+    assert pace.line(910, 1000) == "judge: 910 of 1,000 (91%), about 9 min left"
+
+
+def test_a_stage_that_is_done_and_a_short_one_say_nothing_in_between(clock):
+    pace = Pace("draft")
+    assert pace.line(0, 4) == pace.line(2, 4) == ""
+    clock.seconds += 300
+    assert pace.line(4, 4) == ""
+
+
+def test_without_a_terminal_the_lines_of_a_stage_are_printed_and_logged(clock, tmp_path, capsys):
+    with Screen(log=tmp_path / "log.txt") as screen, screen.stage("draft") as tick:
+        tick(0, 1000)
+        clock.seconds += 61
+        tick(100, 1000)
+        shown = capsys.readouterr().err
+    assert "draft: 100 of 1,000 (10%), about 9 min left" in shown
+    assert logged(tmp_path)[1] == "draft: 100 of 1,000 (10%), about 9 min left"
 
 
 def test_a_bar_of_a_pipe_is_ten_lines_on_standard_error(capsys):

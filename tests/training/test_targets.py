@@ -4,8 +4,10 @@ import pytest
 
 from cai_lite.bench.families import tiny_model
 from cai_lite.training.targets import lora_targets
+from tests.tiny import needs_transformers
 
 ALL = ("all-linear",)
+NEMOTRON_H = pytest.param("Nemotron H", marks=needs_transformers("5.17"))
 
 
 @pytest.mark.parametrize("name", ["Llama 3", "Qwen 3 MoE", "gpt-oss", "Gemma 3 (text)"])
@@ -20,7 +22,7 @@ def test_vision_towers_and_projectors_get_no_adapter(name):
     assert any(layer.endswith("self_attn.q_proj") for layer in chosen)
 
 
-@pytest.mark.parametrize("name", ["Falcon H1", "Nemotron H", "Granite 4 hybrid"])
+@pytest.mark.parametrize("name", ["Falcon H1", NEMOTRON_H, "Granite 4 hybrid"])
 def test_layers_whose_weights_the_kernels_of_mamba_read_get_no_adapter(name):
     chosen = lora_targets(tiny_model(name), ALL)
     assert any(layer.endswith("in_proj") for layer in chosen)

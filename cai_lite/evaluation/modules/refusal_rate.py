@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from cai_lite.evaluation.refusals import refuses
+from cai_lite.evaluation.reply_kinds import refuses
 from cai_lite.stats import wilson
 
 

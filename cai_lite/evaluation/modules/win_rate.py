@@ -9,7 +9,7 @@ from cai_lite.stats import mean_figure
 
 class WinRate(evaluate.Metric):
     """`compute(predictions=[text, ...], references=[text, ...], wins=[0 to 1, ...])`: wins of the predictions, by any
-    judge; both rates with n and a 95 % interval by bootstrap.
+    judge; both rates with n and a 95 % interval.
     """
 
     def _info(self):
