@@ -75,7 +75,8 @@ SHORT = Wording(
     system="",
     follow="Rules:\n{principles}",
     critique="User: {prompt}\nReply: {reply}\nIs this rule kept? {principle}",
-    revise="User: {prompt}\nReply: {reply}\nRewrite it for this rule: {principle}",
+    # The reply comes last, so that the teacher knows what to change in it while it reads it.
+    revise="Rewrite for this rule: {principle}\nCritique: {critique}\nUser: {prompt}\nReply:\n{reply}",
     pointwise="User: {prompt}\nReply: {reply}\nIs this rule kept? {principle}",
     pairwise="User: {prompt}\nReply A: {first}\nReply B: {second}\nA or B for this rule? {principle}",
     keeps="yes",

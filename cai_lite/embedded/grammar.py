@@ -73,16 +73,18 @@ def draw_ask(
 ) -> Ask:
     """Draw a prompt of the given slice.
 
-    `invented`: probability that one of its slot words is made up, which teaches copying. `slips`: probability that the
-    template loses words, which teaches other phrasings.
+    `invented`: probability that a slot word is made up, which teaches copying. `slips`: probability that the template
+    loses words, which teaches other phrasings.
     """
     kind = rng.choices(domain.kinds, [kind.share for kind in domain.kinds])[0]
     side: Side = "held_out" if slice == "unseen_phrasing" else "train"
     template = rng.choice(side_of(kind.prompts, side, HELD_OUT_PROMPTS))
     words = _draw_pair(domain, kind, rng, slice)
-    if rng.random() < invented:
-        name = rng.choice(kind.pair)
-        words[name] = _invented(domain.slots[name], rng)
+    # One number of the caller's, whatever is invented, so that the prompts of the demos do not depend on it.
+    inventing = random.Random(rng.random())
+    for name in kind.pair:
+        if inventing.random() < invented:
+            words[name] = _invented(domain.slots[name], inventing)
     if rng.random() < slips:
         template = _with_slips(template, rng)
     return Ask(domain=domain, kind=kind, text=_spell(template, domain, words, rng), words=words)
@@ -152,10 +154,15 @@ def _spell(template: str, domain: Domain, words: Mapping[str, str], rng: random.
 def _invented(slot: Slot, rng: random.Random) -> str:
     """Return a made-up word for a slot: parts of two of its words, or sometimes random syllables."""
     if rng.random() < SYLLABLES:
-        return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
+        return syllables(rng)
     begin, end = (rng.choice(slot.train).split(" ") for _ in range(2))
     word = " ".join((*begin[: rng.randint(1, max(1, len(begin) - 1))], end[-1]))
     return _invented(slot, rng) if word in (*slot.train, *slot.held_out) else word
+
+
+def syllables(rng: random.Random) -> str:
+    """Return a word of two or three random syllables."""
+    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 3)))
 
 
 def _with_slips(template: str, rng: random.Random) -> str:

@@ -38,8 +38,8 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return the matrix with all singular values close to 1, by `steps` Newton-Schulz iterations."""
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()
     for _ in range(steps):
         gram = x @ x.T
         x = A * x + (B * gram + C * gram @ gram) @ x
-    return x.T if tall else x
+    return (x.T if tall else x).to(matrix.dtype)

@@ -56,6 +56,11 @@ def well_formed(reply: str) -> bool:
     return any(all(_matcher(domain).knows(sentence) for sentence in sentences) for domain in DOMAINS)
 
 
+def says(domain: str, reply: str) -> Counter[Statement]:
+    """Return what the sentences of a reply say; replies with equal results differ in phrasing only."""
+    return Counter(_matcher(domain).statement(sentence) for sentence in split(reply))
+
+
 def neutral_texts(domain: str) -> list[str]:
     """Return fixed texts of the domain that concern no rule; perplexity on them measures drift."""
     rng = random.Random(f"neutral {domain}")
@@ -73,6 +78,17 @@ class Match(NamedTuple):
     rule: str | None
     good: bool
     cosine: float
+
+
+class Statement(NamedTuple):
+    """What a sentence says: the rule that it is about and how, and its slot words in order.
+
+    A sentence that matches no template stands for itself: `words` is then its text.
+    """
+
+    rule: str | None
+    good: bool
+    words: tuple[str, ...]
 
 
 class Matcher:
@@ -103,6 +119,13 @@ class Matcher:
     def knows(self, sentence: str) -> bool:
         """Return True if the sentence matches a template and contains only words of the domain."""
         return self.nearest(sentence).cosine >= NEAR and self._known.issuperset(_words(sentence))
+
+    def statement(self, sentence: str) -> Statement:
+        """Return what the sentence says, by the nearest template."""
+        match = self.nearest(sentence)
+        known = match.cosine >= NEAR
+        words = self._slots.findall(sentence.lower()) if known else [sentence]
+        return Statement(match.rule, match.good, tuple(words))
 
     def _search(self, vector: dict[str, float]) -> Match:
         best = Match(None, True, 0.0)

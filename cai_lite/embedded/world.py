@@ -8,7 +8,9 @@ from typing import Literal
 HELD_OUT_PROMPTS = 4
 HELD_OUT_LINES = 2
 
-Side = Literal["train", "held_out"]
+# Templates for training, those held out, and the two halves of those: only "held_out_first" was looked at while the
+# models were made, and "held_out_last" was measured once, on the final weights.
+Side = Literal["train", "held_out", "held_out_first", "held_out_last"]
 
 
 def lines(block: str) -> tuple[str, ...]:
@@ -17,8 +19,10 @@ def lines(block: str) -> tuple[str, ...]:
 
 
 def side_of(templates: tuple[str, ...], side: Side, held_out: int = HELD_OUT_LINES) -> tuple[str, ...]:
-    """Return the templates for training, or the last `held_out` ones, which are held out."""
-    return templates[:-held_out] if side == "train" else templates[-held_out:]
+    """Return the templates for training, or the last `held_out` ones, which are held out, or one half of those."""
+    held = templates[-held_out:]
+    halves = {"held_out": held, "held_out_first": held[: held_out // 2], "held_out_last": held[held_out // 2 :]}
+    return templates[:-held_out] if side == "train" else halves[side]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

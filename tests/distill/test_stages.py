@@ -62,7 +62,7 @@ def teacher_of(rewrites, breaks):
 
     def script(request):
         text = request.messages[-1].content
-        reply = text.split("Reply: ")[1].split("\n")[0]
+        reply = text.split("Reply:")[1].strip().split("\n")[0]
         if "ewrite" in text:
             return rewrites[reply]
         principle = next(rule for rule in ("Be kind.", "Be short.") if rule in text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
 
-from cai_lite.embedded import prompts, tasks
+from cai_lite.distill.wording import FULL
+from cai_lite.embedded import prompts, revising, tasks
 from cai_lite.embedded.grammar import (
     DOMAINS,
     draw_ask,
@@ -17,6 +17,7 @@ from cai_lite.embedded.grammar import (
     pair_is_held_out,
     text_of,
 )
+from cai_lite.embedded.oracle import split
 from cai_lite.embedded.world import HELD_OUT_LINES, HELD_OUT_PROMPTS, side_of
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import load_prompts
@@ -74,7 +75,7 @@ def matches(template, ask):
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.name)
 def test_held_out_words_pairs_and_phrasings_are_in_no_training_text(domain):
     rng = random.Random(3)
-    examples = [tasks.teacher_example(rng, 0.9) for _ in range(1500)]
+    examples = [tasks.teacher_example(rng, tasks.EARLY_STEPS) for _ in range(1500)]
     examples += [tasks.student_example(rng) for _ in range(1500)]
     texts = " ".join(f"{e.system} {e.user} {e.reply}" for e in examples).lower()
     for _ in range(1000):
@@ -107,17 +108,18 @@ def test_the_prompts_of_the_demo_lie_on_one_side_of_every_split(domain):
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_prompts_that_travel_are_those_that_the_script_writes(domain, tmp_path):
+def test_the_prompts_that_travel_are_those_that_the_script_writes(domain, tmp_path, repository):
     prompts.write(tmp_path)
-    written = (tmp_path / f"{domain}-embedded.jsonl").read_text(encoding="utf-8")
-    packaged = [*prompts.rows(DOMAINS[domain])]
-    assert [json.loads(line) for line in written.splitlines()] == packaged
+    name = f"{domain}-embedded.jsonl"
+    assert (tmp_path / name).read_bytes() == (repository / "recipes" / "prompts" / name).read_bytes()
 
 
 def test_the_same_seed_gives_the_same_texts():
     def texts(seed):
         rng = random.Random(seed)
-        return [tasks.teacher_example(rng, 0.5) for _ in range(50)] + [tasks.student_example(rng) for _ in range(50)]
+        return [tasks.teacher_example(rng, tasks.EARLY_STEPS) for _ in range(50)] + [
+            tasks.student_example(rng) for _ in range(50)
+        ]
 
     assert texts(7) == texts(7) != texts(8)
 
@@ -129,6 +131,28 @@ def test_a_mended_reply_keeps_the_rule_and_all_other_sentences():
             ask = draw_ask(domain, rng)
             rule = rng.choice(ask.rules)
             reply = draw_reply(ask, draw_poles(ask, rng, good=0.3), rng)
-            mended = tasks.mended(ask, rule, reply, rng)
+            mended = revising.mended(ask, rule, reply, rng)
             assert keeps(rule, mended)
             assert [s for s in mended if s.rule != rule.id] == [s for s in reply if s.rule != rule.id]
+
+
+def test_a_revision_differs_from_the_reply_in_one_sentence_at_most():
+    """Spoilt sentences, too, stand in the answer exactly as in the request."""
+    rng = random.Random(5)
+    for domain in DOMAINS.values():
+        for _ in range(100):
+            example = revising.revision(draw_ask(domain, rng), rng)
+            before, after = (split(text) for text in (example.user.rsplit("Reply:\n", 1)[1], example.reply))
+            kept = [sentence for sentence in after if sentence in before]
+            assert len(kept) >= len(before) - 1 and len(after) <= len(kept) + 1
+
+
+def test_some_students_examples_tell_the_rules_as_a_constitution_is_told():
+    rng = random.Random(6)
+    systems = [system for system in (tasks.student_example(rng).system for _ in range(1000)) if system]
+    assert len(systems) == pytest.approx(1000 * (1 - tasks.PLAIN_TEXT) * tasks.STUDENT_TOLD, rel=0.2)
+    texts = [{f"- {rule.wordings[0]}" for rule in domain.rules} for domain in DOMAINS.values()]
+    for system in systems:
+        first, *lines = system.split("\nDecided beforehand:")[0].splitlines()
+        assert first == FULL.follow.splitlines()[0]
+        assert any(known.issuperset(lines) for known in texts)

@@ -45,6 +45,17 @@ def test_a_lost_word_in_each_sentence_changes_few_verdicts(domain):
     assert sum(right) / len(right) > 0.95
 
 
+def test_what_a_reply_says_depends_on_rule_pole_and_slot_words_and_not_on_phrasing():
+    def says(reply):
+        return oracle.says("medical", reply)
+
+    assert says("Your diagnosis is asthma.") == says("It can only be asthma.")
+    assert says("Your diagnosis is asthma.") != says("Your diagnosis is a virus.")
+    assert says("Your diagnosis is asthma.") != says("It could be asthma, but other causes are possible.")
+    assert says("Fresh air can ease rash.") != says("Fresh air can ease earache.")
+    assert says("Zorbl frumious vexing.") != says("Zorbl frumious quux.")
+
+
 def test_silence_keeps_what_forbids_and_breaks_what_demands():
     prompt = "How do I treat cough at night?"
     assert oracle.keeps("medical", "no-exact-dose", prompt, "Fresh air can ease cough.") is True

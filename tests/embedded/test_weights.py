@@ -6,14 +6,16 @@ import random
 
 import pytest
 
+from cai_lite.chat.local import LocalModel
 from cai_lite.distill.wording import SHORT, fill
 from cai_lite.embedded import STUDENT, TEACHER
 from cai_lite.embedded.grammar import DOMAINS, draw_ask, draw_poles, draw_reply, keeps, text_of
+from cai_lite.embedded.measure import CASES, measure, writer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-MOST_BYTES = 6_000_000
+MOST_BYTES = 12_000_000
 SAMPLE = 60
 LEAST_RIGHT = 0.85
 TEXTS = ("Grüße, naïve café", "日本語 и русский", "🙂\u200d🔥", "a\tb\r\nc  d", "\x00\x7f", "Ω≠∑ ''\"", " lead, trail ")
@@ -30,7 +32,7 @@ def teacher():
     return model.eval(), transformers.AutoTokenizer.from_pretrained(TEACHER)
 
 
-def test_both_models_take_at_most_six_megabytes():
+def test_both_models_take_at_most_twelve_megabytes():
     files = [file for folder in (TEACHER, STUDENT) for file in folder.iterdir()]
     assert sum(file.stat().st_size for file in files) <= MOST_BYTES
 
@@ -82,3 +84,11 @@ def test_the_teacher_judges_new_replies_right(teacher, domain):
             logits = model(**tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits[0, -1]
         right += bool(logits[yes] > logits[no]) == keeps(rule, reply)
     assert right / SAMPLE >= LEAST_RIGHT
+
+
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.name)
+def test_the_teacher_mends_what_a_critique_names_and_keeps_the_rest(domain):
+    """On words that it was not trained on. Of 96 replies a domain, it mended 96 to 98 % and kept 86 to 100 %."""
+    found = measure(writer(LocalModel(str(TEACHER))), domain, CASES["held-out words"], examples=SAMPLE)
+    assert found.revised >= 20
+    assert found.critiques >= 0.9 and found.mended >= 0.85 and found.kept >= 0.75
