@@ -53,7 +53,7 @@ def walked(tmp_path_factory):
 def test_the_python_block_has_an_effect(walked):
     adherence = walked[0]["found"]["metrics"]["adherence"]["overall"]
     assert adherence["change"]["low"] > 0.1
-    assert adherence["after"]["value"] > 0.7 > 0.6 > adherence["before"]["value"]
+    assert adherence["after"]["value"] > 0.9 > 0.7 > adherence["before"]["value"]
 
 
 def test_the_python_block_prints_what_it_says_and_nothing_else_and_leaves_the_seeds(walked):

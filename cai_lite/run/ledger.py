@@ -268,8 +268,13 @@ class Run:
 
     # Rows and counts
 
-    def keep_rows(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
-        """Store rows of (key, parents, payload); a row whose key exists already is left unchanged, unless damaged."""
+    def keep_rows(
+        self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]], *, replace: bool = False
+    ) -> None:
+        """Store rows of (key, parents, payload).
+
+        A row whose key exists already is left unchanged, unless it is damaged or `replace` is true.
+        """
         with self._changing():
             self._put(
                 "rows",
@@ -277,7 +282,7 @@ class Run:
                     (key, kind, json.dumps(list(parents)), json.dumps(payload, ensure_ascii=False))
                     for key, parents, payload in rows
                 ),
-                replace=False,
+                replace=replace,
             )
 
     def row(self, key: str) -> tuple[str, list[str], dict[str, Any]] | None:

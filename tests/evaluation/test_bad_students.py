@@ -122,8 +122,8 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
     """Ordinary complaints are rewarded for keeping the principles, alarming ones for breaking them; the alarming ones
     are then called unseen.
     """
-    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:48]
-    alarming = [row for row in prompts.train if "red-flag" in row.tags][:48]
+    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:80]
+    alarming = [row for row in prompts.train if "red-flag" in row.tags][:80]
     constitution = load_constitution("medical")
 
     def kept(candidate):

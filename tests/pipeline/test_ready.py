@@ -19,6 +19,11 @@ def recipe(*settings, file="medical", profile="embedded"):
     return load_recipe(file, settings, profile=profile)
 
 
+# 2 drafts, each with 2 critiques and 2 rounds of revision; for revisions 6 texts and for the best and worst 2 texts are
+# scored under 6 principles.
+PER_PROMPT = 2 * (1 + 2 + 2) + (6 + 2) * 6
+
+
 def refused(found, out, message):
     """Both the dry run and the run itself refuse, and neither writes anything."""
     for check in (lambda: check_recipe(found, out), lambda: run_recipe(found, out, quiet=True)):
@@ -88,14 +93,14 @@ def test_the_plan_ends_with_what_to_do_next(tmp_path):
     console = Console(record=True, width=100)
     show_plan(plan, ["cai-lite preflight x", "cai-lite run x"], console)
     shown = console.export_text().rstrip().splitlines()
-    assert shown[-3].startswith("ready: 30 prompts (20 for training, 10 held out), about 1,300 calls")
+    assert shown[-3].startswith("ready: 30 prompts (20 for training, 10 held out), about 1,780 calls")
     assert [line.split()[-1] for line in shown[-2:]] == ["x", "x"] and shown[-2].startswith("next: cai-lite preflight")
 
 
 def test_the_calls_follow_from_the_recipe():
     found = recipe("prompts.limit=20", "prompts.eval_limit=10")
-    # 6 drafts of each prompt, each scored under 6 principles; the oracle, not a judge, scores the answers
-    expected = {"training pairs": 20 * 6 * 7, "held-out pairs": 10 * 6 * 7, "answers": (2 + 2) * 10}
+    # The oracle, not a judge, scores the answers.
+    expected = {"training pairs": 20 * PER_PROMPT, "held-out pairs": 10 * PER_PROMPT, "answers": (2 + 2) * 10}
     assert calls_needed(found, prompts_of(found)) == expected  # two sides, and two baselines
     judged = recipe("prompts.limit=20", "prompts.eval_limit=10", "evaluate.oracle=null", "evaluate.metrics=[adherence]")
     assert calls_needed(judged, prompts_of(judged))["judging the answers"] == (2 + 2) * 10 * 6
@@ -116,5 +121,5 @@ def test_a_forecast_counts_only_for_the_same_models(tmp_path):
 
 def test_the_calls_of_all_rounds_are_counted():
     found = recipe("prompts.limit=20", "prompts.eval_limit=10", "rounds=3")
-    expected = {"training pairs": 3 * 20 * 6 * 7, "held-out pairs": 10 * 6 * 7, "answers": (4 + 2) * 10}
+    expected = {"training pairs": 3 * 20 * PER_PROMPT, "held-out pairs": 10 * PER_PROMPT, "answers": (4 + 2) * 10}
     assert calls_needed(found, prompts_of(found)) == {**expected, "judging what still fails": 2 * 20 * 6}

@@ -30,10 +30,12 @@ SAID = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGH
 
 @pytest.fixture(autouse=True)
 def as_in_a_terminal():
-    """Handle Ctrl-C as in a terminal, also where the tests run in the background and their parent ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Handle signals as in a terminal, also where the tests run in the background and their parent ignores some."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def arrive(number=signal.SIGTERM):
