@@ -39,7 +39,7 @@ AT_ONCE = 4  # calls under way at the teacher
 SECONDS = 0.004  # that the teacher takes for an answer
 SAME = ("pairs.jsonl", "adapter/adapter_model.safetensors", "evaluation.json")  # bytes that no interruption may change
 RECIPE = """
-constitution: medical
+constitution: medical-embedded
 prompts: {{file: prompts.jsonl}}
 teacher: {{url: "{url}", model: m, concurrency: {at_once}}}
 student: {{model: "embedded:student"}}

@@ -28,7 +28,7 @@ def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(serv
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        f"constitution: medical\nprompts: {{file: {tmp_path / 'prompts.jsonl'}}}\n"
+        f"constitution: medical-embedded\nprompts: {{file: {tmp_path / 'prompts.jsonl'}}}\n"
         f"teacher: {{url: '{server.url}', model: m, concurrency: {AT_ONCE}}}\nstudent: {{model: 'embedded:student'}}\n"
         "draft: {from: teacher, n: 3}\njudge: {log_probs: never, principles: 1}\n"
         "pair: {rules: [best_over_worst], min_margin: 0.1}\n"

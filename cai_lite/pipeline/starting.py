@@ -23,7 +23,7 @@ def init(folder: Path, base: str = "medical") -> list[Path]:
     """Write constitution.yaml, prompts.jsonl and recipe.yaml into a new folder, and return the files.
 
     They are copies of the packaged ones, whose recipe names its neighbours by relative paths. A base with a profile
-    "embedded" brings prompts-embedded.jsonl for it.
+    "embedded" brings constitution-embedded.yaml and prompts-embedded.jsonl for it.
 
     Raises:
         InputError: there is no such base, or a file is there already.
@@ -38,6 +38,8 @@ def init(folder: Path, base: str = "medical") -> list[Path]:
         "recipe.yaml": _recipe(recipe.read_text(encoding="utf-8"), base, folder),
     }
     if embedded.is_file():
+        known = packaged_files("constitutions")[f"{base}-embedded"]
+        texts["constitution-embedded.yaml"] = known.read_text(encoding="utf-8")
         texts["prompts-embedded.jsonl"] = embedded.read_text(encoding="utf-8")
     there = [name for name in texts if (folder / name).exists()]
     if there or (folder.exists() and not folder.is_dir()):
@@ -61,6 +63,7 @@ def _recipe(text: str, base: str, folder: Path) -> str:
     _, _, body = text.partition("\nconstitution: ")
     body = re.sub(r"\A.*", "constitution: constitution.yaml", body, count=1)
     body = body.replace(f"prompts/{base}.jsonl", "prompts.jsonl")
+    body = body.replace(f"constitution: {base}-embedded", "constitution: constitution-embedded.yaml")
     body = body.replace(f"prompts/{base}-embedded.jsonl", "prompts-embedded.jsonl")
     header = (
         f"# Begun from the packaged recipe '{base}'. Write your principles into constitution.yaml, your prompts into\n"

@@ -5,4 +5,4 @@ from cai_lite.inputs.constitution import load_constitution
 
 @pytest.fixture
 def constitution():
-    return load_constitution("medical")
+    return load_constitution("medical-embedded")

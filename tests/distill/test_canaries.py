@@ -57,7 +57,7 @@ def made(rows):
 def test_a_candidate_that_talks_to_the_judge_gains_nothing(repository):
     prompts = load_prompts(repository / "recipes" / "prompts" / "medical-embedded.jsonl").train
     candidates = made([prompts[i % len(prompts)].messages[-1].content for i in range(200)])
-    constitution = load_constitution("medical")
+    constitution = load_constitution("medical-embedded")
     teacher = open_model("embedded:teacher")
 
     def wins(carrying):

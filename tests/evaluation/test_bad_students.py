@@ -57,7 +57,7 @@ def pair(prompt, chosen, rejected):
 
 def taught(student, pairs, prompts, out, metrics, seen=()):
     """Trains, measures and reports: (metrics, warnings, page)."""
-    constitution = load_constitution("medical")
+    constitution = load_constitution("medical-embedded")
     said = []
 
     class Loud:
@@ -124,7 +124,7 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
     """
     ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:80]
     alarming = [row for row in prompts.train if "red-flag" in row.tags][:80]
-    constitution = load_constitution("medical")
+    constitution = load_constitution("medical-embedded")
 
     def kept(candidate):
         told = [

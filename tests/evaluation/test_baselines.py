@@ -87,9 +87,9 @@ def test_nothing_is_measured_against_a_prompt_of_a_model_alone(subject):
     assert "adherence_over_prompted" not in measure(subject("kind"), ("adherence", "prompted"))
     with pytest.raises(InputError, match="needs a model that answers"):
         model = ScriptedModel(lambda request: "kind")
-        evaluate(model, constitution="medical", judge=model, prompts=["Hello"], baselines=["teacher"])
+        evaluate(model, constitution="medical-embedded", judge=model, prompts=["Hello"], baselines=["teacher"])
     with pytest.raises(InputError, match="unknown baseline 'promted'; did you mean 'prompted'"):
-        evaluate(model, constitution="medical", judge=model, prompts=["Hello"], baselines=["promted"])
+        evaluate(model, constitution="medical-embedded", judge=model, prompts=["Hello"], baselines=["promted"])
 
 
 def test_a_server_that_refuses_system_messages_is_no_baseline(subject):

@@ -148,7 +148,7 @@ def test_a_recipe_names_files_beside_it_and_no_others(tmp_path, file):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "metrics.py").write_text(CODE)
-    start = f"constitution: medical\nprompts: {{file: {packaged.parent / 'prompts' / 'medical.jsonl'}}}\n"
+    start = f"constitution: medical-embedded\nprompts: {{file: {packaged.parent / 'prompts' / 'medical.jsonl'}}}\n"
     start += "student: {model: 'embedded:student'}\nteacher: {model: 'embedded:teacher'}\n"
     recipe = folder / "mine.yaml"
     recipe.write_text(start + "evaluate: {own: {q: {function: 'metrics.py:questions'}}, must: {own.q: '> 1'}}\n")

@@ -144,7 +144,7 @@ def test_an_unknown_metric_is_named(files):
     with pytest.raises(InputError, match="unknown metric 'adherance'"):
         assess(
             "embedded:student",
-            constitution="medical",
+            constitution="medical-embedded",
             prompts=files / "prompts.jsonl",
             judge=["embedded:teacher"],
             out=files / "run",

@@ -26,7 +26,7 @@ SMALL = [
     "pair.min_margin=0.01",
     "pair.rules=[revision_over_draft]",
 ]
-CREATIVE = load_constitution("creative")
+CREATIVE = load_constitution("creative-embedded")
 
 
 SHORT = re.compile(r"User: (.*)\nReply: (.*)\nIs this rule kept\? (.*)", re.DOTALL)

@@ -47,7 +47,7 @@ def make(tmp_path):
     def made(*phases, settings=()):
         train = phases[0] if len(phases) == 1 else f"[{', '.join(phases)}]"
         (tmp_path / "mine.yaml").write_text(
-            "constitution: medical\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
+            "constitution: medical-embedded\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
             f"student: {{model: 'embedded:student'}}\ntrain: {train}\n"
         )
         return load_recipe(tmp_path / "mine.yaml", settings)
@@ -71,7 +71,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     (folder / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
     (folder / "mine.yaml").write_text(
-        "constitution: medical\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
+        "constitution: medical-embedded\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
         f"student: {{model: 'embedded:student'}}\ntrain: [{SFT}, {DPO}]\n"
     )
     out = folder / "out"

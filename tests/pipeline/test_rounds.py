@@ -99,7 +99,7 @@ def walked(tmp_path):
         "".join(json.dumps({"prompt": f"Prompt {i}", "family": str(i)}) + "\n" for i in range(9))
     )
     (tmp_path / "mine.yaml").write_text(
-        "constitution: medical\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
+        "constitution: medical-embedded\nprompts: {file: prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
         "student: {model: 'embedded:student'}\nrounds: 3\n"
     )
 
@@ -238,7 +238,7 @@ def test_status_and_report_tell_of_every_round(walked, tmp_path, monkeypatch):
 
 
 def test_prompts_whose_first_draft_fails_weigh_more_and_the_mean_weight_is_1(walked, tmp_path, monkeypatch):
-    constitution = load_constitution("medical")
+    constitution = load_constitution("medical-embedded")
     prompts = [Prompt(key=str(i), messages=(Message("user", f"Prompt {i}"),), family=str(i)) for i in range(3)]
     drafts = [Candidate(key=f"{p.key}{n}", prompt=p, text=f"draft {n}", author="s") for p in prompts for n in range(2)]
     recipe = load_recipe(tmp_path / "mine.yaml")

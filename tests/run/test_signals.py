@@ -168,7 +168,7 @@ def test_a_command_that_waits_for_a_server_ends_with_one_sentence(server, tmp_pa
     )
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "constitution: medical\nprompts: {file: prompts.jsonl}\n"
+        "constitution: medical-embedded\nprompts: {file: prompts.jsonl}\n"
         f"teacher: {{url: '{server.url}', model: m, concurrency: 2}}\nstudent: {{model: 'embedded:student'}}\n"
         "draft: {from: teacher, n: 1}\n"
     )

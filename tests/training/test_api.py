@@ -59,7 +59,7 @@ def test_evaluate_measures_an_adapter_without_any_recipe(pairs, tmp_path):
     found = cai.evaluate(
         adapter,
         against=cai.open_model("embedded:student"),
-        constitution=cai.load_constitution("medical"),
+        constitution=cai.load_constitution("medical-embedded"),
         judge=cai.open_model("embedded:teacher"),
         prompts=prompts,
         sampling=cai.Sampling(max_tokens=24),
@@ -135,7 +135,7 @@ def test_evaluate_without_prompts_says_what_to_do(tmp_path):
         cai.evaluate(
             tmp_path,
             against=cai.open_model("embedded:student"),
-            constitution=cai.load_constitution("medical"),
+            constitution=cai.load_constitution("medical-embedded"),
             judge=cai.open_model("embedded:teacher"),
             prompts=[],
         )

@@ -25,7 +25,7 @@ from cai_lite.training.update import Objective
 
 SMALL = {"learning_rate": 5e-3, "batch_size": 4, "lora": Lora(rank=2)}
 RECIPE = """\
-constitution: medical
+constitution: medical-embedded
 prompts: {file: prompts.jsonl}
 teacher: {model: "embedded:teacher"}
 student: {model: "embedded:student"}
