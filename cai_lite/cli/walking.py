@@ -95,6 +95,18 @@ def run(
         int,
         typer.Option(min=0, help="Where 'train' is a list: take the phases before this one, from 0, as they stand."),
     ] = 0,
+    only_changed: Annotated[
+        bool,
+        typer.Option(
+            "--only-changed",
+            help="With --from: ask, learn and compare only what a change of the constitution makes different; exit 1 "
+            "unless each other principle is shown to be no worse.",
+        ),
+    ] = False,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", help="The finished run to go on from, made before the constitution changed."),
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -102,8 +114,11 @@ def run(
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
-    place = out or Path("runs") / run_name(recipe)
-    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
+    if only_changed != (earlier is not None):
+        raise InputError("--only-changed and --from RUN go together: the run to go on from, and what is done anew")
+    place = out or Path("runs") / (run_name(recipe) + ("-changed" if only_changed else ""))
+    chosen = [*(settings or []), *([f"from.run={json.dumps(str(earlier))}"] if earlier is not None else [])]
+    walk(recipe, place, chosen, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
 
 
 @app.command(rich_help_panel=WALK)
