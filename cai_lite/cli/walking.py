@@ -105,7 +105,7 @@ def run(
     ] = False,
     earlier: Annotated[
         Path | None,
-        typer.Option("--from", help="The finished run to go on from, made before the constitution changed."),
+        typer.Option("--from", help="The finished run to go on from, of the constitution as it was."),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,

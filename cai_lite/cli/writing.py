@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -86,29 +86,76 @@ def diff(
     old: Annotated[str, typer.Argument(help="The old version: a constitution file or packaged name.")],
     new: Annotated[str, typer.Argument(help="The new version.")],
     run_directory: Annotated[
-        Path | None, typer.Option("--run", help="Also count the rows of this run that the changes affect.")
+        Path | None,
+        typer.Option("--run", help="Also forecast what `run --only-changed --from RUN` would ask and learn."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Print which principles changed, and how many rows of a run have to be made again.
+    """Print which principles changed; with a run, what has to be made again, and which principles that one meets.
 
-    Example: cai-lite constitution diff old.yaml new.yaml --run runs/first
+    Example: cai-lite constitution diff runs/first/constitution.yaml new.yaml --run runs/first
     """
     from dataclasses import asdict
 
     from cai_lite.inputs.constitution import load_constitution
     from cai_lite.inputs.versions import changes, show_changes, touched
+    from cai_lite.preflight.changing import forecast, show_forecast
     from cai_lite.run.ledger import Run
+    from cai_lite.run.progress import Terminal
 
-    found = changes(load_constitution(old), load_constitution(new))
+    before, after = load_constitution(old), load_constitution(new)
+    found = changes(before, after)
     rows: dict[str, dict[str, int]] = {}
+    ahead: dict[str, Any] | None = None
     if run_directory is not None:
         with Run.reading(run_directory) as opened:
             rows = touched(opened, found)
+        if found and (run_directory / "pairs.jsonl").is_file():
+            ahead = forecast(run_directory, before, after)
     if json_:
-        show_json({"changes": [asdict(change) for change in found], "rows": rows})
+        more = {} if ahead is None else {"forecast": ahead}
+        show_json({"changes": [asdict(change) for change in found], "rows": rows, **more})
+        return
+    show_changes(found, rows)
+    if ahead is not None:
+        show_forecast(ahead, Terminal())
+
+
+@constitutions.command("contributions")
+@guarded
+def contributed(
+    run_directory: Annotated[Path, typer.Argument(help="A run that has made its pairs.")],
+    without: Annotated[
+        str | None, typer.Option(help="With --pairs: write the pairs that this principle had no say in.")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option(help="With --without: the preference file to write.")] = None,
+    json_: Json = False,
+) -> None:
+    """Count what each principle contributed to the pairs of a run: which would be gone or turned around without it.
+
+    Nothing is asked. To see what the pairs owe to one in training, write those left without it, train and compare.
+
+    Example: cai-lite constitution contributions runs/demo-medical
+    """
+    from cai_lite.inputs.pairs import save_pairs
+    from cai_lite.pipeline.contributions import contributions, decided, left_without, show_contributions
+    from cai_lite.run.progress import Terminal
+
+    if (without is None) != (pairs is None):
+        raise InputError("--without ID and --pairs FILE go together: which principle is left out, and where to write")
+    found = decided(run_directory)
+    if without is not None and pairs is not None:
+        if pairs.exists():
+            raise InputError(f"{pairs} exists already; give another file")
+        left = left_without(found, without)
+        save_pairs(pairs, left)
+        show({"file": str(pairs), "pairs": len(left)}, json_, f"{len(left):,} pairs: {pairs}")
+        return
+    counted = contributions(found)
+    if json_:
+        show_json(counted)
     else:
-        show_changes(found, rows)
+        show_contributions(counted, Terminal())
 
 
 @prompt_files.command("grow")
