@@ -35,9 +35,9 @@ from cai_lite.stats import Comparison
 CORRECTIVE = "corrective.jsonl"
 FIGURE = "adherence_over_earlier"
 _NEEDED = (CONSTITUTION, "recipe.yaml", "pairs.jsonl", "adapter/adapter_config.json", "evaluation.json", "run.db")
-# What may differ from the earlier recipe: how the new pairs are learnt, what is spent, and what must hold.
+# What may differ from the earlier recipe: how the new pairs are learnt, what is spent, what is measured and must hold.
 _FREE = ("constitution", "from", "train", "rounds", "budget")
-_FREE_IN_EVALUATE = ("must", "baselines")
+_FREE_IN_EVALUATE = ("metrics", "own", "baselines", "must")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
