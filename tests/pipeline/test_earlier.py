@@ -182,7 +182,9 @@ def test_what_cannot_be_gone_on_from_is_refused_before_anything_is_written(old, 
 
 
 def test_how_new_pairs_are_learnt_may_differ(old, tmp_path):
-    check_recipe(gone_on(old, "train.learning_rate=1e-4", "from.replay=0", "evaluate.must={adherence: '>= 0'}"), tmp_path)
+    check_recipe(
+        gone_on(old, "train.learning_rate=1e-4", "from.replay=0", "evaluate.must={adherence: '>= 0'}"), tmp_path
+    )
 
 
 def test_a_directory_with_other_replies_is_not_mixed_with_them(old, tmp_path):
@@ -211,7 +213,7 @@ def test_what_going_on_asks_of_a_recipe_is_checked_with_it(tmp_path, setting, sa
 
 
 def test_the_earlier_student_is_a_baseline_of_such_runs_alone():
-    with pytest.raises(RecipeError, match="name that run as 'from.run'"):
+    with pytest.raises(RecipeError, match=r"name that run as 'from\.run'"):
         recipe("creative-embedded", "evaluate={baselines: [earlier]}")
 
 
@@ -257,7 +259,9 @@ def test_a_gate_stands_on_each_unchanged_principle_that_can_be_measured():
     prompts = []
     plan = Planned(metrics=("adherence", "earlier"), constitution=constitution, prompts=prompts, earlier=True)
     changed = (Change(principle=ADDED, how="reworded", fields={}),)
-    assert held(plan, Earlier(folder=None, changed=changed, settings=FromSection(run="x"))) == {}  # applies to no prompt
+    assert (
+        held(plan, Earlier(folder=None, changed=changed, settings=FromSection(run="x"))) == {}
+    )  # applies to no prompt
 
 
 def test_a_principle_whose_interval_reaches_the_margin_is_not_shown_to_be_no_worse(earlier):
