@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from cai_lite.inputs.constitution import Checks, Principle
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Principle
 from cai_lite.inputs.patterns import MEND, catastrophic
 from cai_lite.linting.findings import Finding, Subject, found
 

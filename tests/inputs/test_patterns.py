@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cai_lite.inputs.constitution import Checks
+from cai_lite.inputs.checks import Checks
 from cai_lite.inputs.patterns import READABLE, catastrophic, readable
 
 # Each with a text on which Python's own engine needs exponential time.

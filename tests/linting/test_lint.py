@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from cai_lite.cli import app
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Conflict, Constitution, Example, Principle, Silence, load_constitution
 from cai_lite.linting import RULES, Finding, lint
 from cai_lite.records import Message, Prompt
 
