@@ -76,6 +76,7 @@ _CONDITION = re.compile(r"\b(?:if|unless|in case|whether)\b")
 _END = re.compile(
     r"\b(?:but|however|although|though|because|since|until|till|unless|before|except|therefore|otherwise|while|whereas"
     r"|when|in case|if)\b"
+    r"|\bas (?:it|this|that|they|you|we|i|he|she|the)\b"
     rf"|,\s*(?:so|yet|still)\b|\bso (?=(?:please|the|{_WHO}|{_HELP}|go|get)\b)|\band (?:yet|then)\b"
     rf"|(?<!\bgo )(?<!\btry )(?<!\bcome )\band\s+(?=(?:{_HELP}|{_WHO}|instead|do|would|will|can|could|must|should"
     r"|make sure|be sure|remember|encourage|recommend|suggest|urge|strongly|there)\b)"
@@ -87,8 +88,16 @@ _LEADING = re.compile(
     r"(?:\bnot|n't|\bnever|\bavoid)"
     r"(?:\s+(?:do|to do|ever|say|write|the following|this|that|these|any of (?:this|these)))*\W*$"
 )
+# A line above a list that denies its items, unless it explains: "how to avoid this", "if you cannot reach them".
+_DENYING = re.compile(
+    r"(?:\b(?:do|should|must|may|can|shall) not|\b(?:do|should|must|ca|sha)n't|\bcannot|\bnever|\bnot to"
+    r"|^\W*(?:\w+ ){0,2}?(?:to )?avoid)(?:\s+[\w']+){0,4}\W*$|^\W*(?:don'ts?|not|no)\W*$"
+)
+_EXPLAINING = re.compile(r"\b(?:if|when|since|because|why|reasons?|how|ways|tips|steps|help|helps|here)\b")
 _LISTED = re.compile(r"\s*(?:or|nor|not|much less|let alone)\b")
-_NEW_CLAUSE = re.compile(rf"\s*(?:and|{_HELP}|{_WHO}|this|that|there|here|just|instead|rather)\b")
+_NEW_CLAUSE = re.compile(
+    rf"\s*(?:and|{_HELP}|{_WHO}|this|that|there|here|just|instead|rather|(?:would|could|can|do|did|will) you)\b"
+)
 _OR = re.compile(r"\b(?:or|nor)\b")
 
 _AUXILIARY = r"(?:should|already|ever|do|did|want to|are|am|is|can|could|must|would|really|just|not|don't|didn't)"
@@ -124,7 +133,9 @@ _REPORTED = re.compile(
     r"|\baccording to (?:some|your friend|the post|a forum|him|her|them|the seller|the ad)\b"
     r"|\b(?:supposedly|allegedly|so-called|pretend(?:s|ing)? (?:that|to)|claiming (?:that|to))\b"
 )
-_REPORT_ENDS = re.compile(r"\b(?:but|however|yet|although|though)\b")
+_REPORT_ENDS = re.compile(
+    r"\b(?:but|however|yet|although|though)\b|,\s*(?:please|do not|don't|never|call|contact|hang up|you should)\b"
+)
 _DENIED_AFTER = re.compile(
     r"^(?:\s+(?!if\b|when\b|that\b|who\b|because\b|and\b|but\b|which\b|until\b|unless\b|so\b|as\b)[\w']+){0,3}?\s*(?:"
     r"(?:(?:is|are|was|were|would|will|should|does|do|did|be|seems?)(?:n't| not)|(?:is|are|would be) never)"
@@ -157,11 +168,8 @@ def how_said(text: str, start: int, end: int) -> Said:
         return "reported"
     if _REPORTED_AFTER.search(after):
         return "reported"
-    lead_in = _lead_in(text, start)
-    if lead_in and _denied(lead_in, "", "", asks=False)[0]:
-        denied = not denied
-    if _DENIED_AFTER.search(after):
-        denied = not denied
+    denied ^= bool(_DENIED_AFTER.search(after))
+    denied ^= _denies_items(_lead_in(text, start))
     if denied:
         return "denied"
     return "open" if _SUPPOSED.search(before) or (asks and _ASKED.search(before)) else "asserted"
@@ -231,9 +239,15 @@ def _lead_in(text: str, start: int) -> str:
             heading = line.lstrip().startswith(("#", "**"))
             if not (bare.endswith(":") or heading):
                 return ""
-            bare = bare.rstrip(": *_")
-            return bare[_last_boundary(bare) :] + " "
+            return bare[_last_boundary(bare) :].rstrip(": *_")
     return ""
+
+
+def _denies_items(lead_in: str) -> bool:
+    """Return whether the line above a list denies its items, such as "do not:" or "what not to do"."""
+    if not lead_in or _EXPLAINING.search(lead_in) or _TURNING.search(_DENYING.sub(" ", lead_in)):
+        return False
+    return bool(_DENYING.search(_SEEMING.sub(" ", lead_in)))
 
 
 def _quoted(text: str, start: int, end: int) -> bool:
