@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from cai_lite.inputs.assertions import Said, how_said, plain
 from cai_lite.inputs.language import ENGLISH, language_of, language_of_patterns
+from cai_lite.inputs.literals import folded, literals
 from cai_lite.inputs.patterns import readable
 
 
@@ -85,8 +86,15 @@ class Checks:
 
 def said_in(pattern: str, text: str) -> Iterator[Said]:
     """Yield how each match of the pattern is said."""
+    needed = literals(plain(pattern))
+    if needed and not _contains(folded(text), needed):
+        return
     for match in compiled(pattern).finditer(plain(text[: readable(pattern)])):
         yield how_said(text, *match.span())
+
+
+def _contains(text: str, strings: frozenset[str]) -> bool:
+    return any(string in text for string in strings)
 
 
 @lru_cache(maxsize=4096)
