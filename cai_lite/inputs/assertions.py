@@ -129,6 +129,8 @@ _REPORTED = re.compile(
     r"|quoted)\b"
     r"|\byou\s+(?:(?:may|might|will|can|could|have|probably|often|'ve)\s+)*"
     r"(?:hear|heard|been told|be told|read that|read online|see (?:claims|posts|people|ads|advice))\b"
+    r"|\byou\s+(?:may|might|could|probably)\s+(?:\w+ly\s+|still\s+)?(?:think|believe|feel|fear|assume|worry)\b"
+    rf"|\b(?:some|many|most|other)\s+\w+\s+(?:(?:may|might|will|would|often|still)\s+)?{_SAYS}\b"
     r"|\b(?:myth|misconception|rumou?r|fallacy|fairy tale|lie|idea|claim|belief|notion|superstition)s? that\b"
     r"|\baccording to (?:some|your friend|the post|a forum|him|her|them|the seller|the ad)\b"
     r"|\b(?:supposedly|allegedly|so-called|pretend(?:s|ing)? (?:that|to)|claiming (?:that|to))\b"
