@@ -233,6 +233,10 @@ def train(
             "critiques (of a run's teacher; makes a critic for critique.by)."
         ),
     ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(help="With --run: the id of a principle that gets no say in the pairs, to see what they owe it."),
+    ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -254,7 +258,10 @@ def train(
     if run_directory is not None:
         if pairs is not None:
             raise InputError("--pairs and --run are both given; keep one of them")
-        result = train_run(run_directory, chosen, out, student=student, load=load, quiet=quiet or json_)
+        how = {"without": without, "student": student, "load": load}
+        result = train_run(run_directory, chosen, out, **how, quiet=quiet or json_)
+    elif without is not None:
+        raise InputError("--without is for --run, whose verdicts tell what a principle decided")
     elif student is None or pairs is None:
         raise InputError("give --student and --pairs, or --run with a run directory")
     else:

@@ -125,33 +125,18 @@ def diff(
 @guarded
 def contributed(
     run_directory: Annotated[Path, typer.Argument(help="A run that has made its pairs.")],
-    without: Annotated[
-        str | None, typer.Option(help="With --pairs: write the pairs that this principle had no say in.")
-    ] = None,
-    pairs: Annotated[Path | None, typer.Option(help="With --without: the preference file to write.")] = None,
     json_: Json = False,
 ) -> None:
     """Count what each principle contributed to the pairs of a run: which would be gone or turned around without it.
 
-    Nothing is asked. To see what the pairs owe to one in training, write those left without it, train and compare.
+    Nothing is asked. `cai-lite train --run RUN --without ID` trains without one, to see what its pairs teach.
 
     Example: cai-lite constitution contributions runs/demo-medical
     """
-    from cai_lite.inputs.pairs import save_pairs
-    from cai_lite.pipeline.contributions import contributions, decided, left_without, show_contributions
+    from cai_lite.pipeline.contributions import contributions, decided, show_contributions
     from cai_lite.run.progress import Terminal
 
-    if (without is None) != (pairs is None):
-        raise InputError("--without ID and --pairs FILE go together: which principle is left out, and where to write")
-    found = decided(run_directory)
-    if without is not None and pairs is not None:
-        if pairs.exists():
-            raise InputError(f"{pairs} exists already; give another file")
-        left = left_without(found, without)
-        save_pairs(pairs, left)
-        show({"file": str(pairs), "pairs": len(left)}, json_, f"{len(left):,} pairs: {pairs}")
-        return
-    counted = contributions(found)
+    counted = contributions(decided(run_directory))
     if json_:
         show_json(counted)
     else:

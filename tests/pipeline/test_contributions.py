@@ -11,6 +11,7 @@ from cai_lite.cli import app
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.inputs.pairs import load_pairs
+from cai_lite.pipeline import alone
 from cai_lite.pipeline.contributions import Decided, contributions, decided, left_without
 from cai_lite.pipeline.recipe import PairSection, load_recipe
 from cai_lite.pipeline.walk import run_recipe
@@ -118,19 +119,30 @@ def test_verdicts_of_another_constitution_in_the_same_run_are_noticed(run, tmp_p
         decided(tmp_path)
 
 
-def test_the_command_prints_the_table_and_writes_what_is_left(run, tmp_path):
+def test_the_command_prints_the_table(run):
     command = ["constitution", "contributions", str(run)]
-    done = CliRunner().invoke(app, [*command, "--json"])
-    held = json.loads(done.output)
+    held = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
     assert held["pairs"] == len(load_pairs(run / "pairs.jsonl")) and "no-cliche" in held["principles"]
     done = CliRunner().invoke(app, command, env={"COLUMNS": "120"})
     assert "gone without it" in done.output and "no-cliche" in done.output
-    file = tmp_path / "left.jsonl"
-    done = CliRunner().invoke(app, [*command, "--without", "no-cliche", "--pairs", str(file)])
-    assert (
-        done.exit_code == 0 and len(load_pairs(file)) > 0 and all(p.principle != "no-cliche" for p in load_pairs(file))
+
+
+def test_a_training_without_a_principle_learns_what_the_others_decide(run, tmp_path, monkeypatch):
+    given = []
+
+    def note(student, data, *args, **more):
+        given.append(data)
+        return {}
+
+    monkeypatch.setattr(alone, "_train", note)
+    alone.train_run(run, [], tmp_path / "out", without="no-cliche")
+    (data,) = given
+    left = left_without(decided(run), "no-cliche")
+    assert [pair.key for pair in data] == [pair.key for pair in left]
+    assert all(pair.principle != "no-cliche" for pair in left)
+    with pytest.raises(InputError, match="this training learns 'on: chosen'"):
+        alone.train_run(run, ["train.method=sft", "train.on=chosen"], tmp_path / "out", without="no-cliche")
+    done = CliRunner().invoke(
+        app, ["train", "--without", "a", "--student", "s", "--pairs", "p", "--out", str(tmp_path / "x")]
     )
-    done = CliRunner().invoke(app, [*command, "--without", "no-cliche", "--pairs", str(file)])
-    assert done.exit_code == 2 and "exists already" in done.output
-    done = CliRunner().invoke(app, [*command, "--without", "no-cliche"])
-    assert done.exit_code == 2 and "go together" in done.output
+    assert done.exit_code == 2 and "--without is for --run" in done.output

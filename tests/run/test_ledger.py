@@ -180,9 +180,12 @@ def test_replies_of_another_run_are_taken_over_once_and_are_no_calls_of_this_one
             with pytest.raises(Stopped, match="the budget is spent: 8 of 4"):
                 new.check_budget()
             assert list(new.damage()) == []
-    with Run(tmp_path / "new") as new, Run() as other:
-        with pytest.raises(InputError, match="holds the replies of another run already"):
-            new.take_over(other)
+    with (
+        Run(tmp_path / "new") as new,
+        Run() as other,
+        pytest.raises(InputError, match="holds the replies of another run already"),
+    ):
+        new.take_over(other)
 
 
 def test_taking_over_is_done_whole_or_not_at_all(tmp_path, monkeypatch):
