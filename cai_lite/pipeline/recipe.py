@@ -455,7 +455,7 @@ class FromSection:
     """
 
     run: str
-    replay: float = 2.0
+    replay: float = 1.0
     margin: float = MARGIN
 
     def __post_init__(self) -> None:

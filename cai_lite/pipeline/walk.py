@@ -56,7 +56,8 @@ def run_recipe(
             with Run.reading(earlier.folder) as asked:
                 run.take_over(asked)
         write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-        write_aside(out / CONSTITUTION, Path(roles.constitution.path).read_text(encoding="utf-8"))
+        if (out / CONSTITUTION).resolve() != (policy := Path(roles.constitution.path).resolve()):  # a project's own
+            write_aside(out / CONSTITUTION, policy.read_text(encoding="utf-8"))
         written = ["recipe.yaml", CONSTITUTION]
         for warning in plan.warnings:
             screen.warn(warning)
