@@ -133,6 +133,7 @@ def exam(
     counts = {cell.name: Counter[str]() for cell in cells}
     known = HeldOut(against)
     kept: list[ExamPrompt] = []
+    tried: list[Messages] = []  # also what was rejected: the same text gets no second chance
     sampling = Sampling(temperature=1.0, max_tokens=max_tokens, seed=seed)
     for number in range(ROUNDS):
         has = Counter(row.cell for row in kept)
@@ -142,7 +143,8 @@ def exam(
         again = " again" if number else ""
         with opened(f"write{again}", teacher) as stage:
             drafts = write(teacher, short, constitution, stage, sampling=sampling, first=number * 100)
-        fresh = _fresh([cell for cell, _ in short], drafts, kept, known, counts)
+        fresh = _fresh([cell for cell, _ in short], drafts, tried, known, counts)
+        tried += [written.messages for _, written, _ in fresh]
         with opened(f"verify{again}", verifier or teacher) as stage:
             asked = [(cell, written.messages) for cell, written, _ in fresh]
             said = verify(verifier or teacher, asked, stage, sampling=Sampling(temperature=0.0, max_tokens=max_tokens))
@@ -216,15 +218,15 @@ def _row(row: ExamPrompt) -> dict[str, Any]:
 def _fresh(
     cells: Sequence[Cell],
     drafts: Sequence[Draft],
-    kept: Sequence[ExamPrompt],
+    tried: Sequence[Messages],
     known: HeldOut,
     counts: dict[str, Counter[str]],
 ) -> list[tuple[Cell, Written, tuple[str, ...]]]:
-    """Return what was written and repeats neither a kept prompt, another one, nor one of `against`."""
+    """Return what was written and repeats neither what was tried before, another one, nor one of `against`."""
     rows = [(cell, written, tags) for cell, draft in zip(cells, drafts, strict=True) for written, tags in draft.written]
     for cell, draft in zip(cells, drafts, strict=True):
         counts[cell.name] += draft.counts
-    texts = user_text([row.prompt.messages for row in kept])
+    texts = user_text(tried)
     repeated = resembling([*texts, *user_text([written.messages for _, written, _ in rows])], NEAR)[len(texts) :]
     fresh = []
     for (cell, written, tags), near in zip(rows, repeated, strict=True):

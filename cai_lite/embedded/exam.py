@@ -46,10 +46,11 @@ def grammar_exam(
         InputError: the constitution is not one of the toy world's.
     """
     domain = DOMAINS.get(constitution.name)
-    rules = {principle.id for principle in constitution.principles} - set(untrained(constitution))
-    if domain is None or not rules:
+    reworded = set(untrained(constitution)) & {rule.id for rule in domain.rules} if domain else set()
+    if domain is None or reworded:  # a rule in other words is that of a policy for real replies
         known = ", ".join(f"{name}-embedded" for name in DOMAINS)
         raise InputError(f"{GRAMMAR} writes exams for {known} alone; '{constitution.name}' needs another --teacher")
+    rules = {rule.id for rule in domain.rules}
     cells = cells_of(constitution, kinds, principles)
     counts = {cell.name: Counter[str]() for cell in cells}
     seen: set[str] = set()

@@ -40,9 +40,7 @@ def show_exam(found: Mapping[str, Any], console: Console | None = None) -> None:
         has = f"only {gap['has']}, " if gap["has"] else ""
         grouped.setdefault((bool(gap["has"]), f"{has}{gap['why']}; {gap['do']}"), []).append(where)
     for (has_some, what), places in list(grouped.items())[:GAPS_SHOWN]:
-        shown_places = ", ".join(places[:PLACES]) + (
-            f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
-        )
+        others = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
         style = "dim" if has_some else "yellow"
         console.print(Text(f"{', '.join(places[:PLACES])}{others}: {what}", style), highlight=False, soft_wrap=True)
     if (more := len(grouped) - GAPS_SHOWN) > 0:
