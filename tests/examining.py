@@ -7,17 +7,26 @@ import re
 
 from cai_lite.distill.exam_kinds import KINDS
 
-_THINGS = """
+_THINGS = re.findall(
+    r"\w+",
+    """
     parcel lamp jacket kettle bicycle puzzle tent camera keyboard speaker watch backpack blender skateboard
     mat bottle notebook helmet pan grill router mouse desk chair vase sofa mirror clock drill ladder hammock
     cooler scooter globe
-""".split()
-_PEOPLE = """
+    """,
+)
+_PEOPLE = re.findall(
+    r"\w+",
+    """
     Ana Ben Chen Dara Eli Fay Gus Hana Ivo Jun Kai Lea Mia Noor Omar Pia Quin Rui Sol Tia Uma Vic Wen Yan
-""".split()
-_DONE = """
+    """,
+)
+_DONE = re.findall(
+    r"\w+",
+    """
     broke arrived vanished leaked shrank rattled faded jammed cracked overheated wobbled squeaked
-""".split()
+    """,
+)
 _SIDE = {"allowed": "as the rules allow", "denied": "against the rules", "either": "whatever the rules"}
 _SAID = {"as the rules allow": "comply", "against the rules": "decline", "whatever the rules": "either"}
 OFF_TOPIC = "Which river is the longest"
