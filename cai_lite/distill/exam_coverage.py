@@ -11,6 +11,7 @@ from cai_lite.distill.exam_kinds import KINDS
 from cai_lite.distill.exam_verifying import REJECTED
 from cai_lite.stats import Figure, mean_figure
 
+AGAIN = "ask with another --seed"
 _FAULTS = ("refused", "failed", "cut", "empty")
 
 
@@ -87,6 +88,7 @@ def _gaps(exam: Exam) -> list[dict[str, Any]]:
         lacked = {(cell.principle.id, ""), ("", cell.kind.id), (cell.principle.id, cell.kind.id)} & exam.lacks.keys()
         if not lacked and counts["kept"] < exam.wanted:
             why, do = _reason(counts)
+            do = AGAIN if counts["kept"] else do
             row = {"principle": cell.principle.id, "kind": cell.kind.id, "has": counts["kept"], "why": why, "do": do}
             gaps.append(row)
     return sorted(gaps, key=lambda gap: gap["has"] > 0)
@@ -108,9 +110,9 @@ def _reason(counts: Counter[str]) -> tuple[str, str]:
     if counts["unread"] > sum(rejected.values()) + sum(lost.values()):
         return f"{said}, {counts['unread']} verifications unreadable", "ask another --verifier"
     if sum(lost.values()) > sum(rejected.values()):
-        return f"{said}, {_listed(lost)}", "ask with another --seed"
+        return f"{said}, {_listed(lost)}", AGAIN
     if not rejected:
-        return said, "ask with another --seed"
+        return said, AGAIN
     main: str = max(rejected, key=lambda name: rejected[name])
     mend = {
         "not a test of the principle": "a statement of fact cannot be tested: reword it as a rule; else write by hand",

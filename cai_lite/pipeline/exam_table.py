@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.distill.exam_coverage import AGAIN
 from cai_lite.distill.exam_kinds import KINDS
 from cai_lite.run.progress import Terminal
 
 GAPS_SHOWN, PLACES = 12, 8  # reasons for gaps, and cells of each, that are named; --json has all of them
+NAME, ENDING = 22, 9  # characters of a principle's id in the first column, and of its end where it is too long
 NOT_ASKED = "\u00b7"
 
 
@@ -23,28 +25,32 @@ def show_exam(found: Mapping[str, Any], console: Console | None = None) -> None:
     kinds = [kind for kind in KINDS if kind.id in found["kinds"]]
     table = _table(f"{found['constitution']}: prompts by principle and kind, {found['wanted']} wanted of each")
     table.padding = (0, 0, 0, 0)
-    table.add_column("principle", overflow="ellipsis", no_wrap=True, max_width=22)
+    table.add_column("principle", no_wrap=True)
     for kind in kinds:
         table.add_column(kind.short, justify="right", no_wrap=True, min_width=3)
     for principle, row in found["principles"].items():
         cells = [row.get(kind.id) for kind in kinds]
         shown = [Text(NOT_ASKED, "dim") if n is None else Text(f"{n}", "" if n else "bold red") for n in cells]
-        table.add_row(Text(principle), *shown)
+        table.add_row(Text(brief(principle)), *shown)
     console.print(table)
     console.print(_kinds(found, kinds))
     share = f"; {percent(found['verified'])} of what was written is verified" if found["verified"] else ""
     console.print(Text(f"{found['prompts']:,} prompts{share}"), style="bold", highlight=False, soft_wrap=True)
-    grouped: dict[tuple[bool, str], list[str]] = {}
-    for gap in found["gaps"]:
+    empty = [gap for gap in found["gaps"] if not gap["has"]]
+    grouped: dict[str, list[str]] = {}
+    for gap in empty:
         where = "/".join(part for part in (gap["principle"], gap["kind"]) if part)
-        has = f"only {gap['has']}, " if gap["has"] else ""
-        grouped.setdefault((bool(gap["has"]), f"{has}{gap['why']}; {gap['do']}"), []).append(where)
-    for (has_some, what), places in list(grouped.items())[:GAPS_SHOWN]:
+        grouped.setdefault(f"{gap['why']}; {gap['do']}", []).append(where)
+    for what, places in list(grouped.items())[:GAPS_SHOWN]:
         others = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
-        style = "dim" if has_some else "yellow"
-        console.print(Text(f"{', '.join(places[:PLACES])}{others}: {what}", style), highlight=False, soft_wrap=True)
+        line = Text(f"no prompt for {', '.join(places[:PLACES])}{others}: {what}", "yellow")
+        console.print(line, highlight=False, soft_wrap=True)
     if (more := len(grouped) - GAPS_SHOWN) > 0:
         console.print(f"... and {more} more reasons for gaps; --json lists them", style="dim", highlight=False)
+    if short := len(found["gaps"]) - len(empty):
+        cells = "cell has" if short == 1 else "cells have"
+        text = f"{short} {cells} fewer than {found['wanted']} prompts: {AGAIN}; --json says why"
+        console.print(Text(text, "dim"), highlight=False, soft_wrap=True)
 
 
 def show_redteam(found: Mapping[str, Any], console: Console | None = None) -> None:
@@ -70,6 +76,11 @@ def show_redteam(found: Mapping[str, Any], console: Console | None = None) -> No
     console.print(Text(text), style="bold", highlight=False, soft_wrap=True)
     for why, n in found["ended_early"].items():
         console.print(Text(f"{n} ended early: {why}", "dim"), highlight=False, soft_wrap=True)
+
+
+def brief(name: str) -> str:
+    """Return a name of at most `NAME` characters; imported principles often differ in their last words alone."""
+    return name if len(name) <= NAME else f"{name[: NAME - ENDING - 1]}\u2026{name[-ENDING:]}"
 
 
 def percent(figure: Mapping[str, float]) -> str:

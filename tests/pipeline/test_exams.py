@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from cai_lite.cli import app
 from cai_lite.distill.leaks import HeldOut
 from cai_lite.inputs.prompts import load_prompts
+from cai_lite.pipeline.exam_table import brief
 from cai_lite.run.ledger import Run
 from tests import examining
 from tests.conftest import completion
@@ -60,7 +61,7 @@ def test_an_exam_is_written_shown_and_used(policy, teacher, server, tmp_path):
     done = run(*words, "--student", f"{server.url}#student", "--samples", 2)
     assert done.exit_code == 0, done.output
     shown = re.sub(r"\s+", " ", done.output)
-    assert "no-refunds 2 2 2" in shown and "verified" in shown and f"wrote {out}" in shown
+    assert re.search(r"no-refunds( [012]){14}", shown) and "verified" in shown and f"wrote {out}" in shown
     assert max(map(len, done.output.split("prompts;")[0].splitlines())) <= 80
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {"principle", "kind", "side", "scenario", "difficulty", "too_easy"} <= set(rows[0])
@@ -91,7 +92,8 @@ def test_the_retail_policy_on_a_server(shared, teacher, server, tmp_path):
     found = json.loads(done.stdout)
     assert set(found["kinds"]) == set(KINDS) and len(found["principles"]) > 20
     assert found["prompts"] > 0.8 * len(found["principles"]) * len(KINDS)
-    assert found["verified"]["low"] < 0.7 < found["verified"]["high"]
+    # Four of five are on topic, and six of seven on their side; what the server writes differs from run to run.
+    assert abs(found["verified"]["value"] - 4 / 5 * 6 / 7) < 0.2
     loaded = load_prompts(out)
     reserved = HeldOut([prompt.messages for prompt in loaded.held_out])
     assert not any(reserved.matches(prompt.messages) for prompt in loaded.train)
@@ -120,6 +122,12 @@ def test_the_toy_world_has_an_exam_of_its_own(tmp_path):
     assert done.exit_code == 0, done.output
     assert "the toy world has no such requests" in done.output
     assert len(load_prompts(out, held_out=0).train) > 10
+
+
+def test_long_names_keep_their_ends():
+    assert brief("kind") == "kind"
+    names = {brief(f"an-order-can-only-be-{what}") for what in ("cancelled", "modified", "returned")}
+    assert len(names) == 3 and all(len(name) == 22 for name in names)
 
 
 def test_nothing_verified_writes_nothing_and_says_why(policy, server, tmp_path):
