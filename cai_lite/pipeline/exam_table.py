@@ -48,8 +48,8 @@ def show_exam(found: Mapping[str, Any], console: Console | None = None) -> None:
     if (more := len(grouped) - GAPS_SHOWN) > 0:
         console.print(f"... and {more} more reasons for gaps; --json lists them", style="dim", highlight=False)
     if short := len(found["gaps"]) - len(empty):
-        cells = "cell has" if short == 1 else "cells have"
-        text = f"{short} {cells} fewer than {found['wanted']} prompts: {AGAIN}; --json says why"
+        have = "cell has" if short == 1 else "cells have"
+        text = f"{short} {have} fewer than {found['wanted']} prompts: {AGAIN}; --json says why"
         console.print(Text(text, "dim"), highlight=False, soft_wrap=True)
 
 
