@@ -27,6 +27,10 @@ def steer(
     check: Annotated[
         bool, typer.Option("--check", help="Also train an adapter at the weights, and compare it with the merged one.")
     ] = False,
+    scale: Annotated[
+        float,
+        typer.Option(help="A factor of the merged change: 1 lies between the groups, their number adds them whole."),
+    ] = 1.0,
     rank: Annotated[
         int | None, typer.Option(min=1, help="Cut the merged adapter to this rank; it is exact at the sum of ranks.")
     ] = None,
@@ -51,6 +55,7 @@ def steer(
         weights_of(weights) if weights else None,
         sweep=sweep,
         check=check,
+        scale=scale,
         rank=rank,
         x=x,
         y=y,

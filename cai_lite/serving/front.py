@@ -56,6 +56,7 @@ def steer(
     *,
     sweep: int = 0,
     check: bool = False,
+    scale: float = 1.0,
     rank: int | None = None,
     x: str | None = None,
     y: str | None = None,
@@ -63,26 +64,29 @@ def steer(
 ) -> dict[str, Any]:
     """Make the soup of `weights`, or measure `sweep` of them between two groups; return what was made, as JSON.
 
-    `check`: also train an adapter at the weights (of a sweep, at the middle ones) and compare the soup with it, paired
-    by prompt. `x`, `y`: the paths of two figures, in place of those of the recipe.
+    `scale`, `rank`: of the soups, see `steering.soup`. `check`: also train an adapter at the weights (at the middle
+    ones of a sweep) and compare the soup with it, paired by prompt. `x`, `y`: the paths of two figures, in place of
+    those of the recipe.
 
     Raises:
         InputError: the weights or groups are wrong, or a figure cannot be measured. TrainingError: a training stopped.
     """
     if bool(weights) == bool(sweep):
         raise InputError("give either --weights or --sweep")
+    if not 0 < scale <= 100:
+        raise InputError(f"--scale should be above 0 and at most 100, got {scale:g}")
     folder = steered.folder
     with ExitStack() as opened:
         screen = opened.enter_context(Screen(quiet=quiet, log=folder / "log.txt"))
         if weights and not check:
             chosen = checked_weights(steered, weights)
-            adapter, error = soup(steered, chosen, screen, rank=rank)
+            adapter, error = soup(steered, chosen, screen, scale=scale, rank=rank)
             return {"weights": chosen, "adapter": str(adapter), "error": error}
         measuring = _Measuring(steered, opened.enter_context(Run(folder)), screen, x, y)
         steps = _between(steered, sweep) if sweep else [checked_weights(steered, weights or {})]
         points = []
         for step in steps:
-            adapter, error = soup(steered, step, screen, rank=rank)
+            adapter, error = soup(steered, step, screen, scale=scale, rank=rank)
             points.append(Point(step, adapter, error, *measuring.alone(adapter)))
         middle = points[len(points) // 2]
         found: dict[str, Any] = {"x": measuring.x, "y": measuring.y, "points": [_json(point) for point in points]}

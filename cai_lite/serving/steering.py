@@ -128,14 +128,20 @@ def trained_at(steered: Steered, weights: Weights, screen: Screen) -> Path:
     )
 
 
-def soup(steered: Steered, weights: Weights, screen: Screen, *, rank: int | None = None) -> tuple[Path, float]:
+def soup(
+    steered: Steered, weights: Weights, screen: Screen, *, scale: float = 1.0, rank: int | None = None
+) -> tuple[Path, float]:
     """Return the adapter merged from those of the groups, and the relative error where it is cut to `rank`.
 
-    A soup that was made of the same adapters is taken as it stands.
+    `scale`: factor of the whole change. With 1 the soup lies between the adapters of the groups, as in rewarded soups;
+    with the number of groups and equal weights the changes are added whole, as in task arithmetic (Ilharco et al. 2023,
+    arXiv:2212.04089). A soup that was made of the same adapters is taken as it stands.
     """
-    used = {name: weight for name, weight in weights.items() if weight > 0}
+    used = {name: weight * scale for name, weight in weights.items() if weight > 0}
     adapters = {group_adapter(steered, name, screen): weight for name, weight in used.items()}
-    folder = steered.folder / (name_of(weights) + (f",rank={rank}" if rank else ""))
+    folder = steered.folder / (
+        name_of(weights) + (f",scale={scale:g}" if scale != 1 else "") + (f",rank={rank}" if rank else "")
+    )
     made_of = digest([(folder_digest(adapter), weight) for adapter, weight in adapters.items()], rank)
     record = folder / _RECORD
     if record.is_file() and (folder / "adapter").is_dir():
@@ -144,7 +150,9 @@ def soup(steered: Steered, weights: Weights, screen: Screen, *, rank: int | None
             return folder / "adapter", float(found["error"])
     folder.mkdir(parents=True, exist_ok=True)
     error = merge_adapters(adapters, folder / "adapter", rank=rank)
-    write_text(record, json.dumps({"weights": dict(weights), "rank": rank, "error": error, "made_of": made_of}))
+    write_text(
+        record, json.dumps({"weights": dict(weights), "scale": scale, "rank": rank, "error": error, "made_of": made_of})
+    )
     return folder / "adapter", error
 
 
