@@ -194,8 +194,8 @@ def front_chart(points: Mapping[str, tuple[Figure, Figure]], axes: tuple[str, st
         marks += [
             _line(x(across), top, x(across), top + height, "grid"),
             _line(left, y(up), left + width, y(up), "grid"),
-            _text(x(across), top + height + 16, f"{across:.2f}", "middle", "faint"),
-            _text(left - 8, y(up) + 4, f"{up:.2f}", "end", "faint"),
+            _text(x(across), top + height + 16, f"{across:.3g}", "middle", "faint"),
+            _text(left - 8, y(up) + 4, f"{up:.3g}", "end", "faint"),
         ]
     turned = {"transform": f"rotate(-90 14 {top + height / 2})"}
     marks += [
