@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cai_lite.linting.classes import OUTPUT
 from cai_lite.linting.findings import Finding, Subject, found
+from cai_lite.linting.vagueness import QUOTED
 from cai_lite.linting.words import (
     DETERMINERS,
     NEGATIONS,
@@ -13,26 +15,25 @@ from cai_lite.linting.words import (
     OR_NOUNS,
     PERSON,
     TRAITS,
-    VAGUE,
-    VAGUE_PHRASES,
     VERBS,
     VIRTUES,
 )
 
-LONGEST = 32  # limit of words in a principle, so that a judge can keep all of it in mind
+LONGEST = (
+    35  # limit of words in a principle, without what stands in brackets, so that a judge can keep all of it in mind
+)
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
-_PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
-_QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
 _SUBJECT = (
     r"(?:(?:the |an? |your |all |every )?(?:\w+ )?(?:assistant|model|ai|system|bot|repl(?:y|ies)|responses?|"
     r"answers?|you|we|agents?|chatbot|tutor|writer|author|text|tone|story|stories|messages?|it)\s+"
     r"(?:should|must|shall|will|needs? to|has to|have to|ought to|is to|are to)?\s*(?:always )?)?"
 )
+_OPENING = r"^\W*(?:(?:please|always|at all times|above all|in all cases|and|but),? ){0,2}"
 _BE = re.compile(
-    rf"^\W*{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|appear)\s+(.*)$", re.IGNORECASE
+    rf"{_OPENING}{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|appear)\s+(.*)$", re.IGNORECASE
 )
 _BEAR = re.compile(
-    rf"^\W*{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|exhibits|have|has|"
+    rf"{_OPENING}{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|exhibits|have|has|"
     r"possess|possesses|act with|acts with|exude|exudes|radiate|radiates|value|values|uphold|respond with|"
     r"responds with|speak with|lead with|practi[cs]e|practi[cs]es)\s+(?:\w+ ){0,2}?(\w[\w-]*)",
     re.IGNORECASE,
@@ -49,65 +50,51 @@ _MODAL = re.compile(
     re.IGNORECASE,
 )
 _THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
+_LISTED = re.compile(r",? (?:show|display|demonstrate|exhibit) (?:\w+ )?([\w-]+)", re.IGNORECASE)
+_CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered)$")
+_FILLERS = frozenset("like as and always very both truly genuinely a an at all times or in too so".split())
+_ABILITY = re.compile(
+    r"\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|are not)$", re.IGNORECASE
+)
+_NOUN_PHRASE = re.compile(r"^\w+ (?:[\w'-]+ ){0,3}?(?:may|must|should|can|shall|will|is|are|has|have)\b", re.IGNORECASE)
 _THIRD = re.compile(r"(?:es|s)$")
-
-
-def vague(subject: Subject) -> Iterator[Finding]:
-    """Report words that people understand differently; words in quotation marks do not count."""
-    for principle in subject.constitution.principles:
-        text = _QUOTED.sub(" ", principle.text)
-        phrase = _PHRASES.search(text)
-        words = [word.lower() for word in _WORD.findall(text)]
-        hit = next((word for word in words if word in VAGUE), "")
-        if phrase or hit:
-            term = phrase[0].lower() if phrase else hit
-            mend = "say when, and how a reader would recognise it" if phrase else VAGUE[hit]
-            yield found(principle, "vague", "warning", f"'{term}' means different things to different people", mend)
 
 
 def trait(subject: Subject) -> Iterator[Finding]:
     """Report principles that name a trait of character; a judge can only see behaviour."""
     for principle in subject.constitution.principles:
-        if _SHOWN.search(principle.text):
-            continue
-        trait_ = ""
-        if being := _BE.match(principle.text):
-            words = [word.lower() for word in _WORD.findall(being[1])]
-            skip = {
-                "like",
-                "as",
-                "and",
-                "always",
-                "very",
-                "both",
-                "truly",
-                "genuinely",
-                "a",
-                "an",
-                "at",
-                "all",
-                "times",
-                "or",
-                "in",
-            }
-            first = next((word for word in words if word not in skip), "")
-            trait_ = first if first in TRAITS or first.removesuffix("ly") in TRAITS else ""
-            if not trait_ and len(words) <= 4 and any(word in TRAITS for word in words):
-                trait_ = next(word for word in words if word in TRAITS)
-        elif (bearing := _BEAR.match(principle.text)) and bearing[1].lower() in VIRTUES:
-            trait_ = bearing[1].lower()
-        elif (person := PERSON.search(principle.text)) and re.search(
-            r"\b(?:like|as|from|be|is|are|were|sound|act)\b", principle.text[: person.start()], re.IGNORECASE
-        ):
-            trait_ = next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
-        if trait_:
+        sentences = re.split(r"(?<=[.!?;])\s+", principle.text)
+        if named := next((name for sentence in sentences if (name := _trait(sentence))), ""):
             yield found(
                 principle,
                 "trait",
                 "warning",
-                f"'{trait_}' is a trait of character, which a judge cannot see",
+                f"'{named}' is a trait of character, which a judge cannot see",
                 "say what a reply does that shows it",
             )
+
+
+def _trait(sentence: str) -> str:
+    """Return the trait of character that a sentence demands, or ""."""
+    if _SHOWN.search(sentence):
+        return ""
+    if (bearing := _BEAR.match(sentence)) and bearing[1].lower() in VIRTUES:
+        return bearing[1].lower()
+    if being := _BE.match(sentence):
+        words = [word.lower() for word in _WORD.findall(being[1])]
+        first = next((word for word in words if word not in _FILLERS), "")
+        if first in TRAITS or first.removesuffix("ly") in TRAITS or _CHARACTER.search(first):
+            return first
+        if len(words) <= 4 and (named := next((word for word in words if word in TRAITS), "")):
+            return named
+        if first == "with" or (person := PERSON.search(sentence)) is None:
+            return ""
+        return next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
+    if (person := PERSON.search(sentence)) and re.search(
+        r"\b(?:like|as|from|be|is|are|were|sound|act)\b", sentence[: person.start()], re.IGNORECASE
+    ):
+        return next((word.lower() for word in _WORD.findall(person[1]) if word.lower() in TRAITS), "")
+    return next((word.lower() for word in _LISTED.findall(sentence) if word.lower() in VIRTUES), "")
 
 
 def compound(subject: Subject) -> Iterator[Finding]:
@@ -126,7 +113,7 @@ def compound(subject: Subject) -> Iterator[Finding]:
 def too_long(subject: Subject) -> Iterator[Finding]:
     """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
-        if (words := len(principle.text.split())) > LONGEST:
+        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST:
             yield found(
                 principle,
                 "too-long",
@@ -139,11 +126,11 @@ def too_long(subject: Subject) -> Iterator[Finding]:
 def negative(subject: Subject) -> Iterator[Finding]:
     """Report principles that only forbid something. This is a note, since some things can only be forbidden."""
     for principle in subject.constitution.principles:
-        text = _QUOTED.sub(" ", principle.text)
+        text = QUOTED.sub(" ", principle.text)
         start = NEGATIVE_START.match(text)
         rest = re.split(r"[;:.]|\b(?:instead|but|rather)\b", text[start.end() :], maxsplit=1) if start else []
         positive = len(rest) > 1 and len(rest[1].split()) > 2 and not NEGATIONS.search(rest[1])
-        if start and not positive:
+        if start and not positive and not _entitlement(start[0]):
             yield found(
                 principle,
                 "negative",
@@ -153,15 +140,38 @@ def negative(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def _entitlement(start: str) -> bool:
+    """Return True if the words up to a negation tell what is so, or first say what may be done.
+
+    "Tickets cannot be refunded" describes the service and "the user can add but not remove bags" permits something;
+    neither only forbids a reply something. What the assistant or a reply "does not" do is a prohibition.
+    """
+    if re.search(r"\w\b.*\b(?:but|and|while)\b", start, re.IGNORECASE):
+        return True
+    words = [word.lower() for word in _WORD.findall(start)]
+    return len(words) > 2 and bool(_ABILITY.search(start.strip())) and OUTPUT.isdisjoint(words)
+
+
 def _second_demand(text: str) -> str:
     """Return the beginning of a second demand, or ""."""
-    plain = re.sub(r"\([^)]*\)", " ", _QUOTED.sub("x", text)).strip()
+    plain = re.sub(r"\([^)]*\)", " ", QUOTED.sub("x", text)).strip()
     sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain) if part]
     if len(sentences) > 1 and any(_is_demand(sentence, alone=True) for sentence in sentences[1:]):
         return _short(next(sentence for sentence in sentences[1:] if _is_demand(sentence, alone=True)))
     parts = _AND.split(plain)
     seps = _AND.findall(plain)
+    first_forbids = bool(NEGATIVE_START.match(plain))
     for number, part in enumerate(parts[1:]):
+        if "and" not in seps[number] and first_forbids != bool(NEGATIVE_START.match(part)):
+            continue  # "do not promise it; say that ...": one demand, said from both sides
+        if any(re.match(r"or\b", later, re.I) for later in parts[number + 1 :]):
+            continue  # "cancel, return, or exchange": a choice
+        if (
+            _NOUN_PHRASE.match(part)
+            and not _MODAL.match(part)
+            and not re.search(r"\b(?:must|should|may|can|shall|will)\b", parts[0])
+        ):
+            continue  # "grades and contact details may be discussed": a subject of two parts
         if _is_demand(
             part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
         ) and _demands(parts[0]):
@@ -172,7 +182,10 @@ def _second_demand(text: str) -> str:
 def _demands(text: str) -> bool:
     """Return True if the first part is a demand of its own, and not the condition of the second."""
     return not re.match(
-        r"^\W*(?:if|when|where|at|for|in|after|before|on|once|while|unless|during|with|to)\b", text, re.I
+        r"^\W*(?:if|when|whenever|where|at|for|in|after|before|on|once|while|unless|during|with|to|instead|rather|as|by|given|upon|"
+        r"because|under|until|provided)\b",
+        text,
+        re.I,
     )
 
 

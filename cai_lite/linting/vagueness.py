@@ -1,0 +1,93 @@
+"""The rule about vague words: which of them are vague where they stand, and which are explained beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cai_lite.linting.findings import Finding, Level, Subject, found
+from cai_lite.linting.words import (
+    ABSTRACT,
+    FREQUENCY,
+    TERMS,
+    VAGUE,
+    VAGUE_PHRASES,
+    VIRTUES,
+    WEAK,
+)
+
+QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
+# What says how a word is meant, where it follows in the same sentence.
+_EXPLAINED = re.compile(
+    r":\s*\w|\b(?:such as|for example|for instance|e\.g\.|i\.e\.|that is|namely|meaning|in that|defined (?:as|in|by)|by \w+ing|"
+    r"which means|as (?:listed|described|defined|set out|stated) in)(?:\b|(?=\s))|\((?:e\.g\.|i\.e\.|such|at most|that is)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n+")
+_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+_PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
+_TERMS = re.compile(rf"\b(?:{'|'.join(TERMS)})\b", re.IGNORECASE)
+_FREQUENCY_OF_A_DEMAND = re.compile(
+    r"^\W*(?:(?:generally|usually|normally|typically|often|sometimes),? |[\w ]{0,30}\b(?:you|assistant|agent|model|bot|repl(?:y|ies)|"
+    r"answers?|we|staff)\b|[\w-]+ (?:\w+ )?(?:generally|usually|normally|typically|often|sometimes)$)",
+    re.IGNORECASE,
+)
+_AIM = re.compile(
+    r"\b(?:respect|honou?r|uphold|value|protect|safeguard|promote|foster|maintain|preserve|prioriti[sz]e|support|encourage|"
+    r"ensure|guarantee|(?:be|stay|remain) (?:mindful|considerate|respectful|aware) of|show (?:respect|consideration) for|care "
+    rf"about)(?:s|es|ed|ing)?\s+(?:(?:\w+(?:'s|s')?|of)\s+){{0,5}}?({ABSTRACT})\b",
+    re.IGNORECASE,
+)
+_WITH = re.compile(
+    rf"\b(?:treat\w*|handl\w*|approach\w*|act\w*|repl(?:y|ies)|respond\w*|speak\w*|answer\w*|deal\w*|serv\w*|meet\w*)\b[^,.;:]{{0,60}}? with "
+    rf"(?:(?:the )?(?:utmost|great|due|extra|more|special|particular|proper)(?:est)? )?({'|'.join(sorted(VIRTUES))})\b",
+    re.IGNORECASE,
+)
+_CARE = re.compile(
+    r"\btake (?:extra |special |great |particular |due |good )?care (?:with|of|when|in|not)\b", re.IGNORECASE
+)
+_COMPARES = re.compile(
+    r"^\W*(?:which\b|(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|one)\b)",
+    re.IGNORECASE,
+)
+_HOW = "say what a reply does, or leaves out, to that end"
+
+
+def vague(subject: Subject) -> Iterator[Finding]:
+    """Report words that people understand differently.
+
+    Words in quotation marks do not count, nor words that the sentence explains ("such as", "by naming", a colon), nor
+    terms such as "effective date". A principle that asks which of two replies is better is read as a comparison, in which
+    such a word is a direction and not a threshold.
+    """
+    for principle in subject.constitution.principles:
+        if _COMPARES.match(principle.text):
+            continue
+        for sentence in _SENTENCE.split(QUOTED.sub(" ", principle.text)):
+            if hit := _vague(sentence):
+                term, mend, level = hit
+                yield found(principle, "vague", level, f"'{term}' means different things to different people", mend)
+                break
+
+
+def _vague(sentence: str) -> tuple[str, str, Level] | None:
+    """Return the vague words of a sentence, how to mend them and the level, or None."""
+    sentence = _TERMS.sub(lambda term: "x" * len(term[0]), sentence)
+    hits: list[tuple[int, str, str, Level]] = []
+    for phrase in _PHRASES.finditer(sentence):
+        hits.append((phrase.start(), phrase[0].lower(), "say when, and how a reader would recognise it", "warning"))
+    for word in _WORD.finditer(sentence):
+        low = word[0].lower()
+        if low in FREQUENCY and _FREQUENCY_OF_A_DEMAND.match(sentence[: word.end()]):
+            hits.append((word.start(), low, FREQUENCY[low], "note"))
+        elif low in VAGUE:
+            hits.append((word.start(), low, VAGUE[low], "note" if low in WEAK else "warning"))
+    for pattern in (_AIM, _WITH):
+        for aim in pattern.finditer(sentence):
+            hits.append((aim.start(), " ".join(aim[0].split()).lower(), _HOW, "warning"))
+    if care := _CARE.search(sentence):
+        hits.append((care.start(), care[0].lower(), _HOW, "warning"))
+    for start, term, mend, level in sorted(hits, key=lambda hit: (hit[3] == "note", hit[0])):
+        if not _EXPLAINED.search(sentence[start + len(term) :]) and not re.search(r":\s*$", sentence[:start]):
+            return term, mend, level
+    return None
