@@ -11,9 +11,8 @@ from itertools import product
 
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.amounts import Bound, bounds, numbers
-from cai_lite.linting.classes import GENERIC
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.reading import Demand, demands, plain, sequence, stem, stems
+from cai_lite.linting.reading import GENERIC, Demand, demands, plain, sequence, stem, stems
 from cai_lite.linting.themes import OPPOSITES
 
 ALIKE = 0.7  # threshold for near-duplicates: share of the shorter text's content words that the longer one has too
@@ -153,7 +152,7 @@ def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
 
 def _marks(text: str) -> frozenset[str]:
     """Return what tells apart cases that are worded alike: proper names, and short texts in quotation marks."""
-    names = {name.lower() for name in _NAME.findall(text)}
+    names = {stem(name) for name in _NAME.findall(text)}
     quoted = {"".join(groups).lower() for groups in _QUOTED.findall(text)}
     return frozenset(names | {q for q in quoted if len(q.split()) <= 4})
 

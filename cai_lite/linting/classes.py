@@ -8,22 +8,18 @@ NEGATORS = words_of(
     "not never no cannot can't don't doesn't mustn't shouldn't won't isn't aren't neither nor nothing none"
 )
 # Verbs that turn a demand round: "omit the price" is "do not include the price", "allow" is "you may".
-REVERSERS = frozenset(
-    words_of(
-        """
-        omit exclud withhold hide conceal skip avoid refrain refus declin forbid prohibit block suppres deni ban reject
-        eschew abstain keep-out
-        """
-    )
+REVERSING_VERBS = words_of(
+    """
+    omit exclude withhold hide conceal skip avoid refrain refuse decline forbid prohibit block suppress deny ban reject
+    eschew abstain
+    """
 )
 # Verbs that say no more than that something stands in the reply, or is done.
-GENERIC = frozenset(
-    words_of(
-        """
-        includ add mention nam stat giv show us writ contain put tell provid sai displai list cit quot hav mak do be
-        insert print allow permit accept let end begin convert express
-        """
-    )
+GENERAL_VERBS = words_of(
+    """
+    include add mention name state give show use write contain put tell provide say display list cite quote have make do be
+    insert print allow permit accept let end begin convert express
+    """
 )
 SAME = {
     member: members[0]

@@ -10,7 +10,15 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cai_lite.linting.classes import GENERIC, IRREGULAR, NEGATORS, OUTPUT, REVERSERS, SAME, UNIMPORTANT
+from cai_lite.linting.classes import (
+    GENERAL_VERBS,
+    IRREGULAR,
+    NEGATORS,
+    OUTPUT,
+    REVERSING_VERBS,
+    SAME,
+    UNIMPORTANT,
+)
 
 _TOKEN = re.compile(r"[A-Za-z][\w'’-]*|\d[\d,.]*\d|\d")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*;\s*|\s*\n\s*")
@@ -101,6 +109,10 @@ def stem(word: str) -> str:
     return SAME.get(bare, bare)
 
 
+GENERIC = frozenset(map(stem, GENERAL_VERBS))
+_REVERSERS = frozenset(map(stem, REVERSING_VERBS))
+
+
 def stems(text: str) -> frozenset[str]:
     """Return the stems of the words of a text that carry meaning."""
     return frozenset(sequence(text))
@@ -177,7 +189,7 @@ def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
         verb, tokens = "omit", [token for token in tokens if token != "out"]
     if verb == "under" and "circumstances" in tokens:  # "under no circumstances should the assistant request"
         negated = True
-    if stem(verb) in REVERSERS:
+    if stem(verb) in _REVERSERS:
         negated, main = not negated, ""
     else:
         main = stem(verb)
@@ -195,7 +207,7 @@ def _output_subject(tokens: list[str]) -> int:
                     if (
                         tokens[later] in NEGATORS
                         or tokens[later] in {"always", "do", "does"}
-                        or (stem(tokens[later]) in GENERIC | REVERSERS)
+                        or (stem(tokens[later]) in GENERIC | _REVERSERS | {stem("leave")})
                     ):
                         return later
                 return 0

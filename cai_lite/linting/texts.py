@@ -57,6 +57,10 @@ _ABILITY = re.compile(
     r"\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|are not)$", re.IGNORECASE
 )
 _NOUN_PHRASE = re.compile(r"^\w+ (?:[\w'-]+ ){0,3}?(?:may|must|should|can|shall|will|is|are|has|have)\b", re.IGNORECASE)
+_DEONTIC = re.compile(
+    r"\b(?:must|should|shall|may|can|cannot|has to|have to|needs? to|ought to|never|always|do not|don't|required|only)\b",
+    re.IGNORECASE,
+)
 _THIRD = re.compile(r"(?:es|s)$")
 
 
@@ -113,7 +117,7 @@ def compound(subject: Subject) -> Iterator[Finding]:
 def too_long(subject: Subject) -> Iterator[Finding]:
     """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
-        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST:
+        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and _asks(principle.text):
             yield found(
                 principle,
                 "too-long",
@@ -162,7 +166,7 @@ def _second_demand(text: str) -> str:
     seps = _AND.findall(plain)
     first_forbids = bool(NEGATIVE_START.match(plain))
     for number, part in enumerate(parts[1:]):
-        if "and" not in seps[number] and first_forbids != bool(NEGATIVE_START.match(part)):
+        if number == 0 and "and" not in seps[0] and first_forbids != bool(NEGATIVE_START.match(part)):
             continue  # "do not promise it; say that ...": one demand, said from both sides
         if any(re.match(r"or\b", later, re.I) for later in parts[number + 1 :]):
             continue  # "cancel, return, or exchange": a choice
@@ -172,11 +176,27 @@ def _second_demand(text: str) -> str:
             and not re.search(r"\b(?:must|should|may|can|shall|will)\b", parts[0])
         ):
             continue  # "grades and contact details may be discussed": a subject of two parts
-        if _is_demand(
-            part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
-        ) and _demands(parts[0]):
+        if (
+            _is_demand(
+                part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
+            )
+            and _demands(parts[0])
+            and _asks(" ".join(parts[: number + 1]))
+        ):
             return _short(part)
     return ""
+
+
+def _asks(text: str) -> bool:
+    """Return True if a text asks for something; a policy also describes its world ("orders have a status")."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    return bool(words) and (
+        _DEONTIC.search(text) is not None
+        or not OUTPUT.isdisjoint(set(words) - {"it", "they"})
+        or any(_is_demand(part, alone=True) for part in re.split(r"(?<=[.!?,;:])\s+", text))
+        or not (DETERMINERS - {"all", "each", "every"}) & {words[0]}
+        and words[0] in VERBS | OR_NOUNS
+    )
 
 
 def _demands(text: str) -> bool:

@@ -9,9 +9,11 @@ from cai_lite.linting.findings import Finding, Level, Subject, found
 from cai_lite.linting.words import (
     ABSTRACT,
     FREQUENCY,
+    OR_NOUNS,
     TERMS,
     VAGUE,
     VAGUE_PHRASES,
+    VERBS,
     VIRTUES,
     WEAK,
 )
@@ -50,6 +52,9 @@ _COMPARES = re.compile(
     r"^\W*(?:which\b|(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|one)\b)",
     re.IGNORECASE,
 )
+_CONCRETE = re.compile(
+    rf"^[^.;:]{{0,30}}?(?:,(?: and| then)?|\band) (?:{'|'.join(sorted(VERBS | OR_NOUNS))})\b", re.IGNORECASE
+)
 _HOW = "say what a reply does, or leaves out, to that end"
 
 
@@ -84,7 +89,8 @@ def _vague(sentence: str) -> tuple[str, str, Level] | None:
             hits.append((word.start(), low, VAGUE[low], "note" if low in WEAK else "warning"))
     for pattern in (_AIM, _WITH):
         for aim in pattern.finditer(sentence):
-            hits.append((aim.start(), " ".join(aim[0].split()).lower(), _HOW, "warning"))
+            if not _CONCRETE.match(sentence[aim.end() :]):
+                hits.append((aim.start(), " ".join(aim[0].split()).lower(), _HOW, "warning"))
     if care := _CARE.search(sentence):
         hits.append((care.start(), care[0].lower(), _HOW, "warning"))
     for start, term, mend, level in sorted(hits, key=lambda hit: (hit[3] == "note", hit[0])):
