@@ -12,9 +12,13 @@ from itertools import product
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.amounts import Bound, bounds, numbers
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.reading import GENERIC, Demand, demands, plain, sequence, stem, stems
+from cai_lite.linting.reading import GENERIC, REVERSERS, Demand, demands, sequence, stem, stems
 from cai_lite.linting.themes import OPPOSITES
 
+_LANGUAGE = re.compile(
+    r"\bin (english|spanish|french|german|italian|portuguese|dutch|polish|russian|turkish|arabic|hindi|chinese|japanese|korean)\b",
+    re.IGNORECASE,
+)
 ALIKE = 0.7  # threshold for near-duplicates: share of the shorter text's content words that the longer one has too
 NEARLY = 0.5  # the same threshold for pairs whose demands are compared
 _NAME = re.compile(r"(?<![.!?:;] )(?<!^)\b[A-Z][\w&-]+")
@@ -22,6 +26,13 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|“([^”]+)”|`([^`
 _OPPOSITES = tuple(
     (re.compile(rf"\b(?:{a})\b", re.I), re.compile(rf"\b(?:{b})\b", re.I), stems(f"{a} {b}".replace("|", " ")))
     for a, b in OPPOSITES
+)
+
+
+_BOUND_WORDS = stems(
+    "limit limited most least maximum max minimum min up under below within fewer less more longer shorter later greater "
+    "higher earlier exceed exceeding over above keep long length latest business calendar full two three four five six "
+    "seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty hundred"
 )
 
 
@@ -95,7 +106,7 @@ def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Princip
     however few words they share.
     """
     principles = constitution.principles
-    words = [stems(principle.text) for principle in principles]
+    words = [(said := stems(principle.text)) - GENERIC - REVERSERS or said for principle in principles]
     holders: dict[str, list[int]] = {}
     limit = max(30, len(principles) // 10)
     for number, mine in enumerate(words):
@@ -114,7 +125,7 @@ def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Princip
                 met.update({other: 2 for other in bounded[unit] if other > number})
         for other, count in sorted(met.items()):
             least = min(len(mine), len(words[other]))
-            if count < 2 and least > 1:
+            if count < 2 and least > 2:
                 continue
             shared = mine & words[other]
             both_bounded = bool(bounds(principles[number].text) and bounds(principles[other].text))
@@ -163,11 +174,11 @@ def _forbids(text: str) -> bool:
 
 def _clash(first: str, second: str) -> str:
     """Return "same" if two texts cannot both be kept, "narrower" if one of them is for some cases only, or ""."""
+    if len(demands(first)) == len(demands(second)) == 1 and _opposite_values(first, second):
+        return "same"
     if numbers(first) != numbers(second) or _marks(first) != _marks(second):
         return ""
     kinds = {_opposed(a, b) for a, b in product(demands(first), demands(second))}
-    if "same" not in kinds and len(demands(first)) == len(demands(second)) == 1 and _opposite_values(first, second):
-        return "same"
     return "same" if "same" in kinds else "narrower" if "narrower" in kinds else ""
 
 
@@ -183,12 +194,12 @@ def _opposed(first: Demand, second: Demand) -> str:
     all_first, all_second = one | first.when, other | second.when
     gone, new = one - all_second - GENERIC, other - all_first - GENERIC
     shared = (one & other) or (first.content & all_second)
-    if (gone and new) or not shared or len(gone | new) > len(shared):
+    if (gone and new) or not shared or len(gone | new) > len(shared) or (gone & first.owned) or (new & second.owned):
         return ""
     bound, other_bound = first.when - all_second - GENERIC, second.when - all_first - GENERIC
-    if bound and other_bound:
-        return ""
-    if bound or other_bound or (gone | new and len(gone | new) * 2 > len(shared)):
+    if (bound and other_bound) or ("not" in bound | other_bound and first.when and second.when):
+        return ""  # bound to cases of their own
+    if bound or other_bound or (gone | new and len(gone | new) * 4 > len(shared)):
         return "narrower"
     return "same"
 
@@ -209,6 +220,9 @@ def _opposite_values(first: str, second: str) -> bool:
     """Return True if two texts differ in nothing but opposite values, such as metric and imperial."""
     if _forbids(first) != _forbids(second):
         return False
+    languages, other_languages = _LANGUAGE.findall(first), _LANGUAGE.findall(second)
+    if len(languages) == len(other_languages) == 1 and languages != other_languages:
+        return _LANGUAGE.sub("", first).split() == _LANGUAGE.sub("", second).split()
     for a, b, either in _OPPOSITES:
         forward = a.search(first) and b.search(second) and not b.search(first) and not a.search(second)
         backward = b.search(first) and a.search(second) and not a.search(first) and not b.search(second)
@@ -242,10 +256,8 @@ def _excludes(a: Bound, b: Bound) -> bool:
 @lru_cache(maxsize=65536)
 def _scope(text: str, bound: Bound) -> frozenset[str]:
     """Return the stems of what a bound is about: the text without the bound and without verbs that say nothing."""
-    rest = " ".join(plain(text).split()).replace(bound.phrase, " ")
-    return frozenset(
-        word for word in stems(rest) if word not in GENERIC and word not in ("limit", "keep", "long", "length")
-    )
+    said = stems(re.sub(r"\d[\d,.]*", " ", text)) - GENERIC - _BOUND_WORDS
+    return frozenset(said - stems(bound.phrase) | (stems(bound.phrase) & said - {bound.unit} - _BOUND_WORDS))
 
 
 def _named(text: str, shared: frozenset[str], most: int = 5) -> str:

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[A-Za-z][\w'’-]*|\d[\d,.]*\d|\d")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*;\s*|\s*\n\s*")
 _LEADING = re.compile(
     r"^\W*(?:(?:always|never|please|but|and|so|also|then),? )?((?:if|when(?:ever)?|where(?:ver)?|in case|once|after|"
-    r"before|during|for|in|at|on|while|as soon as|upon|under|with|within|until|since|given|unless|except|as)\b[^,]{2,200}),",
+    r"before|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|except|as)\b[^,]{2,200}),",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
@@ -42,6 +42,8 @@ _WITHOUT = re.compile(r"\b(?:without|free (?:of|from))\s+", re.IGNORECASE)
 _MODAL = re.compile(
     r"\b(?:must|should|shall|may|can|will|has to|have to|needs? to|ought to|is to|are to|could|might)\b", re.I
 )
+_NEGATED = re.compile(r"\b(?:not|never|no|unless|except|without|cannot)\b|n't\b", re.IGNORECASE)
+_OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
 _AUXILIARY = frozenset(
     "be is are was were been being get gets has have had do does did to always also please first then".split()
 )
@@ -53,7 +55,8 @@ class Demand:
 
     `verb`: the stem of its main verb, "" where the reading found none. `negated`: it forbids. `content`: stems of the
     words that the verb is about. `when`: stems of the conditions it is bound to. `excepted`: it names an exception or
-    is exclusive ("unless", "only").
+    is exclusive ("unless", "only"). `owned`: stems of words right after a genitive, such as "employer" in "the patient's
+    employer", which is another object than the patient.
     """
 
     verb: str
@@ -61,6 +64,7 @@ class Demand:
     content: frozenset[str]
     when: frozenset[str]
     excepted: bool
+    owned: frozenset[str] = frozenset()
 
     @property
     def generic(self) -> bool:
@@ -110,7 +114,7 @@ def stem(word: str) -> str:
 
 
 GENERIC = frozenset(map(stem, GENERAL_VERBS))
-_REVERSERS = frozenset(map(stem, REVERSING_VERBS))
+REVERSERS = frozenset(map(stem, REVERSING_VERBS))
 
 
 def stems(text: str) -> frozenset[str]:
@@ -133,10 +137,10 @@ def _clause(sentence: str) -> list[Demand]:
     excepted = bool(_EXCEPTED.search(sentence))
     when: set[str] = set()
     while leading := _LEADING.match(sentence):
-        when |= stems(leading[1])
+        when |= _condition(leading[1])
         sentence = sentence[leading.end() :].strip()
     if trailing := _TRAILING.search(sentence):
-        when |= stems(trailing[0])
+        when |= _condition(trailing[0])
         sentence = sentence[: trailing.start()]
     found = []
     if without := _WITHOUT.search(sentence):
@@ -160,8 +164,16 @@ def _clause(sentence: str) -> list[Demand]:
         sentence = before
     if main := _main(sentence):
         verb, negated, content = main
-        found.append(Demand(verb=verb, negated=negated, content=content, when=frozenset(when), excepted=excepted))
+        owned = frozenset(stem(word) for word in _OWNED.findall(sentence))
+        found.append(
+            Demand(verb=verb, negated=negated, content=content, when=frozenset(when), excepted=excepted, owned=owned)
+        )
     return found
+
+
+def _condition(text: str) -> frozenset[str]:
+    """Return the stems of a condition, with "not" where it is negated: "if logged in" is not "if not logged in"."""
+    return stems(text) | ({"not"} if _NEGATED.search(text) else frozenset())
 
 
 def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
@@ -189,7 +201,7 @@ def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
         verb, tokens = "omit", [token for token in tokens if token != "out"]
     if verb == "under" and "circumstances" in tokens:  # "under no circumstances should the assistant request"
         negated = True
-    if stem(verb) in _REVERSERS:
+    if stem(verb) in REVERSERS:
         negated, main = not negated, ""
     else:
         main = stem(verb)
@@ -207,7 +219,7 @@ def _output_subject(tokens: list[str]) -> int:
                     if (
                         tokens[later] in NEGATORS
                         or tokens[later] in {"always", "do", "does"}
-                        or (stem(tokens[later]) in GENERIC | _REVERSERS | {stem("leave")})
+                        or (stem(tokens[later]) in GENERIC | REVERSERS | {stem("leave")})
                     ):
                         return later
                 return 0

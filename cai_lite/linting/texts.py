@@ -216,6 +216,8 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
     """
     if _MODAL.match(text):
         return True
+    if re.match(r"thank you\b", text, re.I):
+        return False  # what is said, and no demand to say it
     words = _WORD.findall(_THEN.sub("", text))
     if not words:
         return False

@@ -62,7 +62,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "speed",
         r"\b(?:(?:answer|repl(?:y|ies)|respond|help|solve)\b[\w' ,-]{0,60}(?:at once|immediately|straight away|right away|instantly|"
-        r"in (?:the|your|its|a) first (?:sentence|message|reply|turn)|without delay)|without (?:asking|follow-up|questions)|"
+        r"in (?:the|your|its|a) first (?:message|reply|turn)|without delay)|without (?:asking|follow-up|questions)|"
         r"no clarifying)\b",
         "questions",
         r"\b(?:ask (?:a |at least |one |two |three |for |clarifying |follow-up |about |what |which |whether |how )|"
@@ -84,11 +84,11 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "helpfulness",
-        r"\b(?:maximally (?:helpful|useful)|(?:as|most) (?:helpful|useful) as possible|most helpful|maximi[sz]e (?:helpfulness|usefulness|"
+        r"\b(?:maxim(?:ally|um) (?:helpful|useful|helpfulness|usefulness)|(?:as|most) (?:helpful|useful) as possible|most helpful|maximi[sz]e (?:helpfulness|usefulness|"
         r"the (?:help|benefit|value)\w*)|helpful above all|help (?:\w+ )?(?:with|in) (?:anything|everything|any|every))\b",
         "avoiding harm",
         r"\b(?:minimi[sz]e\w*\b[\w' ]{0,30}(?:harm|risk|damage|danger|liability)\w*|(?:avoid|prevent|reduc)\w*\b[\w' ]{0,20}(?:harm|risk|danger)\w*|"
-        r"do no harm|harmless\w*|err on the side of caution|(?:as )?(?:cautious|safe|harmless) as possible|safety (?:first|above))\b",
+        r"do no harm|harmless\w*|err on the side of caution|(?:as )?(?:cautious|safe|harmless) as possible|safety (?:first|above|over))\b",
     ),
     (
         "formality",

@@ -21,7 +21,7 @@ from cai_lite.linting.words import (
 QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
 # What says how a word is meant, where it follows in the same sentence.
 _EXPLAINED = re.compile(
-    r":\s*\w|\b(?:such as|for example|for instance|e\.g\.|i\.e\.|that is|namely|meaning|in that|defined (?:as|in|by)|by \w+ing|"
+    r":\s*\w|\b(?:such as|for example|for instance|e\.g\.|i\.e\.|that is|namely|meaning|in that|defined (?:as|in|by)|by (?:\w+ )?\w+ing|"
     r"which means|as (?:listed|described|defined|set out|stated) in)(?:\b|(?=\s))|\((?:e\.g\.|i\.e\.|such|at most|that is)",
     re.IGNORECASE,
 )
@@ -30,14 +30,22 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 _PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
 _TERMS = re.compile(rf"\b(?:{'|'.join(TERMS)})\b", re.IGNORECASE)
 _FREQUENCY_OF_A_DEMAND = re.compile(
-    r"^\W*(?:(?:generally|usually|normally|typically|often|sometimes),? |[\w ]{0,30}\b(?:you|assistant|agent|model|bot|repl(?:y|ies)|"
-    r"answers?|we|staff)\b|[\w-]+ (?:\w+ )?(?:generally|usually|normally|typically|often|sometimes)$)",
+    r"^\W*(?:[\w ]{0,30}\b(?:you|assistant|agent|model|bot|repl(?:y|ies)|answers?|we|staff)\b[\w ]*|"
+    rf"(?:{'|'.join(sorted(VERBS | OR_NOUNS))}) (?:\w+ )?)$",
     re.IGNORECASE,
 )
 _AIM = re.compile(
     r"\b(?:respect|honou?r|uphold|value|protect|safeguard|promote|foster|maintain|preserve|prioriti[sz]e|support|encourage|"
     r"ensure|guarantee|(?:be|stay|remain) (?:mindful|considerate|respectful|aware) of|show (?:respect|consideration) for|care "
     rf"about)(?:s|es|ed|ing)?\s+(?:(?:\w+(?:'s|s')?|of)\s+){{0,5}}?({ABSTRACT})\b",
+    re.IGNORECASE,
+)
+# "Respect" says no more than it names, unless what is respected has a fixed value, such as a limit or a decision.
+_RESPECT = re.compile(
+    r"(?<!with )(?<!of )(?<!show )\brespect(?:s|ing)? (?!to\b)(?![\w' -]*\b(?:limits?|numbers?|settings?|formats?|deadlines?|"
+    r"requests?|instructions?|rules?|orders?|choices?|preferences?|laws?|copyrights?|sizes?|lengths?|budgets?|schedules?|"
+    r"opt-outs?|wish(?:es)?|decisions?|conventions?|licen[cs]es?|hours|names?|pronouns?|word counts?|maxim\w+|minim\w+)\b)"
+    r"((?:[\w'-]+ ?){1,3})",
     re.IGNORECASE,
 )
 _WITH = re.compile(
@@ -83,11 +91,11 @@ def _vague(sentence: str) -> tuple[str, str, Level] | None:
         hits.append((phrase.start(), phrase[0].lower(), "say when, and how a reader would recognise it", "warning"))
     for word in _WORD.finditer(sentence):
         low = word[0].lower()
-        if low in FREQUENCY and _FREQUENCY_OF_A_DEMAND.match(sentence[: word.end()]):
+        if low in FREQUENCY and (word.start() == 0 or _FREQUENCY_OF_A_DEMAND.match(sentence[: word.start()])):
             hits.append((word.start(), low, FREQUENCY[low], "note"))
         elif low in VAGUE:
             hits.append((word.start(), low, VAGUE[low], "note" if low in WEAK else "warning"))
-    for pattern in (_AIM, _WITH):
+    for pattern in (_AIM, _WITH, _RESPECT):
         for aim in pattern.finditer(sentence):
             if not _CONCRETE.match(sentence[aim.end() :]):
                 hits.append((aim.start(), " ".join(aim[0].split()).lower(), _HOW, "warning"))
