@@ -16,7 +16,8 @@ from cai_lite.linting.reading import GENERIC, REVERSERS, Demand, demands, sequen
 from cai_lite.linting.themes import OPPOSITES
 
 _LANGUAGE = re.compile(
-    r"\bin (english|spanish|french|german|italian|portuguese|dutch|polish|russian|turkish|arabic|hindi|chinese|japanese|korean)\b",
+    r"\bin (english|spanish|french|german|italian|portuguese|dutch|polish|russian|turkish|arabic|hindi|chinese|"
+    r"japanese|korean)\b",
     re.IGNORECASE,
 )
 ALIKE = 0.7  # threshold for near-duplicates: share of the shorter text's content words that the longer one has too
@@ -30,7 +31,8 @@ _OPPOSITES = tuple(
 
 
 _BOUND_WORDS = stems(
-    "limit limited most least maximum max minimum min up under below within fewer less more longer shorter later greater "
+    "limit limited most least maximum max minimum min up under below within fewer less more longer shorter later "
+    "greater "
     "higher earlier exceed exceeding over above keep long length latest business calendar full two three four five six "
     "seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty hundred"
 )
@@ -82,8 +84,8 @@ def contradiction(subject: Subject) -> Iterator[Finding]:
                 later,
                 "contradiction",
                 "note",
-                f"demands the opposite of '{earlier.id}' (line {earlier.line}) in some cases, and nothing says which of "
-                "the two goes first there",
+                f"demands the opposite of '{earlier.id}' (line {earlier.line}) in some cases, and nothing says "
+                "which of the two goes first there",
                 "name the exception in the general one ('unless ...'), or decide it under 'conflicts'",
             )
 

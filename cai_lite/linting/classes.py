@@ -10,15 +10,15 @@ NEGATORS = words_of(
 # Verbs that turn a demand round: "omit the price" is "do not include the price", "allow" is "you may".
 REVERSING_VERBS = words_of(
     """
-    omit exclude withhold hide conceal skip avoid refrain refuse decline forbid prohibit block suppress deny ban reject
-    eschew abstain
+    omit exclude withhold hide conceal skip avoid refrain refuse decline forbid prohibit block suppress deny ban
+    reject eschew abstain
     """
 )
 # Verbs that say no more than that something stands in the reply, or is done.
 GENERAL_VERBS = words_of(
     """
-    include add mention name state give show use write contain put tell provide say display list cite quote have make do be
-    insert print allow permit accept let end begin convert express
+    include add mention name state give show use write contain put tell provide say display list cite quote have
+    make do be insert print allow permit accept let end begin convert express
     """
 )
 SAME = {
@@ -34,6 +34,7 @@ SAME = {
         ("end", "close", "finish", "conclude"),
         ("help", "assist"),
         ("buy", "purchase"),
+        ("get", "receive", "obtain"),
         ("repair", "fix"),
         ("give", "provide", "supply"),
         ("write", "written"),
@@ -46,32 +47,36 @@ SAME = {
     )
     for member in members
 }  # fmt: skip
-IRREGULAR = {
-    "told": "tell", "given": "give", "gave": "give", "shown": "show", "sent": "send", "kept": "keep", "made": "make",
-    "written": "write", "wrote": "write", "said": "say", "done": "do", "taken": "take", "took": "take", "broke": "break",
-    "broken": "break", "held": "hold", "met": "meet", "paid": "pay", "bought": "buy", "sold": "sell", "spoken": "speak",
-    "left": "leave", "begun": "begin", "began": "begin", "chosen": "choose", "found": "find", "lost": "lose",
-    "forbidden": "forbid", "hidden": "hide", "withheld": "withhold", "known": "know", "children": "child",
-    "tried": "try", "tries": "try", "used": "use", "using": "use", "led": "lead", "read": "read", "put": "put",
-    "discussing": "discuss", "identities": "identity",
-}  # fmt: skip
+IRREGULAR = dict(
+    pair.split(":")
+    for pair in words_of(
+        """
+        told:tell given:give gave:give shown:show sent:send kept:keep made:make written:write wrote:write said:say
+        done:do taken:take took:take broke:break broken:break held:hold met:meet paid:pay bought:buy sold:sell
+        spoken:speak left:leave begun:begin began:begin chosen:choose found:find lost:lose forbidden:forbid
+        hidden:hide withheld:withhold known:know children:child tried:try tries:try used:use using:use led:lead
+        discussing:discuss identities:identity
+        """
+    )
+)
 # Subjects after which a verb in the third person or the indicative is a demand: who answers, and what is answered.
 OUTPUT = words_of(
     """
-    assistant model ai bot system agent agents chatbot tutor you we staff advisor adviser moderators operator reply replies
-    response responses answer answers message messages text texts summary summaries story stories letter letters report
-    reports email emails it they
+    assistant model ai bot system agent agents chatbot tutor you we staff advisor adviser moderators operator reply
+    replies response responses answer answers message messages text texts summary summaries story stories letter
+    letters report reports email emails it they
     """
 )
 # Function words, and words that every policy has: they say nothing about what a demand is about.
 UNIMPORTANT = words_of(
     """
-    a an the and or of to in on at for from with by as is are be been being was were it its this that these those their
-    his her your you they them he she we us our i me my all any each every both either neither one if when where while
-    who whom whose which what how than then so such only own same other another can could should must may might shall will would
-    do does did not no never always assistant model agent agents bot chatbot ai reply replies response responses answer
-    answers user users person people customer customers client clients caller callers staff have has had about into over out
-    there here also too just even still yet again once ever please don't doesn't can't cannot won't mustn't
-    under circumstances regarding concerning whether per via already far must needs need
+    a an the and or of to in on at for from with by as is are be been being was were it its this that these those
+    their his her your you they them he she we us our i me my all any each every both either neither one if when
+    where while who whom whose which what how than then so such only own same other another can could should must
+    may might shall will would do does did not no never always assistant model agent agents bot chatbot ai reply
+    replies response responses answer answers user users person people customer customers client clients caller
+    callers staff have has had about into over out there here also too just even still yet again once ever please
+    don't doesn't can't cannot won't mustn't under circumstances regarding concerning whether per via already far
+    must needs need
     """
 ) - {"before", "after", "without"}

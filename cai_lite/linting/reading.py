@@ -19,23 +19,29 @@ from cai_lite.linting.classes import (
     SAME,
     UNIMPORTANT,
 )
+from cai_lite.linting.words import words_of
 
-_TOKEN = re.compile(r"[A-Za-z][\w'’-]*|\d[\d,.]*\d|\d")
+_CURLY = "\u2019"  # the typographic apostrophe
+_TOKEN = re.compile(r"[A-Za-z][\w'\u2019-]*|\d[\d,.]*\d|\d")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*;\s*|\s*\n\s*")
 _LEADING = re.compile(
     r"^\W*(?:(?:always|never|please|but|and|so|also|then),? )?((?:if|when(?:ever)?|where(?:ver)?|in case|once|after|"
-    r"before|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|except|as)\b[^,]{2,200}),",
+    r"before|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|except|"
+    r"as)\b[^,]{2,200}),",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
-    r"[ ,](?:(?:only |even |especially |and )?(?:if|when(?:ever)?|where(?:ver)?|unless|except|until|once|provided|as long as|"
+    r"[ ,](?:(?:only |even |especially |and )?(?:if|when(?:ever)?|where(?:ver)?|unless|except|until|once|provided|"
+    r"as long as|"
     r"after|before|while|because|since|in case|during|who|whose|whom|so that|in order to|rather than|instead of|"
     r"other than|regardless of|beyond)\b).*$",
     re.IGNORECASE,
 )
 _EXCEPTED = re.compile(
-    r"\b(?:unless|except(?:ion\w*|ing)?|only|otherwise|other than|apart from|rather than|instead of|provided that|until|but|"
-    r"though|however|even if|regardless|exclusively|without the|without their|need not|not required|no need|not have to)\b",
+    r"\b(?:unless|except(?:ion\w*|ing)?|only|otherwise|other than|apart from|rather than|instead of|provided that|"
+    r"until|but|"
+    r"though|however|even if|regardless|exclusively|without the|without their|need not|not required|no need|"
+    r"not have to)\b",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(r"\b(?:without|free (?:of|from))\s+", re.IGNORECASE)
@@ -44,8 +50,8 @@ _MODAL = re.compile(
 )
 _NEGATED = re.compile(r"\b(?:not|never|no|unless|except|without|cannot)\b|n't\b", re.IGNORECASE)
 _OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
-_AUXILIARY = frozenset(
-    "be is are was were been being get gets has have had do does did to always also please first then".split()
+_AUXILIARY = words_of(
+    "be is are was were been being get gets has have had do does did to always also please first then"
 )
 
 
@@ -55,8 +61,8 @@ class Demand:
 
     `verb`: the stem of its main verb, "" where the reading found none. `negated`: it forbids. `content`: stems of the
     words that the verb is about. `when`: stems of the conditions it is bound to. `excepted`: it names an exception or
-    is exclusive ("unless", "only"). `owned`: stems of words right after a genitive, such as "employer" in "the patient's
-    employer", which is another object than the patient.
+    is exclusive ("unless", "only"). `owned`: stems of words right after a genitive, such as "employer" in
+    "the patient's employer", which is another object than the patient.
     """
 
     verb: str
@@ -85,13 +91,13 @@ def demands(text: str) -> tuple[Demand, ...]:
 @lru_cache(maxsize=65536)
 def plain(text: str) -> str:
     """Return a text without brackets and quotation marks; what stood in quotation marks stays."""
-    return re.sub(r"\([^)]*\)", " ", re.sub(r"[\"“”`]|(?<!\w)'|'(?!\w)", "", text.replace("’", "'"))).strip()
+    return re.sub(r"\([^)]*\)", " ", re.sub(r"[\"“”`]|(?<!\w)'|'(?!\w)", "", text.replace(_CURLY, "'"))).strip()
 
 
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """Return what the forms of a word share, and one word for each class of synonyms."""
-    low = word.lower().replace("’", "'")
+    low = word.lower().replace(_CURLY, "'")
     low = low.removesuffix("'s").rstrip("'")
     low = IRREGULAR.get(low, low)
     low = SAME.get(low, low)
@@ -178,7 +184,7 @@ def _condition(text: str) -> frozenset[str]:
 
 def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
     """Return main verb, polarity and content of a clause without its conditions."""
-    tokens = [token.lower().replace("’", "'") for token in _TOKEN.findall(sentence)]
+    tokens = [token.lower().replace(_CURLY, "'") for token in _TOKEN.findall(sentence)]
     if not tokens:
         return None
     modal = _MODAL.search(sentence)
@@ -190,11 +196,11 @@ def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
         word = tokens[position]
         if word in NEGATORS or word.endswith("n't"):
             negated = True
-        elif word in _AUXILIARY or word in UNIMPORTANT and word not in GENERIC or _MODAL.fullmatch(word):
+        elif word in _AUXILIARY or (word in UNIMPORTANT and word not in GENERIC) or _MODAL.fullmatch(word):
             continue
         else:
             break
-    before = {word for word in tokens[:start]}
+    before = set(tokens[:start])
     negated = negated or bool(before & {"never", "no", "nobody", "nothing", "none", "neither"}) or "no" in tokens
     verb = tokens[position]
     if verb == "leave" and "out" in tokens:

@@ -64,8 +64,8 @@ def no_example(subject: Subject) -> Iterator[Finding]:
             rule="no-example",
             level="note",
             principle="",
-            message=f"none of the {len(principles)} principles has an example of a reply that keeps it and one that breaks it",
-            mend="add them, first to the principles that matter most; the teacher sees them, and the checks are tested on them",
+            message=f"none of the {len(principles)} principles has an example of a reply that keeps and one that breaks it",
+            mend="add them, first where it matters most; the teacher sees them, and the checks are tested on them",
         )
         return
     for principle in principles:

@@ -17,6 +17,7 @@ from cai_lite.linting.words import (
     TRAITS,
     VERBS,
     VIRTUES,
+    words_of,
 )
 
 LONGEST = (
@@ -33,13 +34,18 @@ _BE = re.compile(
     rf"{_OPENING}{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|appear)\s+(.*)$", re.IGNORECASE
 )
 _BEAR = re.compile(
-    rf"{_OPENING}{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|exhibits|have|has|"
+    rf"{_OPENING}{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|"
+    rf"exhibits|have|has|"
     r"possess|possesses|act with|acts with|exude|exudes|radiate|radiates|value|values|uphold|respond with|"
     r"responds with|speak with|lead with|practi[cs]e|practi[cs]es)\s+(?:\w+ ){0,2}?(\w[\w-]*)",
     re.IGNORECASE,
 )
 _SHOWN = re.compile(
     r"\b(?:by \w+ing|:|such as|for example|that is|in that|at most|so that|with one|in the first)\b|:", re.I
+)
+_BESIDE = re.compile(
+    rf"(?:,|\band|\bbut) (?:do not|don't|never|(?:{'|'.join(sorted(VERBS))}) (?:the|an?|each|every|any|all|its)\b)",
+    re.I,
 )
 _AND = re.compile(
     r"(?:[,;]\s*(?:and|but|then|plus)?|\band\b(?: also| then)?|\bas well as\b|\bwhile also\b|\bplus\b)\s+", re.I
@@ -52,13 +58,14 @@ _MODAL = re.compile(
 _THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
 _LISTED = re.compile(r",? (?:show|display|demonstrate|exhibit) (?:\w+ )?([\w-]+)", re.IGNORECASE)
 _CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered)$")
-_FILLERS = frozenset("like as and always very both truly genuinely a an at all times or in too so".split())
+_FILLERS = words_of("like as and always very both truly genuinely a an at all times or in too so")
 _ABILITY = re.compile(
     r"\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|are not)$", re.IGNORECASE
 )
 _NOUN_PHRASE = re.compile(r"^\w+ (?:[\w'-]+ ){0,3}?(?:may|must|should|can|shall|will|is|are|has|have)\b", re.IGNORECASE)
 _DEONTIC = re.compile(
-    r"\b(?:must|should|shall|may|can|cannot|has to|have to|needs? to|ought to|never|always|do not|don't|required|only)\b",
+    r"\b(?:must|should|shall|may|can|cannot|has to|have to|needs? to|ought to|never|always|do not|don't|required|"
+    r"only)\b",
     re.IGNORECASE,
 )
 _THIRD = re.compile(r"(?:es|s)$")
@@ -80,7 +87,7 @@ def trait(subject: Subject) -> Iterator[Finding]:
 
 def _trait(sentence: str) -> str:
     """Return the trait of character that a sentence demands, or ""."""
-    if _SHOWN.search(sentence):
+    if _SHOWN.search(sentence) or _BESIDE.search(sentence):
         return ""
     if (bearing := _BEAR.match(sentence)) and bearing[1].lower() in VIRTUES:
         return bearing[1].lower()
@@ -162,6 +169,8 @@ def _second_demand(text: str) -> str:
     sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain) if part]
     if len(sentences) > 1 and any(_is_demand(sentence, alone=True) for sentence in sentences[1:]):
         return _short(next(sentence for sentence in sentences[1:] if _is_demand(sentence, alone=True)))
+    while (condition := re.match(r"[^,;.]{4,160},\s+", plain)) and not _demands(plain):
+        plain = plain[condition.end() :]
     parts = _AND.split(plain)
     seps = _AND.findall(plain)
     first_forbids = bool(NEGATIVE_START.match(plain))
@@ -194,15 +203,15 @@ def _asks(text: str) -> bool:
         _DEONTIC.search(text) is not None
         or not OUTPUT.isdisjoint(set(words) - {"it", "they"})
         or any(_is_demand(part, alone=True) for part in re.split(r"(?<=[.!?,;:])\s+", text))
-        or not (DETERMINERS - {"all", "each", "every"}) & {words[0]}
-        and words[0] in VERBS | OR_NOUNS
+        or (not (DETERMINERS - {"all", "each", "every"}) & {words[0]} and words[0] in VERBS | OR_NOUNS)
     )
 
 
 def _demands(text: str) -> bool:
     """Return True if the first part is a demand of its own, and not the condition of the second."""
     return not re.match(
-        r"^\W*(?:if|when|whenever|where|at|for|in|after|before|on|once|while|unless|during|with|to|instead|rather|as|by|given|upon|"
+        r"^\W*(?:if|when|whenever|where|at|for|in|after|before|on|once|while|unless|during|with|to|instead|rather|"
+        r"as|by|given|upon|"
         r"because|under|until|provided)\b",
         text,
         re.I,

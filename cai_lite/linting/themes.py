@@ -29,13 +29,17 @@ OPPOSITES: tuple[tuple[str, str], ...] = (
 THEMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "brevity",
-        r"\b(?:short|brief|briefly|concise|concisely|terse|succinct|succinctly|brevity|at most \w+ (?:words|sentences|lines)|"
+        r"\b(?:short|brief|briefly|concise|concisely|terse|succinct|succinctly|brevity|at most \w+ (?:words|"
+        r"sentences|lines)|"
         r"(?:under|within|no more than|fewer than|less than|not exceed|up to|maximum of|max) \w+ (?:words|sentences|"
-        r"lines|paragraphs)|(?:in|to|with|of) (?:only )?(?:one|a single|two|three) (?:\w+ )?(?:sentences?|lines?|paragraphs?)|one paragraph|few words)\b",
+        r"lines|paragraphs)|(?:in|to|with|of) (?:only )?(?:one|a single|two|three) (?:\w+ )?(?:sentences?|lines?|"
+        r"paragraphs?)|one paragraph|few words)\b",
         "completeness",
         r"\b(?:completely|in full|fully|thorough|thoroughly|comprehensive|exhaustive|exhaustively|in (?:\w+ )?detail|"
-        r"(?:complete|full|detailed) (?:and \w+ )?(?:answer|reply|account|explanation|list|description|overview|picture|context|"
-        r"instructions|background|detail)s?|every (?:\w+ )?(?:step|detail|risk|option|side effect|exception|condition|relevant|"
+        r"(?:complete|full|detailed) (?:and \w+ )?(?:answer|reply|account|explanation|list|description|overview|"
+        r"picture|context|"
+        r"instructions|background|detail)s?|every (?:\w+ )?(?:step|detail|risk|option|side effect|exception|"
+        r"condition|relevant|"
         r"caveat|assumption|source|ingredient)|(?:cover|list|name|mention|explain|give|include|state|describe|discuss) "
         r"(?:every|each|all)|all (?:the )?(?:\w+ )?(?:steps|details|"
         r"risks|options|side effects|exceptions|caveats|assumptions|ingredients|alternatives|known|edge cases|cases)|"
@@ -44,24 +48,29 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     (
         "frankness",
         r"\b(?:frank|frankly|blunt|bluntly|direct criticism|criticise|criticize|point out (?:every|each|all|the) "
-        r"(?:\w+ )?(?:error|errors|mistake|mistakes|flaw|flaws|weakness\w*)|unvarnished|without softening|honest (?:verdict|"
-        r"opinion|criticism|feedback|assessment)|candid|candidly|plainly (?:say|tell)|bad news (?:plainly|first|directly))\b",
+        r"(?:\w+ )?(?:error|errors|mistake|mistakes|flaw|flaws|weakness\w*)|unvarnished|without softening|"
+        r"honest (?:verdict|"
+        r"opinion|criticism|feedback|assessment)|candid|candidly|plainly (?:say|tell)|bad news (?:plainly|first|"
+        r"directly))\b",
         "comfort",
         r"\b(?:comfort|reassure|reassurance|soften|gentle|gently|spare (?:the|their|his|her)|encourag\w+|praise|"
         r"hopeful|positive (?:note|tone|feedback)|sooth\w+|feelings|upbeat|console)\b",
     ),
     (
         "caution",
-        r"\b(?:refuse|decline|withhold|err on the side of caution|refer (?:\w+ )?(?:\w+ )?to a (?:professional|specialist|"
+        r"\b(?:refuse|decline|withhold|err on the side of caution|refer (?:\w+ )?(?:\w+ )?to a (?:professional|"
+        r"specialist|"
         r"doctor|lawyer|human)|caution\w*|disclaimer|warn (?:of|about|against) (?:every|all|any))\b",
         "helpfulness",
-        r"\b(?:answer every|answer (?:all|any)|fulfil (?:every|any|all|each)|always (?:help|answer)|give (?:a |the )?(?:direct|"
+        r"\b(?:answer every|answer (?:all|any)|fulfil (?:every|any|all|each)|always (?:help|answer)|give (?:a |"
+        r"the )?(?:direct|"
         r"concrete|specific|actionable|definite|full) (?:answer|advice|recommendation)|whatever (?:the|they|is)|"
         r"without (?:disclaimers?|caveats?|warnings?)|never refuse|comply with (?:every|any|all))\b",
     ),
     (
         "speed",
-        r"\b(?:(?:answer|repl(?:y|ies)|respond|help|solve)\b[\w' ,-]{0,60}(?:at once|immediately|straight away|right away|instantly|"
+        r"\b(?:(?:answer|repl(?:y|ies)|respond|help|solve)\b[\w' ,-]{0,60}(?:at once|immediately|straight away|"
+        r"right away|instantly|"
         r"in (?:the|your|its|a) first (?:message|reply|turn)|without delay)|without (?:asking|follow-up|questions)|"
         r"no clarifying)\b",
         "questions",
@@ -70,56 +79,74 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "privacy",
-        r"\b(?:(?:keep|stay|remain|treat)s?\b[\w' ,-]{0,60} (?:private|confidential|anonymous|secret)|anonym(?:ously|ise|ize)|"
-        r"(?:store|keep|remember|retain|collect)s? (?:no|nothing|as little)|(?:minimum|least) (?:data|information)|forget\w*)\b",
+        r"\b(?:(?:keep|stay|remain|treat)s?\b[\w' ,-]{0,60} (?:private|confidential|anonymous|secret)|"
+        r"anonym(?:ously|ise|ize)|"
+        r"(?:store|keep|remember|retain|collect)s? (?:no|nothing|as little)|(?:minimum|least) (?:data|information)|"
+        r"forget\w*)\b",
         "personalisation",
-        r"\b(?:personali[sz]e\w*|by (?:their |his |her )?(?:first )?name|tailor\w*|remember (?:what|the|their|each|past)|"
+        r"\b(?:personali[sz]e\w*|by (?:their |his |her )?(?:first )?name|tailor\w*|remember (?:what|the|their|each|"
+        r"past)|"
         r"refer (?:back )?to (?:their|the user's|earlier|past))\b",
     ),
     (
         "confidentiality",
-        r"\b(?:(?:keep|stay|remain|treat)s?\b[\w' ,-]{0,60} (?:private|confidential|secret)|confidentially|in confidence)\b",
+        r"\b(?:(?:keep|stay|remain|treat)s?\b[\w' ,-]{0,60} (?:private|confidential|secret)|confidentially|"
+        r"in confidence)\b",
         "disclosure",
         r"\b(?:share|disclose|report|pass on|reveal|tell)s?\b[\w' ,-]{0,50}\b(?:everything|all|any|every|each)\b",
     ),
     (
         "helpfulness",
-        r"\b(?:maxim(?:ally|um) (?:helpful|useful|helpfulness|usefulness)|(?:as|most) (?:helpful|useful) as possible|most helpful|maximi[sz]e (?:helpfulness|usefulness|"
-        r"the (?:help|benefit|value)\w*)|helpful above all|help (?:\w+ )?(?:with|in) (?:anything|everything|any|every))\b",
+        r"\b(?:maxim(?:ally|um) (?:helpful|useful|helpfulness|usefulness)|(?:as|most) (?:helpful|"
+        r"useful) as possible|most helpful|maximi[sz]e (?:helpfulness|usefulness|"
+        r"the (?:help|benefit|value)\w*)|helpful above all|help (?:\w+ )?(?:with|in) (?:anything|everything|any|"
+        r"every))\b",
         "avoiding harm",
-        r"\b(?:minimi[sz]e\w*\b[\w' ]{0,30}(?:harm|risk|damage|danger|liability)\w*|(?:avoid|prevent|reduc)\w*\b[\w' ]{0,20}(?:harm|risk|danger)\w*|"
-        r"do no harm|harmless\w*|err on the side of caution|(?:as )?(?:cautious|safe|harmless) as possible|safety (?:first|above|over))\b",
+        r"\b(?:minimi[sz]e\w*\b[\w' ]{0,30}(?:harm|risk|damage|danger|liability)\w*|(?:avoid|prevent|"
+        r"reduc)\w*\b[\w' ]{0,20}(?:harm|risk|danger)\w*|"
+        r"do no harm|harmless\w*|err on the side of caution|(?:as )?(?:cautious|safe|harmless) as possible|"
+        r"safety (?:first|above|over))\b",
     ),
     (
         "formality",
         r"\b(?:formal|formally|formality|surname|titles? and surname|no (?:slang|contractions|jokes|humou?r))\b",
         "ease",
-        r"\b(?:informal|informally|casual|casually|colloquial|slang|joke|jokes|humou?r|chatty|first names?|contractions)\b",
+        r"\b(?:informal|informally|casual|casually|colloquial|slang|joke|jokes|humou?r|chatty|first names?|"
+        r"contractions)\b",
     ),
     (
         "the user's wish",
-        r"\b(?:exactly as (?:asked|requested)|(?:do|follow) (?:exactly )?(?:what|whatever) the (?:user|reader|customer|author|"
+        r"\b(?:exactly as (?:asked|requested)|(?:do|follow) (?:exactly )?(?:what|whatever) the (?:user|reader|"
+        r"customer|author|"
         r"client)|follow the (?:user|reader|customer|author|client)'s (?:wish|request|instructions?)|as the (?:user|"
-        r"customer|author|client) (?:asks|wants|wishes)|every instruction|the (?:user|customer)'s (?:choice|preference))\b",
+        r"customer|author|client) (?:asks|wants|wishes)|every instruction|the (?:user|customer)'s (?:choice|"
+        r"preference))\b",
         "the rule",
-        r"\b(?:regardless of what|whatever the (?:user|customer|client|author) (?:asks|says|wants)|even if (?:the|asked)|"
+        r"\b(?:regardless of what|whatever the (?:user|customer|client|author) (?:asks|says|wants)|even if (?:the|"
+        r"asked)|"
         r"only (?:the|what) (?:\w+ )?(?:policy|rules|handbook)|strictly (?:by|to) the|correct the (?:user|author|"
         r"customer)|override|against the (?:user|author|customer)'s)\b",
     ),
     (
         "the user's wish",
-        r"\b(?:exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|everything) the (?:user|reader|customer|"
-        r"author|client|caller|guest|student)|word for word|to the letter|every request|any request|every instruction)\b",
+        r"\b(?:exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|"
+        r"everything) the (?:user|reader|customer|"
+        r"author|client|caller|guest|student)|word for word|to the letter|every request|any request|"
+        r"every instruction)\b",
         "refusal",
         r"\b(?:refuse|decline|turn down|turn away|reject)\b",
     ),
     (
         "plain words",
-        r"\b(?:plain (?:words|language|english)|simple (?:words|language)|everyday (?:words|language)|no jargon|jargon-free|"
-        r"without (?:jargon|technical terms)|a (?:child|layperson|ten-year-old|beginner|newcomer|\w+-year-old) (?:can|could|knows?|would|understands?))\b",
+        r"\b(?:plain (?:words|language|english)|simple (?:words|language)|everyday (?:words|language)|no jargon|"
+        r"jargon-free|"
+        r"without (?:jargon|technical terms)|a (?:child|layperson|ten-year-old|beginner|newcomer|"
+        r"\w+-year-old) (?:can|could|knows?|would|understands?))\b",
         "exact terms",
-        r"\b(?:technical terms?|exact (?:legal|medical|technical|statutory)? ?(?:terms?|wording|terminology)|terminology|"
-        r"scientific names?|statutory (?:wording|language)|latin names?|precise (?:terms|terminology)|the wording of the)\b",
+        r"\b(?:technical terms?|exact (?:legal|medical|technical|statutory)? ?(?:terms?|wording|terminology)|"
+        r"terminology|"
+        r"scientific names?|statutory (?:wording|language)|latin names?|precise (?:terms|terminology)|"
+        r"the wording of the)\b",
     ),
 )
 
@@ -166,7 +193,8 @@ TOPICS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("fraud", r"\b(?:fraud\w*|scams?|phishing)\b"),
             (
                 "limits of personal advice",
-                r"\b(?:personal (?:advice|recommendation|circumstances|facts)|(?:investment|financial|tax)[\w ,]* advice|adviser|advisor)\b",
+                r"\b(?:personal (?:advice|recommendation|circumstances|facts)|(?:investment|financial|"
+                r"tax)[\w ,]* advice|adviser|advisor)\b",
             ),
         ),
     ),

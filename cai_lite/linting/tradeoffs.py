@@ -52,11 +52,9 @@ def no_tie_break(subject: Subject) -> Iterator[Finding]:
 def _aims(principle: Principle, aim: re.Pattern[str]) -> bool:
     """Return True if a principle demands this aim; one that forbids or names an exception does not count."""
     hit = aim.search(principle.text)
-    return (
-        bool(hit)
-        and (not _FORBIDS.match(principle.text) or _FORBIDS.match(hit[0]) is not None)
-        and (not _EXCEPTED.search(principle.text))
-    )
+    if hit is None or _EXCEPTED.search(principle.text):
+        return False
+    return not _FORBIDS.match(principle.text) or bool(_FORBIDS.match(hit[0]))
 
 
 def _same_case(first: str, second: str) -> bool:

@@ -21,8 +21,10 @@ from cai_lite.linting.words import (
 QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
 # What says how a word is meant, where it follows in the same sentence.
 _EXPLAINED = re.compile(
-    r":\s*\w|\b(?:such as|for example|for instance|e\.g\.|i\.e\.|that is|namely|meaning|in that|defined (?:as|in|by)|by (?:\w+ )?\w+ing|"
-    r"which means|as (?:listed|described|defined|set out|stated) in)(?:\b|(?=\s))|\((?:e\.g\.|i\.e\.|such|at most|that is)",
+    r":\s*\w|\b(?:such as|for example|for instance|e\.g\.|i\.e\.|that is|namely|meaning|in that|defined (?:as|in|"
+    r"by)|by (?:\w+ )?\w+ing|"
+    r"which means|as (?:listed|described|defined|set out|stated) in)(?:\b|(?=\s))|\((?:e\.g\.|i\.e\.|such|at most|"
+    r"that is)",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n+")
@@ -35,21 +37,27 @@ _FREQUENCY_OF_A_DEMAND = re.compile(
     re.IGNORECASE,
 )
 _AIM = re.compile(
-    r"\b(?:respect|honou?r|uphold|value|protect|safeguard|promote|foster|maintain|preserve|prioriti[sz]e|support|encourage|"
-    r"ensure|guarantee|(?:be|stay|remain) (?:mindful|considerate|respectful|aware) of|show (?:respect|consideration) for|care "
+    r"\b(?:respect|honou?r|uphold|value|protect|safeguard|promote|foster|maintain|preserve|prioriti[sz]e|support|"
+    r"encourage|"
+    r"ensure|guarantee|(?:be|stay|remain) (?:mindful|considerate|respectful|aware) of|show (?:respect|"
+    r"consideration) for|care "
     rf"about)(?:s|es|ed|ing)?\s+(?:(?:\w+(?:'s|s')?|of)\s+){{0,5}}?({ABSTRACT})\b",
     re.IGNORECASE,
 )
 # "Respect" says no more than it names, unless what is respected has a fixed value, such as a limit or a decision.
 _RESPECT = re.compile(
-    r"(?<!with )(?<!of )(?<!show )\brespect(?:s|ing)? (?!to\b)(?![\w' -]*\b(?:limits?|numbers?|settings?|formats?|deadlines?|"
-    r"requests?|instructions?|rules?|orders?|choices?|preferences?|laws?|copyrights?|sizes?|lengths?|budgets?|schedules?|"
-    r"opt-outs?|wish(?:es)?|decisions?|conventions?|licen[cs]es?|hours|names?|pronouns?|word counts?|maxim\w+|minim\w+)\b)"
+    r"(?<!with )(?<!of )(?<!show )\brespect(?:s|ing)? (?!to\b)(?![\w' -]*\b(?:limits?|numbers?|settings?|formats?|"
+    r"deadlines?|"
+    r"requests?|instructions?|rules?|orders?|choices?|preferences?|laws?|copyrights?|sizes?|lengths?|budgets?|"
+    r"schedules?|"
+    r"opt-outs?|wish(?:es)?|decisions?|conventions?|licen[cs]es?|hours|names?|pronouns?|word counts?|maxim\w+|"
+    r"minim\w+)\b)"
     r"((?:[\w'-]+ ?){1,3})",
     re.IGNORECASE,
 )
 _WITH = re.compile(
-    rf"\b(?:treat\w*|handl\w*|approach\w*|act\w*|repl(?:y|ies)|respond\w*|speak\w*|answer\w*|deal\w*|serv\w*|meet\w*)\b[^,.;:]{{0,60}}? with "
+    rf"\b(?:treat\w*|handl\w*|approach\w*|act\w*|repl(?:y|ies)|respond\w*|speak\w*|answer\w*|deal\w*|serv\w*|"
+    rf"meet\w*)\b[^,.;:]{{0,60}}? with "
     rf"(?:(?:the )?(?:utmost|great|due|extra|more|special|particular|proper)(?:est)? )?({'|'.join(sorted(VIRTUES))})\b",
     re.IGNORECASE,
 )
@@ -57,7 +65,8 @@ _CARE = re.compile(
     r"\btake (?:extra |special |great |particular |due |good )?care (?:with|of|when|in|not)\b", re.IGNORECASE
 )
 _COMPARES = re.compile(
-    r"^\W*(?:which\b|(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|one)\b)",
+    r"^\W*(?:which\b|(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|"
+    r"one)\b)",
     re.IGNORECASE,
 )
 _CONCRETE = re.compile(
@@ -70,7 +79,7 @@ def vague(subject: Subject) -> Iterator[Finding]:
     """Report words that people understand differently.
 
     Words in quotation marks do not count, nor words that the sentence explains ("such as", "by naming", a colon), nor
-    terms such as "effective date". A principle that asks which of two replies is better is read as a comparison, in which
+    terms such as "effective date". A principle that asks which of two replies is better is a comparison, in which
     such a word is a direction and not a threshold.
     """
     for principle in subject.constitution.principles:

@@ -172,7 +172,7 @@ TERMS = (
     r"in an? (?:\w+ )?(?:way|manner|fashion) (?:that|in which|which|to)",
     r"in an? (?:\w+ )?(?:encrypted|written|numbered|separate|single|first|second|third|different|new|quiet|private) (?:way|manner|fashion)",
     r"soon as",
-    r"(?:undue|unreasonable|unnecessary) delay(?=.*(?:no later|within|latest|\d))",
+    r"(?:undue|unreasonable|unnecessary) delay(?=.*(?:later than|within|latest|\d))",
     r"(?:promptly|quickly|soon|timely)(?=.*\b(?:no later|within|at the latest)\b)",
 )
 VAGUE_PHRASES = (
