@@ -142,9 +142,7 @@ def _same_demand(first: str, second: str) -> bool:
     if numbers(first) != numbers(second) or _forbids(first) != _forbids(second) or _marks(first) != _marks(second):
         return False
     one, other = stems(first), stems(second)
-    if len(one & other) < ALIKE * min(len(one), len(other)) or any(
-        (a.search(first) and b.search(second)) or (b.search(first) and a.search(second)) for a, b, _ in _OPPOSITES
-    ):
+    if len(one & other) < ALIKE * min(len(one), len(other)) or _against(first, second):
         return False
     if len(one & other) < 0.5 * max(len(one), len(other)):  # the longer one says much more
         return False
@@ -163,6 +161,7 @@ def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
     return False
 
 
+@lru_cache(maxsize=65536)
 def _marks(text: str) -> frozenset[str]:
     """Return what tells apart cases that are worded alike: proper names, and short texts in quotation marks."""
     names = {stem(name) for name in _NAME.findall(text)}
@@ -170,6 +169,7 @@ def _marks(text: str) -> frozenset[str]:
     return frozenset(names | {q for q in quoted if len(q.split()) <= 4})
 
 
+@lru_cache(maxsize=65536)
 def _forbids(text: str) -> bool:
     return any(demand.negated for demand in demands(text))
 
@@ -222,15 +222,33 @@ def _opposite_values(first: str, second: str) -> bool:
     """Return True if two texts differ in nothing but opposite values, such as metric and imperial."""
     if _forbids(first) != _forbids(second):
         return False
-    languages, other_languages = _LANGUAGE.findall(first), _LANGUAGE.findall(second)
-    if len(languages) == len(other_languages) == 1 and languages != other_languages:
+    one, other = _language(first), _language(second)
+    if one and other and one != other:
         return _LANGUAGE.sub("", first).split() == _LANGUAGE.sub("", second).split()
-    for a, b, either in _OPPOSITES:
-        forward = a.search(first) and b.search(second) and not b.search(first) and not a.search(second)
-        backward = b.search(first) and a.search(second) and not a.search(first) and not b.search(second)
-        if (forward or backward) and (stems(first) - either - GENERIC) == (stems(second) - either - GENERIC):
-            return True
-    return False
+    return any(
+        stems(first) - either - GENERIC == stems(second) - either - GENERIC
+        for either in (_OPPOSITES[number][2] for number in _against(first, second))
+    )
+
+
+def _against(first: str, second: str) -> frozenset[int]:
+    """Return the numbers of the pairs of opposite values of which one text has one and the other the other."""
+    one, other = _values(first), _values(second)
+    return frozenset(number for number, side in one if (number, not side) in other)
+
+
+@lru_cache(maxsize=65536)
+def _values(text: str) -> frozenset[tuple[int, bool]]:
+    """Return the opposite values in a text: the number of the pair and its side; a text with both sides has none."""
+    sides = ((bool(a.search(text)), bool(b.search(text))) for a, b, _ in _OPPOSITES)
+    return frozenset((number, first) for number, (first, second) in enumerate(sides) if first != second)
+
+
+@lru_cache(maxsize=65536)
+def _language(text: str) -> str:
+    """Return the only language that a text asks for, or ""."""
+    named = {name.lower() for name in _LANGUAGE.findall(text)}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _bounds_clash(first: str, second: str) -> tuple[Bound, Bound] | None:
