@@ -31,7 +31,7 @@ _WORDS = {
         )
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
-_NUMBER = rf"(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
+_NUMBER = rf"[$€£]?(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
 _UNIT = (
     r"(?:[\s-]+(?:business|calendar|working|full|short|consecutive|single|whole|complete|more|further)\b)*"
     r"[\s-]*(?P<unit>[A-Za-z]+)?"
@@ -86,6 +86,13 @@ def bounds(text: str) -> tuple[Bound, ...]:
 
 
 @lru_cache(maxsize=65536)
+def directions(text: str) -> frozenset[tuple[float, bool]]:
+    """Return the numbers that a text sets as bounds, and whether each is an upper one."""
+    matches = (match for pattern in (_BOUND, _AFTER) for match in pattern.finditer(plain(text)))
+    return frozenset((_value(match["number"]), bool(match["upper"])) for match in matches)
+
+
+@lru_cache(maxsize=65536)
 def numbers(text: str) -> frozenset[float]:
     """Return the numbers in a text, whether written in digits or in words; "one" does not count."""
     return frozenset(_value(match[0]) for match in _ANY.finditer(plain(text)))
@@ -93,4 +100,4 @@ def numbers(text: str) -> frozenset[float]:
 
 def _value(text: str) -> float:
     last = text.lower().replace(",", "").replace("%", "").split()[-1]
-    return float(_WORDS[last]) if last in _WORDS else float(last.strip("."))
+    return float(_WORDS[last]) if last in _WORDS else float(last.strip(".$€£"))

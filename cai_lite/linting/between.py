@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import product
 
 from cai_lite.inputs.constitution import Constitution, Principle
-from cai_lite.linting.amounts import Bound, bounds, numbers
+from cai_lite.linting.amounts import Bound, bounds, directions, numbers
 from cai_lite.linting.findings import Finding, Subject, found
 from cai_lite.linting.reading import GENERIC, REVERSERS, Demand, demands, sequence, stem, stems
 from cai_lite.linting.themes import OPPOSITES
@@ -20,6 +20,7 @@ _LANGUAGE = re.compile(
     r"japanese|korean)\b",
     re.IGNORECASE,
 )
+_NEGATION = re.compile(r"\b(?:not|never|no|nobody|nothing|none|cannot|without)\b|n't\b", re.IGNORECASE)
 ALIKE = 0.7  # threshold for near-duplicates: share of the shorter text's content words that the longer one has too
 NEARLY = 0.5  # the same threshold for pairs whose demands are compared
 _NAME = re.compile(r"(?<![.!?:;] )(?<!^)\b[A-Z][\w&-]+")
@@ -63,15 +64,17 @@ def contradiction(subject: Subject) -> Iterator[Finding]:
     for earlier, later, shared in _similar(subject.constitution, NEARLY):
         if frozenset((earlier.id, later.id)) in decided:
             continue
-        if clash := _bounds_clash(earlier.text, later.text):
+        kind, pair = _bounds_clash(earlier.text, later.text)
+        kind = kind or _clash(earlier.text, later.text)
+        if kind == "same" and pair:
             yield found(
                 later,
                 "contradiction",
                 "error",
-                f"'{clash[1].phrase}' excludes '{clash[0].phrase}' of '{earlier.id}' (line {earlier.line})",
+                f"'{pair[1].phrase}' excludes '{pair[0].phrase}' of '{earlier.id}' (line {earlier.line})",
                 "correct one of the numbers, give them different applies_to, or decide it under 'conflicts'",
             )
-        elif (kind := _clash(earlier.text, later.text)) == "same":
+        elif kind == "same":
             yield found(
                 later,
                 "contradiction",
@@ -139,7 +142,7 @@ def _same_demand(first: str, second: str) -> bool:
     """Return True if neither text has a number, a name, a state, a negation or a word in place of the other's."""
     if sequence(first) == sequence(second):
         return _forbids(first) == _forbids(second) and _marks(first) == _marks(second)
-    if numbers(first) != numbers(second) or _forbids(first) != _forbids(second) or _marks(first) != _marks(second):
+    if _numbers(first) != _numbers(second) or _forbids(first) != _forbids(second) or _marks(first) != _marks(second):
         return False
     one, other = stems(first), stems(second)
     if len(one & other) < ALIKE * min(len(one), len(other)) or _against(first, second):
@@ -147,6 +150,10 @@ def _same_demand(first: str, second: str) -> bool:
     if len(one & other) < 0.5 * max(len(one), len(other)):  # the longer one says much more
         return False
     return not _replaced(sequence(first), sequence(second))
+
+
+def _numbers(text: str) -> tuple[frozenset[float], frozenset[tuple[float, bool]]]:
+    return numbers(text), directions(text)
 
 
 def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
@@ -170,15 +177,16 @@ def _marks(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=65536)
-def _forbids(text: str) -> bool:
-    return any(demand.negated for demand in demands(text))
+def _forbids(text: str) -> tuple[bool, bool]:
+    """Return whether a text has a negation anywhere, also in a condition, and whether it forbids something."""
+    return bool(_NEGATION.search(text)), any(demand.negated for demand in demands(text))
 
 
 def _clash(first: str, second: str) -> str:
     """Return "same" if two texts cannot both be kept, "narrower" if one of them is for some cases only, or ""."""
     if len(demands(first)) == len(demands(second)) == 1 and _opposite_values(first, second):
         return "same"
-    if numbers(first) != numbers(second) or _marks(first) != _marks(second):
+    if _numbers(first) != _numbers(second) or _marks(first) != _marks(second):
         return ""
     kinds = {_opposed(a, b) for a, b in product(demands(first), demands(second))}
     return "same" if "same" in kinds else "narrower" if "narrower" in kinds else ""
@@ -251,14 +259,18 @@ def _language(text: str) -> str:
     return named.pop() if len(named) == 1 else ""
 
 
-def _bounds_clash(first: str, second: str) -> tuple[Bound, Bound] | None:
-    """Return two bounds on the same thing that exclude each other, or None."""
+def _bounds_clash(first: str, second: str) -> tuple[str, tuple[Bound, Bound] | None]:
+    """Return two bounds that exclude each other: "same" if on the same thing, "narrower" if one is for all replies."""
+    kind = ""
     for a, b in product(bounds(first), bounds(second)):
         if a.unit != b.unit or not _excludes(a, b):
             continue
-        if _scope(first, a) == _scope(second, b) or _one_is_general(_scope(first, a), _scope(second, b)):
-            return a, b
-    return None
+        one, other = _scope(first, a), _scope(second, b)
+        if one == other or _one_is_general(one, other):
+            return "same", (a, b)
+        if not one or not other:
+            kind = "narrower"
+    return kind, None
 
 
 def _one_is_general(first: frozenset[str], second: frozenset[str]) -> bool:

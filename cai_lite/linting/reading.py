@@ -40,13 +40,15 @@ _TRAILING = re.compile(
 _EXCEPTED = re.compile(
     r"\b(?:unless|except(?:ion\w*|ing)?|only|otherwise|other than|apart from|rather than|instead of|provided that|"
     r"until|but|"
-    r"though|however|even if|regardless|exclusively|without the|without their|need not|not required|no need|"
+    r"though|however|even if|regardless|exclusively|without the|without their|need not|not required|"
+    r"(?:do|does|did)(?: not|n't) (?:need|have) to|no need|"
     r"not have to)\b",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(r"\b(?:without|free (?:of|from))\s+", re.IGNORECASE)
 _MODAL = re.compile(
-    r"\b(?:must|should|shall|may|can|will|has to|have to|needs? to|ought to|is to|are to|could|might)\b", re.I
+    r"\b(?:must|should|shall|may|can|cannot|can't|will|has to|have to|needs? to|ought to|is to|are to|could|might)\b",
+    re.I,
 )
 _NEGATED = re.compile(r"\b(?:not|never|no|unless|except|without|cannot)\b|n't\b", re.IGNORECASE)
 _OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")

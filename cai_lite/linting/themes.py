@@ -79,7 +79,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "privacy",
-        r"\b(?:(?:keep|stay|remain|treat)s?\b[\w' ,-]{0,60} (?:private|confidential|anonymous|secret)|"
+        r"\b(?:(?:keep|stay|remain)s?\b[\w' ,-]{0,60} (?:private|anonymous)|"
         r"anonym(?:ously|ise|ize)|"
         r"(?:store|keep|remember|retain|collect)s? (?:no|nothing|as little)|(?:minimum|least) (?:data|information)|"
         r"forget\w*)\b",

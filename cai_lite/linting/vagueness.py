@@ -65,7 +65,8 @@ _CARE = re.compile(
     r"\btake (?:extra |special |great |particular |due |good )?care (?:with|of|when|in|not)\b", re.IGNORECASE
 )
 _COMPARES = re.compile(
-    r"^\W*(?:which\b|(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|"
+    r"^\W*(?:which\b|identify (?:\w+ )?ways\b|"
+    r"(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|"
     r"one)\b)",
     re.IGNORECASE,
 )

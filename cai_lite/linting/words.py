@@ -155,7 +155,7 @@ TERMS = (
     r"case[- ]sensitive|time[- ]sensitive",
     r"professional (?:help|advice|training|body|bodies|licen[cs]e|association|liability|services|support|care|title|titles|opinion|"
     r"qualifications?|indemnity)",
-    r"(?:a|an|the|any|another)(?: [\w-]+){0,2} professional(?=\s*(?:[.,;:)]|$|who|for|to|when|before|or|and|can|if|about|instead|rather))",
+    r"(?:a|an|the|any|another)(?: [\w-]+){0,2} professional(?=\s*(?:[.,;:)]|$|(?:who|for|to|when|before|or|and|can|if|about|instead|rather)\b))",
     r"strong (?:passwords?|authentication|encryption)",
     r"helpful (?:votes?|button|links?)",
     r"serious (?:injur\w+|illness\w*|adverse)|severe (?:weather|allerg\w+|reactions?|pain)",
