@@ -8,40 +8,25 @@ from functools import lru_cache
 
 from cai_lite.linting.reading import plain, stem
 
-_WORDS = {
-    name: value
-    for value, name in enumerate(
-        (
-            *(
-                "zero",
-                "one",
-                "two",
-                "three",
-                "four",
-                "five",
-                "six",
-                "seven",
-                "eight",
-                "nine",
-                "ten",
-                "eleven",
-                "twelve",
-            ),
-            *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
-        )
-    )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
+_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
+_WORDS = {name: value for value, name in enumerate(re.findall(r"\w+", _NAMES))} | _TENS
 _NUMBER = rf"[$€£]?(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
 _UNIT = (
     r"(?:[\s-]+(?:business|calendar|working|full|short|consecutive|single|whole|complete|more|further)\b)*"
     r"[\s-]*(?P<unit>[A-Za-z]+)?"
 )
 _UPPER = (
-    r"at (?:the )?most|no (?:more|longer|later|greater|higher) than|not (?:more|longer|later) than|not exceed(?:ing)?|"
+    r"at (?:the )?most|no (?:more|longer|later|greater|higher) than|not (?:\w+ )?(?:more|longer|later) than|"
+    r"not exceed(?:ing)?|"
     r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:ed)? (?:\w+ ){0,4}?to"
 )
 _LOWER = (
-    r"at (?:the )?least|no (?:fewer|less|shorter|earlier) than|not (?:fewer|less) than|(?:a )?minimum(?: of)?|min\.?|"
+    r"at (?:the )?least|no (?:fewer|less|shorter|earlier) than|not (?:\w+ )?(?:fewer|less|shorter|earlier) than|"
+    r"(?:a )?minimum(?: of)?|min\.?|"
     r"(?:more|longer|greater) than|over|above|exceed(?:s|ing)?"
 )
 _BOUND = re.compile(
@@ -50,6 +35,11 @@ _BOUND = re.compile(
 _AFTER = re.compile(
     rf"(?P<number>{_NUMBER}){_UNIT} (?:(?P<lower>or (?:more|longer|above|later|over)|at least|minimum)|"
     r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at most|maximum|at the latest))",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(
+    rf"(?P<first>{_NUMBER}) ?(?:to|and|-|\u2013) ?(?P<last>{_NUMBER})(?![\w.]*\d){_UNIT}|"
+    rf"\b(?:exactly|precisely) (?P<exact>{_NUMBER}){_UNIT.replace('unit', 'things')}",
     re.IGNORECASE,
 )
 _ANY = re.compile(rf"\b(?:\d[\d,]*(?:\.\d+)?|{'|'.join(name for name in _WORDS if name != 'one')})\b", re.IGNORECASE)
@@ -82,6 +72,10 @@ def bounds(text: str) -> tuple[Bound, ...]:
                         phrase=" ".join(match[0].split()),
                     )
                 )
+    for match in _RANGE.finditer(text):
+        if unit := match["unit"] or match["things"]:
+            least, most = _value(match["exact"] or match["first"]), _value(match["exact"] or match["last"])
+            found.append(Bound(unit=stem(unit), least=least, most=most, phrase=" ".join(match[0].split())))
     return tuple(found)
 
 

@@ -32,8 +32,8 @@ _OPPOSITES = tuple(
 
 
 _BOUND_WORDS = stems(
-    "limit limited most least maximum max minimum min up under below within fewer less more longer shorter later "
-    "greater "
+    "exactly precisely between limit limited most least maximum max minimum min up under below within fewer less more longer "
+    "shorter later greater "
     "higher earlier exceed exceeding over above keep long length latest business calendar full two three four five six "
     "seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty hundred"
 )
@@ -280,9 +280,11 @@ def _one_is_general(first: frozenset[str], second: frozenset[str]) -> bool:
 
 
 def _excludes(a: Bound, b: Bound) -> bool:
-    if a.most is not None and b.least is not None:
-        return b.least > a.most
-    return a.least is not None and b.most is not None and a.least > b.most
+    """Return True if no number keeps both bounds."""
+    return any(
+        upper.most is not None and lower.least is not None and lower.least > upper.most
+        for upper, lower in ((a, b), (b, a))
+    )
 
 
 @lru_cache(maxsize=65536)

@@ -19,7 +19,7 @@ from cai_lite.linting.classes import (
     SAME,
     UNIMPORTANT,
 )
-from cai_lite.linting.words import words_of
+from cai_lite.linting.words import OR_NOUNS, VERBS, words_of
 
 _CURLY = "\u2019"  # the typographic apostrophe
 _TOKEN = re.compile(r"[A-Za-z][\w'\u2019-]*|\d[\d,.]*\d|\d")
@@ -191,8 +191,8 @@ def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
         return None
     modal = _MODAL.search(sentence)
     start = len(_TOKEN.findall(sentence[: modal.start()])) if modal else 0
-    if not modal and (place := _output_subject(tokens)):
-        start = place
+    if not modal:
+        start = _output_subject(tokens) or _other_subject(tokens)
     negated, position = False, start
     for position in range(start, len(tokens)):
         word = tokens[position]
@@ -215,6 +215,18 @@ def _main(sentence: str) -> tuple[str, bool, frozenset[str]] | None:
         main = stem(verb)
     rest = " ".join(token for number, token in enumerate(tokens) if number != position)
     return main, negated, stems(rest)
+
+
+def _other_subject(tokens: list[str]) -> int:
+    """Return the place of the verb after a short subject of another kind ("tutors never give"), or 0."""
+    if tokens[0] in VERBS | OR_NOUNS | GENERAL_VERBS | REVERSING_VERBS | NEGATORS:
+        return 0
+    for number, token in enumerate(tokens[1:4], 1):
+        if token in NEGATORS or token in {"always", "do", "does"} or token.endswith("n't"):
+            return number
+        if token in VERBS | GENERAL_VERBS | REVERSING_VERBS and tokens[number - 1].endswith("s"):
+            return number
+    return 0
 
 
 def _output_subject(tokens: list[str]) -> int:

@@ -64,7 +64,8 @@ def no_example(subject: Subject) -> Iterator[Finding]:
             rule="no-example",
             level="note",
             principle="",
-            message=f"none of {len(principles)} principles has an example of a reply that keeps and one that breaks it",
+            message=f"none of the {len(principles)} principles has an example, with a reply that keeps it and one that "
+            "breaks it",
             mend="add them, first where it matters most; the teacher sees them, and the checks are tested on them",
         )
         return

@@ -58,6 +58,18 @@ _MODAL = re.compile(
 _THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
 _LISTED = re.compile(r",? (?:show|display|demonstrate|exhibit) (?:\w+ )?([\w-]+)", re.IGNORECASE)
 _CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered)$")
+_OBJECTS = words_of("it them him her me us")
+_ARTICLES = words_of("the a an their its his your")
+# A word before an article that no list has: a verb ("reset the password"), unless it is a function word or an adverb.
+_UNKNOWN_VERB = re.compile(
+    r"(?!(?:the|a|an|all|both|not|only|in|on|at|of|to|for|by|with|from|after|before|when|where|if|that|which|who|"
+    r"what|how|"
+    r"why|while|than|then|as|under|over|into|about|during|until|because|against|between|through|also|even|just|is|are|"
+    r"was|were|be|has|have|had|every|each|any|no|so|or|nor|but|half|such|quite|without|within|upon|per|via|whether)$)"
+    r"[a-z]{3,}(?<!ly)(?<!ing)(?<!ed)(?<!s)",
+    re.IGNORECASE,
+)
+_BEING = re.compile(r"(?:\band|[:,]|\bthen) (?:be|stay|remain|act) ([\w-]+)", re.IGNORECASE)
 _FILLERS = words_of("like as and always very both truly genuinely a an at all times or in too so")
 _ABILITY = re.compile(
     r"\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|are not)$", re.IGNORECASE
@@ -87,6 +99,8 @@ def trait(subject: Subject) -> Iterator[Finding]:
 
 def _trait(sentence: str) -> str:
     """Return the trait of character that a sentence demands, or ""."""
+    if (also := _BEING.search(sentence)) and also[1].lower() in TRAITS:
+        return also[1].lower()
     if _SHOWN.search(sentence) or _BESIDE.search(sentence):
         return ""
     if (bearing := _BEAR.match(sentence)) and bearing[1].lower() in VIRTUES:
@@ -231,7 +245,9 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
     if not words:
         return False
     first = words[0].lower()
-    if first in OR_NOUNS and len(words) > 1 and words[1].lower() in DETERMINERS:
+    if first in OR_NOUNS and len(words) > 1 and words[1].lower() in DETERMINERS | _OBJECTS:
+        return True
+    if joined and len(words) > 1 and words[1].lower() in _ARTICLES | _OBJECTS and _UNKNOWN_VERB.fullmatch(first):
         return True
     if first in VERBS or (joined and first.endswith("ing") and _bare(first) in VERBS):
         return True

@@ -49,6 +49,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
         "frankness",
         r"\b(?:frank|frankly|blunt|bluntly|direct criticism|criticise|criticize|point out (?:every|each|all|the) "
         r"(?:\w+ )?(?:error|errors|mistake|mistakes|flaw|flaws|weakness\w*)|unvarnished|without softening|"
+        r"(?:completely|brutally|fully|totally|always) honest|honest,? even|"
         r"honest (?:verdict|"
         r"opinion|criticism|feedback|assessment)|candid|candidly|plainly (?:say|tell)|bad news (?:plainly|first|"
         r"directly))\b",
@@ -79,7 +80,7 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "privacy",
-        r"\b(?:(?:keep|stay|remain)s?\b[\w' ,-]{0,60} (?:private|anonymous)|"
+        r"\b(?:(?:keep|stay|remain)s?\b[\w' ,-]{0,60} (?:private|anonymous)|(?:protect|respect)s? [\w' ]{0,30}privacy|"
         r"anonym(?:ously|ise|ize)|"
         r"(?:store|keep|remember|retain|collect)s? (?:no|nothing|as little)|(?:minimum|least) (?:data|information)|"
         r"forget\w*)\b",
@@ -129,7 +130,9 @@ THEMES: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "the user's wish",
-        r"\b(?:exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|"
+        r"\b(?:(?:follow|obey) (?:all |every )?(?:the |of the )?(?:user|reader|customer|author|"
+        r"client)'s (?:wish(?:es)?|requests?|instructions?)|"
+        r"exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|"
         r"everything) the (?:user|reader|customer|"
         r"author|client|caller|guest|student)|word for word|to the letter|every request|any request|"
         r"every instruction)\b",

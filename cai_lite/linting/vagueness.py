@@ -58,11 +58,15 @@ _RESPECT = re.compile(
 _WITH = re.compile(
     rf"\b(?:treat\w*|handl\w*|approach\w*|act\w*|repl(?:y|ies)|respond\w*|speak\w*|answer\w*|deal\w*|serv\w*|"
     rf"meet\w*)\b[^,.;:]{{0,60}}? with "
-    rf"(?:(?:the )?(?:utmost|great|due|extra|more|special|particular|proper)(?:est)? )?({'|'.join(sorted(VIRTUES))})\b",
+    rf"(?:(?:the )?(?:utmost|great|due|extra|more|special|particular|"
+    rf"proper)(?:est)? )?({'|'.join(sorted(VIRTUES))}|dignity|caution|delicacy|consideration)\b",
     re.IGNORECASE,
 )
 _CARE = re.compile(
-    r"\btake (?:extra |special |great |particular |due |good )?care (?:with|of|when|in|not)\b", re.IGNORECASE
+    r"\b(?:take (?:extra |special |great |particular |due |good )?care (?:with|of|when|in|not)|"
+    r"(?:exercise|use) (?:\w+ )?(?:caution|discretion|care|restraint)|"
+    r"take [\w' ]{0,40}\b(?:feelings|needs|circumstances|emotions|situation) into account)\b",
+    re.IGNORECASE,
 )
 _COMPARES = re.compile(
     r"^\W*(?:which\b|identify (?:\w+ )?ways\b|"
