@@ -13,7 +13,7 @@ from cai_lite.inputs.constitution import Constitution, Silence
 from cai_lite.linting.between import contradiction, near_duplicate
 from cai_lite.linting.coverage import uncovered, unseparated
 from cai_lite.linting.findings import Finding, Level, Rule, Subject
-from cai_lite.linting.patterns import dead_check, slow_pattern
+from cai_lite.linting.patterns import dead_check, misread_check, slow_pattern
 from cai_lite.linting.scope import missing_scope, missing_topic, no_example, unreachable
 from cai_lite.linting.texts import compound, negative, too_long, trait
 from cai_lite.linting.tradeoffs import no_tie_break
@@ -32,6 +32,7 @@ RULES: dict[str, Rule] = {
     "contradiction": contradiction,
     "no-tie-break": no_tie_break,
     "dead-check": dead_check,
+    "misread-check": misread_check,
     "slow-pattern": slow_pattern,
     "missing-scope": missing_scope,
     "unreachable": unreachable,
