@@ -32,10 +32,10 @@ _OPPOSITES = tuple(
 
 
 _BOUND_WORDS = stems(
-    "exactly precisely between limit limited most least maximum max minimum min up under below within fewer less more longer "
-    "shorter later greater "
-    "higher earlier exceed exceeding over above keep long length latest business calendar full two three four five six "
-    "seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty hundred"
+    "exactly precisely between limit limited most least maximum max minimum min up under below within fewer "
+    "less more longer  shorter later greater  higher earlier exceed exceeding over above keep long length "
+    "latest business calendar full two three four five six  seven eight nine ten eleven twelve fifteen twenty "
+    "thirty forty fifty sixty hundred "
 )
 
 

@@ -217,7 +217,8 @@ def _asks(text: str) -> bool:
         _DEONTIC.search(text) is not None
         or not OUTPUT.isdisjoint(set(words) - {"it", "they"})
         or any(_is_demand(part, alone=True) for part in re.split(r"(?<=[.!?,;:])\s+", text))
-        or (not (DETERMINERS - {"all", "each", "every"}) & {words[0]} and words[0] in VERBS | OR_NOUNS)
+        or words[0] in VERBS | OR_NOUNS
+        or (len(words) > 1 and words[1] in _OBJECTS and _UNKNOWN_VERB.fullmatch(words[0]) is not None)
     )
 
 
