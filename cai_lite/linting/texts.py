@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -181,8 +182,11 @@ def _second_demand(text: str) -> str:
     """Return the beginning of a second demand, or ""."""
     plain = re.sub(r"\([^)]*\)", " ", QUOTED.sub("x", text)).strip()
     sentences = [part for part in re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain) if part]
-    if len(sentences) > 1 and any(_is_demand(sentence, alone=True) for sentence in sentences[1:]):
-        return _short(next(sentence for sentence in sentences[1:] if _is_demand(sentence, alone=True)))
+    for before, sentence in itertools.pairwise(sentences):
+        if NEGATIVE_START.match(before) and re.search(r"\b(?:instead|rather)\b", sentence, re.I):
+            return ""  # "Do not give the answer. Ask a question instead.": one demand, said from both sides
+        if _is_demand(sentence, alone=True):
+            return _short(sentence)
     while (condition := re.match(r"[^,;.]{4,160},\s+", plain)) and not _demands(plain):
         plain = plain[condition.end() :]
     parts = _AND.split(plain)

@@ -179,6 +179,7 @@ TERMS = (
     r"too (?:much|many|long|short|few|little) (?:to|for)",
     r"in an? (?:\w+ )?(?:way|manner|fashion) (?:that|in which|which|to)",
     r"in an? (?:\w+ )?(?:encrypted|written|numbered|separate|single|first|second|third|different|new|quiet|private) (?:way|manner|fashion)",
+    r"(?:say|tell|ask|comment|judge|advise|predict) (?:\w+ ){0,3}whether (?:\w+ ){0,3}\w+",
     r"soon as",
     r"(?:undue|unreasonable|unnecessary) delay(?=.*(?:later than|within|latest|\d))",
     r"(?:promptly|quickly|soon|timely)(?=.*\b(?:no later|within|at the latest)\b)",
