@@ -1,8 +1,9 @@
 """The linter on policies as they are written: which of its findings their author would agree with.
 
 `policies/labels.yaml` says of each finding whether it is right. Four policies were looked at while the rules were
-written (`seen`), four were kept apart, and four were written after the rules (`unseen`). The labels come from the
-author of the rules; findings of `no-example`, which are facts, do not count.
+written (`seen`); four were labelled before, and looked at now and then (`apart`); four were written after the rules
+(`unseen`), which found 29 of 33 right on first sight. The labels come from the author of the rules; findings of
+`no-example`, which are facts, do not count.
 """
 
 import re
