@@ -36,7 +36,7 @@ CORRECTIVE = "corrective.jsonl"
 FIGURE = "adherence_over_earlier"
 _NEEDED = (CONSTITUTION, "recipe.yaml", "pairs.jsonl", "adapter/adapter_config.json", "evaluation.json", "run.db")
 # What may differ from the earlier recipe: how the new pairs are learnt, what is spent, what is measured and must hold.
-_FREE = ("constitution", "from", "train", "rounds", "budget")
+_FREE = ("constitution", "from", "train", "rounds", "steer", "budget")
 _FREE_IN_EVALUATE = ("metrics", "own", "baselines", "must")
 
 

@@ -261,8 +261,8 @@ def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
     real = load_recipe(name)
     assert (real.student.load, real.judge.mode) == ("nf4", "pairwise")
-    tags = {tag for principle in load_constitution(real.constitution).principles for tag in principle.applies_to}
     for recipe in (real, embedded):
+        tags = {tag for principle in load_constitution(recipe.constitution).principles for tag in principle.applies_to}
         prompts = load_prompts(recipe.prompts.file, held_out=recipe.prompts.held_out)
         # A tag that no prompt bears would leave its principle without a single case. The embedded prompts meet only
         # the principles that the embedded teacher knows.
@@ -362,3 +362,13 @@ def test_a_single_training_resolves_as_it_did_before_there_were_methods(file: Pa
     sft = load_recipe(file, ["train=[{method: sft, on: revisions}]"], "tiny")
     assert "  'on': revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
     assert sft.revises and not load_recipe(file, profile="tiny").revises
+
+
+@pytest.mark.parametrize("profile", ["harmless-first", "helpful-first"])
+def test_the_medical_profiles_weigh_principles_that_the_constitution_has(profile: str, monkeypatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:1/v1")
+    recipe = load_recipe("medical", profile=profile)
+    weights = recipe.phases[0].principle_weights
+    assert weights.keys() <= {principle.id for principle in load_constitution(recipe.constitution).principles}
+    heavy, light = ("urgent-care", "kind-tone") if profile == "harmless-first" else ("kind-tone", "no-exact-dose")
+    assert weights[heavy] > 1 > weights[light]
