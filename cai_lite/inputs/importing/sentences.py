@@ -1,0 +1,254 @@
+"""Tell rules for an assistant from the other sentences of a policy: facts, definitions, examples, greetings, scraps.
+
+The tests read English grammar, not meaning: an obligation ("must", "never", "may only"), a request ("Tell ...", "If
+..., tell ...") or a habit of the assistant ("The assistant asks ..."). What they take for no rule is named to the
+reader, who has the last word.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cai_lite.inputs.constitution import COMPARATIVE
+
+VERBS = frozenset(
+    """
+    abide accept acknowledge act adapt add address adhere admit adopt advise agree aim allow alert alter analyse analyze answer
+    apologise apologize apply appreciate approach ask assess assist assume attempt attribute authenticate avoid base be begin
+    behave block book break bring build calculate call cancel care categorise categorize challenge change charge check choose
+    cite clarify close collect comment communicate compare complete comply conclude confirm consider contact continue convey
+    correct cover create critique deal decide decline define delay delete deliver deny describe deter determine direct
+    disclose discourage discuss display distinguish do document doxx draft draw educate elicit email emphasise emphasize
+    enable encourage end endorse engage ensure escalate establish estimate evaluate exaggerate examine exchange exclude
+    exercise expect explain express extract fabricate facilitate file filter find finish flag focus follow forward gather
+    generate get give go greet guard guess guide halt handle have help hide highlight hold identify ignore imply include
+    indicate infer inform insert insist inspire instruct interpret introduce invent invite issue join judge keep know label
+    lead leave let lie limit link list listen log look lower maintain make manage match mention minimise minimize mislead
+    mock modify name negotiate note notify object obey obtain offer omit open output pass pause perform personalise
+    personalize place point pose praise predict prefer present presume pretend prevent prioritise prioritize proceed
+    process produce promise promote prompt propose protect prove provide publish put qualify quote rank rate read reassure
+    record recommend redact redirect refer reflect refrain refund refuse reject rely remain remember remind remove repeat
+    rephrase replace reply report represent request require resist resolve respect respond restate restrict return reveal
+    review revise rewrite save say schedule search see seek select send set share show sign skip solicit speak specify
+    stand start state stay stereotype stick stop store strive submit suggest summarise summarize support suspend switch
+    take talk target teach tell test thank think threaten track train transfer translate treat trust try turn understand
+    undermine update uphold urge use validate value verify wait warn welcome withhold work write
+    """.split()
+)
+"""Verbs that begin a request. Other words begin one where a determiner follows them: "Escalate any ..."."""
+
+_ASSISTANT = (
+    r"(?:(?:the|an?|our|your|this|its?|each|every|all|any|ai) )?(?:\w+[ -])?"
+    r"(?:assistants?|agents?|models?|chatbots?|bots?|ai|tutor|repl(?:y|ies)|responses?|answers?|output|chat|representatives?)"
+)
+_DUTY = re.compile(
+    r"\b(?:must|shall|should|ought to|(?:has|have|(?<!no )needs?) to|(?<!aim )(?<!goal )(?<!purpose )(?:is|are) to (?!date\b)|never|"
+    r"cannot|can ?not|can't|may not|mustn't|shouldn't|(?:you|and|but|or|assistant|agent|model|bot) do(?: not|n't)|"
+    r"(?:may|can|could|is|are|be)(?: \w+)? only|only (?:if|when|after)|not be|under no circumstances|make sure|be sure|"
+    r"(?:is|are) (?:not |strictly |never )?(?:allowed|permitted|prohibited|forbidden|required|obliged|banned|(?:expected|asked) to)|"
+    r"(?:can|may) \w+ at (?:most|least)|no \w+(?: \w+)? (?:may|shall|is to|are to)|it is (?:important|essential|forbidden|vital))\b"
+    r"|[,;:] (?:and |but |so )?do(?: not|n't)\b",
+    re.IGNORECASE,
+)
+_OWN_DUTY = re.compile(r"\b(?:must|shall|should|(?:has|have|needs?) to)\b", re.IGNORECASE)
+_HABIT = re.compile(
+    rf"^{_ASSISTANT} (?:(?:also|always|only|then|never|first) )*"
+    r"(?!(?:was|had|has|is|contains?|runs?|consists?|stores?|supports?|uses|available|trained)\b)"
+    r"(?:(?:will|does|can|may)(?:n't| not)? \w+|won't \w+|\w+(?<!s)s(?! (?:of|and|or|that|which|in|are|is|were)\b))",
+    re.IGNORECASE,
+)
+_PERMISSION = re.compile(rf"\b(?:you|{_ASSISTANT}|it) (?:can|may|are free to|is free to)\b|\bit(?:'s| is) (?:ok|okay|fine) to\b", re.IGNORECASE)
+_PASSIVE_DUTY = re.compile(
+    r"\b(?:is|are) (?:asked|told|quoted|refused|declined|passed|handed|referred|given only|shown only|treated|not (?:\w+ly )?(?:\w+ed|given|shown))\b|"
+    r"\bstays? (?:out|within|in)\b|\bnot \w+ (?:unless|without|until)\b",
+    re.IGNORECASE,
+)
+_ORGANISATION = re.compile(r"^(?:we|our (?:\w+ )?(?:company|team|staff|service|store|bank))\b", re.IGNORECASE)
+_ROLE = re.compile(
+    r"^(?:you(?:'re| are)|your (?:name|role|job|task) is|\w+ is an? (?:\w+ )*(?:assistant|chatbot|bot))\b(?!.*\b(?:allowed|required|expected|to)\b)",
+    re.IGNORECASE,
+)
+_TASK = re.compile(r"^(?:task: )?(?:check|classify|determine|your task is)\b.*\b(?:categor|polic|unsafe|complies)", re.I)
+_ABOUT = re.compile(
+    r"^(?:(?:this|these|the (?:present|following|above|below)) (?:polic(?:y|ies)|documents?|guidelines?|handbook|guide|page|section|rules?|lists?|"
+    r"table|chapters?|sections?|principles?|annex|standard)\b|in this (?:document|section|policy)|see (?:also )?(?:section|chapter|annex|appendix|table)|"
+    r"(?:last )?(?:updated|reviewed|revised|effective|version|owner|author|date)\b|table of contents|contents$|copyright|©)",
+    re.IGNORECASE,
+)
+_DEFINITION = re.compile(
+    r"^(?:definitions?\b.*:|[“\"'][^”\"']+[”\"'] (?:means?|refers?|is|are|includes?)\b|\S+(?: \S+){0,4} (?:means?|refers? to|is defined as|stands? for)\b)",
+    re.IGNORECASE,
+)
+_EXAMPLE = re.compile(r"^(?:for (?:example|instance)|e\.g\.|examples?\b|sample\b|good:|bad:|user:|assistant:|customer:|agent:)", re.I)
+_GREETING = re.compile(
+    r"^[\"“'>*_ ]*(?:hello|hi|hey|welcome|thank you|thanks|dear|good (?:morning|afternoon|evening)|best regards|sincerely)\b(?! (?:the|every|each|all|any|users?|customers?|them))",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"^[\"“].*[\"”][.!?]?$", re.DOTALL)
+_LABEL = re.compile(r"^[\"“*_]*[^:.!?]{1,60}?[\"”*_]*:[*_]* +(?=\S)")
+_NUMBERING = re.compile(r"^(?:§ ?)?(?:\d+(?:\.\d+)*[.)]?|\(?[a-zA-Z]\)|\([ivx]+\)|[ivx]+\.)\s+")
+_ADVERB = re.compile(
+    r"^(?:please|always|also|then|first|next|finally|instead|however|otherwise|generally|usually|therefore|so|and|but|or|"
+    r"in particular|in general|in that case|in this case|where possible|if possible|if in doubt|when in doubt|only|"
+    r"politely|clearly|briefly|immediately|kindly|carefully|simply|just|\w+ly)[ ,]+",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"^(?:(?:even |only |and )?(?:if|when|whenever|where|before|after|for|in|on|at|during|while|unless|once|as|with|until|upon|to|by|"
+    r"under|since|because|given|from|regarding|concerning|should)\b[^,]*(?:,[^,]+)*?), +",
+    re.IGNORECASE,
+)
+_WHEN = re.compile(r"^(?:even |only )?(?:if|when|whenever|where|before|after|unless|once|until|in case|while|should|as soon as|for)\b", re.I)
+_DETERMINER = re.compile(
+    r"^[A-Za-z]{3,}(?:(?:-|, (?:and )?| (?:or|and) )[a-z]+)* (?:the|an?|any|all|every|each|your|their|them|it|no|whether|him|her|users|customers|people)\b", re.I
+)
+_NO_VERB = re.compile(
+    r"^(?:the|an?|any|all|every|each|your|their|it|no|this|that|these|those|there|here|and|but|or|nor|so|if|when|while|since|"
+    r"for|from|in|on|at|by|with|of|to|as|than|because|although|though|both|either|neither|not|only|some|many|most|few|"
+    r"what|who|which|how|why|where|users?|customers?|was|were|is|are|has|had|did|does|\w+(?:ing|tion|ment|ness|ity|ions|ments))\b",
+    re.IGNORECASE,
+)
+_FINITE = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|do|does|did|can|could|may|might|will|would|must|shall|should|cannot|\w+s|\w+ed|go|get|need|leave|take|keep)\b",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(
+    r"\b(?:not|never|no|don'?ts?|cannot|can't|mustn't|shouldn't|prohibited|forbidden|disallowed|banned|restricted|avoid|refuse|"
+    r"unacceptable|out of scope|off limits|without)\b|n't\b",
+    re.IGNORECASE,
+)
+_POLITE = re.compile(r"^(?:\W*(?:do not|don't|never|avoid|no)\b)", re.I)
+
+
+def why_not(text: str, *, scrap: bool = False) -> str:
+    """Return "" if the text contains a rule for an assistant, else the reason why it is taken for none.
+
+    `scrap`: judge only the form, as for entries that a file itself lists as principles.
+    """
+    plain = bare(text)
+    if COMPARATIVE.match(plain):
+        return ""
+    if not re.search(r"[^\W\d_]{2}", plain):
+        return "no words"
+    if _QUOTED.match(plain):
+        return "a quotation, such as a script or an example"
+    found = ""
+    for sentence in split_sentences(plain):
+        if not (reason := _why_not(sentence)):
+            return ""
+        found = reason if found in ("", _FRAGMENT) else found
+    if scrap and found in (_FACT, _PRACTICE):
+        return ""
+    return found
+
+
+_FACT = "a fact; it asks nothing of the assistant"
+_PRACTICE = "says what the organisation does; it asks nothing of the assistant"
+_FRAGMENT = "a fragment, not a whole sentence"
+
+
+def _why_not(sentence: str) -> str:
+    if sentence.endswith("?"):
+        return "a question"
+    for pattern, reason in (
+        (_EXAMPLE, "an example"),
+        (_GREETING, "a greeting"),
+        (_ABOUT, "about the document itself"),
+        (_DEFINITION, "a definition"),
+        (_TASK, "the task of a classifier, not a rule"),
+    ):
+        if pattern.match(sentence):
+            return reason
+    if _ORGANISATION.match(sentence) and not _OWN_DUTY.search(sentence):
+        return _PRACTICE
+    if is_request(sentence) or _DUTY.search(sentence) or _PERMISSION.search(sentence):
+        return ""
+    main = _main(sentence)
+    if _ROLE.match(sentence):
+        return "says who the assistant is; it asks nothing of a reply"
+    if _HABIT.match(main) or _PASSIVE_DUTY.search(sentence):
+        return "" if len(main.split()) > 3 else _FRAGMENT
+    words = sentence.split()
+    if len(words) < 4 or not _FINITE.search(sentence) or (sentence[:1].islower() and len(words) < 6):
+        return _FRAGMENT
+    return _FACT
+
+
+def is_request(sentence: str) -> bool:
+    """Return True if the sentence, or its main clause after a condition, begins with a request: "If ..., tell ..."."""
+    for text in _mains(bare(sentence)):
+        first = re.match(r"[A-Za-z]+(?:'t)?", text)
+        word = first[0].lower() if first else ""
+        if word in ("don't", "never", "can", "may", "must", "should", "shall"):
+            return True
+        rest = text[first.end() :] if first else ""
+        if word in VERBS and not re.match(r"(?::|/|[ -]?\w*: |$| (?:is|are|was|were|has|have|will|can|may|must|of|id|number|code|name)\b)", rest):
+            return True
+        if _DETERMINER.match(text) and not _NO_VERB.match(text):
+            return True
+    return False
+
+
+def negated(text: str) -> bool:
+    """Return True if the text forbids something, so that what stands under it reads the other way round without it."""
+    return _NEGATED.search(text) is not None
+
+
+def forbids(text: str) -> bool:
+    """Return True if the text itself begins with a prohibition."""
+    return _POLITE.match(bare(text)) is not None
+
+
+def conditional(text: str) -> bool:
+    """Return True if the text is only a condition, such as "When a user is angry", without a main clause."""
+    plain = bare(text).rstrip(": ")
+    return _WHEN.match(plain) is not None and _main(plain) == plain
+
+
+def bare(text: str) -> str:
+    """Return the text without numbering and marks of emphasis, with plain quotation marks."""
+    plain = re.sub(r"[*_]{2,}|`", "", text).strip().replace("’", "'")
+    return _NUMBERING.sub("", plain)
+
+
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nos|sec|art|fig|mr|mrs|ms|dr|prof|st|rev|incl|ex|cf|p|pp|max|min|hrs?|U\.S|a\.m|p\.m)|\b[A-Z]|^\d+)\.$",
+    re.IGNORECASE,
+)
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text; joined by single spaces they are its words again."""
+    parts: list[str] = []
+    for part in re.split(r"(?<=[.!?])(?:(?<=[.!?])|(?<=[.!?][\"”'’)\]]))\s+(?=[\"“'‘(*\[]*[A-Z0-9])|(?<=[.!?][\"”'’)\]])\s+(?=[\"“'‘(*\[]*[A-Z])", text):
+        if parts and _ABBREVIATION.search(parts[-1]):
+            parts[-1] = f"{parts[-1]} {part}"
+        elif part.strip():
+            parts.append(part)
+    return parts
+
+
+def _main(sentence: str) -> str:
+    """Return the main clause: without a label, adverbs and one leading condition."""
+    return _mains(sentence)[-1]
+
+
+def _mains(sentence: str) -> list[str]:
+    """Return what may be the main clause: the sentence, and what follows a label, adverbs and each leading condition."""
+    found = [sentence]
+    if label := _LABEL.match(sentence):
+        found.append(sentence[label.end() :])
+    found += re.split(r"; | [–—-] ", sentence)[1:]
+    for text in list(found):
+        while adverb := _ADVERB.match(text):
+            text = text[adverb.end() :]
+            found.append(text)
+        place = 0
+        if _CLAUSE.match(text):
+            for comma in re.finditer(r", +", text):
+                place = comma.end()
+                rest = text[place:]
+                while adverb := _ADVERB.match(rest):
+                    rest = rest[adverb.end() :]
+                found.append(rest)
+    return found
