@@ -58,26 +58,35 @@ def lint(
 @constitutions.command("import")
 @guarded
 def import_(
-    file: Annotated[Path, typer.Argument(help="A policy: plain text with one sentence per line, Markdown, or JSON.")],
+    file: Annotated[Path, typer.Argument(help="A policy: Markdown, plain text, JSON or YAML.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; by default the result is printed.")
     ] = None,
+    lead_in: Annotated[
+        str, typer.Option(help="What begins each entry that is no sentence, such as 'The reply contains no'.")
+    ] = "",
 ) -> None:
-    """Convert a policy to a constitution, word for word, with the source of each principle.
+    """Convert a policy to a constitution, word for word; name each line that became no principle.
 
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
-    from cai_lite.inputs.importing import import_constitution
+    from cai_lite.inputs.importing import list_left, read_policy, to_yaml
     from cai_lite.run.files import write_text
 
-    text = import_constitution(file)
+    if out is not None and out.exists():
+        raise InputError(f"{out} exists already; give another file")
+    policy = read_policy(file, lead_in)
+    text = to_yaml(policy, file)
     if out is None:
         typer.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
-        return
-    if out.exists():
-        raise InputError(f"{out} exists already; give another file")
-    write_text(out, text)
-    say(f"wrote {out}; check it with: cai-lite lint {out}")
+    else:
+        write_text(out, text)
+    left = list_left(policy)
+    say(f"{len(policy.taken)} principles; {len(left)} parts of {file} became none:", err=True)
+    for line in left:
+        say(f"  {line}", err=True)
+    if out is not None:
+        say(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
 @constitutions.command("diff")

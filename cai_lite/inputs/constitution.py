@@ -99,7 +99,8 @@ class Example:
 
 
 COMPARATIVE = re.compile(
-    r"\W*(?:please )?(?:which (?:of )?(?:the |these |those |two )*(?:\w+ ){0,2}?(?:response|repl|answer|option|completion)|"
+    r"\W*(?:please )?(?:which (?:of )?(?:the |these |those |two )*(?:\w+ ){0,2}?(?:response|repl|answer|option|"
+    r"completion)|"
     r"(?:choose|select|pick|prefer) the (?:\w+ ){0,3}?(?:response|reply|answer|one|option|completion)\b|"
     r"(?:compare|consider) [^.?!]*\b(?:responses|replies|answers|completions)\b)",
     re.IGNORECASE,

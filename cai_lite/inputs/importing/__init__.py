@@ -45,7 +45,7 @@ def read_policy(path: str | Path, lead_in: str = "") -> Policy:
     path = path_of(path, ConstitutionError)
     ending = path.suffix.lower()
     if ending in _BINARY and path.is_file():
-        raise ConstitutionError(f"{path}: is not text; save it as Markdown or plain text first, or convert it with pandoc")
+        raise ConstitutionError(f"{path}: is not plain text; save it as Markdown or text, or convert it with pandoc")
     text = read_text(path, ConstitutionError, LARGEST_DOCUMENT)
     policy = Policy()
     if ending in (".json", ".jsonl", ".yaml", ".yml"):
@@ -85,7 +85,7 @@ def to_yaml(policy: Policy, path: str | Path) -> str:
     document: dict[str, Any] = {
         "name": name,
         "version": "0.1.0",
-        "description": f"Imported from {path.name}, word for word: give every principle a priority and an example.{ours}",
+        "description": f"Imported from {path.name}, word for word: give each one a priority and an example.{ours}",
         "principles": principles,
     }
     written = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
@@ -128,7 +128,8 @@ def _source(path: Path, row: Taken) -> str:
     if len(row.lines) > 2 and row.lines == tuple(range(first, last + 1)):
         where = f"lines {first}-{last}"
     under = f", under '{' / '.join(row.under)}'" if row.under else ""
-    return f"{path.name}, {where}{under}"
+    entry = f"entry {row.entry}, " if row.entry else ""
+    return f"{path.name}, {entry}{where}{under}"
 
 
 def _id(text: str, taken: dict[str, int]) -> str:

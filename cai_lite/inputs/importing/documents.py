@@ -12,7 +12,6 @@ from cai_lite.inputs.importing.leads import (
     gives_examples,
     is_polar,
     joined,
-    lowered,
     stem,
     trimmed,
     way_of,
@@ -22,13 +21,22 @@ from cai_lite.inputs.importing.lines import Block, read_blocks
 from cai_lite.inputs.importing.parts import Left, Policy, Taken
 from cai_lite.inputs.importing.sentences import bare, forbids, is_request, negated, split_sentences, why_not
 
-_RUN_IN = re.compile(r"^(?:\*\*|__)([^*_]{1,60}?)(?:([:.])(?:\*\*|__)|(?:\*\*|__)\s?([:.–—-]))\s+(\S.*)$", re.DOTALL)
+_RUN_IN = re.compile(
+    r"^(?:\*\*|__)([^*_]{1,60}?)(?:([:.])(?:\*\*|__)|(?:\*\*|__)\s?([:.\u2013—-]))\s+(\S.*)$", re.DOTALL
+)
 _BACK = re.compile(
-    r"^(?:this|that|these|those|it|they|he|she|otherwise|instead|in (?:that|this|such) (?:case|event)|then|also|however|"
-    r"for (?:example|instance)|e\.g|so|therefore|but|and|such|do so|if so|if not|its|their|both|neither|examples?|in particular|do not|don't|never)\b",
+    r"^(?:this|that|these|those|it|they|he|she|otherwise|instead|in (?:that|this|such) (?:case|event)|then|also|"
+    r"however|"
+    r"for (?:example|instance)|e\.g|so|therefore|but|and|such|do so|if so|if not|its|their|both|neither|examples?|"
+    r"in particular|do not|don't|never)\b",
     re.IGNORECASE,
 )
 _NEGATIVE = re.compile(r"\b(?:not|never|don't|cannot|no)\b|n't\b", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?:[Aa]ssistant|[Cc]hatbot|[Aa]gent|[Bb]ot|AI|tutor|helper),? (?:is )?(?:called |"
+    r"named )?[(]?[“\"']?([A-Z][a-z]+)[”\"')]|"
+    r"\b(?:You are|I am|named|called) [“\"']?([A-Z][a-z]+)\b(?=[”\"']?,)"
+)
 _LONG = 60  # words; a paragraph of more is taken in parts
 
 
@@ -52,6 +60,7 @@ def read_document(
 class _Document:
     def __init__(self, text: str, policy: Policy, under: tuple[str, ...]) -> None:
         self.text, self.policy, self.outer = text, policy, under
+        self.names = _names(text)
         self.titles: list[tuple[int, str]] = []
         self.columns: list[str] = []
 
@@ -85,7 +94,11 @@ class _Document:
         plain = bare(title)
         empty = not after or (after[0].kind == "heading" and after[0].level <= block.level)
         own = len(plain.split()) > 2 and not is_polar(title) and not why_not(plain)
-        if own and (_NEGATIVE.search(plain) or re.search(r"\b(?:must|should|always)\b", plain, re.I) or (empty and is_request(plain))):
+        if own and (
+            _NEGATIVE.search(plain)
+            or re.search(r"\b(?:must|should|always)\b", plain, re.I)
+            or (empty and is_request(plain))
+        ):
             self._take(title, block.lines)
         self.policy.headings[block.lines[0]] = title
         self.titles.append((block.level, title))
@@ -94,7 +107,7 @@ class _Document:
         sentences = _sentences(block)
         lead = sentences.pop() if block.below else None
         groups = self._groups(block, sentences)
-        if lead and gives_examples(lead.text) and groups and not _reason(groups[-1]):
+        if lead and gives_examples(lead.text) and groups and not self._reason(groups[-1]):
             self._example_list(groups.pop(), lead, block.below)
             lead = None
         for group in groups:
@@ -109,14 +122,14 @@ class _Document:
         sentences = _sentences(block)
         if block.is_lead:
             lead = sentences.pop()
-            if sentences and gives_examples(lead.text) and not _reason(sentences):
+            if sentences and gives_examples(lead.text) and not self._reason(sentences):
                 self._example_list(sentences, lead, block.below)
                 return
             if sentences:
                 self._group(sentences)
             self._listed(lead.text, lead.lines, block.below)
             return
-        reason = _reason(sentences)
+        reason = self._reason(sentences)
         items = [child.text for child in block.below]
         if not reason and all(why_not(item) for item in items) and not any(child.below for child in block.below):
             lines = (*block.lines, *(line for child in block.below for line in child.lines))
@@ -158,7 +171,7 @@ class _Document:
 
     def _listed_item(self, lead: str, lines: tuple[int, ...], item: Block, *, polar: bool) -> None:
         text = _clean(item.text)
-        combined = joined(lead, text, self.text)
+        combined = joined(lead, text, self.text, title=polar)
         alone = combined == trimmed(text)
         if item.below and not item.is_lead:
             combined = whole(combined.rstrip("."), [child.text for child in _flat(item.below)])
@@ -186,14 +199,14 @@ class _Document:
 
     def _groups(self, block: Block, sentences: Sequence[_Sentence]) -> list[list[_Sentence]]:
         """Split a paragraph into parts that are taken or left together."""
-        ends = all(re.search(r"[.!?][\"”'’)]*$", piece) for _, piece in block.pieces) and len(block.pieces) > 1
+        ends = all(re.search(r"[.!?][\"”'\u2019)]*$", piece) for _, piece in block.pieces) and len(block.pieces) > 1
         groups: list[list[_Sentence]] = []
         for sentence in sentences:
             if not groups:
                 groups.append([sentence])
                 continue
             last = groups[-1]
-            rule, now = not _reason(last), not why_not(sentence.text)
+            rule, now = not self._reason(last), not self._why(sentence.text)
             length = sum(len(one.text.split()) for one in [*last, sentence])
             broken = ends and sentence.lines[0] not in last[-1].lines
             if _BACK.match(sentence.text) and (rule or not now) and not (broken and is_request(sentence.text)):
@@ -204,13 +217,20 @@ class _Document:
                 last.append(sentence)
         return groups
 
+    def _reason(self, sentences: Sequence[_Sentence]) -> str:
+        return self._why(" ".join(sentence.text for sentence in sentences))
+
+    def _why(self, text: str) -> str:
+        """Return why a text is no rule, or "". The name of the assistant counts as "the assistant"."""
+        return why_not(self.names.sub("the assistant", _clean(text)) if self.names else _clean(text))
+
     def _group(self, sentences: Sequence[_Sentence]) -> None:
         text, lines = " ".join(sentence.text for sentence in sentences), _lines(sentences)
         label = _RUN_IN.match(text)
         scope: tuple[str, ...] = ()
         if label and not negated(label[1]) and not why_not(_clean(label[4])):
             scope, text = (label[1].strip(),), label[4]
-        reason = why_not(_clean(text))
+        reason = self._why(text) or ("a lead-in without a list" if text.rstrip("*_ ").endswith(":") else "")
         if reason:
             self._leave(lines, text, reason)
             return
@@ -237,7 +257,14 @@ class _Document:
             self._take(ended("; ".join(_clean(cell) for cell in cells if cell)), block.lines)
         else:
             pairs = zip(self.columns, cells, strict=True)
-            self._take(ended("; ".join(f"{_clean(name)}: {_clean(cell)}" if name else _clean(cell) for name, cell in pairs if cell)), block.lines)
+            self._take(
+                ended(
+                    "; ".join(
+                        f"{_clean(name)}: {_clean(cell)}" if name else _clean(cell) for name, cell in pairs if cell
+                    )
+                ),
+                block.lines,
+            )
 
     def _take(self, text: str, lines: Sequence[int], *, without: int = 0) -> None:
         under = self.under[: len(self.under) - without] if without else self.under
@@ -267,8 +294,10 @@ def _sentences(block: Block) -> list[_Sentence]:
     return found
 
 
-def _reason(sentences: Sequence[_Sentence]) -> str:
-    return why_not(_clean(" ".join(sentence.text for sentence in sentences)))
+def _names(text: str) -> re.Pattern[str] | None:
+    """Return a pattern of the names that the policy gives the assistant: "the assistant (Nora)", "You are Milo"."""
+    found = {name for match in _NAMED.finditer(text) for name in match.groups() if name}
+    return re.compile(rf"\b(?:{'|'.join(sorted(found))})\b") if found else None
 
 
 def _lines(sentences: Sequence[_Sentence]) -> tuple[int, ...]:

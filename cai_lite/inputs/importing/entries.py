@@ -23,13 +23,25 @@ from cai_lite.inputs.textfile import RowFault, read_json, read_rows
 
 CRITIQUES = ("prompt", "critique_request", "critic", "critique")
 REVISIONS = ("edit_request", "revision_request", "revision", "revise", "edit")
-NAMED_RULES = ("text", "principle", "rule", "constitution", "guideline", "statement", "policy", "instruction", "requirement")
+NAMED_RULES = (
+    "text",
+    "principle",
+    "rule",
+    "constitution",
+    "guideline",
+    "statement",
+    "policy",
+    "instruction",
+    "requirement",
+)
 DESCRIPTIONS = ("description", "content", "definition", "value", "message", "risk_definition", "body")
 NAMES = ("id", "name", "title", "category", "label", "code", "risk_name", "risk", "key")
 KEPT = "A reply should need no change when this is asked"
 """Our lead-in for entries that consist of requests alone; the request to revise follows, word for word."""
 
-_EXAMPLES = re.compile(r"^(?:few_?shots?|examples?|samples?|system_chat|conversations?|messages|demonstrations?|tests?)$", re.I)
+_EXAMPLES = re.compile(
+    r"^(?:few_?shots?|examples?|samples?|system_chat|conversations?|messages|demonstrations?|tests?)$", re.I
+)
 _MARKS = re.compile(r"^\s*(CritiqueRequest|RevisionRequest):\s*|\s*\b(Critique|Revision|Options):\s*$")
 _TURN = re.compile(r"(?:^|\n)\s*(?:Human|User|Assistant|H|A): ", re.I)
 _SENTENCE_LIST = re.compile(r"\n\s*(?:[-*•]|\d+[.)])\s+\S")
@@ -62,7 +74,7 @@ def read_entries(path: Path, text: str, policy: Policy, lead_in: str = "") -> No
 class _Entries:
     def __init__(self, text: str, policy: Policy, lead_in: str) -> None:
         self.text, self.policy, self.lead_in = text, policy, lead_in
-        self.line = 1
+        self.line, self.entry = 1, ""
 
     def read(self, value: Any, under: tuple[str, ...], key: str) -> None:
         if len(under) > _DEPTH:
@@ -78,16 +90,15 @@ class _Entries:
 
     def _list(self, values: Sequence[Any], under: tuple[str, ...], key: str) -> None:
         title = _words(key)
-        for value in values:
-            if isinstance(value, str) and is_polar(title) and not key.islower() | ("_" in key) | (" " in key):
-                self._text(value, under, key)
-            elif isinstance(value, str) and title and is_polar(title):
+        for number, value in enumerate(values, 1):
+            self.entry = str(number) if not under else self.entry
+            if isinstance(value, str) and title and is_polar(title):
                 self._polar(value, under, title)
             else:
                 self.read(value, under, key)
 
     def _polar(self, value: str, under: tuple[str, ...], title: str) -> None:
-        combined = joined(title[:1].upper() + title[1:], value, self.text)
+        combined = joined(title[:1].upper() + title[1:], value, self.text, title=True)
         if why_not(combined) and not negated(title):
             self._leave(value, why_not(combined))
         else:
@@ -100,12 +111,23 @@ class _Entries:
         name = _first(entry, NAMES)
         if not name and under and under[-1] == _words(key):
             name, under = Said(_words(key)), under[:-1]
-        title = next((entry[one] for one in ("name", "title", "category", "label", "risk_name", "risk") if _is_text(entry.get(one))), name)
+        title = next(
+            (
+                entry[one]
+                for one in ("name", "title", "category", "label", "risk_name", "risk")
+                if _is_text(entry.get(one))
+            ),
+            name,
+        )
         critiques, revision = _texts(entry, CRITIQUES), _first(entry, REVISIONS)
         used = {one for one in NAMES if _is_text(entry.get(one))}
         own = _first(entry, NAMED_RULES)
         if own or (critiques and revision):
-            used |= {one for one in (*CRITIQUES, *REVISIONS, *NAMED_RULES) if one in entry and (_is_text(entry[one]) or one in CRITIQUES)}
+            used |= {
+                one
+                for one in (*CRITIQUES, *REVISIONS, *NAMED_RULES)
+                if one in entry and (_is_text(entry[one]) or one in CRITIQUES)
+            }
             self._requests(own, critiques, revision, (*under, title) if title and own else under, name)
         else:
             if revision or (critiques and "prompt" not in entry):
@@ -135,9 +157,7 @@ class _Entries:
             elif not isinstance(value, bool) or field not in ("always", "enabled"):
                 self._leave(str(value), f"the field '{field}', which is not read as a principle")
 
-    def _requests(
-        self, own: str, critiques: Sequence[str], revision: str, under: tuple[str, ...], name: str
-    ) -> None:
+    def _requests(self, own: str, critiques: Sequence[str], revision: str, under: tuple[str, ...], name: str) -> None:
         """Take an entry with requests; without a text of its own, the request to revise says what a reply needs."""
         for critique in critiques or [""]:
             asked, revise = self._unmarked(critique), self._unmarked(revision)
@@ -156,8 +176,7 @@ class _Entries:
         explicit = key in NAMED_RULES
         reason = why_not(text, scrap=explicit)
         if reason and self.lead_in and not negated(text):
-            text = f"{self.lead_in} {lowered(bare(text), self.text)}"
-            reason = why_not(ended(text))
+            text, reason = ended(f"{self.lead_in} {lowered(bare(text), self.text)}"), ""
         if reason:
             self._leave(value, reason)
         else:
@@ -173,10 +192,20 @@ class _Entries:
             text = (text[: mark.start()] + text[mark.end() :]).strip()
         return text
 
-    def _take(self, text: str, at: str, under: tuple[str, ...], *, critique: str = "", revise: str = "", name: str = "") -> None:
+    def _take(
+        self, text: str, at: str, under: tuple[str, ...], *, critique: str = "", revise: str = "", name: str = ""
+    ) -> None:
         self.line = _line(at) or self.line
         self.policy.taken.append(
-            Taken(text=text, lines=(self.line,), under=tuple(map(str, under)), critique=critique, revise=revise, name=name)
+            Taken(
+                text=text,
+                lines=(self.line,),
+                under=tuple(map(str, under)),
+                critique=critique,
+                revise=revise,
+                name=name,
+                entry=name or self.entry,
+            )
         )
 
     def _leave(self, text: str, reason: str) -> None:
@@ -248,9 +277,7 @@ def _value(node: yaml.Node, depth: int) -> Any:
         return {_said(key): _value(value, depth + 1) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_value(value, depth + 1) for value in node.value]
-    if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool") and node.style is None:
-        return json.loads(node.value) if re.fullmatch(r"-?\d{1,15}(?:\.\d{1,15})?", node.value) and not re.match(r"-?0\d", node.value) else str(node.value)
-    return None if node.tag == "tag:yaml.org,2002:null" and node.style is None else _said(node)
+    return None if node.tag == "tag:yaml.org,2002:null" else _said(node)
 
 
 def _said(node: yaml.Node) -> Said:
@@ -267,7 +294,8 @@ def _texts(entry: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     """Return the texts of the first of these keys that has any; Anthropic's files hold them in a list."""
     for key in keys:
         value = entry.get(key)
-        found = [value] if _is_text(value) else [one for one in value if _is_text(one)] if isinstance(value, list) else []
+        given: list[Any] = value if isinstance(value, list) else [value]
+        found = [one for one in given if _is_text(one)]
         if found and (key != "prompt" or isinstance(value, list) or _first(entry, REVISIONS)):
             return found
     return []

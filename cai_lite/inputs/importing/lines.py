@@ -1,7 +1,7 @@
 """Read the lines of a policy into headings, paragraphs, list items, table rows and the rest.
 
 The forms are those of Markdown, of plain text, and of what a word processor leaves when its text is pasted: numbers
-such as 1.1 and (a), bullets such as • and –, lines broken anywhere, headings without a mark.
+such as 1.1 and (a), bullets such as • and \u2013, lines broken anywhere, headings without a mark.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from cai_lite.inputs.importing.sentences import bare, why_not
 Kind = Literal["heading", "paragraph", "item", "row", "rest"]
 
 _MARK = re.compile(
-    r"^([ \t]*)((?:[-*+•◦▪●‣·–—]|\(?[a-zA-Z][.)]|\(?\d{1,3}[.)]|\(?[ivx]{1,5}[.)]|(?:§ ?)?\d{1,2}(?:\.\d{1,2})+\.?))[ \t]+(\S.*)$"
+    r"^([ \t]*)((?:[-*+•◦▪●‣·\u2013—]|\(?[a-zA-Z][.)]|\(?\d{1,3}[.)]|\(?[ivx]{1,5}[.)]|"
+    r"(?:§ ?)?\d{1,2}(?:\.\d{1,2})+\.?))[ \t]+(\S.*)$"
 )
 _HASHES = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _RULER = re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$")
@@ -26,15 +27,22 @@ _ROW = re.compile(r"^[ \t]*\||^[^|]+ \| [^|]+ \| ")
 _SEPARATOR = re.compile(r"^[ \t|:=-]+$")
 _TAG = re.compile(r"^[ \t]*</?[\w|][^<>]*>[ \t]*$")
 _CODE = re.compile(r"^[A-Z]{1,2}\d{1,2}[:.)][ \t]+\S.*$")
-_NUMBERED = re.compile(r"^(?:(?:section|chapter|part|article|annex|appendix|table)[ \t]+)?(?:\d{1,2}|[A-Z])(?:\.\d{1,2})*\.?(?:[ \t]*[–—:-])?[ \t]+(\S.*)$", re.I)
+_NUMBERED = re.compile(
+    r"^(?:(?:section|chapter|part|article|annex|appendix|table)[ \t]+)?(?:\d{1,2}|"
+    r"[A-Z])(?:\.\d{1,2})*\.?(?:[ \t]*[\u2013—:-])?[ \t]+(\S.*)$",
+    re.I,
+)
 _BOLD = re.compile(r"^[ \t]*(?:\*\*|__)([^*]+?)(?:\*\*|__)[ \t]*$")
-_END = re.compile(r"[.!?;,:][\"”'’)\]*_]*$")
+_END = re.compile(r"[.!?;,:][\"”'\u2019)\]*_]*$")
 _RUN_IN = re.compile(r"^(?:\*\*|__)[^*_]{1,60}(?:[:.](?:\*\*|__)|(?:\*\*|__)[:.])[ \t]")
 _POLAR = re.compile(
-    r"^(?:do|don'?ts?|dos?|do not|never|always|can|cannot|may|may not|must|must not|shall|shall not|should|should not|avoid)$", re.I
+    r"^(?:do|don'?ts?|dos?|do not|never|always|can|cannot|may|may not|must|must not|shall|shall not|should|"
+    r"should not|avoid)$",
+    re.I,
 )
 _WRAPPED = 55  # characters; a shorter line without a full stop was not broken by a word processor
 _BROKEN = 40  # characters; the same for a next line that begins with a small letter
+_DEEPEST = 12  # lists within lists
 _TITLE = 9  # words of the longest line that counts as a heading without a mark
 
 
@@ -43,7 +51,8 @@ class Block:
     """A heading, a paragraph, a list item, a table row, or something else, with the lines of its text.
 
     `level`: of a heading, 1 the highest. `indent`, `mark`: of an item, in characters, and the kind of its bullet.
-    `reason`: why something else is no policy text. `gap`: a blank line stands before it. `below`: the items of its list.
+    `reason`: why something else is no policy text. `gap`: a blank line stands before it.
+    `below`: the items of its list.
     """
 
     kind: Kind
@@ -83,11 +92,14 @@ def read_blocks(text: str, first: int = 1, *, plain: bool = False) -> list[Block
 
 class _Reader:
     def __init__(self, lines: Sequence[str], first: int, plain: bool) -> None:
-        self.lines, self.first = [line.replace("\u00a0", " ").replace("\u200b", "") for line in lines], first
+        self.lines, self.first = [line.replace("\u200b", "") for line in lines], first
         self.plain, self.blocks = plain, list[Block]()
         self.open: Block | None = None
-        fenced = sum(1 for place in range(len(lines)) if self._in_fence(place))
-        self.reads_fences = fenced * 2 >= sum(1 for line in lines if line.strip())
+        inside, fenced = False, 0
+        for line in lines:
+            inside ^= _FENCE.match(line) is not None
+            fenced += inside and bool(line.strip())
+        self.reads_fences = fenced * 2 >= sum(1 for line in lines if line.strip())  # the whole policy is in a fence
 
     def read(self) -> list[Block]:
         place = self._front_matter()
@@ -129,7 +141,9 @@ class _Reader:
         elif (marked := _MARK.match(line)) and not self._is_wrapped(marked):
             mark = re.sub(r"[0-9]+", "1", re.sub(r"[a-zA-Z]+", "a", marked[2]))
             gap = place > 0 and not self.lines[place - 1].strip()
-            self.open = Block("item", [(number, marked[3].strip())], indent=_width(marked[1]), mark=mark, gap=gap)
+            self.open = Block(
+                "item", [(number, " ".join(marked[3].split()))], indent=_width(marked[1]), mark=mark, gap=gap
+            )
             self.blocks.append(self.open)
         else:
             self._words(number, line)
@@ -137,10 +151,10 @@ class _Reader:
 
     def _words(self, number: int, line: str) -> None:
         """Add a line to the open paragraph or item, or begin a new one."""
-        words, indent = line.strip(), _width(line[: len(line) - len(line.lstrip())])
+        words, indent = " ".join(line.split()), _width(line[: len(line) - len(line.lstrip())])
         if (block := self.open) and not _RUN_IN.match(words):
             last = block.pieces[-1][1]
-            begins = words[:1].isupper() or words[:1].isdigit() or words[:1] in "\"“"
+            begins = words[:1].isupper() or words[:1].isdigit() or words[:1] in '"“'
             if block.is_lead and begins and len(words) < _WRAPPED and indent <= block.indent:
                 self.open = Block("item", [(number, words)], indent=block.indent, mark="line")
                 self.blocks.append(self.open)
@@ -148,6 +162,7 @@ class _Reader:
             unbroken = not _END.search(last) and len(last) < _WRAPPED
             ended = _END.search(last) is not None and block.kind == "item" and indent <= block.indent
             alone = self.plain and indent <= block.indent and not _END.search(last) and len(last) < _BROKEN
+            alone |= begins and block.kind == "item" and words.endswith(":") and indent <= block.indent
             if not alone and not (begins and (unbroken or ended)):
                 block.pieces.append((number, words))
                 return
@@ -169,27 +184,38 @@ class _Reader:
             return 0
         if _CODE.match(words) and len(words.split()) <= 7:
             return 4
-        if _END.search(words) or (self.open and not _END.search(self.open.pieces[-1][1])):
+        after = self.lines[place + 1].strip() if place + 1 < len(self.lines) else ""
+        before = self.lines[place - 1].strip() if place else ""
+        opens_list = _MARK.match(after) is not None and len(words.split()) < 5 and len(before) <= _WRAPPED
+        unfinished = self.open is not None and not _END.search(self.open.pieces[-1][1])
+        if _END.search(words) or (unfinished and not opens_list):
             return 0
         if words.isupper() and len(words) > 3 and re.search(r"[A-Z]{3}", words):
             return 3
-        after = self.lines[place + 1].strip() if place + 1 < len(self.lines) else ""
-        before = self.lines[place - 1].strip() if place else ""
         numbered = _NUMBERED.match(words)
         if numbered and numbered[1][:1].isupper() and why_not(numbered[1]):
             same = _MARK.match(words) and _MARK.match(after)  # a list of short items, not a heading
             return 0 if same and bool(after) else 3
         if _MARK.match(line) or _POLAR.match(words):
             return 0
-        alone = not before or _HASHES.match(before) is not None
+        alone = not before or _HASHES.match(before) is not None or opens_list
         opens = not after or _MARK.match(after) is not None or (after[:1].isupper() and len(after) > len(words) + 10)
-        return 4 if (alone or _END.search(before)) and opens and why_not(words) and words[:1].isupper() and after + before else 0
+        return (
+            4
+            if (alone or _END.search(before)) and opens and why_not(words) and words[:1].isupper() and after + before
+            else 0
+        )
 
     def _is_wrapped(self, marked: re.Match[str]) -> bool:
         """Return True if a mark is the end of a broken sentence: "no more than" and then "5. Refunds" stay together."""
         last = self.open.pieces[-1][1] if self.open else ""
-        return bool(last) and marked[2][:1] in "–—-" and not _END.search(last) and len(last) > _WRAPPED and marked[3][:1].islower() and (
-            self.open is not None and self.open.kind == "paragraph"
+        return (
+            bool(last)
+            and marked[2][:1] in "\u2013—-"
+            and not _END.search(last)
+            and len(last) > _WRAPPED
+            and marked[3][:1].islower()
+            and (self.open is not None and self.open.kind == "paragraph")
         )
 
     def _front_matter(self) -> int:
@@ -205,11 +231,7 @@ class _Reader:
 
     def _add(self, kind: Kind, number: int, text: str, *, level: int = 0, reason: str = "") -> None:
         self.open = None
-        self.blocks.append(Block(kind, [(number, text.strip())], level=level, reason=reason))
-
-    def _in_fence(self, place: int) -> bool:
-        marks = sum(1 for line in self.lines[:place] if _FENCE.match(line))
-        return marks % 2 == 1 and bool(self.lines[place].strip())
+        self.blocks.append(Block(kind, [(number, " ".join(text.split()))], level=level, reason=reason))
 
 
 def _nested(blocks: Sequence[Block]) -> list[Block]:
@@ -229,6 +251,7 @@ def _nested(blocks: Sequence[Block]) -> list[Block]:
             stack.pop()
         if stack and stack[-1].kind == "paragraph" and block.gap and stack[-1].below and not stack[-1].below[-1].gap:
             stack.clear()  # a list of its own after a blank line
+        del stack[_DEEPEST:]
         (stack[-1].below if stack else found).append(block)
         stack.append(block)
     return found

@@ -11,6 +11,7 @@ class Taken:
 
     `lines`: the lines of the file that its words stand in, lead-in included. `under`: its headings, outermost first,
     and its lead-in where that is not part of `text`. `critique`, `revise`: the requests of the file, or empty.
+    `entry`: its name or number in JSON or YAML.
     """
 
     text: str
@@ -19,6 +20,7 @@ class Taken:
     critique: str = ""
     revise: str = ""
     name: str = ""
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,40 +13,63 @@ from cai_lite.inputs.constitution import COMPARATIVE
 
 VERBS = frozenset(
     """
-    abide accept acknowledge act adapt add address adhere admit adopt advise agree aim allow alert alter analyse analyze answer
-    apologise apologize apply appreciate approach ask assess assist assume attempt attribute authenticate avoid base be begin
-    behave block book break bring build calculate call cancel care categorise categorize challenge change charge check choose
-    cite clarify close collect comment communicate compare complete comply conclude confirm consider contact continue convey
-    correct cover create critique deal decide decline define delay delete deliver deny describe deter determine direct
-    disclose discourage discuss display distinguish do document doxx draft draw educate elicit email emphasise emphasize
-    enable encourage end endorse engage ensure escalate establish estimate evaluate exaggerate examine exchange exclude
-    exercise expect explain express extract fabricate facilitate file filter find finish flag focus follow forward gather
-    generate get give go greet guard guess guide halt handle have help hide highlight hold identify ignore imply include
-    indicate infer inform insert insist inspire instruct interpret introduce invent invite issue join judge keep know label
-    lead leave let lie limit link list listen log look lower maintain make manage match mention minimise minimize mislead
-    mock modify name negotiate note notify object obey obtain offer omit open output pass pause perform personalise
-    personalize place point pose praise predict prefer present presume pretend prevent prioritise prioritize proceed
-    process produce promise promote prompt propose protect prove provide publish put qualify quote rank rate read reassure
-    record recommend redact redirect refer reflect refrain refund refuse reject rely remain remember remind remove repeat
-    rephrase replace reply report represent request require resist resolve respect respond restate restrict return reveal
-    review revise rewrite save say schedule search see seek select send set share show sign skip solicit speak specify
-    stand start state stay stereotype stick stop store strive submit suggest summarise summarize support suspend switch
-    take talk target teach tell test thank think threaten track train transfer translate treat trust try turn understand
-    undermine update uphold urge use validate value verify wait warn welcome withhold work write
-    """.split()
+    abide accept acknowledge act activate adapt add address adhere adjust admit adopt advise agree aim alert allow
+    alter analyse analyze answer apologise apologize apply appreciate approach approve arrange ask assess assign
+    assist assume attempt attribute authenticate avoid await base be begin behave blame block book break bring build
+    calculate call cancel care categorise categorize celebrate challenge change charge check choose cite clarify
+    close collect comment communicate compare complete comply conclude condescend confirm consider console consult
+    contact continue convey convince correct cover create critique deal decide decline define delay delete deliver
+    deny describe deter determine diagnose direct disclose discourage discuss display distinguish do document
+    downgrade download doxx draft draw educate elicit email empathise empathize emphasise emphasize enable encourage
+    encrypt end endorse engage ensure enter erase escalate establish estimate evaluate exaggerate examine exchange
+    exclude exercise expect explain express extract fabricate facilitate file filter find finish flag focus follow
+    format forward gather generate get give go greet guard guess guide halt hand handle have help hide highlight hold
+    identify ignore impersonate imply include indicate infer inform inquire insert insist inspire install instruct
+    interpret introduce invent investigate invite invoke issue join judge keep know label lead leave lecture let lie
+    limit link list listen lock log look lower maintain make manage mask match measure mention minimise minimize
+    mislead mock modify monitor moralise moralize move name negotiate note notify obey object obtain offer omit open
+    output overpromise oversell pass patronise patronize pause pay perform personalise personalize pick place point
+    pose praise preach predict prefer prescribe present presume pretend prevent prioritise prioritize proceed
+    process produce promise promote prompt propose protect prove provide publish push put qualify quote rank rate
+    read reassure reboot recite recommend record redact redirect refer reflect refrain refund refuse reimburse
+    reject rely remain remember remind remove repeat rephrase replace reply report represent request require
+    reschedule resell reset resist resolve respect respond restart restate restrict resume retain retrieve return
+    reveal review revise rewrite ridicule route save say scan schedule scold search see seek select send set settle
+    shame share shorten show sign simplify skip solicit sound speak specify speculate spell split stand start state
+    stay steer stereotype stick stop store strive structure submit substitute suggest summarise summarize support
+    suspend swear switch tailor take talk target teach tell test thank think threaten tolerate track train transfer
+    translate treat trust try turn undermine understand unlock update upgrade uphold upload urge use validate value
+    verify visit wait waive warn welcome withhold work write
+    """.split()  # noqa: SIM905 - a list would take a line per word
 )
 """Verbs that begin a request. Other words begin one where a determiner follows them: "Escalate any ..."."""
 
+_NOUNS_TOO = frozenset(
+    """
+    address answer call cause change charge check comment contact display document email estimate exchange file
+    filter focus format help hold issue judge label lead limit link list log look mention monitor move name note
+    notice offer output pass pause place point praise process promise prompt quote rank rate record refund reply
+    report request return review schedule search sound stand start state structure support target test track
+    transfer upload visit wait work
+    """.split()  # noqa: SIM905 - a list would take a line per word
+)
+"""Verbs that are nouns as well; two words such as "Refund requests" are no request."""
+
 _ASSISTANT = (
     r"(?:(?:the|an?|our|your|this|its?|each|every|all|any|ai) )?(?:\w+[ -])?"
-    r"(?:assistants?|agents?|models?|chatbots?|bots?|ai|tutor|repl(?:y|ies)|responses?|answers?|output|chat|representatives?)"
+    r"(?:assistants?|agents?|models?|chatbots?|bots?|ai|tutor|repl(?:y|ies)|responses?|answers?|output|chat|"
+    r"representatives?)"
 )
 _DUTY = re.compile(
-    r"\b(?:must|shall|should|ought to|(?:has|have|(?<!no )needs?) to|(?<!aim )(?<!goal )(?<!purpose )(?:is|are) to (?!date\b)|never|"
+    r"\b(?:must|shall|should|ought to|(?:has|have|(?<!no )needs?) to|(?<!aim )(?<!goal )(?<!purpose )(?:is|"
+    r"are) to (?!date\b)|never|"
     r"cannot|can ?not|can't|may not|mustn't|shouldn't|(?:you|and|but|or|assistant|agent|model|bot) do(?: not|n't)|"
-    r"(?:may|can|could|is|are|be)(?: \w+)? only|only (?:if|when|after)|not be|under no circumstances|make sure|be sure|"
-    r"(?:is|are) (?:not |strictly |never )?(?:allowed|permitted|prohibited|forbidden|required|obliged|banned|(?:expected|asked) to)|"
-    r"(?:can|may) \w+ at (?:most|least)|no \w+(?: \w+)? (?:may|shall|is to|are to)|it is (?:important|essential|forbidden|vital))\b"
+    r"(?:may|can|could|is|are|be)(?: \w+)? only|only (?:if|when|after)|not be|under no circumstances|"
+    r"you (?:\w+ ){1,4}only|make sure|be sure|"
+    r"(?:is|are) (?:not |strictly |never )?(?:allowed|permitted|prohibited|forbidden|required|obliged|banned|"
+    r"(?:expected|asked) to)|"
+    r"(?:can|may) \w+ at (?:most|least)|only (?!if\b)[^;]{3,80}? (?:may|can)|no \w+(?: \w+)? (?:may|shall|is to|"
+    r"are to)|it is (?:important|essential|forbidden|vital))\b"
     r"|[,;:] (?:and |but |so )?do(?: not|n't)\b",
     re.IGNORECASE,
 )
@@ -57,63 +80,93 @@ _HABIT = re.compile(
     r"(?:(?:will|does|can|may)(?:n't| not)? \w+|won't \w+|\w+(?<!s)s(?! (?:of|and|or|that|which|in|are|is|were)\b))",
     re.IGNORECASE,
 )
-_PERMISSION = re.compile(rf"\b(?:you|{_ASSISTANT}|it) (?:can|may|are free to|is free to)\b|\bit(?:'s| is) (?:ok|okay|fine) to\b", re.IGNORECASE)
+_PERMISSION = re.compile(
+    rf"\b(?:you|{_ASSISTANT}|it) (?:can|may|are free to|is free to)\b|\bit(?:'s| is) (?:ok|okay|fine) to\b",
+    re.IGNORECASE,
+)
 _PASSIVE_DUTY = re.compile(
-    r"\b(?:is|are) (?:asked|told|quoted|refused|declined|passed|handed|referred|given only|shown only|treated|not (?:\w+ly )?(?:\w+ed|given|shown))\b|"
+    r"\b(?:is|are) (?:asked|told|quoted|refused|declined|passed|handed|referred|given only|shown only|treated|"
+    r"not (?:\w+ly )?(?:\w+ed|given|shown))\b|"
     r"\bstays? (?:out|within|in)\b|\bnot \w+ (?:unless|without|until)\b",
     re.IGNORECASE,
 )
 _ORGANISATION = re.compile(r"^(?:we|our (?:\w+ )?(?:company|team|staff|service|store|bank))\b", re.IGNORECASE)
 _ROLE = re.compile(
-    r"^(?:you(?:'re| are)|your (?:name|role|job|task) is|\w+ is an? (?:\w+ )*(?:assistant|chatbot|bot))\b(?!.*\b(?:allowed|required|expected|to)\b)",
+    r"^(?:you(?:'re| are)|your (?:name|role|job|task) is|\w+ is an? (?:\w+ )*(?:assistant|chatbot|"
+    r"bot))\b(?!.*\b(?:allowed|required|expected|to)\b)",
     re.IGNORECASE,
 )
-_TASK = re.compile(r"^(?:task: )?(?:check|classify|determine|your task is)\b.*\b(?:categor|polic|unsafe|complies)", re.I)
+_TASK = re.compile(
+    r"^(?:task: )?(?:check|classify|determine|your task is)\b.*\b(?:categor|polic|unsafe|complies)", re.I
+)
 _ABOUT = re.compile(
-    r"^(?:(?:this|these|the (?:present|following|above|below)) (?:polic(?:y|ies)|documents?|guidelines?|handbook|guide|page|section|rules?|lists?|"
-    r"table|chapters?|sections?|principles?|annex|standard)\b|in this (?:document|section|policy)|see (?:also )?(?:section|chapter|annex|appendix|table)|"
-    r"(?:last )?(?:updated|reviewed|revised|effective|version|owner|author|date)\b|table of contents|contents$|copyright|©)",
+    r"^(?:(?:this|these|the (?:present|following|above|below)) (?:polic(?:y|ies)|documents?|guidelines?|handbook|"
+    r"guide|page|section|rules?|lists?|"
+    r"table|chapters?|sections?|principles?|annex|standard)\b|in this (?:document|section|policy)|"
+    r"see (?:also )?(?:section|chapter|annex|appendix|table)|"
+    r"(?:last )?(?:updated|reviewed|revised)\b|(?:effective|version|owner|author|date)\b[^a-z]*:|version \d|"
+    r"table of contents|contents$|copyright|©)",
     re.IGNORECASE,
 )
 _DEFINITION = re.compile(
-    r"^(?:definitions?\b.*:|[“\"'][^”\"']+[”\"'] (?:means?|refers?|is|are|includes?)\b|\S+(?: \S+){0,4} (?:means?|refers? to|is defined as|stands? for)\b)",
+    r"^(?:definitions?\b.*:|[“\"'][^”\"']+[”\"'] (?:means?|refers?|is|are|includes?)\b|\S+(?: \S+){0,4} (?:means?|"
+    r"refers to|is defined as|stands for)\b)",
     re.IGNORECASE,
 )
-_EXAMPLE = re.compile(r"^(?:for (?:example|instance)|e\.g\.|examples?\b|sample\b|good:|bad:|user:|assistant:|customer:|agent:)", re.I)
+_KIND = re.compile(
+    r"^(?:any |the )?(?:\w+ )?(?:content|text|material|responses?|statements?|language|behaviou?r|"
+    r"information) (?:that|which|about|of)\b",
+    re.IGNORECASE,
+)
+_EXAMPLE = re.compile(
+    r"^(?:for (?:example|instance)|e\.g\.|examples?\b|sample\b|good:|bad:|user:|assistant:|customer:|agent:)", re.I
+)
 _GREETING = re.compile(
-    r"^[\"“'>*_ ]*(?:hello|hi|hey|welcome|thank you|thanks|dear|good (?:morning|afternoon|evening)|best regards|sincerely)\b(?! (?:the|every|each|all|any|users?|customers?|them))",
+    r"^[\"“'>*_ ]*(?:hello|hi|hey|welcome|thank you|thanks|dear|good (?:morning|afternoon|evening)|best regards|"
+    r"sincerely)\b(?! (?:the|every|each|all|any|users?|customers?|them))",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"^[\"“].*[\"”][.!?]?$", re.DOTALL)
 _LABEL = re.compile(r"^[\"“*_]*[^:.!?]{1,60}?[\"”*_]*:[*_]* +(?=\S)")
 _NUMBERING = re.compile(r"^(?:§ ?)?(?:\d+(?:\.\d+)*[.)]?|\(?[a-zA-Z]\)|\([ivx]+\)|[ivx]+\.)\s+")
 _ADVERB = re.compile(
-    r"^(?:please|always|also|then|first|next|finally|instead|however|otherwise|generally|usually|therefore|so|and|but|or|"
+    r"^(?:please|always|also|then|first|next|finally|instead|however|otherwise|generally|usually|therefore|so|and|"
+    r"but|or|"
     r"in particular|in general|in that case|in this case|where possible|if possible|if in doubt|when in doubt|only|"
     r"politely|clearly|briefly|immediately|kindly|carefully|simply|just|\w+ly)[ ,]+",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"^(?:(?:even |only |and )?(?:if|when|whenever|where|before|after|for|in|on|at|during|while|unless|once|as|with|until|upon|to|by|"
+    r"^(?:(?:even |only |and )?(?:if|when|whenever|where|before|after|for|in|on|at|during|while|unless|once|as|"
+    r"with|until|upon|to|by|"
     r"under|since|because|given|from|regarding|concerning|should)\b[^,]*(?:,[^,]+)*?), +",
     re.IGNORECASE,
 )
-_WHEN = re.compile(r"^(?:even |only )?(?:if|when|whenever|where|before|after|unless|once|until|in case|while|should|as soon as|for)\b", re.I)
+_WHEN = re.compile(
+    r"^(?:even |only )?(?:if|when|whenever|where|before|after|unless|once|until|in case|while|should|as soon as|for)\b",
+    re.I,
+)
 _DETERMINER = re.compile(
-    r"^[A-Za-z]{3,}(?:(?:-|, (?:and )?| (?:or|and) )[a-z]+)* (?:the|an?|any|all|every|each|your|their|them|it|no|whether|him|her|users|customers|people)\b", re.I
+    r"^[A-Za-z]{3,}(?:(?:-|, (?:and )?| (?:or|and) )[a-z]+)* (?:the|an?|any|all|every|each|your|their|them|it|no|"
+    r"whether|him|her)\b",
+    re.I,
 )
 _NO_VERB = re.compile(
-    r"^(?:the|an?|any|all|every|each|your|their|it|no|this|that|these|those|there|here|and|but|or|nor|so|if|when|while|since|"
+    r"^(?:the|an?|any|all|every|each|your|their|it|no|this|that|these|those|there|here|and|but|or|nor|so|if|when|"
+    r"while|since|"
     r"for|from|in|on|at|by|with|of|to|as|than|because|although|though|both|either|neither|not|only|some|many|most|few|"
-    r"what|who|which|how|why|where|users?|customers?|was|were|is|are|has|had|did|does|\w+(?:ing|tion|ment|ness|ity|ions|ments))\b",
+    r"what|who|which|how|why|where|users?|customers?|was|were|is|are|has|had|did|does|\w+(?:ing|tion|ment|ness|"
+    r"ity|ions|ments))\b",
     re.IGNORECASE,
 )
 _FINITE = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|do|does|did|can|could|may|might|will|would|must|shall|should|cannot|\w+s|\w+ed|go|get|need|leave|take|keep)\b",
+    r"\b(?:is|are|was|were|has|have|had|do|does|did|can|could|may|might|will|would|must|shall|should|cannot|\w+s|"
+    r"\w+ed|go|get|need|leave|take|keep)\b",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
-    r"\b(?:not|never|no|don'?ts?|cannot|can't|mustn't|shouldn't|prohibited|forbidden|disallowed|banned|restricted|avoid|refuse|"
+    r"\b(?:not|never|no|don'?ts?|cannot|can't|mustn't|shouldn't|prohibited|forbidden|disallowed|banned|restricted|"
+    r"avoid|refuse|"
     r"unacceptable|out of scope|off limits|without)\b|n't\b",
     re.IGNORECASE,
 )
@@ -161,7 +214,8 @@ def _why_not(sentence: str) -> str:
             return reason
     if _ORGANISATION.match(sentence) and not _OWN_DUTY.search(sentence):
         return _PRACTICE
-    if is_request(sentence) or _DUTY.search(sentence) or _PERMISSION.search(sentence):
+    said = re.sub(r"\([^)]*\)", "", sentence)  # "Desired date (must be free)" is no sentence
+    if is_request(sentence) or _DUTY.search(said) or _PERMISSION.search(sentence):
         return ""
     main = _main(sentence)
     if _ROLE.match(sentence):
@@ -171,7 +225,7 @@ def _why_not(sentence: str) -> str:
     words = sentence.split()
     if len(words) < 4 or not _FINITE.search(sentence) or (sentence[:1].islower() and len(words) < 6):
         return _FRAGMENT
-    return _FACT
+    return "a definition" if _KIND.match(sentence) else _FACT
 
 
 def is_request(sentence: str) -> bool:
@@ -182,7 +236,11 @@ def is_request(sentence: str) -> bool:
         if word in ("don't", "never", "can", "may", "must", "should", "shall"):
             return True
         rest = text[first.end() :] if first else ""
-        if word in VERBS and not re.match(r"(?::|/|[ -]?\w*: |$| (?:is|are|was|were|has|have|will|can|may|must|of|id|number|code|name)\b)", rest):
+        if word in _NOUNS_TOO and len(text.split()) < 3:
+            continue
+        if word in VERBS and not re.match(
+            r"(?::|/|[ -]?\w*: |$| (?:is|are|was|were|has|have|will|can|may|must|of|id|number|code|name)\b)", rest
+        ):
             return True
         if _DETERMINER.match(text) and not _NO_VERB.match(text):
             return True
@@ -207,12 +265,13 @@ def conditional(text: str) -> bool:
 
 def bare(text: str) -> str:
     """Return the text without numbering and marks of emphasis, with plain quotation marks."""
-    plain = re.sub(r"[*_]{2,}|`", "", text).strip().replace("’", "'")
+    plain = re.sub(r"[*_]{2,}|`", "", text).strip().replace("\u2019", "'")
     return _NUMBERING.sub("", plain)
 
 
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nos|sec|art|fig|mr|mrs|ms|dr|prof|st|rev|incl|ex|cf|p|pp|max|min|hrs?|U\.S|a\.m|p\.m)|\b[A-Z]|^\d+)\.$",
+    r"(?:\b(?:e\.g|i\.e|etc|vs|approx|no|nos|sec|art|fig|mr|mrs|ms|dr|prof|st|rev|incl|ex|cf|p|pp|max|min|hrs?|"
+    r"U\.S|a\.m|p\.m)|\b[A-Z]|^\d+)\.$",
     re.IGNORECASE,
 )
 
@@ -220,7 +279,11 @@ _ABBREVIATION = re.compile(
 def split_sentences(text: str) -> list[str]:
     """Return the sentences of a text; joined by single spaces they are its words again."""
     parts: list[str] = []
-    for part in re.split(r"(?<=[.!?])(?:(?<=[.!?])|(?<=[.!?][\"”'’)\]]))\s+(?=[\"“'‘(*\[]*[A-Z0-9])|(?<=[.!?][\"”'’)\]])\s+(?=[\"“'‘(*\[]*[A-Z])", text):
+    for part in re.split(
+        r"(?<=[.!?])(?:(?<=[.!?])|(?<=[.!?][\"”'\u2019)\]]))\s+(?=[\"“'\u2018(*\[]*[A-Z0-9])|"
+        r"(?<=[.!?][\"”'\u2019)\]])\s+(?=[\"“'\u2018(*\[]*[A-Z])",
+        text,
+    ):
         if parts and _ABBREVIATION.search(parts[-1]):
             parts[-1] = f"{parts[-1]} {part}"
         elif part.strip():
@@ -234,11 +297,11 @@ def _main(sentence: str) -> str:
 
 
 def _mains(sentence: str) -> list[str]:
-    """Return what may be the main clause: the sentence, and what follows a label, adverbs and each leading condition."""
+    """Return what may be the main clause: the sentence, and what follows a label, an adverb or a condition."""
     found = [sentence]
     if label := _LABEL.match(sentence):
         found.append(sentence[label.end() :])
-    found += re.split(r"; | [–—-] ", sentence)[1:]
+    found += re.split(r"; | [\u2013—-] ", sentence)[1:]
     for text in list(found):
         while adverb := _ADVERB.match(text):
             text = text[adverb.end() :]
