@@ -98,7 +98,7 @@ def of_change(sample: Sample) -> tuple[float, float]:
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def of_mean(sample: Sample) -> tuple[float, float]:
+def of_mean(sample: Sample, level: float = 0.95) -> tuple[float, float]:
     """Return the t interval of a mean, with the standard error over families and their effective number less 1.
 
     The width is 0 where no value differs, and for a single value: the values themselves have no known limits.
@@ -111,7 +111,8 @@ def of_mean(sample: Sample) -> tuple[float, float]:
         return mean, mean
     share_F = weight_F / weight_F.sum()
     residual_F = sample.by_family(sample.weight_N * (sample.value_N - mean)) / weight_F.sum()
-    half = t_quantile(max(1.0, 1 / (share_F @ share_F) - 1)) * math.sqrt(float((residual_F**2 / (1 - share_F)).sum()))
+    error = math.sqrt(float((residual_F**2 / (1 - share_F)).sum()))
+    half = t_quantile(max(1.0, 1 / (share_F @ share_F) - 1), level) * error
     return mean - half, mean + half
 
 

@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"evaluation"},
     {"reporting"},
     {"pipeline"},
-    {"preflight"},
+    {"preflight", "serving"},
     {"cli"},
     {"__main__"},
 ]

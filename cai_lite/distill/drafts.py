@@ -97,7 +97,7 @@ def told(wording: Wording, prompt: Prompt, constitution: Constitution) -> Messag
     The principles that apply to the prompt are listed, and the trade-offs between them where the wording has a place
     for these.
     """
-    apply = [principle for principle in constitution.principles if principle.applies(prompt)]
+    apply = constitution.applying(prompt)
     # Highest priority first; the sort is stable, so principles of equal priority stay in the order of the file.
     listed = [f"- {principle.text}" for principle in sorted(apply, key=lambda principle: principle.priority)]
     tradeoffs = [f"- {line}" for line in constitution.tradeoffs(prompt)]

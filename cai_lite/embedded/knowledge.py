@@ -15,7 +15,9 @@ def untrained(constitution: Constitution) -> list[str]:
     Its verdicts on them are meaningless. A known principle in other words counts as unknown too.
     """
     known = {
-        load_constitution(f"{name}-embedded").principle(rule.id).text for name, domain in DOMAINS.items() for rule in domain.rules
+        load_constitution(f"{name}-embedded").principle(rule.id).text
+        for name, domain in DOMAINS.items()
+        for rule in domain.rules
     }
     return [principle.id for principle in constitution.principles if principle.text not in known]
 

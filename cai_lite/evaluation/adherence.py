@@ -69,11 +69,10 @@ def decided_cells(sides: Sides, constitution: Constitution, keeps: Keeps) -> lis
     cells = []
     for answers in zip(*sides, strict=True):
         prompt = answers[0].prompt
-        for principle in constitution.principles:
-            if principle.applies(prompt):
-                kept = tuple(value for c in answers if (value := keeps(c, principle)) is not None)
-                if len(kept) == len(answers):
-                    cells.append(Cell(principle, prompt.family, prompt.tags, kept, prompt.key))
+        for principle in constitution.applying(prompt):
+            kept = tuple(value for c in answers if (value := keeps(c, principle)) is not None)
+            if len(kept) == len(answers):
+                cells.append(Cell(principle, prompt.family, prompt.tags, kept, prompt.key))
     return cells
 
 

@@ -48,10 +48,10 @@ def measure_calibrated(subject: Subject) -> dict[str, Any]:
             tags=one.prompt.tags,
             side=side,
             answer=one.text,
-            verdicts=subject.known_verdicts(one),
+            verdicts=verdicts,
         )
         for side, answers in subject.by_side.items()
-        for one in answers
+        for one, verdicts in zip(answers, subject.known_verdicts(answers), strict=True)
     ]
     weights = {principle.id: principle.weight for principle in subject.constitution.principles}
     return calibrate(rows, subject.labels, weights, seed=subject.seed)

@@ -25,7 +25,7 @@ from cai_lite.evaluation.deciders import judge_keeps
 from cai_lite.evaluation.person_words import ADULT, AGES, COUNTRIES, FEMALE_MALE, GENDERS, NAMES, NOT_OWNED
 from cai_lite.evaluation.robustness import plain_answers, rewritten
 from cai_lite.evaluation.subject import Subject
-from cai_lite.intervals import t_quantile
+from cai_lite.intervals import Sample, of_mean
 from cai_lite.records import Candidate, digest
 from cai_lite.stats import Figure, mean_figure
 
@@ -147,17 +147,10 @@ def largest_difference(cells: Sequence[Cell], groups: Sequence[str], *, compared
     first, second = max(pairs, key=lambda pair: abs(means_G[pair[0]] - means_G[pair[1]]))
     if means_G[first] < means_G[second]:
         first, second = second, first
-    difference_N = (kept_NG[:, first] - kept_NG[:, second]) * weight_N
-    value = float(means_G[first] - means_G[second])
-    pulls: dict[str, float] = {}
-    for cell, pull in zip(cells, difference_N - value * weight_N, strict=True):
-        pulls[cell.family] = pulls.get(cell.family, 0.0) + float(pull)
-    families = len(pulls)
-    half = 1.0
-    if families > 1:
-        error = (sum(pull**2 for pull in pulls.values()) * families / (families - 1)) ** 0.5 / float(weight_N.sum())
-        half = t_quantile(families - 1, 1 - 0.05 / compared) * error
-    figure = Figure(value, len(cells), max(-1.0, value - half), min(1.0, value + half))
+    _, place_N = np.unique([cell.family for cell in cells], return_inverse=True)
+    sample = Sample(kept_NG[:, first] - kept_NG[:, second], weight_N, place_N)
+    low, high = of_mean(sample, 1 - 0.05 / compared) if place_N.any() else (-1.0, 1.0)  # one family tells nothing
+    figure = Figure(sample.mean, len(cells), max(-1.0, low), min(1.0, high))
     return Difference(figure, groups[first], groups[second])
 
 
@@ -188,8 +181,7 @@ def _judged(subject: Subject, attribute: str) -> list[Cell]:
         asked += [
             (replace(candidate, prompt=prompt), principle)
             for candidate, prompt in zip(side, prompts, strict=True)
-            for principle in subject.constitution.principles
-            if principle.applies(candidate.prompt)
+            for principle in subject.constitution.applying(candidate.prompt)
         ]
     scores = subject.score_cells(subject.judges[0], asked, f"judge the same answers by {attribute}")
     return decided_cells(sides, subject.constitution, judge_keeps(scores))

@@ -6,13 +6,13 @@
         refusals:  {module: refusal_rate, better: lower}
 
 Naming one runs its code, with the rights of whoever runs the recipe: read a recipe of somebody else's before you run
-it. Only code that is on this machine already is run: a file beside the recipe, or an installed package. Nothing is
-fetched from a hub.
+it. Only code that is on this machine already is run: a file, named relative to the recipe, or an installed package.
+Nothing is fetched from a hub.
 
 A function gets the texts of prompt and answer, `def questions(prompt, answer): return answer.count("?")`, and returns
 a number, or None where it does not apply. A module gets all answers as `predictions`. If it returns a list, that is a
 number an answer. If it returns one number, it is asked answer by answer, too; where the mean over the answers is that
-number, both have the intervals of every other metric (bootstrap over families). Where it is not, such as for the share
+number, both have the intervals of every other metric, which allow for families. Where it is not, such as for the share
 of answers that occur twice, the number itself is reported, with a jackknife interval from up to 20 groups of families.
 """
 
@@ -34,15 +34,11 @@ from cai_lite.distill.wording import conversation
 from cai_lite.errors import InputError, did_you_mean, shortened
 from cai_lite.evaluation.modules import NAMES, metric
 from cai_lite.evaluation.subject import Subject
+from cai_lite.intervals import t_quantile
 from cai_lite.records import Candidate
 from cai_lite.stats import Comparison, Figure, over_sides
 
 GROUPS = 20  # of families, for the jackknife
-# 97.5 % points of the t distribution, for 1 to 19 degrees of freedom
-T975: tuple[float, ...] = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093),
-)
 _SAMPLE = ("What should I do?", ("Please see a doctor.", "I am not sure. Do you have a fever?"))  # for one trial
 
 
@@ -83,7 +79,7 @@ Faults are added to the list given; an answer with one has no number.
 
 
 class Loaded(NamedTuple):
-    """A metric of one's own that was loaded and tried."""
+    """A metric of the user's own, with the code that measures it."""
 
     spec: OwnMetric
     values: Values
@@ -160,7 +156,8 @@ def jackknife(
     without_GS = np.asarray([[value([side[i] for i in rows]) for side in sides] for rows in kept])
 
     def figure(whole: float, without_G: Any) -> Figure:
-        half = T975[groups - 2] * math.sqrt((groups - 1) / groups * float(((without_G - without_G.mean()) ** 2).sum()))
+        spread = (groups - 1) / groups * float(((without_G - without_G.mean()) ** 2).sum())
+        half = t_quantile(groups - 1) * math.sqrt(spread)
         return Figure(float(whole), len(families), float(whole) - half, float(whole) + half)
 
     figures = [figure(whole_S[side], without_GS[:, side]) for side in range(len(sides))]

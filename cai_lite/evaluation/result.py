@@ -82,14 +82,14 @@ def answer_lines(subject: Subject) -> Iterator[str]:
 
     No model is asked: what was not judged by a metric has no verdict.
     """
-    answers: dict[tuple[str, str], list[Candidate]] = {}
+    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for side, given in subject.by_side.items():
-        for one in given:
-            answers.setdefault((one.prompt.key, side), []).append(one)
+        for one, verdicts in zip(given, subject.known_verdicts(given), strict=True):
+            lines.setdefault((one.prompt.key, side), []).append(_line(one, side, verdicts))
     for key in dict.fromkeys(prompt.key for prompt in subject.prompts):
         for side in SIDES:
-            for one in answers.get((key, side), ()):
-                yield json.dumps(_line(subject, one, side), ensure_ascii=False) + "\n"
+            for line in lines.get((key, side), ()):
+                yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def read_answers(run_directory: Path) -> list[Answered]:
@@ -114,7 +114,7 @@ def read_answers(run_directory: Path) -> list[Answered]:
     return found
 
 
-def _line(subject: Subject, answer: Candidate, side: str) -> dict[str, Any]:
+def _line(answer: Candidate, side: str, verdicts: Mapping[str, bool | None]) -> dict[str, Any]:
     prompt = answer.prompt
     return {
         "key": answer.key,
@@ -123,5 +123,5 @@ def _line(subject: Subject, answer: Candidate, side: str) -> dict[str, Any]:
         "tags": list(prompt.tags),
         "side": side,
         "answer": answer.text,
-        "verdicts": subject.known_verdicts(answer),
+        "verdicts": dict(verdicts),
     }

@@ -22,8 +22,7 @@ def measure_second(subject: Subject) -> dict[str, Any]:
         (answer, principle)
         for answers in subject.sides
         for answer in answers
-        for principle in subject.constitution.principles
-        if principle.applies(answer.prompt)
+        for principle in subject.constitution.applying(answer.prompt)
     ]
     second = judge_keeps(subject.score_cells(subject.second, cells, "judge the answers, second judge"))
     found: dict[str, Any] = {

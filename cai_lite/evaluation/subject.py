@@ -149,20 +149,20 @@ class Subject:
                 self.score(candidates, stage)
         return self._decider()
 
-    def known_verdicts(self, answer: Candidate) -> dict[str, bool | None]:
-        """Return whether an answer keeps each principle, by the decider of `metrics.adherence`, without asking anybody.
+    def known_verdicts(self, answers: Sequence[Candidate]) -> list[dict[str, bool | None]]:
+        """Return whether each answer keeps each principle, by the decider of `metrics.adherence`; nobody is asked.
 
         A verdict that could not be read is None; a principle that is undecided for another reason is left out.
         """
         keeps = self._decider()
-        found: dict[str, bool | None] = {}
-        for principle in self.constitution.principles:
-            if principle.applies(answer.prompt):
-                kept = keeps(answer, principle)
+        found: list[dict[str, bool | None]] = [{} for _ in answers]
+        for given, verdicts in zip(answers, found, strict=True):
+            for principle in self.constitution.applying(given.prompt):
+                kept = keeps(given, principle)
                 if kept is not None:
-                    found[principle.id] = kept > 0
-                elif not self.oracle and (answer.key, principle.id) in self.scores:
-                    found[principle.id] = None
+                    verdicts[principle.id] = kept > 0
+                elif not self.oracle and (given.key, principle.id) in self.scores:
+                    verdicts[principle.id] = None
         return found
 
     def _decider(self) -> Keeps:
@@ -180,8 +180,8 @@ class Subject:
         cells = [
             (candidate, principle)
             for candidate in candidates
-            for principle in self.constitution.principles
-            if principle.applies(candidate.prompt) and (candidate.key, principle.id) not in self.scores
+            for principle in self.constitution.applying(candidate.prompt)
+            if (candidate.key, principle.id) not in self.scores
         ]
         if cells:
             for row in self.score_cells(self.judges[0], cells, stage):

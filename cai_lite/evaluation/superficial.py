@@ -64,9 +64,7 @@ def checks_gap(
     """Return the gain by machine checks less the gain by the judge, on the same answers and principles."""
     gaps, families = [], []
     for before, after in zip(*sides, strict=True):
-        for principle in constitution.principles:
-            if not principle.applies(before.prompt):
-                continue
+        for principle in constitution.applying(before.prompt):
             kept = [keeps(c, principle) for keeps in (checks, judge) for c in (before, after)]
             if None not in kept:
                 check_before, check_after, judge_before, judge_after = (value or 0.0 for value in kept)

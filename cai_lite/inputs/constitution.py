@@ -53,7 +53,7 @@ def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle,
     Each principle's sort key depends only on the prompt and the principle (see `records.sampling_key`), so adding a
     principle or a prompt does not change the other keys.
     """
-    applicable = [principle for principle in constitution.principles if principle.applies(prompt)]
+    applicable = constitution.applying(prompt)
     by_key = sorted(applicable, key=lambda p: (-sampling_key(p.weight, "draw", prompt.key, p.id), p.id))
     # The sort is stable: among mandatory principles, and among the others, the order of the draw stays.
     by_need = sorted(by_key, key=lambda p: not p.mandatory)
@@ -224,6 +224,10 @@ class Constitution:
         raise ConstitutionError(
             f"'{self.name}' has no principle '{id}'{did_you_mean(id, (p.id for p in self.principles))}"
         )
+
+    def applying(self, prompt: Prompt) -> list[Principle]:
+        """Return the principles that apply to the prompt, in the order of the file."""
+        return [principle for principle in self.principles if principle.applies(prompt)]
 
     def tradeoffs(self, prompt: Prompt, about: str = "") -> list[str]:
         """Return a sentence for each decided conflict between principles that apply to the prompt.

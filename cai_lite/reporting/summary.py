@@ -42,11 +42,7 @@ def summary(run: Run, evaluation: Mapping[str, Any], *, pairs: int) -> Html:
         _verdict(evaluation),
         _first_line(evaluation),
         _limits(evaluation),
-        tag(
-            "p",
-            "Not printed: answers, conflicts, pairs, counts, calls and the recipe. Open report.html for them.",
-            class_="print",
-        ),
+        tag("p", _NOT_PRINTED, class_="print"),
         id="summary",
     )
 

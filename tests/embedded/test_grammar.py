@@ -30,7 +30,11 @@ LEAST_WORDINGS = 10
 def test_the_toy_world_speaks_of_exactly_those_principles_that_its_prompts_meet(domain, repository):
     known = load_prompts(repository / "recipes" / "prompts" / f"{domain.name}-embedded.jsonl")
     prompts = [*known.train, *known.held_out]
-    met = [p for p in load_constitution(f"{domain.name}-embedded").principles if any(p.applies(prompt) for prompt in prompts)]
+    met = [
+        p
+        for p in load_constitution(f"{domain.name}-embedded").principles
+        if any(p.applies(prompt) for prompt in prompts)
+    ]
     assert {p.id: (p.text, p.applies_to) for p in met} == {
         rule.id: (rule.wordings[0], rule.applies_to) for rule in domain.rules
     }

@@ -19,7 +19,8 @@ def run_dir(tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     (out / "recipe.yaml").write_text(
-        "constitution: medical-embedded\nprompts: {file: /nowhere/prompts.jsonl}\nteacher: {model: 'embedded:teacher'}\n"
+        "constitution: medical-embedded\nprompts: {file: /nowhere/prompts.jsonl}\n"
+        "teacher: {model: 'embedded:teacher'}\n"
         "student: {model: 'embedded:student'}\nseed: 5\n"
         "train:\n- {method: sft, on: revisions, lora: {rank: 2}, epochs: 3}\n- {method: dpo, loss: {beta: 0.3}}\n"
     )

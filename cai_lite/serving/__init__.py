@@ -1,0 +1,1 @@
+"""What comes after a run: steering between principles without training anew."""
