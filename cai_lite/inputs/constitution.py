@@ -149,6 +149,11 @@ class Principle:
         return COMPARATIVE.match(self.text) is not None
 
     @property
+    def behaviour(self) -> str:
+        """The text for a request about one reply. A text that compares replies stays whole, with a lead-in of ours."""
+        return f"The reply is one that would be chosen under this request: {self.text}" if self.comparative else self.text
+
+    @property
     def mandatory(self) -> bool:
         """Whether the principle is drawn for every prompt that it applies to: `always`, or of priority 1."""
         return self.always or self.priority == 1

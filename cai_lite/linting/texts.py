@@ -55,7 +55,7 @@ _THIRD = re.compile(r"(?:es|s)$")
 def vague(subject: Subject) -> Iterator[Finding]:
     """Report words that people understand differently; words in quotation marks do not count."""
     for principle in subject.constitution.principles:
-        text = _QUOTED.sub(" ", principle.text)
+        text = "" if principle.comparative else _QUOTED.sub(" ", principle.text)  # two replies can be compared on it
         phrase = _PHRASES.search(text)
         words = [word.lower() for word in _WORD.findall(text)]
         hit = next((word for word in words if word in VAGUE), "")
