@@ -11,7 +11,9 @@ import typer
 from cai_lite.cli.shared import WRITE, Json, Out, app, guarded, quiet_libraries, say, show, show_json
 from cai_lite.errors import InputError, plain
 
-constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
+constitutions = typer.Typer(
+    no_args_is_help=True, help="Write a first constitution, import a policy, or compare two versions."
+)
 prompt_files = typer.Typer(no_args_is_help=True, help="Generate more prompts.")
 app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
 app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
@@ -53,6 +55,34 @@ def lint(
         show_findings(found)
     if any(finding["level"] == "error" for finding in found):
         raise typer.Exit(1)
+
+
+@constitutions.command("new")
+@guarded
+def new(
+    name: Annotated[str, typer.Argument(help="A name, or the file to write.")],
+    answers: Annotated[
+        Path | None, typer.Option(help="A YAML file with the answers; otherwise they are asked for, one per line.")
+    ] = None,
+) -> None:
+    """Write a constitution of five principles from a few questions; no model is needed.
+
+    Example: cai-lite constitution new hotel-assistant
+    """
+    from cai_lite.inputs.interview import file_and_name, interview, read_answers, written
+    from cai_lite.run.files import write_text
+
+    path, title = file_and_name(name)
+    given = read_answers(answers) if answers else interview(_answer, again=sys.stdin.isatty())
+    write_text(path, written(given, title))
+    say(f"wrote {path}; check it with: cai-lite lint {path}")
+
+
+def _answer(question: str) -> str:
+    say(question, err=True)
+    if not (line := sys.stdin.readline()):
+        raise InputError(f"the input ended at: {question.strip()}")
+    return line
 
 
 @constitutions.command("import")

@@ -151,7 +151,9 @@ class Principle:
     @property
     def behaviour(self) -> str:
         """The text for a request about one reply. A text that compares replies stays whole, with a lead-in of ours."""
-        return f"The reply is one that would be chosen under this request: {self.text}" if self.comparative else self.text
+        return (
+            f"The reply is one that would be chosen under this request: {self.text}" if self.comparative else self.text
+        )
 
     @property
     def mandatory(self) -> bool:

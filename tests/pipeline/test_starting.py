@@ -10,7 +10,6 @@ from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.starting import BASES, init, profiles_of
 from cai_lite.pipeline.walk import prompts_of
 
-
 EMBEDDED = ("medical", "customer-service", "creative")
 
 
