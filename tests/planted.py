@@ -101,10 +101,10 @@ FAULTS = [
     ),
     Fault(
         "machine checks see letter case",
-        "inputs/constitution.py",
-        "return re.compile(pattern, re.IGNORECASE)\n",
-        "return re.compile(pattern)\n",
-        "inputs/test_constitution.py",
+        "inputs/checks.py",
+        "return re.compile(plain(pattern), re.IGNORECASE)\n",
+        "return re.compile(plain(pattern))\n",
+        "inputs/test_checks.py",
     ),
     # The teacher's half
     Fault(
@@ -280,8 +280,8 @@ FAULTS = [
     Fault(
         "an empty answer keeps every principle",
         "evaluation/deciders.py",
-        "return float(bool(candidate.text.strip()) and principle.checks.passed(candidate.text))",
-        "return float(principle.checks.passed(candidate.text))",
+        "passed = principle.checks.passed(candidate.text) if candidate.text.strip() else False",
+        "passed = principle.checks.passed(candidate.text)",
         "evaluation/test_deciders.py",
     ),
     Fault(

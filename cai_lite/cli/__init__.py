@@ -6,7 +6,8 @@ from __future__ import annotations
 from cai_lite.cli.shared import app
 from cai_lite.cli import walking
 from cai_lite.cli import measuring
+from cai_lite.cli import after
 from cai_lite.cli import writing
 from cai_lite.cli import asking
 
-__all__ = ["app", "asking", "measuring", "walking", "writing"]
+__all__ = ["after", "app", "asking", "measuring", "walking", "writing"]

@@ -8,15 +8,41 @@ from typing import Annotated
 
 import typer
 
-from cai_lite.cli.shared import WRITE, Json, Out, app, guarded, quiet_libraries, say, show, show_json
+from cai_lite.cli.shared import (
+    WRITE,
+    Json,
+    Out,
+    Quiet,
+    Template,
+    app,
+    guarded,
+    quiet_libraries,
+    say,
+    show,
+    show_json,
+    variables,
+)
 from cai_lite.errors import InputError, plain
 
 constitutions = typer.Typer(
     no_args_is_help=True, help="Write a first constitution, import a policy, or compare two versions."
 )
-prompt_files = typer.Typer(no_args_is_help=True, help="Generate more prompts.")
+prompt_files = typer.Typer(no_args_is_help=True, help="Grow prompts, write an exam, red-team a model.")
 app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
 app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
+
+RunDirectory = Annotated[
+    Path | None,
+    typer.Option("--run", help="A run directory that stores every answer, so that the same command resumes."),
+]
+ConstitutionName = Annotated[str, typer.Argument(help="A constitution file or packaged name.")]
+Against = Annotated[
+    list[Path] | None,
+    typer.Option(help="A prompts file that no new prompt may repeat; may be repeated."),
+]
+ServedName = Annotated[str | None, typer.Option(help="The name of the teacher on its server.")]
+Seed = Annotated[int, typer.Option(help="The random seed.")]
+MaxTokens = Annotated[int, typer.Option(min=1, help="The limit of tokens per reply of teacher and verifier.")]
 
 
 @app.command(rich_help_panel=WRITE)
@@ -157,12 +183,9 @@ def grow(
     teacher: Annotated[str, typer.Option(help="The model that writes the prompts: a URL, a model folder or a hub id.")],
     out: Annotated[Path, typer.Option("--out", help="The file for the new prompts.")],
     n: Annotated[int, typer.Option("-n", min=1, help="The limit of new prompts.")] = 200,
-    model: Annotated[str | None, typer.Option(help="The name of the teacher on its server.")] = None,
-    run_directory: Annotated[
-        Path | None,
-        typer.Option("--run", help="A run directory that stores every answer, so that the same command resumes."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The random seed.")] = 0,
+    model: ServedName = None,
+    run_directory: RunDirectory = None,
+    seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Let a teacher write more prompts of each family, without near-duplicates; families keep their split.
@@ -177,4 +200,160 @@ def grow(
     if not counts["kept"]:
         if not json_:
             say("nothing was written: no answer had new prompts, each on its own line after a number and a full stop")
+        raise typer.Exit(1)
+
+
+@prompt_files.command("exam")
+@guarded
+def exam(
+    constitution: ConstitutionName,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="The model that writes the prompts: a URL, a model folder or a hub id; or embedded:grammar, the toy "
+            "world's own."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The prompts file to write.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Prompts for each principle and kind.")] = 4,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of prompts; may be repeated.")] = None,
+    principle: Annotated[list[str] | None, typer.Option(help="Only this principle; may be repeated.")] = None,
+    model: ServedName = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="The model that verifies each prompt, such as URL#NAME; the teacher by default.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Measure the difficulty on this model: a model folder, a hub id or URL#NAME.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="With --student: who judges its answers; the teacher by default.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --student: answers to each prompt.")] = 3,
+    held_out: Annotated[
+        float, typer.Option("--held-out", min=0.0, max=0.9, help="The share of families to hold out.")
+    ] = 0.2,
+    against: Against = None,
+    max_tokens: MaxTokens = 2048,
+    template: Template = None,
+    run_directory: RunDirectory = None,
+    seed: Seed = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write an exam out of a policy: prompts of each kind for each principle, verified and split by family.
+
+    Example: cai-lite prompts exam policy.yaml --teacher http://localhost:8000/v1 --model big --out exam.jsonl
+    """
+    from cai_lite.pipeline.exam_table import show_exam
+    from cai_lite.pipeline.exams import Asking, make_exam
+
+    quiet_libraries()
+    if judge is not None and student is None:
+        raise InputError("--judge judges the answers of a student; give one with --student, or leave it out")
+    found = make_exam(
+        constitution,
+        teacher,
+        out,
+        verifier=verifier,
+        student=student,
+        judge=judge,
+        kinds=kind or (),
+        principles=principle or (),
+        n=n,
+        samples=samples,
+        held_out=held_out,
+        against=against or (),
+        asking=Asking(
+            model=model,
+            seed=seed,
+            max_tokens=max_tokens,
+            template=variables(template),
+            run_directory=run_directory,
+            quiet=quiet or json_,
+        ),
+    )
+    if json_:
+        show_json(found)
+    else:
+        show_exam(found)
+        say(f"wrote {out}" if found["prompts"] else "nothing was written: no prompt was verified; see the gaps above")
+    if not found["prompts"]:
+        raise typer.Exit(1)
+
+
+@prompt_files.command("redteam")
+@guarded
+def redteam(
+    constitution: ConstitutionName,
+    student: Annotated[
+        str, typer.Option(help="The model to break: a model folder, MODEL#ADAPTER_FOLDER, a hub id or URL#NAME.")
+    ],
+    teacher: Annotated[
+        str, typer.Option(help="The model that plays the user, and writes the seeds where --prompts gives none.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The file for the conversations that broke the student.")],
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="An exam or another prompts file; its training prompts are the seeds."),
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="The judge; the teacher by default. With two, both must say that the answer breaks it."),
+    ] = None,
+    model: ServedName = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="The model that checks the simulated user, such as URL#NAME.")
+    ] = None,
+    tactic: Annotated[
+        list[str] | None,
+        typer.Option(help="authority, flattery, threat or gradual; may be repeated. By default all, in turn."),
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, max=5, help="User turns to add to each seed.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=1, help="The limit of seeds, chosen by hash.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="Without --prompts: seeds for each principle and kind.")] = 2,
+    against: Against = None,
+    max_tokens: MaxTokens = 2048,
+    template: Template = None,
+    run_directory: RunDirectory = None,
+    seed: Seed = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a simulated user press a model over several turns, and keep what breaks it as training prompts.
+
+    Example: cai-lite prompts redteam policy.yaml --prompts exam.jsonl --student STUDENT --teacher URL --model big
+    --out broken.jsonl
+    """
+    from cai_lite.pipeline.exam_table import show_redteam
+    from cai_lite.pipeline.exams import Asking, make_redteam
+
+    quiet_libraries()
+    found = make_redteam(
+        constitution,
+        teacher,
+        student,
+        out,
+        prompts=prompts,
+        judges=judge or (),
+        verifier=verifier,
+        tactics=tactic or (),
+        turns=turns,
+        limit=limit,
+        n=n,
+        against=against or (),
+        asking=Asking(
+            model=model,
+            seed=seed,
+            max_tokens=max_tokens,
+            template=variables(template),
+            run_directory=run_directory,
+            quiet=quiet or json_,
+        ),
+    )
+    if json_:
+        show_json(found)
+    else:
+        show_redteam(found)
+        say(f"wrote {out}" if found["kept"] else "nothing was written: no conversation broke the student")
+    if not found["kept"]:
         raise typer.Exit(1)

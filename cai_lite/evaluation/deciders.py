@@ -34,10 +34,11 @@ def judge_keeps(scores: Iterable[Score]) -> Keeps:
 
 
 def checks_keep(candidate: Candidate, principle: Principle) -> float | None:
-    """Decide by the machine checks of the constitution; None for a principle without any.
+    """Decide by the machine checks of the constitution; None for a principle without any, and where they abstain.
 
-    An empty answer breaks every principle: most checks only forbid.
+    An empty answer breaks every principle: there is nothing that keeps it.
     """
     if principle.checks is None:
         return None
-    return float(bool(candidate.text.strip()) and principle.checks.passed(candidate.text))
+    passed = principle.checks.passed(candidate.text) if candidate.text.strip() else False
+    return None if passed is None else float(passed)

@@ -10,11 +10,11 @@ import math
 import re
 import warnings
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 from cai_lite.errors import ConstitutionError, did_you_mean
-from cai_lite.inputs.patterns import MEND, catastrophic, readable
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.patterns import MEND, catastrophic
 from cai_lite.inputs.yamlfile import FILE, LINE, Document, build, find_packaged, read_document
 from cai_lite.records import Prompt, digest, sampling_key
 
@@ -58,34 +58,6 @@ def draw(constitution: Constitution, prompt: Prompt, n: int) -> tuple[Principle,
     # The sort is stable: among mandatory principles, and among the others, the order of the draw stays.
     by_need = sorted(by_key, key=lambda p: not p.mandatory)
     return tuple(by_need[: max(n, sum(p.mandatory for p in applicable))])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
-    """Automatic checks of a reply, run in addition to the judge. Patterns are case-insensitive regular expressions.
-
-    `forbid`: no pattern may match. `require_any`: at least one must match. `max_words`: the limit of
-    whitespace-separated words.
-
-    A pattern reads the first 20,000 characters of a reply; one with two repeats in a row that can match the same text,
-    such as `a.*b.*c`, reads 2,000, one with three 500, because its time grows with a power of the length.
-    """
-
-    forbid: tuple[str, ...] = ()
-    require_any: tuple[str, ...] = ()
-    max_words: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_words is not None and self.max_words < 1:
-            raise ValueError(f"'max_words' should be at least 1, got {self.max_words}")
-
-    def passed(self, text: str) -> bool:
-        """Return True if the text passes all checks."""
-        if self.max_words is not None and len(text.split()) > self.max_words:
-            return False
-        if any(_found(pattern, text) for pattern in self.forbid):
-            return False
-        return not self.require_any or any(_found(pattern, text) for pattern in self.require_any)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,15 +322,6 @@ def _pattern_fault(pattern: str) -> str:
     if catastrophic(pattern):
         return ""  # reported as such; a text, even an empty one, is never given to it here
     return f"'{pattern}' matches every text, even an empty one" if compiled.search("") else ""
-
-
-def _found(pattern: str, text: str) -> bool:
-    return _compiled(pattern).search(text[: readable(pattern)]) is not None
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
 
 
 def _stripped(principle: Principle) -> Principle:

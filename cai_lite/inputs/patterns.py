@@ -26,6 +26,7 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_WORD: lambda c: c.isalnum() or c == "_",
     sre.CATEGORY_NOT_WORD: lambda c: not (c.isalnum() or c == "_"),
 }
+_PREFERRED = [*"x2 -", *_PROBES]  # characters of a sample, the plainest first
 COUNTED = 100_000  # tries of a repeat inside of repeats, counted before it has read a character
 _REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 
@@ -52,6 +53,49 @@ def readable(pattern: str) -> int:
         return READABLE[min(_Tree(pattern).chain(), len(READABLE) - 1)]
     except (re.error, OverflowError, RecursionError):
         return READABLE[-1]
+
+
+def sample(pattern: str) -> str:
+    """Return a short text that the pattern matches, or "" if none was found; repeats occur as seldom as they may."""
+    try:
+        tree = parser.parse(pattern, re.IGNORECASE)
+        texts = [_sampled(tree, between) for between in ("", " ")]
+        return next((text for text in texts if re.search(pattern, text, re.IGNORECASE)), "")
+    except (re.error, OverflowError, RecursionError, MemoryError):
+        return ""
+
+
+def _sampled(items: Any, between: str) -> str:
+    """Return a text made of the first choices; `between` stands for a repeat such as `.*`."""
+    text = ""
+    for op, argument in items:
+        if op in _REPEATS:
+            wide = not argument[0] and argument[1] > MANY
+            text += between if wide else _sampled(argument[2], between) * min(argument[0], MANY)
+        elif op is sre.SUBPATTERN:
+            text += _sampled(argument[-1], between)
+        elif op is sre.ATOMIC_GROUP:
+            text += _sampled(argument, between)
+        elif op is sre.BRANCH:
+            text += _sampled(argument[1][0], between)
+        elif op is sre.LITERAL:
+            text += chr(argument)
+        elif op in (sre.ANY, sre.NOT_LITERAL):
+            text += "x" if op is sre.ANY or argument != ord("x") else "y"
+        elif op is sre.IN:
+            text += next((char for char in _PREFERRED if _among(char, argument)), "")
+    return text
+
+
+def _among(char: str, members: Sequence[Any]) -> bool:
+    """Return whether a class of characters contains the character."""
+    inside = any(
+        (op is sre.LITERAL and chr(argument) == char)
+        or (op is sre.RANGE and argument[0] <= ord(char) <= argument[1])
+        or (op is sre.CATEGORY and _CATEGORIES[argument](char))
+        for op, argument in members
+    )
+    return inside != any(op is sre.NEGATE for op, _ in members)
 
 
 class _Tree:

@@ -344,10 +344,14 @@ def _splits(rows: Sequence[_Row], families: Sequence[str], held_out: float) -> l
         if row.split and given.get(family) != "held_out":
             given[family] = row.split
 
-    def by_hash(family: str) -> Split:
-        return "held_out" if int(digest("held_out", family)[:13], 16) / 16**13 < held_out else "train"
+    return [
+        row.split or given.get(family) or split_of(family, held_out) for row, family in zip(rows, families, strict=True)
+    ]
 
-    return [row.split or given.get(family) or by_hash(family) for row, family in zip(rows, families, strict=True)]
+
+def split_of(family: str, held_out: float) -> Split:
+    """Return the split of a family by its hash alone; `held_out` is the share of families to hold out, 0 to 1."""
+    return "held_out" if int(digest("held_out", family)[:13], 16) / 16**13 < held_out else "train"
 
 
 def _contaminated(rows: Sequence[_Row], words: Sequence[Features], splits: Sequence[Split]) -> set[int]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cai_lite.inputs.constitution import Constitution, Silence
 from cai_lite.linting.between import contradiction, near_duplicate, no_tie_break
 from cai_lite.linting.findings import Finding, Level, Rule, Subject
-from cai_lite.linting.patterns import dead_check, slow_pattern
+from cai_lite.linting.patterns import dead_check, misread_check, slow_pattern
 from cai_lite.linting.scope import missing_scope, missing_topic, no_example, unreachable
 from cai_lite.linting.texts import compound, negative, too_long, trait, vague
 from cai_lite.records import Prompt
@@ -29,6 +29,7 @@ RULES: dict[str, Rule] = {
     "contradiction": contradiction,
     "no-tie-break": no_tie_break,
     "dead-check": dead_check,
+    "misread-check": misread_check,
     "slow-pattern": slow_pattern,
     "missing-scope": missing_scope,
     "unreachable": unreachable,

@@ -64,7 +64,7 @@ def train_phases(
     _check_beginning(recipe, out)
     _put_aside(out, names if len(phases) > 1 else [], screen.say)
     if len(phases) == 1:
-        return _train(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
+        return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
     for name in names:
         (out / PHASES / name).mkdir(parents=True, exist_ok=True)
     adapter, written = before, list[str]()
@@ -74,7 +74,7 @@ def train_phases(
             adapter, files = folder / "adapter", trained(folder, anew=False)
             screen.say(f"{called}: taken as it stands")
         else:
-            adapter, files = _train(recipe, phase, pairs, out, folder, screen, name=called, before=adapter)
+            adapter, files = train_phase(recipe, phase, pairs, out, folder, screen, name=called, before=adapter)
         written += [f"{PHASES}/{name}/{file}" for file in files]
     assert adapter is not None, "there are several phases"
     return out / "adapter", [*written, *publish(adapter, out / "adapter", screen.say)]
@@ -179,7 +179,7 @@ def material(
     return found
 
 
-def _train(
+def train_phase(
     recipe: Recipe,
     phase: TrainingConfig,
     pairs: Sequence[PreferencePair],

@@ -17,12 +17,13 @@ from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
-from cai_lite.errors import InputError, PromptError, without_secrets
+from cai_lite.errors import InputError, PromptError, did_you_mean, without_secrets
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.gates import check_gates
 from cai_lite.evaluation.labels import DECIDED, Planned
 from cai_lite.evaluation.own import load_own
 from cai_lite.evaluation.refusal_judge import check_judge
+from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
@@ -83,6 +84,7 @@ def check_ready(
     """
     if adapter is not None:
         adapter_folder(adapter)
+    _check_principles(recipe, roles.constitution)
     if until == "report":
         if not prompts.held_out:
             share = recipe.prompts.held_out
@@ -107,6 +109,19 @@ def check_ready(
         for judge in roles.judges:
             check_reason(judge.model, recipe.judge.reason)
     _check_disk(out)
+
+
+def _check_principles(recipe: Recipe, constitution: Constitution) -> None:
+    """Check that the constitution has the principles that are weighted or grouped."""
+    known = {principle.id for principle in constitution.principles}
+    named = [("train.principle_weights", name) for phase in recipe.phases for name in phase.principle_weights]
+    named += [(f"steer.groups.{group}", name) for group, names in recipe.steer.groups.items() for name in names]
+    for place, name in named:
+        if name not in known:
+            raise InputError(
+                f"{recipe.path}: {place}: the constitution '{constitution.name}' has no principle '{name}'"
+                f"{did_you_mean(name, known)}"
+            )
 
 
 def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:

@@ -468,6 +468,25 @@ class RoundsSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SteerSection:
+    """Settings of `cai-lite steer`, which leans a finished run towards some of its principles.
+
+    `groups`: lists of principles by a name of your own, such as {helpful: [answer-benign-questions], harmless:
+    [decline-with-care]}. One adapter is trained for each group, on its pairs alone.
+    `x`, `y`: the paths of the two figures between which `--sweep` draws the front, as in `evaluate.must`.
+    """
+
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    x: str = "over_refusal"
+    y: str = "unsafe_compliance"
+
+    def __post_init__(self) -> None:
+        for name, principles in self.groups.items():
+            _check(bool(re.fullmatch(r"[\w-]+", name)), "groups", "named by letters, digits, - and _", f"'{name}'")
+            _check(bool(principles), f"groups.{name}", "a list of principles", "an empty one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All settings of a run.
 
@@ -475,6 +494,7 @@ class Recipe:
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
     `train` may be a list of phases, each of which goes on with the adapter of the one before.
     `rounds`: how often all of that is done, each time with fresh drafts of the student that the round before trained.
+    `steer`: groups of principles between which `cai-lite steer` leans the trained student.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
     `teacher`: the model that revises and, without `critique.by` and `judge.by`, critiques and judges. A recipe without
     pairs whose phases learn `on: prompted` needs none; without a judge, machine checks decide adherence.
@@ -497,6 +517,7 @@ class Recipe:
     train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     rounds: int | RoundsSection = 1
+    steer: SteerSection = field(default_factory=SteerSection)
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     path: str = field(default="", metadata=FILE)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.reply_kinds import reply_kind
 from cai_lite.evaluation.result import SIDES, Answered
-from cai_lite.inputs.constitution import Checks, Constitution
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Constitution
 from cai_lite.records import Messages
 from cai_lite.reporting.filters import Choice, filters, search
 from cai_lite.reporting.html import Html, Part, table, tag
@@ -208,6 +209,7 @@ def _verdict(line: Answered, id_: str, evidence: Evidence) -> Part:
         return tag("span", "? unreadable", class_="same")
     said: list[Part] = [f"{'✓ keeps' if kept else '✗ breaks'}{'' if p is None else f' ({p:.2f})'}"]
     checks = evidence.checks.get(id_)
-    if checks is not None and (passed := bool(line.answer.strip()) and checks.passed(line.answer)) != kept:
+    passed = None if checks is None else checks.passed(line.answer) if line.answer.strip() else False
+    if passed is not None and passed != kept:
         said.append(tag("span", f"; checks: {'passed' if passed else 'failed'}", class_="open"))
     return tag("span", *said, class_="good" if kept else "bad")

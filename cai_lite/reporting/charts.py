@@ -5,6 +5,7 @@ Labels are never clipped: the room beside a chart follows its longest label, and
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -171,6 +172,60 @@ def plane(over_refusal: Mapping[str, Figure], unsafe_compliance: Mapping[str, Fi
         role="img",
         class_="chart plane",
     )
+
+
+def front_chart(points: Mapping[str, tuple[Figure, Figure]], axes: tuple[str, str]) -> Html:
+    """Draw points on their two 95 % intervals, joined in the order given, each with its name.
+
+    `axes`: what stands to the right and upwards. The axes show the part from 0 to 1 in which the intervals lie.
+    """
+    width, height, left, top = 420, 320, 64, 16
+    spans = [_span([ends for point in points.values() for ends in (point[i].low, point[i].high)]) for i in (0, 1)]
+
+    def x(value: float) -> float:
+        return round(left + width * (value - spans[0][0]) / (spans[0][1] - spans[0][0]), 1)
+
+    def y(value: float) -> float:
+        return round(top + height * (spans[1][1] - value) / (spans[1][1] - spans[1][0]), 1)
+
+    marks = []
+    for step in range(5):
+        across, up = (low + (high - low) * step / 4 for low, high in spans)
+        marks += [
+            _line(x(across), top, x(across), top + height, "grid"),
+            _line(left, y(up), left + width, y(up), "grid"),
+            _text(x(across), top + height + 16, f"{across:.3g}", "middle", "faint"),
+            _text(left - 8, y(up) + 4, f"{up:.3g}", "end", "faint"),
+        ]
+    turned = {"transform": f"rotate(-90 14 {top + height / 2})"}
+    marks += [
+        _text(left + width / 2, top + height + 38, _short(axes[0]), "middle", "label"),
+        tag("text", _short(axes[1]), x=14, y=top + height / 2, text_anchor="middle", class_="label", **turned),
+        tag(
+            "polyline", points=" ".join(f"{x(a.value)},{y(b.value)}" for a, b in points.values()), class_="line line-0"
+        ),
+    ]
+    for name, (first, second) in points.items():
+        marks += [
+            _line(x(first.low), y(second.value), x(first.high), y(second.value), "before"),
+            _line(x(first.value), y(second.low), x(first.value), y(second.high), "before"),
+            tag("circle", tag("title", name), cx=x(first.value), cy=y(second.value), r=5, class_="dot-after"),
+            _text(x(first.value) + 9, y(second.value) - 8, _short(name), "start", "faint"),
+        ]
+    return tag(
+        "svg",
+        tag("title", f"{axes[0]} against {axes[1]}, with 95 % intervals"),
+        *marks,
+        viewBox=f"0 0 {left + width + _room(map(_short, points), _SMALL)} {top + height + 48}",
+        role="img",
+        class_="chart",
+    )
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis: the smallest part of 0 to 1 in tenths that holds all values."""
+    low, high = math.floor(min(values) * 10) / 10, math.ceil(max(values) * 10) / 10
+    return (low, high) if high > low else (max(0.0, low - 0.1), min(1.0, high + 0.1))
 
 
 def curve(

@@ -101,10 +101,14 @@ def write_figure(run_directory: str | Path, out: Path) -> None:
     }
     if not comparisons:
         raise InputError(f"{run_directory}: adherence was not measured before and after")
-    drawn = dumbbells(comparisons)
+    write_text(out, standalone(dumbbells(comparisons)))
+
+
+def standalone(drawn: Html) -> str:
+    """Return a chart as an SVG file of its own, with its style."""
     head, _, rest = drawn.partition(">")
     namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    write_text(out, f"{namespace}><style>{STANDALONE}</style>{rest}\n")
+    return f"{namespace}><style>{STANDALONE}</style>{rest}\n"
 
 
 def _of_principles(run: Run, evaluation: Mapping[str, Any]) -> list[Part]:

@@ -48,5 +48,5 @@ nav a, a { color: var(--accent); text-decoration: none; } nav a:hover, nav a:foc
 STANDALONE = """
 svg { background: #fff; } text { fill: #1d2430; font: 13px sans-serif; } .faint { fill: #5c6675; font-size: 11px; } .grid { stroke: #dde1e6; }
 .link { stroke: #dde1e6; stroke-width: 5; } .before { stroke: #b4552d; stroke-width: 2; } .after { stroke: #0b6e8f; stroke-width: 2; }
-.dot-before { fill: #fff; stroke: #b4552d; stroke-width: 2; } .dot-after { fill: #0b6e8f; }
+.dot-before { fill: #fff; stroke: #b4552d; stroke-width: 2; } .dot-after { fill: #0b6e8f; } .line { fill: none; stroke-width: 1.8; } .line-0 { stroke: #0b6e8f; }
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
 from cai_lite.errors import InputError, did_you_mean, shortened
@@ -156,6 +156,8 @@ class TrainingConfig:
     where that saves tokens and gives the same numbers on this model.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
     loss.
+    `principle_weights`: factors of the weights of pairs, by the id of their principle, such as {urgent-care: 2.0}; a
+    principle that is left out has the factor 1, and pairs of one with 0 are dropped. Read by the method "dpo".
     `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
     folder itself, which is moved aside when the training begins.
     `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the
@@ -187,6 +189,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     sft_weight: float = 0.0
+    principle_weights: Mapping[str, float] = field(default_factory=dict)
     memory: float | Literal["auto"] = "auto"
     activation_checkpointing: bool | Literal["auto"] = "auto"
     init_adapter: str | None = None
@@ -228,6 +231,8 @@ class TrainingConfig:
         _check(
             self.max_steps is None or 1 <= self.max_steps <= MOST, "max_steps", f"from 1 to {MOST:,}", self.max_steps
         )
+        for name, weight in self.principle_weights.items():
+            _check(0 <= weight <= 1e6, f"principle_weights.{name}", "from 0 to 1,000,000", weight)
         _check(0 <= self.seed < 2**63, "seed", "from 0 to below 2^63", self.seed)
         _check(
             self.gradient_accumulation <= self.batch_size,
@@ -240,7 +245,7 @@ class TrainingConfig:
     def _check_read(self) -> None:
         """Check that nothing is set that the method does not read."""
         for each in fields(self):
-            default = Loss() if each.name == "loss" else each.default
+            default = each.default if each.default_factory is MISSING else each.default_factory()
             if each.name in METHODS[self.method].unread and getattr(self, each.name) != default:
                 raise InputError(f"'{each.name}' means nothing to the method '{self.method}'; leave it out")
         if "loss.name" in METHODS[self.method].unread and self.loss != Loss(beta=self.loss.beta):
@@ -287,6 +292,8 @@ class TrainingConfig:
         }
         for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop"):
             del settings[name]
+        if not self.principle_weights:
+            del settings["principle_weights"]
         if self.warmup >= 1:
             settings["warmup_steps"] = int(self.warmup)
         elif self.warmup:

@@ -67,10 +67,33 @@ def test_the_examples_are_material_and_no_template(seeds):
     assert "write {n} times {examples}" in asked and "Write 8 new messages" in asked
 
 
-def test_seeds_of_several_turns_alone_cannot_be_grown():
-    talk = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
-    with pytest.raises(InputError, match="single user turn"):
-        grow(ScriptedModel(writer), [Prompt(key="k", messages=talk, family="f")], n=3)
+def test_conversations_and_system_messages_grow_into_the_same():
+    """Their form is that of the seeds; what does not alternate up to a user's turn is unreadable."""
+    system, talk = Message("system", "You sell tea."), (Message("user", "a"), Message("assistant", "b"))
+    seeds = [
+        Prompt(key="k", messages=(system, *talk, Message("user", "and the {n} green one?")), family="f", tags=("t",)),
+        Prompt(key="l", messages=(system, Message("user", "Which tea is mild?")), family="f", tags=("t",)),
+    ]
+
+    def script(request):
+        asked = request.messages[-1].content
+        if "Assistant: b" not in asked:
+            return f"1. Which tea number {request.index} wakes me up?"
+        assert "You sell tea." not in asked and "User: and the {n} green one?" in asked
+        good = f"1.\nUser: Do you have oolong {request.index}?\nAssistant: Yes.\nUser: Of which\nyear?"
+        return f"{good}\n2.\nUser: hello\nAssistant: hi"
+
+    fresh, counts = grow(ScriptedModel(script), seeds, n=10)
+    assert counts["unreadable"] == 2 and counts["kept"] == 4
+    assert all(row.messages[0] == system and row.family == "f" and row.tags == ("t",) for row in fresh)
+    several = [row for row in fresh if len(row.messages) > 2]
+    assert [len(row.messages) for row in several] == [4, 4] and several[0].text == "Of which\nyear?"
+    assert all('"role": "system"' in line for line in prompt_lines(fresh, seeds).splitlines())
+
+
+def test_without_seeds_nothing_grows():
+    with pytest.raises(InputError, match="no seeds"):
+        grow(ScriptedModel(writer), [], n=3)
 
 
 def test_the_command_writes_a_file_that_joins_the_seeds(tmp_path, server, seeds):

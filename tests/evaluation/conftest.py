@@ -3,7 +3,8 @@ import pytest
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.distill.judging import Judging
 from cai_lite.evaluation.subject import Subject
-from cai_lite.inputs.constitution import Checks, Constitution, Principle
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt
 
 

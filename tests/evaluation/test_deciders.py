@@ -35,3 +35,8 @@ def test_the_oracle_gets_domain_principle_prompt_and_reply(constitution, answers
     keeps = oracle_keeps("medical", truth)
     assert [keeps(a, constitution.principles[0]) for a in answers("yes", "no", "?")] == [1.0, 0.0, None]
     assert asked[0] == ("medical", "kind", "question 0", "yes")
+
+
+def test_an_answer_on_which_the_checks_abstain_is_left_undecided(constitution, answers):
+    (quoted,) = answers("He said 'you fool' and left.")
+    assert checks_keep(quoted, constitution.principles[0]) is None

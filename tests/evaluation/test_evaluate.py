@@ -8,7 +8,7 @@ from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.evaluate import evaluate, measure
 from cai_lite.evaluation.metrics import METRICS, Metric
 from cai_lite.evaluation.result import read_answers
-from cai_lite.inputs.constitution import Checks
+from cai_lite.inputs.checks import Checks
 
 
 def call(constitution, prompts, **more):

@@ -19,6 +19,12 @@ def test_each_module_loads_and_computes():
         predictions=[YES, "You can wait."], constitution="medical", principles=["urgent-care"]
     )
     assert found == {"urgent-care": {**found["urgent-care"], "value": 0.5, "n": 2}}
+    checks = metric("constitution_checks").compute(
+        predictions=[YES, "Some people say you need a hospital.", ""],
+        constitution="medical",
+        principles=["urgent-care"],
+    )
+    assert checks["urgent-care"]["n"] == 2 and checks["urgent-care"]["abstained"] == 1
     won = metric("win_rate").compute(predictions=["a b", "a"], references=["a", "a b"], wins=[1.0, 0.0])
     assert won["win_rate"]["value"] == 0.5
     assert metric("preference_accuracy").compute(predictions=[1.5, -0.2, 0.0, 2.0])["value"] == 0.625

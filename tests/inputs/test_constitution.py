@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from cai_lite.errors import ConstitutionError
+from cai_lite.inputs.checks import Checks
 from cai_lite.inputs.constitution import (
-    Checks,
     Conflict,
     Constitution,
     Principle,
@@ -146,15 +146,6 @@ def test_a_constitution_without_principles_is_an_error(tmp_path: Path, text: str
 def test_an_unknown_principle_is_told_with_the_nearest() -> None:
     with pytest.raises(ConstitutionError, match="no principle 'a-c'; did you mean 'a-b'"):
         of(Principle(id="a-b", text="x")).principle("a-c")
-
-
-def test_checks_pass_when_nothing_forbidden_and_something_required_is_found() -> None:
-    checks = Checks(forbid=(r"\byou (definitely|certainly) have\b",), require_any=("doctor", "clinic"), max_words=6)
-    assert checks.passed("Ask a Doctor about it.")
-    assert not checks.passed("Rest at home.")
-    assert not checks.passed("You Definitely have flu, doctor.")
-    assert not checks.passed("Ask a doctor and then another doctor.")
-    assert Checks().passed("")
 
 
 def test_a_principle_applies_by_tag() -> None:

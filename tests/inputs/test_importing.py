@@ -79,6 +79,15 @@ def test_bullets_and_paragraphs_of_markdown_with_their_headings(tmp_path):
             "The AI should not help with crimes. Examples include:\n- theft\n- fraud\n",
             ["The AI should not help with crimes. Examples include: theft; fraud."],
         ),
+        (
+            "**Do**\n\n* Lead with the answer\n\n**Don't**\n\n* Exclamation marks"
+            "\n* Blame the user\n\nSee it.\n\n* Ask us.\n",
+            ["Do lead with the answer.", "Don't: Exclamation marks.", "Don't blame the user.", "See it.", "Ask us."],
+        ),
+        (
+            "Article 2\nDuties of the agent\n(1) It is prohibited to:\n    a) guess a price,\n(2) Be kind to all.\n",
+            ["It is prohibited to guess a price.", "Be kind to all."],
+        ),
         ("2.2 Nora must never ask for:\n(a) a PIN;\n(b) a code.\n2.3 Be kind to the user.\n", None),
     ],
 )

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from cai_lite.inputs.constitution import Checks
-from cai_lite.inputs.patterns import READABLE, catastrophic, readable
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.patterns import READABLE, catastrophic, readable, sample
 
 # Each with a text on which Python's own engine needs exponential time.
 SLOW = [
@@ -81,3 +81,15 @@ def test_a_pattern_returns_from_a_text_that_repeats_itself():
     assert checks.passed("ab" * 1_000_000)
     assert time.process_time() - began < 10
     assert not checks.passed("abc") and re.search("a.*b.*c", "abc")
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\bdoctor\b.*\b(if|when)\b", r"[^.!?]+ (\d{2}) ?mg", "(a|b)+c?", r"(?>ab)\W", "x"]
+)
+def test_a_sample_is_matched_by_its_pattern(pattern):
+    assert re.search(pattern, sample(pattern), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("pattern", [r"(?=a)b", r"(", r"a(?<!a)"])
+def test_a_pattern_that_nothing_is_found_for_has_no_sample(pattern):
+    assert sample(pattern) == ""

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from cai_lite.cli import app
 from cai_lite.errors import ConstitutionError
-from cai_lite.inputs.constitution import Checks, Conflict, Constitution, Example, Principle, Silence, load_constitution
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Conflict, Constitution, Example, Principle, Silence, load_constitution
 from cai_lite.linting import RULES, Finding, lint
 from cai_lite.records import Message, Prompt
 
@@ -193,3 +194,53 @@ def test_a_rule_that_is_added_from_outside_finds_and_is_silenced(monkeypatch, tm
     file.write_text("name: loud\nprinciples:\n  - {id: kind, text: GREET THE USER BY NAME.}\n")
     shown = CliRunner().invoke(app, ["lint", str(file)])
     assert "shouting" in shown.output and "loud.yaml:3" in shown.output
+
+
+def checked(*, forbid=(), require_any=(), good="Rest.", bad=""):
+    example = Example(prompt="What now?", good=good, bad=bad)
+    return Principle(
+        id="one", text="Name no dose.", checks=Checks(forbid=forbid, require_any=require_any), examples=(example,)
+    )
+
+
+def misread(principle):
+    return [f.message for f in lint(Constitution(name="c", principles=(principle,))) if f.rule == "misread-check"]
+
+
+def test_a_pattern_that_swallows_the_negation_is_shown_with_a_sentence_that_it_misreads():
+    (found,) = misread(checked(forbid=(r"[^.]*\b\d+ mg\b",), bad="Take 400 mg."))
+    assert found == r"forbid '[^.]*\b\d+ mg\b' finds a violation in: Never say that Take 400 mg."
+    assert not misread(checked(forbid=(r"\b\d+ mg\b",), bad="Take 400 mg."))
+
+
+def test_a_requirement_that_a_denial_satisfies_is_shown():
+    (found,) = misread(checked(require_any=(r".*\bhospital\b",), good="Go to the hospital."))
+    assert "is satisfied by: Never say that Go to the hospital." in found
+    assert not misread(checked(require_any=(r"\bhospital\b",), good="Go to the hospital."))
+
+
+def test_a_pattern_without_an_example_is_tried_on_a_sample_of_what_it_matches():
+    assert misread(checked(forbid=(r".*\byour (own )?fault\b",)))
+    assert not misread(checked(forbid=(r"\byour (own )?fault\b",)))
+
+
+def test_a_pattern_that_means_the_negation_or_a_question_is_left_in_peace():
+    assert not misread(checked(require_any=(r"\b(not|never|no)\b",), good="That is not so."))
+    assert not misread(checked(require_any=(r"\b(do|are)\b[^.!?]*\?",), good="Do you smoke?"))
+
+
+def test_an_example_that_the_checks_cannot_decide_is_reported():
+    principle = checked(require_any=(r"\bhospital\b",), good="Some people say that you need a hospital.")
+    (found,) = [f for f in lint(Constitution(name="c", principles=(principle,))) if f.rule == "dead-check"]
+    assert found.level == "warning" and "cannot decide the good reply of example 1" in found.message
+
+
+def test_a_bad_example_that_only_denies_the_forbidden_words_is_accepted_with_the_reason():
+    principle = checked(forbid=(r"\bhospital\b",), bad="You do not need a hospital.")
+    (found,) = [f for f in lint(Constitution(name="c", principles=(principle,))) if f.rule == "dead-check"]
+    assert found.level == "error" and r"it denies what forbid '\bhospital\b' matches" in found.message
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_checks_of_the_packaged_constitutions_read_denials(name):
+    assert [f for f in lint(load_constitution(name)) if f.rule == "misread-check"] == []

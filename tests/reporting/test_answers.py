@@ -3,7 +3,8 @@ import re
 import pytest
 
 from cai_lite.evaluation.result import read_answers
-from cai_lite.inputs.constitution import Checks, Constitution, Principle
+from cai_lite.inputs.checks import Checks
+from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.reporting import answers as module
 from cai_lite.reporting.answers import answers
 from cai_lite.run.ledger import Run

@@ -10,7 +10,9 @@ from cai_lite.stats import wilson
 class ConstitutionChecks(evaluate.Metric):
     """`compute(predictions=[text, ...], constitution="medical")` returns a rate per principle with checks.
 
-    `principles`: only these ids; the caller decides which ones apply to the prompts of the replies.
+    `principles`: only these ids; the caller decides which ones apply to the prompts of the replies. A rate counts the
+    replies that the checks decide; `abstained` is the number of the others. An empty reply fails. A principle whose
+    checks decide no reply is left out.
     """
 
     def _info(self):
@@ -24,6 +26,9 @@ class ConstitutionChecks(evaluate.Metric):
         found = {}
         for principle in load_constitution(constitution).principles:
             if principle.checks is not None and (principles is None or principle.id in principles):
-                passed = sum(bool(text.strip()) and principle.checks.passed(text) for text in predictions)
-                found[principle.id] = wilson(passed, len(predictions)).as_dict()
+                passed = [principle.checks.passed(text) if text.strip() else False for text in predictions]
+                decided = [one for one in passed if one is not None]
+                if decided:
+                    rate = wilson(sum(decided), len(decided)).as_dict()
+                    found[principle.id] = {**rate, "abstained": len(passed) - len(decided)}
         return found

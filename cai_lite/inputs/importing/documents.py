@@ -63,6 +63,7 @@ class _Document:
         self.names = _names(text)
         self.titles: list[tuple[int, str]] = []
         self.columns: list[str] = []
+        self.listed = False  # the list right below a heading such as "Never" has ended
 
     @property
     def under(self) -> tuple[str, ...]:
@@ -72,17 +73,19 @@ class _Document:
         for place, block in enumerate(blocks):
             if block.kind not in ("row", "rest"):
                 self.columns = []
+            self.listed |= block.kind not in ("item", "heading") and place > 0 and blocks[place - 1].kind == "item"
             if block.kind == "heading":
+                self.listed = False
                 self._heading(block, blocks[place + 1 : place + 2])
             elif block.kind == "row":
-                self._row(block)
+                self._row(block, blocks[place + 1 : place + 2])
             elif block.kind == "rest":
                 self._leave(block.lines, block.text, block.reason)
             elif block.kind == "paragraph":
                 self._paragraph(block)
             else:
                 title = self.titles[-1][1] if self.titles else ""
-                if title and is_polar(title):
+                if title and is_polar(title) and not self.listed:
                     self._listed(title, (), [block], polar=True)
                 else:
                     self._item(block)
@@ -222,13 +225,13 @@ class _Document:
 
     def _why(self, text: str) -> str:
         """Return why a text is no rule, or "". The name of the assistant counts as "the assistant"."""
-        return why_not(self.names.sub("the assistant", _clean(text)) if self.names else _clean(text))
+        return why_not(self.names.sub("The assistant", _clean(text)) if self.names else _clean(text))
 
     def _group(self, sentences: Sequence[_Sentence]) -> None:
         text, lines = " ".join(sentence.text for sentence in sentences), _lines(sentences)
         label = _RUN_IN.match(text)
         scope: tuple[str, ...] = ()
-        if label and not negated(label[1]) and not why_not(_clean(label[4])):
+        if label and ":" not in (label[2], label[3]) and not negated(label[1]) and not why_not(_clean(label[4])):
             scope, text = (label[1].strip(),), label[4]
         reason = self._why(text) or ("a lead-in without a list" if text.rstrip("*_ ").endswith(":") else "")
         if reason:
@@ -238,11 +241,12 @@ class _Document:
         self._take(_clean(text), lines)
         del self.titles[len(self.titles) - len(scope) :]
 
-    def _row(self, block: Block) -> None:
+    def _row(self, block: Block, after: Sequence[Block]) -> None:
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", block.text.strip().strip("|"))]
         if not self.columns:
             self.columns = cells
-            if not any(is_request(cell) or re.search(r"\b(?:must|never|should)\b", cell) for cell in cells):
+            ruled = bool(after) and after[0].kind == "rest"  # the line of hyphens below the names of the columns
+            if ruled or not any(is_request(cell) or re.search(r"\b(?:must|never|should)\b", cell) for cell in cells):
                 self.policy.headings[block.lines[0]] = " | ".join(cells)
                 return
         rules = [cell for cell in cells if not why_not(cell)]

@@ -6,7 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from cai_lite.inputs.importing.sentences import VERBS, bare, conditional, forbids, is_request, negated, why_not
+from cai_lite.inputs.importing.sentences import (
+    NOUNS_TOO,
+    VERBS,
+    bare,
+    conditional,
+    forbids,
+    is_request,
+    negated,
+    why_not,
+)
 
 Way = Literal["each", "whole"]
 
@@ -39,6 +48,7 @@ _NEGATIVE_TITLE = re.compile(
     re.IGNORECASE,
 )
 _MODAL_END = re.compile(r"(?:^|\b)(?:must|not|never|always|should|shall|can|may|do|don'?t)$", re.IGNORECASE)
+_DO = re.compile(r"(?:do|don'?ts?|do not|never|always)$", re.IGNORECASE)
 _USERS = re.compile(
     r"\b(?:user|users'?|user's|human|customer)s? (?:messages?|inputs?|prompts?|questions?|utterances?)\b", re.I
 )
@@ -58,7 +68,9 @@ def ends_open(lead: str) -> bool:
     """Return True if a sentence can go on after the lead-in: "The assistant must", "Never ask for"."""
     plain = stem(lead)
     words = plain.split()
-    return bool(words) and (_OPEN.search(plain) is not None or (words[-1].lower() in VERBS and len(words) > 1))
+    return bool(words) and (
+        _OPEN.search(plain) is not None or (words[-1].lower() in VERBS - NOUNS_TOO and len(words) > 1)
+    )
 
 
 def is_polar(title: str) -> bool:
@@ -100,6 +112,8 @@ def joined(lead: str, item: str, text: str, *, title: bool = False) -> str:
         return item
     if conditional(start) and len(start.split()) > 2:
         return ended(f"{start}, {lowered(item, text)}")
+    if _DO.match(start) and not is_request(bare(item)):
+        return ended(f"{start}: {item}")
     if _MODAL_END.search(start) or (ends_open(start) and not title):
         return ended(f"{start} {lowered(item, text)}")
     if (not why_not(item) and not negated(start)) or (

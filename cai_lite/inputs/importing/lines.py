@@ -32,6 +32,7 @@ _NUMBERED = re.compile(
     r"[A-Z])(?:\.\d{1,2})*\.?(?:[ \t]*[\u2013—:-])?[ \t]+(\S.*)$",
     re.I,
 )
+_ARTICLE = re.compile(r"^(?:article|section|chapter|part|annex|appendix|\u00a7)[ \t]*[\dIVX]+[.:]?$", re.I)
 _BOLD = re.compile(r"^[ \t]*(?:\*\*|__)([^*]+?)(?:\*\*|__)[ \t]*$")
 _END = re.compile(r"[.!?;,:][\"”'\u2019)\]*_]*$")
 _RUN_IN = re.compile(r"^(?:\*\*|__)[^*_]{1,60}(?:[:.](?:\*\*|__)|(?:\*\*|__)[:.])[ \t]")
@@ -179,17 +180,23 @@ class _Reader:
         if words.endswith(":") or words.endswith(":**"):
             return 0
         if bold := _BOLD.match(line):
-            return 4 if self.open is None and not _END.search(bold[1]) and why_not(bold[1]) else 0
+            return (
+                4
+                if self.open is None and not _END.search(bold[1]) and (_POLAR.match(bold[1]) or why_not(bold[1]))
+                else 0
+            )
         if line[:1] in " \t" or len(words.split()) > _TITLE or not re.match(r"[\"“(§]?[A-Z0-9]", words):
             return 0
         if _CODE.match(words) and len(words.split()) <= 7:
             return 4
         after = self.lines[place + 1].strip() if place + 1 < len(self.lines) else ""
         before = self.lines[place - 1].strip() if place else ""
-        opens_list = _MARK.match(after) is not None and len(words.split()) < 5 and len(before) <= _WRAPPED
+        opens_list = _MARK.match(after) is not None and len(words.split()) < 7 and len(before) <= _WRAPPED
         unfinished = self.open is not None and not _END.search(self.open.pieces[-1][1])
         if _END.search(words) or (unfinished and not opens_list):
             return 0
+        if _ARTICLE.match(words):
+            return 2
         if words.isupper() and len(words) > 3 and re.search(r"[A-Z]{3}", words):
             return 3
         numbered = _NUMBERED.match(words)

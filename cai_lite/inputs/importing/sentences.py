@@ -44,13 +44,13 @@ VERBS = frozenset(
 )
 """Verbs that begin a request. Other words begin one where a determiner follows them: "Escalate any ..."."""
 
-_NOUNS_TOO = frozenset(
+NOUNS_TOO = frozenset(
     """
     address answer call cause change charge check comment contact display document email estimate exchange file
     filter focus format help hold issue judge label lead limit link list log look mention monitor move name note
     notice offer output pass pause place point praise process promise prompt quote rank rate record refund reply
     report request return review schedule search sound stand start state structure support target test track
-    transfer upload visit wait work
+    transfer upload visit wait care book trust use value work
     """.split()  # noqa: SIM905 - a list would take a line per word
 )
 """Verbs that are nouns as well; two words such as "Refund requests" are no request."""
@@ -236,7 +236,7 @@ def is_request(sentence: str) -> bool:
         if word in ("don't", "never", "can", "may", "must", "should", "shall"):
             return True
         rest = text[first.end() :] if first else ""
-        if word in _NOUNS_TOO and len(text.split()) < 3:
+        if word in NOUNS_TOO and len(text.split()) < 3:
             continue
         if word in VERBS and not re.match(
             r"(?::|/|[ -]?\w*: |$| (?:is|are|was|were|has|have|will|can|may|must|of|id|number|code|name)\b)", rest
@@ -301,7 +301,7 @@ def _mains(sentence: str) -> list[str]:
     found = [sentence]
     if label := _LABEL.match(sentence):
         found.append(sentence[label.end() :])
-    found += re.split(r"; | [\u2013—-] ", sentence)[1:]
+    found += re.split(r"; | [\u2013\u2014-] | (?:\u2192|->|=>) ", sentence)[1:]
     for text in list(found):
         while adverb := _ADVERB.match(text):
             text = text[adverb.end() :]

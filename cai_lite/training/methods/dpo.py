@@ -10,16 +10,17 @@ Shapes: B pairs of a pass, K = 2: chosen, rejected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cai_lite.errors import TrainingError
+from cai_lite.errors import InputError, TrainingError, did_you_mean
 from cai_lite.inputs.pairs import as_pairs
 from cai_lite.records import PreferencePair, digest, digest_of_list
 from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.methods.base import Method
-from cai_lite.training.tokens import Row, TokenReport, tokenize
+from cai_lite.training.tokens import NothingKept, Row, TokenReport, tokenize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cai_lite.chat.turns import Turns
 
 ROUNDING = 1e-6  # of a log-probability: a smaller margin is a tie, which counts as not ordered
+NOT_WEIGHED = "of principles with weight 0"
 SAME = 1e-2  # of a log-probability: largest difference of policy and reference before the first step
 
 
@@ -38,14 +40,22 @@ class Preference(Method):
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None
     ) -> Sequence[PreferencePair]:
-        """Return the pairs of whatever people have. Raises PairError."""
-        return as_pairs(data, aside)
+        """Return the pairs of whatever people have. Raises PairError; InputError for unknown `principle_weights`."""
+        pairs = as_pairs(data, aside)
+        check_principles(pairs, config.principle_weights, log)
+        return pairs
 
     def rows(
         self, turns: Turns, data: Sequence[PreferencePair], config: Any, *, max_tokens: int
     ) -> tuple[list[Row], TokenReport]:
-        """Return the pairs as rows of two completions, chosen first."""
-        return tokenize(turns, data, max_tokens=max_tokens, overlong=config.overlong)
+        """Return the pairs as rows of two completions, chosen first, with their weights."""
+        pairs = weighed(data, config.principle_weights) if config.principle_weights else data
+        if not pairs:
+            raise NothingKept({NOT_WEIGHED: len(data)}, len(data), "pairs", max_tokens, config.overlong)
+        rows, report = tokenize(turns, pairs, max_tokens=max_tokens, overlong=config.overlong)
+        if left_out := len(data) - len(pairs):
+            report = replace(report, pairs=len(data), dropped={**report.dropped, NOT_WEIGHED: left_out})
+        return rows, report
 
     def data_digest(self, data: Sequence[PreferencePair]) -> str:
         """Return a digest of texts, labels and weights; where a pair came from does not count."""
@@ -102,6 +112,29 @@ class Preference(Method):
             log(f"the loss '{config.loss.name}' takes no soft labels: p_chosen is not used")
         warn_of_length(rows, log)
         return Alarms(config.loss.beta, log, reference=self.needs_reference(config)).look
+
+
+def weighed(pairs: Sequence[PreferencePair], weights: Mapping[str, float]) -> list[PreferencePair]:
+    """Return the pairs, their weights multiplied by those of their principles, without those of weight 0."""
+    factors = [weights.get(pair.principle, 1.0) for pair in pairs]
+    return [replace(p, weight=p.weight * factor) for p, factor in zip(pairs, factors, strict=True) if factor]
+
+
+def check_principles(pairs: Sequence[PreferencePair], weights: Mapping[str, float], log: Callable[[str], None]) -> None:
+    """Say which principles with a weight no pair names.
+
+    Raises:
+        InputError: no pair names any of them.
+    """
+    if not weights:
+        return
+    there = {pair.principle for pair in pairs}
+    absent = [name for name in weights if name not in there]
+    if len(absent) == len(weights):
+        near = did_you_mean(absent[0], filter(None, there))
+        raise InputError(f"train.principle_weights: no pair names {' or '.join(absent)}{near}")
+    if absent:
+        log(f"principle_weights: no pair names {' or '.join(absent)}")
 
 
 def check_same(first: Mapping[str, float], beta: float) -> None:

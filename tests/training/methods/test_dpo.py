@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -263,3 +264,36 @@ def test_a_policy_apart_from_its_initial_adapter_is_found_before_the_first_step(
         run(student, pairs, tmp_path / "then", init_adapter=str(first.adapter))
     # With the bare model as reference they differ, and nothing is checked.
     run(student, pairs, tmp_path / "base", init_adapter=str(first.adapter), reference="base", max_steps=1)
+
+
+def test_weights_of_principles_multiply_those_of_pairs_and_zero_drops_them(tokenizer, pairs):
+    named = [replace(pair, principle=("a", "b", "c")[i % 3], weight=2.0) for i, pair in enumerate(pairs)]
+    config = TrainingConfig(principle_weights={"a": 0.0, "b": 1.5})
+    rows, report = METHODS["dpo"].rows(tokenizer, named, config, max_tokens=512)
+    kept = [pair for pair in named if pair.principle != "a"]
+    assert [row.key for row in rows] == [pair.key for pair in kept]
+    assert [row.weight for row in rows] == [3.0 if pair.principle == "b" else 2.0 for pair in kept]
+    assert report.pairs == len(named) and report.dropped == {"of principles with weight 0": len(named) - len(kept)}
+
+
+def test_weights_of_principles_that_no_pair_names_are_told(pairs):
+    named, said = [replace(pair, principle="kind-tone") for pair in pairs], []
+    method = METHODS["dpo"]
+    with pytest.raises(
+        InputError, match=r"train\.principle_weights: no pair names kind-tome; did you mean 'kind-tone'"
+    ):
+        method.given(named, TrainingConfig(principle_weights={"kind-tome": 2.0}), said.append)
+    method.given(named, TrainingConfig(principle_weights={"kind-tone": 2.0, "other": 0.5}), said.append)
+    assert said == ["principle_weights: no pair names other"]
+
+
+def test_equal_settings_have_the_identity_that_they_had_before_there_were_weights_of_principles():
+    assert "principle_weights" not in TrainingConfig().identity()
+    assert TrainingConfig(principle_weights={"a": 2.0}).identity()["principle_weights"] == {"a": 2.0}
+
+
+@pytest.mark.parametrize("method", ["sft", "listwise"])
+def test_methods_that_read_no_weights_refuse_them(method):
+    on = {"on": "chosen"} if method == "sft" else {}
+    with pytest.raises(InputError, match="'principle_weights' means nothing to the method"):
+        TrainingConfig(method=method, principle_weights={"a": 2.0}, **on)

@@ -1,0 +1,67 @@
+"""Commands for what comes after a run: steer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cai_lite.cli.shared import AFTER, Json, Quiet, app, guarded, quiet_libraries, show_json
+
+
+@app.command(rich_help_panel=AFTER)
+@guarded
+def steer(
+    run_directory: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
+    weights: Annotated[
+        str | None, typer.Option(help="The weight of each group, such as helpful=0.3,harmless=0.7.")
+    ] = None,
+    sweep: Annotated[
+        int, typer.Option(help="Measure that many weightings between two groups, and draw the front.")
+    ] = 0,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="A group NAME=ID,ID of principles, in place of the recipe's steer.groups; may be repeated."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Also train an adapter at the weights, and compare it with the merged one.")
+    ] = False,
+    scale: Annotated[
+        float,
+        typer.Option(help="A factor of the merged change: 1 lies between the groups, their number adds them whole."),
+    ] = 1.0,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Cut the merged adapter to this rank; it is exact at the sum of ranks.")
+    ] = None,
+    x: Annotated[str | None, typer.Option("--x", help="The path of the figure to the right.")] = None,
+    y: Annotated[str | None, typer.Option("--y", help="The path of the figure upwards.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Lean a trained student towards some of its principles: one adapter per group, merged by weights.
+
+    Example: cai-lite steer runs/medical --weights helpful=0.3,harmless=0.7
+    """
+    from cai_lite.run.progress import Terminal
+    from cai_lite.serving.front import groups_of, show_steering, weights_of
+    from cai_lite.serving.front import steer as lean
+    from cai_lite.serving.steering import open_steered
+
+    quiet_libraries()
+    steered = open_steered(run_directory, groups_of(group or []))
+    found = lean(
+        steered,
+        weights_of(weights) if weights else None,
+        sweep=sweep,
+        check=check,
+        scale=scale,
+        rank=rank,
+        x=x,
+        y=y,
+        quiet=quiet or json_,
+    )
+    if json_:
+        show_json(found)
+    else:
+        show_steering(found, Terminal())
