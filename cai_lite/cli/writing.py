@@ -138,7 +138,7 @@ def import_(
     else:
         write_text(out, text)
     left = list_left(policy)
-    say(f"{len(policy.taken)} principles; {len(left)} parts of {file} became none:", err=True)
+    say(f"principles: {len(policy.taken)}; parts of {file} that became none: {len(left)}", err=True)
     for line in left:
         say(f"  {line}", err=True)
     if out is not None:

@@ -214,6 +214,8 @@ class _Document:
             broken = ends and sentence.lines[0] not in last[-1].lines
             if _BACK.match(sentence.text) and (rule or not now) and not (broken and is_request(sentence.text)):
                 last.append(sentence)
+            elif now and last[-1].text.endswith("?") and len(last) == 1 and len(last[0].text.split()) < 4:
+                last.append(sentence)  # "Spoilers? Ask first."
             elif rule != now or broken or length > _LONG:
                 groups.append([sentence])
             else:

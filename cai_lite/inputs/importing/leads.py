@@ -112,7 +112,7 @@ def joined(lead: str, item: str, text: str, *, title: bool = False) -> str:
         return item
     if conditional(start) and len(start.split()) > 2:
         return ended(f"{start}, {lowered(item, text)}")
-    if _DO.match(start) and not is_request(bare(item)):
+    if (_DO.match(start) or (title and start.endswith(" do"))) and not is_request(bare(item)):
         return ended(f"{start}: {item}")
     if _MODAL_END.search(start) or (ends_open(start) and not title):
         return ended(f"{start} {lowered(item, text)}")

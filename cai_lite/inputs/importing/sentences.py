@@ -70,7 +70,7 @@ _DUTY = re.compile(
     r"(?:expected|asked) to)|"
     r"(?:can|may) \w+ at (?:most|least)|only (?!if\b)[^;]{3,80}? (?:may|can)|no \w+(?: \w+)? (?:may|shall|is to|"
     r"are to)|it is (?:important|essential|forbidden|vital))\b"
-    r"|[,;:] (?:and |but |so )?do(?: not|n't)\b",
+    r"|[,;:] (?:and |but |so )?do(?: not|n't)\b|\b(?:needs?|requires?) [^.;]{0,30}\b(?:approval|permission|consent)\b",
     re.IGNORECASE,
 )
 _OWN_DUTY = re.compile(r"\b(?:must|shall|should|(?:has|have|needs?) to)\b", re.IGNORECASE)
@@ -85,7 +85,7 @@ _PERMISSION = re.compile(
     re.IGNORECASE,
 )
 _PASSIVE_DUTY = re.compile(
-    r"\b(?:is|are) (?:asked|told|quoted|refused|declined|passed|handed|referred|given only|shown only|treated|"
+    r"\b(?:is|are) (?:answered|asked|told|quoted|refused|declined|passed|handed|referred|given only|shown only|treated|"
     r"not (?:\w+ly )?(?:\w+ed|given|shown))\b|"
     r"\bstays? (?:out|within|in)\b|\bnot \w+ (?:unless|without|until)\b",
     re.IGNORECASE,
