@@ -57,7 +57,8 @@ def demo(
 def init(
     name: Annotated[Path, typer.Argument(help="The folder to make.")],
     base: Annotated[
-        str, typer.Option("--from", help="What to begin from: medical, customer-service, creative or helpful-honest.")
+        str,
+        typer.Option("--from", help="What to begin from: medical, customer-service, creative, helpful-honest, ..."),
     ] = "medical",
     json_: Json = False,
 ) -> None:

@@ -24,7 +24,9 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError, plain
 
-constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
+constitutions = typer.Typer(
+    no_args_is_help=True, help="Write a first constitution, import a policy, or compare two versions."
+)
 prompt_files = typer.Typer(no_args_is_help=True, help="Grow prompts, write an exam, red-team a model.")
 app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
 app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
@@ -81,29 +83,66 @@ def lint(
         raise typer.Exit(1)
 
 
+@constitutions.command("new")
+@guarded
+def new(
+    name: Annotated[str, typer.Argument(help="A name, or the file to write.")],
+    answers: Annotated[
+        Path | None, typer.Option(help="A YAML file with the answers; otherwise they are asked for, one per line.")
+    ] = None,
+) -> None:
+    """Write a constitution of five principles from a few questions; no model is needed.
+
+    Example: cai-lite constitution new hotel-assistant
+    """
+    from cai_lite.inputs.interview import file_and_name, interview, read_answers, written
+    from cai_lite.run.files import write_text
+
+    path, title = file_and_name(name)
+    given = read_answers(answers) if answers else interview(_answer, again=sys.stdin.isatty())
+    write_text(path, written(given, title))
+    say(f"wrote {path}; check it with: cai-lite lint {path}")
+
+
+def _answer(question: str) -> str:
+    say(question, err=True)
+    if not (line := sys.stdin.readline()):
+        raise InputError(f"the input ended at: {question.strip()}")
+    return line
+
+
 @constitutions.command("import")
 @guarded
 def import_(
-    file: Annotated[Path, typer.Argument(help="A policy: plain text with one sentence per line, Markdown, or JSON.")],
+    file: Annotated[Path, typer.Argument(help="A policy: Markdown, plain text, JSON or YAML.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; by default the result is printed.")
     ] = None,
+    lead_in: Annotated[
+        str, typer.Option(help="What begins each entry that is no sentence, such as 'The reply contains no'.")
+    ] = "",
 ) -> None:
-    """Convert a policy to a constitution, word for word, with the source of each principle.
+    """Convert a policy to a constitution, word for word; name each line that became no principle.
 
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
-    from cai_lite.inputs.importing import import_constitution
+    from cai_lite.inputs.importing import list_left, read_policy, to_yaml
     from cai_lite.run.files import write_text
 
-    text = import_constitution(file)
+    if out is not None and out.exists():
+        raise InputError(f"{out} exists already; give another file")
+    policy = read_policy(file, lead_in)
+    text = to_yaml(policy, file)
     if out is None:
         typer.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
-        return
-    if out.exists():
-        raise InputError(f"{out} exists already; give another file")
-    write_text(out, text)
-    say(f"wrote {out}; check it with: cai-lite lint {out}")
+    else:
+        write_text(out, text)
+    left = list_left(policy)
+    say(f"principles: {len(policy.taken)}; parts of {file} that became none: {len(left)}", err=True)
+    for line in left:
+        say(f"  {line}", err=True)
+    if out is not None:
+        say(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
 @constitutions.command("diff")

@@ -270,6 +270,14 @@ def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPat
         assert tags <= borne if recipe is real else tags & borne
 
 
+@pytest.mark.parametrize("name", ["hipaa-privacy", "financial-advice", "legal-information"])
+def test_the_recipes_of_the_policy_packs_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    for profile in (None, "gpu12", "gpu8"):
+        recipe = load_recipe(name, profile=profile)
+        assert (recipe.constitution, recipe.student.load, recipe.judge.mode) == (name, "nf4", "pairwise")
+
+
 def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
     """An option that nothing reads is a promise that nothing keeps."""
     package = Path(cai_lite.__file__).parent
