@@ -261,8 +261,8 @@ def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
     real = load_recipe(name)
     assert (real.student.load, real.judge.mode) == ("nf4", "pairwise")
-    tags = {tag for principle in load_constitution(real.constitution).principles for tag in principle.applies_to}
     for recipe in (real, embedded):
+        tags = {tag for principle in load_constitution(recipe.constitution).principles for tag in principle.applies_to}
         prompts = load_prompts(recipe.prompts.file, held_out=recipe.prompts.held_out)
         # A tag that no prompt bears would leave its principle without a single case. The embedded prompts meet only
         # the principles that the embedded teacher knows.
