@@ -164,9 +164,9 @@ class PreferenceModel:
     def scores(
         self, prompts: Sequence[Messages], completions: Sequence[str], principle: str | None = None
     ) -> list[float]:
-        """Return the score of each completion as the answer to its prompt, divided by the temperature; higher is better.
+        """Return the score of each completion as the answer to its prompt, divided by the temperature.
 
-        The difference of two scores of a prompt is the log-odds that the first answer is the better one, in nats.
+        Higher is better. The difference of two scores of a prompt is the log-odds that the first answer is the better one, in nats.
         `principle`: the text or id of the principle to judge by. A model that was trained with principles needs one, or
         takes the mean over all of them; any other ignores it.
 
