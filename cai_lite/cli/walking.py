@@ -57,7 +57,8 @@ def demo(
 def init(
     name: Annotated[Path, typer.Argument(help="The folder to make.")],
     base: Annotated[
-        str, typer.Option("--from", help="What to begin from: medical, customer-service, creative or helpful-honest.")
+        str,
+        typer.Option("--from", help="What to begin from: medical, customer-service, creative, helpful-honest, ..."),
     ] = "medical",
     json_: Json = False,
 ) -> None:
@@ -95,6 +96,18 @@ def run(
         int,
         typer.Option(min=0, help="Where 'train' is a list: take the phases before this one, from 0, as they stand."),
     ] = 0,
+    only_changed: Annotated[
+        bool,
+        typer.Option(
+            "--only-changed",
+            help="With --from: ask, learn and compare only what a change of the constitution makes different; exit 1 "
+            "unless each other principle is shown to be no worse.",
+        ),
+    ] = False,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", help="The finished run to go on from, of the constitution as it was."),
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -102,8 +115,11 @@ def run(
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
-    place = out or Path("runs") / run_name(recipe)
-    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
+    if only_changed != (earlier is not None):
+        raise InputError("--only-changed and --from RUN go together: the run to go on from, and what is done anew")
+    place = out or Path("runs") / (run_name(recipe) + ("-changed" if only_changed else ""))
+    chosen = [*(settings or []), *([f"from.run={json.dumps(str(earlier))}"] if earlier is not None else [])]
+    walk(recipe, place, chosen, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
 
 
 @app.command(rich_help_panel=WALK)
@@ -218,6 +234,10 @@ def train(
             "critiques (of a run's teacher; makes a critic for critique.by)."
         ),
     ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(help="With --run: the id of a principle that gets no say in the pairs, to see what they owe it."),
+    ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -239,7 +259,10 @@ def train(
     if run_directory is not None:
         if pairs is not None:
             raise InputError("--pairs and --run are both given; keep one of them")
-        result = train_run(run_directory, chosen, out, student=student, load=load, quiet=quiet or json_)
+        how = {"without": without, "student": student, "load": load}
+        result = train_run(run_directory, chosen, out, **how, quiet=quiet or json_)
+    elif without is not None:
+        raise InputError("--without is for --run, whose verdicts tell what a principle decided")
     elif student is None or pairs is None:
         raise InputError("give --student and --pairs, or --run with a run directory")
     else:

@@ -68,12 +68,6 @@ _CARE = re.compile(
     r"take [\w' ]{0,40}\b(?:feelings|needs|circumstances|emotions|situation) into account)\b",
     re.IGNORECASE,
 )
-_COMPARES = re.compile(
-    r"^\W*(?:which\b|identify (?:\w+ )?ways\b|"
-    r"(?:please )?(?:choose|select|pick|prefer|indicate)\b[\w' ,]{0,40}\b(?:response|reply|answer|"
-    r"one)\b)",
-    re.IGNORECASE,
-)
 _CONCRETE = re.compile(
     rf"^[^.;:]{{0,30}}?(?:,(?: and| then)?|\band) (?:{'|'.join(sorted(VERBS | OR_NOUNS))})\b", re.IGNORECASE
 )
@@ -88,7 +82,7 @@ def vague(subject: Subject) -> Iterator[Finding]:
     such a word is a direction and not a threshold.
     """
     for principle in subject.constitution.principles:
-        if _COMPARES.match(principle.text):
+        if principle.comparative:
             continue
         for sentence in _SENTENCE.split(QUOTED.sub(" ", principle.text)):
             if hit := _vague(sentence):

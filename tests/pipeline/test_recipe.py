@@ -270,6 +270,14 @@ def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPat
         assert tags <= borne if recipe is real else tags & borne
 
 
+@pytest.mark.parametrize("name", ["hipaa-privacy", "financial-advice", "legal-information"])
+def test_the_recipes_of_the_policy_packs_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    for profile in (None, "gpu12", "gpu8"):
+        recipe = load_recipe(name, profile=profile)
+        assert (recipe.constitution, recipe.student.load, recipe.judge.mode) == (name, "nf4", "pairwise")
+
+
 def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
     """An option that nothing reads is a promise that nothing keeps."""
     package = Path(cai_lite.__file__).parent
@@ -362,3 +370,13 @@ def test_a_single_training_resolves_as_it_did_before_there_were_methods(file: Pa
     sft = load_recipe(file, ["train=[{method: sft, on: revisions}]"], "tiny")
     assert "  'on': revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
     assert sft.revises and not load_recipe(file, profile="tiny").revises
+
+
+@pytest.mark.parametrize("profile", ["harmless-first", "helpful-first"])
+def test_the_medical_profiles_weigh_principles_that_the_constitution_has(profile: str, monkeypatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:1/v1")
+    recipe = load_recipe("medical", profile=profile)
+    weights = recipe.phases[0].principle_weights
+    assert weights.keys() <= {principle.id for principle in load_constitution(recipe.constitution).principles}
+    heavy, light = ("urgent-care", "kind-tone") if profile == "harmless-first" else ("kind-tone", "no-exact-dose")
+    assert weights[heavy] > 1 > weights[light]
