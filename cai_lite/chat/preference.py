@@ -35,12 +35,12 @@ from cai_lite.chat.weights import (
     weights_digest,
 )
 from cai_lite.errors import InputError, ModelError
-from cai_lite.records import Candidate, Message, Messages, Reply, Request, digest
+from cai_lite.records import Message, Messages, Reply, Request, digest
 
 CALIBRATION = "temperature.json"  # its name in the folder of the adapter
 ANSWER, PRINCIPLE = "candidate", "principle"  # roles of messages that only a preference model is asked with
 KEEPS, BREAKS, FIRST, SECOND = "yes", "no", "A", "B"  # the words of its verdicts
-_LINE = "Principle: {text}"
+_LINE = "Rules:\n- {text}"  # as a student is told a constitution, see `distill.wording`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,8 @@ class PreferenceModel:
     ) -> list[float]:
         """Return the score of each completion as the answer to its prompt, divided by the temperature.
 
-        Higher is better. The difference of two scores of a prompt is the log-odds that the first answer is the better one, in nats.
+        Higher is better. The difference of two scores of a prompt is the log-odds that the first answer is the better
+        one, in nats.
         `principle`: the text or id of the principle to judge by. A model that was trained with principles needs one, or
         takes the mean over all of them; any other ignores it.
 
@@ -299,11 +300,6 @@ def with_score(
     with random_state_kept():
         add_score(weights)
     return load_peft(weights, adapter, base=base, trainable=trainable)
-
-
-def candidate_request(candidate: Candidate, principle: str) -> Messages:
-    """Return the messages that ask a preference model about one candidate. `principle`: its text."""
-    return scored_request(candidate.prompt.messages, [candidate.text], principle)
 
 
 def _parts(messages: Messages, name: str) -> tuple[Messages, list[str], str]:

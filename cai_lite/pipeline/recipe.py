@@ -45,10 +45,11 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
-from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES
+from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES, check_source
 from cai_lite.run.ledger import Budget
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.methods.sft import CHOSEN
 
 STUDENT = "student"  # in `critique.by`
@@ -611,6 +612,8 @@ class Recipe:
             problem = "takes a pairing rule or a training on revisions: people's pairs alone stay the same"
         elif any(phase.on == PROMPTED for phase in self.phases):
             problem = "excludes a training 'on: prompted', which has the student without an adapter for its teacher"
+        elif any(phase.on == VERDICTS for phase in self.phases):
+            problem = f"excludes a training 'on: {VERDICTS}', which would learn those of other rounds, too"
         elif self.student.adapter_name is not None:
             problem = "excludes student.adapter_name: each round has another adapter, which no server can know by name"
         elif "adherence" not in self.evaluate.metrics:
@@ -628,6 +631,10 @@ class Recipe:
                 raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
             if phase.on is not None and phase.on not in SOURCES:
                 raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            try:
+                check_source(phase)
+            except ValueError as fault:
+                raise ValueError(f"{name}: {fault}") from None
             if phase.on == CRITIQUES:
                 raise ValueError(
                     f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
@@ -641,6 +648,12 @@ class Recipe:
                 raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
             if number and phase.lora not in (Lora(), given[0].lora):
                 raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
+
+        if self.phases and not any(METHODS[phase.method].trains_student for phase in self.phases):
+            raise ValueError(
+                "'train' trains a preference model and no student; add a phase such as {method: dpo}, or train the "
+                "model alone on a run by `cai-lite train --method preference_model --run RUN`"
+            )
 
     def _needs_teacher(self) -> str:
         """Return what needs a teacher, or "" where nothing does."""

@@ -12,6 +12,7 @@ from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.faults import Watch
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.preference import PreferenceModel
 from cai_lite.chat.weights import folder_digest
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -123,7 +124,7 @@ class Roles:
         """Free the weights of all local models, and close the connections to servers."""
         members = (member.model for member in self.members)
         for model in (self.student, self.drafter, self.adapter_server, *members):
-            if isinstance(model, LocalModel | EndpointModel):
+            if isinstance(model, LocalModel | EndpointModel | PreferenceModel):
                 model.close()
 
 
@@ -156,7 +157,7 @@ def open_roles(recipe: Recipe) -> Roles:
 
 def close(model: ChatModel) -> None:
     """Free the weights of a local model. A model on a server is left as it is."""
-    if isinstance(model, LocalModel):
+    if isinstance(model, LocalModel | PreferenceModel):
         model.close()
 
 

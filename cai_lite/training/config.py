@@ -131,7 +131,8 @@ class TrainingConfig:
 
     `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise" or "preference_model".
     `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
-    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic).
+    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic). What a
+    preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the candidates).
     `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
     followed by a request for a critique, the critique, a request for a revision and the revision, and both answers of
     the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is
@@ -158,9 +159,10 @@ class TrainingConfig:
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
     loss.
     `input`: what a preference model reads: "joint" the prompt and an answer, "principle" also the text of the principle
-    that the answer is judged by. With `on: scores`, which takes it, it learns the judge's scores of single answers.
+    that the answers are judged by, which takes `on: verdicts`.
     `principle_weights`: factors of the weights of pairs, by the id of their principle, such as {urgent-care: 2.0}; a
-    principle that is left out has the factor 1, and pairs of one with 0 are dropped. Read by "dpo" and "preference_model".
+    principle that is left out has the factor 1, and pairs of one with 0 are dropped. Read by "dpo" and
+    "preference_model".
     `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
     folder itself, which is moved aside when the training begins.
     `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the

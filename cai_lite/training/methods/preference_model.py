@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cai_lite.chat.turns import Turns
 
-SCORES = "scores"  # what `on` may name: the judge's scores of single answers
+VERDICTS = "verdicts"  # what `on` may name: all that the judges of a run said of its candidates
 PRINCIPLE = "principle"
 
 
@@ -50,7 +50,9 @@ class PreferenceModelling(Method):
     ) -> Sequence[Rating]:
         """Return ratings of whatever people have: ratings, or pairs. Raises PairError, InputError."""
         if isinstance(data, (list, tuple)) and data and all(isinstance(row, Rating) for row in data):
-            return list(data)
+            found = [row for row in data if bool(row.text) == (config.input == PRINCIPLE)]
+            check_principles(found, config.principle_weights, log)
+            return found
         if config.on is not None or config.input == PRINCIPLE:
             what = f"'on': '{config.on}'" if config.on is not None else "'input': 'principle'"
             raise InputError(
