@@ -202,9 +202,9 @@ class PreferenceModel:
             ModelError: a request asks for anything else, or the model cannot be opened.
         """
         asked = [_parts(request.messages, self.name) for request in requests]
-        flat = [(prompt, text, principle) for prompt, texts, principle in asked for text in texts]
-        prompts, texts, principles = ([row[column] for row in flat] for column in range(3))
-        found = iter(self._scored(prompts, texts, principles))
+        prompts = [prompt for prompt, answers, _ in asked for _ in answers]
+        principles = [principle for _, answers, principle in asked for _ in answers]
+        found = iter(self._scored(prompts, [text for _, answers, _ in asked for text in answers], principles))
         bias, temperature = self.calibration.bias, self.calibration.temperature
         replies = {}
         for i, (request, (_, answers, _)) in enumerate(zip(requests, asked, strict=True)):

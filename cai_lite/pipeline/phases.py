@@ -55,8 +55,9 @@ def train_phases(
 
     A phase that is finished with the same settings, data and adapter before it is not trained again, so the same call
     goes on where an earlier one stopped. A preference model begins from the student as it then is, or from the
-    preference model before it; it is not handed on as the student. `first`: the phases before this one are taken as they stand, see
-    `check_first`. `before`: the adapter from which the first phase goes on. `label`: what messages begin with.
+    preference model before it; it is not handed on as the student. `first`: the phases before this one are taken as
+    they stand, see `check_first`. `before`: the adapter from which the first phase goes on. `label`: the beginning of
+    messages.
 
     Raises:
         InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.

@@ -242,6 +242,8 @@ class DraftSection:
     `temperature`: sampling temperature; 0 is greedy decoding, which allows only n = 1.
     `top_p`: probability mass of nucleus sampling, above 0 to 1.
     `max_tokens`: length limit of a draft in tokens; drafts that reach it are dropped.
+    `best_of`: keep the best of so many draws as a draft, by the scores of the preference model `by`, which is written
+    `MODEL#ADAPTER_FOLDER`.
     """
 
     from_: Literal["student", "teacher"] = "student"
@@ -249,9 +251,16 @@ class DraftSection:
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 512
+    best_of: int = 1
+    by: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.n >= 1, "n", "at least 1", self.n)
+        _check(1 <= self.best_of <= 1000, "best_of", "from 1 to 1,000", self.best_of)
+        if (self.best_of > 1) != (self.by is not None):
+            raise ValueError("'best_of' above 1 and 'by', the preference model that chooses, go together; give both")
+        if self.best_of > 1 and self.temperature == 0:
+            raise ValueError("'temperature' 0 gives the same draw each time; set one above 0, or leave out 'best_of'")
         _check(0 <= self.temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)

@@ -82,12 +82,13 @@ def verdicts(run_dir: Path, *, include_critique: bool, critic_examples: CriticEx
     for line, row in rows_of(path):
         try:
             completions = tuple(messages_of(row[side]) for side in ("chosen", "rejected"))
-            p, texts = float(row["p_chosen"]), {name: str(row[name]) for name in ("principle", "text", "key", "family")}
-            found.append(Rating(prompt=messages_of(row["prompt"]), completions=completions, p=p, **texts))
+            texts: dict[str, Any] = {name: str(row[name]) for name in ("principle", "text", "key", "family")}
+            prompt, p = messages_of(row["prompt"]), float(row["p_chosen"])
         except (TypeError, KeyError, ValueError) as fault:
             raise InputError(
                 f"{path}:{line}: is not as the run wrote it ({fault}); run the same command again"
             ) from None
+        found.append(Rating(prompt=prompt, completions=completions, p=p, **texts))
     return found
 
 
@@ -171,7 +172,7 @@ SOURCES: dict[str, Callable[..., list[Any]]] = {
 """Sources of demonstrations, and of ratings, by `train.on`."""
 
 OF_PHASES = tuple(name for name in SOURCES if name not in (CRITIQUES, VERDICTS))
-"""The sources of demonstrations that a phase of a run may name. Critiques are none: they train a critic, which is another model."""
+"""The sources of demonstrations that a phase of a run may name. Critiques are none, since they train another model."""
 
 
 def answer_lines(

@@ -131,8 +131,9 @@ class TrainingConfig:
 
     `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise" or "preference_model".
     `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
-    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic). What a
-    preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the candidates).
+    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic);
+    what a preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the
+    candidates).
     `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
     followed by a request for a critique, the critique, a request for a revision and the revision, and both answers of
     the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is

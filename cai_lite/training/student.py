@@ -138,7 +138,7 @@ def _scoring(weights: Any, adapter: str, *, base: Mapping[str, Any] | None) -> A
         with quiet_peft():
             model: Any = get_peft_model(weights, settings)
             stored = load_file(folder / "adapter_model.safetensors")
-            loaded = set_peft_model_state_dict(model, stored)
+            loaded: Any = set_peft_model_state_dict(model, stored)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{unfit}: {str(error).splitlines()[0]}") from error
     absent = [name for name in loaded.missing_keys if "lora_" in name]
