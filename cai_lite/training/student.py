@@ -122,7 +122,7 @@ def _scoring(weights: Any, adapter: str, *, base: Mapping[str, Any] | None) -> A
     Raises:
         ModelError: as `load_peft`.
     """
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     from cai_lite.logps.head import add_score
@@ -137,8 +137,10 @@ def _scoring(weights: Any, adapter: str, *, base: Mapping[str, Any] | None) -> A
     try:
         with quiet_peft():
             model: Any = get_peft_model(weights, settings)
+            own = get_peft_model_state_dict(model, save_embedding_layers=False)
+            head = {name: value for name, value in own.items() if "lora_" not in name}
             stored = load_file(folder / "adapter_model.safetensors")
-            loaded: Any = set_peft_model_state_dict(model, stored)
+            loaded: Any = set_peft_model_state_dict(model, {**stored, **head})
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(f"{unfit}: {str(error).splitlines()[0]}") from error
     absent = [name for name in loaded.missing_keys if "lora_" in name]
