@@ -304,6 +304,25 @@ class Ranking:
     family: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """What a preference model learns from: two answers to a prompt, or one, and how good the first is.
+
+    `p`: probability, 0 to 1, that the first answer is better than the second; of a single one, that it keeps the
+    principle. `principle`, `text`: id and text of the principle that was judged; without a text, the model does not
+    read it. `family`: the family of the prompt. `weight`: factor of the loss.
+    """
+
+    prompt: Messages
+    completions: tuple[Messages, ...]
+    p: float
+    principle: str = ""
+    text: str = ""
+    key: str = ""
+    family: str = ""
+    weight: float = 1.0
+
+
 def distinct(rows: Sequence[Any]) -> list[Any]:
     """Return the rows without those that repeat a key, in order of first occurrence."""
     return list({row.key: row for row in rows}.values())

@@ -14,6 +14,7 @@ from cai_lite.chat.base import ChatModel, SystemMessage
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.loaded import hold, is_transformers_model, named
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.preference import is_preference_adapter, open_preference_model
 from cai_lite.chat.weights import Load
 from cai_lite.errors import ModelError, shortened
 
@@ -42,7 +43,8 @@ def open_model(
 
     `where`: the URL of an OpenAI-compatible server (then `model` is its name there; `URL#NAME` says both), a model
     folder, a hub id, `embedded:teacher` / `embedded:student`, or a transformers model with its tokenizer,
-    `(model, tokenizer)`. A model folder may be followed by `#ADAPTER_FOLDER`. What is a `ChatModel` already is
+    `(model, tokenizer)`. A model folder may be followed by `#ADAPTER_FOLDER`; with the adapter of a preference model it
+    is a judge, and nothing else. What is a `ChatModel` already is
     returned as it is. `load` and `adapter` are for local models, `concurrency` (the highest number of calls under way
     at once), `prices` (of a million tokens read and written) and `extra_body` (further fields of every request) for
     servers. `template`: variables of the chat template, such as `{"enable_thinking": False}` for a model that thinks.
@@ -78,6 +80,8 @@ def open_model(
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
     if extra_body:
         raise ModelError(f"'{where}' is a local model: 'extra_body' is for servers; 'template' works for both")
+    if adapter is not None and is_preference_adapter(adapter):
+        return open_preference_model(where, adapter, load=load, template=template, system=system)
     return LocalModel(
         where,
         load=load,

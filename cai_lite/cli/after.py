@@ -1,4 +1,4 @@
-"""Commands for what comes after a run: steer."""
+"""Commands for what comes after a run: steer, guard."""
 
 from __future__ import annotations
 
@@ -67,3 +67,37 @@ def steer(
         show_json(found)
     else:
         show_steering(found, Terminal())
+
+
+@app.command(rich_help_panel=AFTER)
+@guarded
+def guard(
+    run_directory: Annotated[Path, typer.Argument(help="The directory of a finished run, with answers.jsonl.")],
+    model: Annotated[
+        Path, typer.Option(help="The folder of a preference model trained with input: principle, which holds adapter/.")
+    ],
+    trunk: Annotated[
+        str | None, typer.Option(help="The model that it was trained on; the run's student by default.")
+    ] = None,
+    cost: Annotated[
+        float | None, typer.Option(help="What showing a bad answer costs, in units of stopping a good one.")
+    ] = None,
+    false_alarms: Annotated[
+        float | None, typer.Option(help="In place of --cost: the share of good answers that may be stopped.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Make a guard of a preference model: guard.json beside its adapter, for chat --guard.
+
+    Probabilities and thresholds are fitted on the run's held-out answers and their verdicts.
+
+    Example: cai-lite guard runs/medical --model runs/medical/phases/1-preference_model --cost 5
+    """
+    from cai_lite.serving.guard import guard_of_run, show_guard
+
+    quiet_libraries()
+    found = guard_of_run(run_directory, model, trunk=trunk, cost=cost, false_alarms=false_alarms)
+    if json_:
+        show_json(found)
+    else:
+        show_guard(found)

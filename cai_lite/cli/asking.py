@@ -59,15 +59,31 @@ def chat(
     ] = None,
     say: Annotated[list[str] | None, typer.Option("--say", help="Ask this and exit; may be repeated.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="The limit of tokens per reply.")] = 256,
+    best_of: Annotated[
+        int, typer.Option(min=1, help="Draw so many replies, and show the one that --by scores highest.")
+    ] = 1,
+    by: Annotated[
+        str | None, typer.Option(help="With --best-of: the preference model, as MODEL#ADAPTER_FOLDER.")
+    ] = None,
+    guard: Annotated[
+        Path | None,
+        typer.Option(help="A folder with guard.json: replies that break a principle are cut short, or withheld."),
+    ] = None,
     template: Template = None,
 ) -> None:
     """Talk to a model, with an adapter before and after training.
 
     Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
     """
+    from cai_lite.chat import open_model
     from cai_lite.chat.terminal import talk
+    from cai_lite.errors import InputError
+    from cai_lite.serving.guard import open_guard
 
     quiet_libraries()
+    if (best_of > 1) != (by is not None):
+        raise InputError("--best-of N and --by MODEL#ADAPTER_FOLDER go together; give both")
+    watch = open_guard(guard) if guard is not None else None
     talk(
         model,
         adapter=adapter,
@@ -76,4 +92,7 @@ def chat(
         questions=say or [],
         max_tokens=max_tokens,
         template=variables(template),
+        best_of=best_of,
+        by=open_model(by) if by is not None else None,
+        shown=None if watch is None else lambda messages, answer: watch.passed(messages, answer).text,
     )

@@ -235,13 +235,16 @@ def train(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="dpo, sft or listwise; with --run the settings are those of the run's phase of it."),
+        typer.Option(
+            help="dpo, sft, listwise or preference_model; with --run the settings are those of the run's phase of it."
+        ),
     ] = None,
     on: Annotated[
         str | None,
         typer.Option(
             help="What --method sft learns: revisions or prompted (answers of a run), chosen (sides of pairs), or "
-            "critiques (of a run's teacher; makes a critic for critique.by)."
+            "critiques (of a run's teacher; makes a critic for critique.by). What --method preference_model learns in "
+            "place of pairs: verdicts."
         ),
     ] = None,
     without: Annotated[

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.preference import scored_request
 from cai_lite.distill.comparisons import Question
 from cai_lite.distill.critiques import task_messages
 from cai_lite.distill.deciding import Options
@@ -15,7 +16,7 @@ from cai_lite.distill.judging import Judging, Reason
 from cai_lite.distill.reading import PARSER, choice_of, grounded, sampling_of, share, spoken
 from cai_lite.distill.wording import conversation, fill, mark_of, wording_of
 from cai_lite.errors import InputError
-from cai_lite.records import Choice, Reply, Request, Verdict, digest
+from cai_lite.records import Choice, Messages, Reply, Request, Verdict, digest
 
 
 def decided(first: int, second: int, until: float) -> bool:
@@ -62,7 +63,7 @@ def pairwise(
     check_reason(model, reason)
     options = (wording.first, wording.second)
     sampling = sampling_of(model, judging)
-    questions = [_Open(question, _texts(model, question, reason, stage.run.secret)) for question in asked]
+    questions = [_Open(question, _messages(model, question, reason, stage.run.secret)) for question in asked]
     # Ask for all votes at once or, with `until`, for one vote per order at a time, as long as a question is undecided.
     for indices in [[i] for i in range(judging.votes)] if until is not None else [list(range(judging.votes))]:
         undecided = [
@@ -72,13 +73,13 @@ def pairwise(
         ]
         requests = [
             Request(
-                messages=task_messages(model, text),
+                messages=messages,
                 sampling=sampling,
                 index=judging.first_index + index,
                 options=options if judging.reads_log_probs else (),
             )
             for question in undecided
-            for text in question.texts
+            for messages in question.messages
             for index in indices
         ]
         replies = iter(stage.ask(model, requests, section="judge"))
@@ -117,13 +118,14 @@ def pairwise(
 
 @dataclass
 class _Open:
-    """A question with its request texts and replies in both orders.
+    """A question with its requests and replies in both orders.
 
-    `texts`, `replies`: first for the order of `comparison`, then for the swapped order. `calls`: the keys of all calls.
+    `messages`, `replies`: first for the order of `comparison`, then for the swapped order. `calls`: the keys of all
+    calls.
     """
 
     asked: Question
-    texts: tuple[str, str]
+    messages: tuple[Messages, Messages]
     replies: tuple[list[Reply], list[Reply]] = field(default_factory=lambda: ([], []))
     calls: list[str] = field(default_factory=list)
 
@@ -164,14 +166,16 @@ class _Open:
         return choice_of(p_first), p_first, flipped
 
 
-def _texts(model: ChatModel, question: Question, reason: Reason, secret: str) -> tuple[str, str]:
-    """Return the request text in the order of the comparison, and with the candidates swapped."""
+def _messages(model: ChatModel, question: Question, reason: Reason, secret: str) -> tuple[Messages, Messages]:
+    """Return the request in the order of the comparison, and with the candidates swapped."""
     wording = wording_of(model.wording)
     comparison, principle = question.comparison, question.principle
     prompt = conversation(comparison.first.prompt.messages)
 
-    def text(a: str, b: str) -> str:
-        return fill(
+    def messages(a: str, b: str) -> Messages:
+        if model.wording == "scored":
+            return scored_request(comparison.first.prompt.messages, [a, b], principle.text)
+        text = fill(
             wording.pairwise,
             prompt=prompt,
             first=a,
@@ -182,6 +186,7 @@ def _texts(model: ChatModel, question: Question, reason: Reason, secret: str) ->
             tradeoffs="".join(f"Decided beforehand: {line}\n" for line in question.tradeoffs),
             mark=mark_of(secret, prompt, a, b),
         )
+        return task_messages(model, text)
 
     first, second = comparison.first.text, comparison.second.text
-    return text(first, second), text(second, first)
+    return messages(first, second), messages(second, first)

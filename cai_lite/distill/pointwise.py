@@ -10,13 +10,14 @@ from typing import cast
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.preference import scored_request
 from cai_lite.distill.comparisons import Question
 from cai_lite.distill.critiques import task_messages
 from cai_lite.distill.judging import Judging
 from cai_lite.distill.reading import PARSER, Fault, choice_of, logit, sampling_of, share, sigmoid, spoken
 from cai_lite.distill.wording import fill_reply, wording_of
 from cai_lite.inputs.constitution import Principle
-from cai_lite.records import Candidate, Choice, Request, Score, Verdict, digest
+from cai_lite.records import Candidate, Choice, Messages, Request, Score, Verdict, digest
 
 
 def score(
@@ -36,9 +37,7 @@ def score(
     sampling = sampling_of(model, judging)
     requests = [
         Request(
-            messages=task_messages(
-                model, fill_reply(wording.pointwise, candidate, stage.run.secret, principle=principle.behaviour)
-            ),
+            messages=_messages(model, candidate, principle, stage.run.secret),
             index=judging.first_index + index,
             sampling=sampling,
             options=options if judging.reads_log_probs else (),
@@ -67,6 +66,14 @@ def score(
         ((s.key, s.parents, {"principle": s.principle, "log_odds": s.log_odds, "outcome": s.outcome}) for s in scores),
     )
     return scores
+
+
+def _messages(model: ChatModel, candidate: Candidate, principle: Principle, secret: str) -> Messages:
+    """Return the request for the score of one candidate, as the model is asked."""
+    if model.wording == "scored":
+        return scored_request(candidate.prompt.messages, [candidate.text], principle.text)
+    wording = wording_of(model.wording)
+    return task_messages(model, fill_reply(wording.pointwise, candidate, secret, principle=principle.behaviour))
 
 
 def pointwise(

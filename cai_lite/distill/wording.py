@@ -1,7 +1,8 @@
 """Prompt templates for the teacher and the judge.
 
-A template's text is part of the key of every call that uses it, so changing one asks again. There are two profiles:
-`FULL` for real teachers, and `SHORT`, the same tasks in the few words that the small embedded teacher was trained on.
+A template's text is part of the key of every call that uses it, so changing one asks again. There are three profiles:
+`FULL` for real teachers, `SHORT`, the same tasks in the few words that the small embedded teacher was trained on, and
+`SCORED` for preference models, which are asked without words.
 Text to be judged stands between delimiters, followed by a reminder that it is data and not an instruction.
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cai_lite.chat.preference import BREAKS, FIRST, KEEPS, SECOND
 from cai_lite.records import Candidate, Messages, digest
 
 
@@ -128,9 +130,20 @@ FULL = Wording(
     },
 )
 
-_PROFILES = {"full": FULL, "short": SHORT}
+# A preference model reads prompt, replies and principle as they are (see `chat.preference`), and says nothing else.
+SCORED = Wording(
+    name="scored",
+    **dict.fromkeys(("system", "follow", "critique", "revise", "pointwise", "pairwise", "tie"), ""),
+    keeps=KEEPS,
+    breaks=BREAKS,
+    first=FIRST,
+    second=SECOND,
+    verdict={"none": ""},
+)
+
+_PROFILES = {"full": FULL, "short": SHORT, "scored": SCORED}
 
 
 def wording_of(profile: str) -> Wording:
-    """Return the wording of a profile, "full" or "short", as `ChatModel.wording` names it."""
+    """Return the wording of a profile, "full", "short" or "scored", as `ChatModel.wording` names it."""
     return _PROFILES[profile]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.preference import PreferenceModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
 from cai_lite.evaluation.baselines import DEFAULT, TEACHER
@@ -209,7 +210,7 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
 
 
 def _close(model: ChatModel | None) -> None:
-    if isinstance(model, LocalModel):
+    if isinstance(model, LocalModel | PreferenceModel):
         model.close()
 
 

@@ -40,6 +40,35 @@ def token_logps(model: Any, packed: Packed) -> Tensor:
     return head_logps(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N)
 
 
+def completion_scores(model: Any, packed: Packed) -> Tensor:
+    """Return the score of each sequence, a scalar read at its last token, float32, shape [sequences].
+
+    `model`: one with a score head, see `add_score`; `packed`: with its completions whole. The frozen output layer takes
+    no part.
+    """
+    if packed.segments is not None:
+        check_segments(model)
+    hidden_RTH = text_body(model)(**packed.inputs()).last_hidden_state
+    hidden_SH = hidden_RTH.flatten(0, 1)[packed.last_S]
+    return cast(Tensor, score_of(model)(hidden_SH.float())[:, 0].float())
+
+
+def add_score(model: Any) -> None:
+    """Add a score head to a transformers model: a linear layer without bias from a hidden state to one number, float32.
+
+    It is named as in transformers' classes for sequence classification, so that they read an adapter that holds it. The
+    weights are drawn with the standard deviation of Stiennon et al. 2020, arXiv:2009.01325, section 3.3.
+    """
+    embedding, width = model.get_input_embeddings().weight, model.get_output_embeddings().weight.shape[1]
+    model.score = torch.nn.Linear(width, 1, bias=False, dtype=torch.float32, device=embedding.device)
+    torch.nn.init.normal_(model.score.weight, std=(width + 1) ** -0.5)
+
+
+def score_of(model: Any) -> Any:
+    """Return the score head of a (peft) model, or None if it has none."""
+    return getattr(base_of(model), "score", None)
+
+
 def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
     """Return the log-probability of each target at its hidden state, in nats, float32, shape [N].
 

@@ -42,8 +42,9 @@ class Packed:
     """The input of one pass, and where to find its predictions.
 
     The hidden state at index `predicts_N` of the flattened rows predicts the token `targets_N`, which belongs to the
-    sequence with index `sequence_N`. The plain layout uses `mask_RT`; the shared layout uses `positions_RT` and
-    `segments`. Fields that a layout does not use are None.
+    sequence with index `sequence_N`. That of the last token of each sequence that is read is at index `last_S`. The
+    plain layout uses `mask_RT`; the shared layout uses `positions_RT` and `segments`. Fields that a layout does not use
+    are None.
     """
 
     ids_RT: Tensor
@@ -53,6 +54,7 @@ class Packed:
     predicts_N: Tensor
     targets_N: Tensor
     sequence_N: Tensor
+    last_S: Tensor
     sequences: int
 
     def inputs(self) -> dict[str, Any]:
@@ -64,14 +66,22 @@ class Packed:
         return {"input_ids": self.ids_RT, "use_cache": False, **extra}
 
 
-def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: int, device: Any = "cpu") -> Packed:
+def pack(
+    sequences: Sequence[tuple[Ids, Ids]],
+    layout: Layout,
+    *,
+    pad_token_id: int,
+    device: Any = "cpu",
+    whole: bool = False,
+) -> Packed:
     """Pack sequences of (prompt ids, completion ids) into one pass.
 
-    The last token of a completion is not part of the input, since nothing is predicted from it.
+    The last token of a completion is not part of the input, since nothing is predicted from it, unless `whole` asks
+    for it: a score is read there.
     """
-    rows = _Rows()
+    rows = _Rows(unread=0 if whole else 1)
     if layout == "plain":
-        width = _width(sequences)
+        width = _width(sequences, whole)
         for place, (prompt, completion) in enumerate(sequences):
             rows.begin(prompt)
             rows.add(completion, [place])
@@ -95,26 +105,33 @@ def pack(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, pad_token_id: 
         predicts_N=torch.tensor(rows.predicts, device=device),
         targets_N=torch.tensor(rows.targets, device=device),
         sequence_N=torch.tensor(rows.sequence, device=device),
+        last_S=torch.tensor([rows.last[place] for place in range(len(sequences))], device=device),
         sequences=len(sequences),
     )
 
 
-def tokens_of(sequences: Sequence[tuple[Ids, Ids]], layout: Layout) -> int:
-    """Return the number of input tokens of a pass with these sequences, padding included."""
+def tokens_of(sequences: Sequence[tuple[Ids, Ids]], layout: Layout, *, whole: bool = False) -> int:
+    """Return the number of input tokens of a pass with these sequences, padding included; `whole` as in `pack`."""
     if layout == "plain":
-        return len(sequences) * _width(sequences)
+        return len(sequences) * _width(sequences, whole)
     prompts = {prompt for prompt, _ in sequences}
-    return sum(map(len, prompts)) + sum(len(completion) - 1 for _, completion in set(sequences))
+    return sum(map(len, prompts)) + sum(len(completion) - (not whole) for _, completion in set(sequences))
 
 
-def _width(sequences: Sequence[tuple[Ids, Ids]]) -> int:
-    return max(len(prompt) + len(completion) - 1 for prompt, completion in sequences)
+def _width(sequences: Sequence[tuple[Ids, Ids]], whole: bool) -> int:
+    return max(len(prompt) + len(completion) - (not whole) for prompt, completion in sequences)
 
 
 class _Rows:
-    """The columns of a pass under construction, with all rows concatenated."""
+    """The columns of a pass under construction, with all rows concatenated.
 
-    def __init__(self) -> None:
+    `unread`: number of tokens at the end of a completion that are not read. `last`: by sequence, the index of the last
+    one that is.
+    """
+
+    def __init__(self, unread: int) -> None:
+        self.unread = unread
+        self.last: dict[int, int] = {}
         self.ids: list[int] = []
         self.positions: list[int] = []
         self.read: list[int] = []
@@ -133,10 +150,11 @@ class _Rows:
         prompt, sizes = self.groups[-1]
         last = len(self.ids) - sum(sizes) - 1  # the prompt's last token predicts each completion's first
         start = len(self.ids)
-        self._extend(completion[:-1], prompt)
-        sizes.append(len(completion) - 1)
+        self._extend(completion[: len(completion) - self.unread], prompt)
+        sizes.append(len(completion) - self.unread)
         for place in places:
-            self.predicts += [last, *range(start, len(self.ids))]
+            self.predicts += [last, *range(start, start + len(completion) - 1)]
+            self.last[place] = len(self.ids) - 1 if sizes[-1] else last
             self.targets += completion
             self.sequence += [place] * len(completion)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.best_of import BestOf
 from cai_lite.distill.comparisons import among_revisions
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
@@ -198,10 +199,12 @@ def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -
     authors = list(roles.assign(prompts)) if by_teacher else [(roles.drafter, list(prompts))]
     drafts: list[Candidate] = []
     for author, assigned in authors:
-        with work.stage("draft", author, named=by_teacher) as stage:
-            drafts += draft(author, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
+        chooser = roles.chooser
+        speaker = author if chooser is None else BestOf(author, recipe.draft.best_of, chooser)
+        with work.stage("draft", speaker, named=by_teacher) as stage:
+            drafts += draft(speaker, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
         if not stay_open:
-            close(author)
+            close(speaker)
     if prompts and not drafts and work.purpose == "training":
         raise Stopped(nothing_left(work))
     return drafts

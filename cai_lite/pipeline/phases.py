@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from cai_lite.distill.critics import CriticExample
+from cai_lite.distill.leaks import HeldOut
+from cai_lite.distill.rated import ratings_of_run
 from cai_lite.errors import InputError, Stopped
 from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.make_pairs import Work
 from cai_lite.pipeline.prompted import self_taught
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answer_lines
+from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answer_lines, check_source, rating_lines
 from cai_lite.records import Candidate, PreferencePair, Prompt
 from cai_lite.run.files import (
     PHASES,
@@ -35,6 +37,7 @@ from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.methods.sft import CHOSEN
 
 
@@ -51,8 +54,10 @@ def train_phases(
     """Train all phases of a recipe; return the adapter of the last one and the files that were written or compared.
 
     A phase that is finished with the same settings, data and adapter before it is not trained again, so the same call
-    goes on where an earlier one stopped. `first`: the phases before this one are taken as they stand, see
-    `check_first`. `before`: the adapter from which the first phase goes on. `label`: what messages begin with.
+    goes on where an earlier one stopped. A preference model begins from the student as it then is, or from the
+    preference model before it; it is not handed on as the student. `first`: the phases before this one are taken as
+    they stand, see `check_first`. `before`: the adapter from which the first phase goes on. `label`: the beginning of
+    messages.
 
     Raises:
         InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.
@@ -67,16 +72,19 @@ def train_phases(
         return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
     for name in names:
         (out / PHASES / name).mkdir(parents=True, exist_ok=True)
-    adapter, written = before, list[str]()
+    adapter, scorer, written = before, None, list[str]()
     for number, (phase, name) in enumerate(zip(phases, names, strict=True)):
         folder, called = out / PHASES / name, ", ".join(filter(None, [label, f"phase {name}"]))
+        students = METHODS[phase.method].trains_student
         if number < first:
-            adapter, files = folder / "adapter", trained(folder, anew=False)
+            made, files = folder / "adapter", trained(folder, anew=False)
             screen.say(f"{called}: taken as it stands")
         else:
-            adapter, files = train_phase(recipe, phase, pairs, out, folder, screen, name=called, before=adapter)
+            begin = adapter if students else scorer or adapter
+            made, files = train_phase(recipe, phase, pairs, out, folder, screen, name=called, before=begin)
+        adapter, scorer = (made, scorer) if students else (adapter, made)
         written += [f"{PHASES}/{name}/{file}" for file in files]
-    assert adapter is not None, "there are several phases"
+    assert adapter is not None, "a phase trains the student, or the recipe would have been refused"
     return out / "adapter", [*written, *publish(adapter, out / "adapter", screen.say)]
 
 
@@ -117,7 +125,9 @@ def needs_pairs(phase: TrainingConfig) -> bool:
 
 
 def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> list[str]:
-    """Write revisions.jsonl and prompted.jsonl to `folder` where a phase learns from them; return the files written.
+    """Write revisions.jsonl, prompted.jsonl and ratings.jsonl to `folder` where a phase learns from them.
+
+    Return the files written.
 
     `prompts`: of the training. Revisions are made with the pairs; the student's answers under the constitution here.
 
@@ -130,7 +140,27 @@ def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prom
     if PROMPTED in learnt:
         answers = self_taught(work, prompts, held_out)
         written.append(_write(work, PROMPTED, "answers under the constitution to learn", answers, held_out, folder))
+    if VERDICTS in learnt:
+        written.append(_write_ratings(work, prompts, held_out, folder))
     return written
+
+
+def _write_ratings(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> str:
+    settings, constitution = work.recipe.pair, work.roles.constitution
+    reserved = HeldOut([prompt.messages for prompt in held_out], near=settings.near is not None)
+    found = ratings_of_run(
+        work.run,
+        [prompt for prompt in prompts if not reserved.matches(prompt.messages)],
+        {principle.id: principle.text for principle in constitution.principles},
+        rules=settings.rules,
+        weights={principle.id: principle.weight for principle in constitution.principles},
+        min_margin=settings.min_margin,
+        soft_labels=settings.soft_labels,
+    )
+    counts = {"kept": len(found), "over all principles": sum(not row.text for row in found)}
+    work.run.count(work.name("verdicts to learn"), counts)
+    write_aside(folder / FILES[VERDICTS], rating_lines(found))
+    return FILES[VERDICTS]
 
 
 def _write(
@@ -164,6 +194,7 @@ def material(
         InputError: the file of the source is missing or damaged. Stopped: there are none.
     """
     if phase.on is not None:
+        check_source(phase)
 
         def critic_examples() -> list[CriticExample]:
             with Run.reading(run_dir) as run:
@@ -172,6 +203,8 @@ def material(
         found: Sequence[Any] = SOURCES[phase.on](
             run_dir, include_critique=phase.include_critique, critic_examples=critic_examples
         )
+        if phase.on == VERDICTS:
+            found = METHODS[phase.method].given(found, phase, log)
     else:
         found = METHODS[phase.method].given(pairs, phase, log)
     if not found:

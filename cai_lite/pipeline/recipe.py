@@ -45,10 +45,11 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
-from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES
+from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES, check_source
 from cai_lite.run.ledger import Budget
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.methods.sft import CHOSEN
 
 STUDENT = "student"  # in `critique.by`
@@ -241,6 +242,8 @@ class DraftSection:
     `temperature`: sampling temperature; 0 is greedy decoding, which allows only n = 1.
     `top_p`: probability mass of nucleus sampling, above 0 to 1.
     `max_tokens`: length limit of a draft in tokens; drafts that reach it are dropped.
+    `best_of`: keep the best of so many draws as a draft, by the scores of the preference model `by`, which is written
+    `MODEL#ADAPTER_FOLDER`.
     """
 
     from_: Literal["student", "teacher"] = "student"
@@ -248,9 +251,16 @@ class DraftSection:
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 512
+    best_of: int = 1
+    by: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.n >= 1, "n", "at least 1", self.n)
+        _check(1 <= self.best_of <= 1000, "best_of", "from 1 to 1,000", self.best_of)
+        if (self.best_of > 1) != (self.by is not None):
+            raise ValueError("'best_of' above 1 and 'by', the preference model that chooses, go together; give both")
+        if self.best_of > 1 and self.temperature == 0:
+            raise ValueError("'temperature' 0 gives the same draw each time; set one above 0, or leave out 'best_of'")
         _check(0 <= self.temperature <= 100, "temperature", "from 0 to 100", self.temperature)
         _check(0 < self.top_p <= 1, "top_p", "above 0 and at most 1", self.top_p)
         _check(self.max_tokens >= 1, "max_tokens", "at least 1", self.max_tokens)
@@ -611,6 +621,8 @@ class Recipe:
             problem = "takes a pairing rule or a training on revisions: people's pairs alone stay the same"
         elif any(phase.on == PROMPTED for phase in self.phases):
             problem = "excludes a training 'on: prompted', which has the student without an adapter for its teacher"
+        elif any(phase.on == VERDICTS for phase in self.phases):
+            problem = f"excludes a training 'on: {VERDICTS}', which would learn those of other rounds, too"
         elif self.student.adapter_name is not None:
             problem = "excludes student.adapter_name: each round has another adapter, which no server can know by name"
         elif "adherence" not in self.evaluate.metrics:
@@ -628,6 +640,10 @@ class Recipe:
                 raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
             if phase.on is not None and phase.on not in SOURCES:
                 raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
+            try:
+                check_source(phase)
+            except ValueError as fault:
+                raise ValueError(f"{name}: {fault}") from None
             if phase.on == CRITIQUES:
                 raise ValueError(
                     f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
@@ -641,6 +657,12 @@ class Recipe:
                 raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
             if number and phase.lora not in (Lora(), given[0].lora):
                 raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
+
+        if self.phases and not any(METHODS[phase.method].trains_student for phase in self.phases):
+            raise ValueError(
+                "'train' trains a preference model and no student; add a phase such as {method: dpo}, or train the "
+                "model alone on a run by `cai-lite train --method preference_model --run RUN`"
+            )
 
     def _needs_teacher(self) -> str:
         """Return what needs a teacher, or "" where nothing does."""

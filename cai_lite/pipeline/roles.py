@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from cai_lite.chat import ChatModel, open_model
+from cai_lite.chat.best_of import BestOf
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.faults import Watch
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.preference import PreferenceModel
 from cai_lite.chat.weights import folder_digest
 from cai_lite.embedded.knowledge import unknown_principles
 from cai_lite.inputs.constitution import Constitution, load_constitution
@@ -35,7 +37,8 @@ class Roles:
     student itself unless a server of the same weights does; `adapter_server`: the server's name for the trained
     adapter, which then answers after training. `teachers`: none where the recipe needs none. `judges`: the teachers
     themselves unless the recipe names others. `critics`: those who critique in place of the teachers, or none.
-    `second`: the judge that judges in the evaluation alone, if there is one.
+    `second`: the judge that judges in the evaluation alone, if there is one. `chooser`: the preference model that
+    chooses the best of several draws as a draft.
     """
 
     constitution: Constitution
@@ -46,6 +49,7 @@ class Roles:
     judges: tuple[WeightedModel, ...]
     critics: tuple[WeightedModel, ...] = ()
     second: WeightedModel | None = None
+    chooser: ChatModel | None = None
 
     @property
     def members(self) -> tuple[WeightedModel, ...]:
@@ -71,6 +75,7 @@ class Roles:
             **{f"teacher {teacher.model.name}": teacher.model.digest for teacher in self.teachers},
             **{f"judge {judge.model.name}": judge.model.digest for judge in self.judges},
             **{f"critic {critic.model.name}": critic.model.digest for critic in self.critics},
+            **({f"best of {self.chooser.name}": self.chooser.digest} if self.chooser else {}),
             **({f"second judge {self.second.model.name}": self.second.model.digest} if self.second else {}),
         }
 
@@ -122,8 +127,8 @@ class Roles:
     def close(self) -> None:
         """Free the weights of all local models, and close the connections to servers."""
         members = (member.model for member in self.members)
-        for model in (self.student, self.drafter, self.adapter_server, *members):
-            if isinstance(model, LocalModel | EndpointModel):
+        for model in (self.student, self.drafter, self.adapter_server, self.chooser, *members):
+            if isinstance(model, LocalModel | EndpointModel | PreferenceModel):
                 model.close()
 
 
@@ -150,13 +155,14 @@ def open_roles(recipe: Recipe) -> Roles:
         teachers=teachers,
         judges=_weighted(recipe.judge.models, "judge.by") or teachers,
         critics=_critics(recipe, drafter),
+        chooser=open_model(recipe.draft.by) if recipe.draft.by is not None else None,
         second=WeightedModel(_opened(other), other.weight, "evaluate.second_judge") if other else None,
     )
 
 
 def close(model: ChatModel) -> None:
     """Free the weights of a local model. A model on a server is left as it is."""
-    if isinstance(model, LocalModel):
+    if isinstance(model, LocalModel | PreferenceModel | BestOf):
         model.close()
 
 

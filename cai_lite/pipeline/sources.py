@@ -1,6 +1,7 @@
-"""What supervised training learns from a run: `train.on` names a source here, which reads a file of the run directory.
+"""What a training learns from a run beside its pairs: `train.on` names a source here, which reads a file of the run.
 
-To add a source, write a function from the run directory to demonstrations, and name it in `SOURCES`. It is given
+Most are demonstrations for supervised training; `verdicts` are ratings for a preference model. To add a source, write a
+function from the run directory to demonstrations, and name it in `SOURCES`. It is given
 `include_critique` of the training and `critic_examples`, which returns the critiques of the run as examples.
 """
 
@@ -10,21 +11,34 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cai_lite.distill.critics import CriticExample
 from cai_lite.distill.filters import filter_pairs
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.inputs.pairs import load_pairs, rows_of
-from cai_lite.records import Candidate, Demonstration, Message, Messages, PreferencePair, dicts_of, messages_of
+from cai_lite.records import (
+    Candidate,
+    Demonstration,
+    Message,
+    Messages,
+    PreferencePair,
+    Rating,
+    dicts_of,
+    messages_of,
+)
 from cai_lite.run.ledger import Run
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.preference_model import PRINCIPLE, VERDICTS
 from cai_lite.training.methods.sft import CHOSEN, chosen_of
 
 REVISIONS = "revisions"
 PROMPTED = "prompted"
 CRITIQUES = "critiques"
-FILES = {REVISIONS: "revisions.jsonl", PROMPTED: "prompted.jsonl"}  # their names in a run directory
+# Names of the files in a run directory.
+FILES = {REVISIONS: "revisions.jsonl", PROMPTED: "prompted.jsonl", VERDICTS: "ratings.jsonl"}
 CriticExamples = Callable[[], Sequence[CriticExample]]
 # What the conversation asks for where a principle has no request of its own.
 CRITIQUE_REQUEST = "Say where your last answer breaks this principle: {principle}"
@@ -61,15 +75,72 @@ def critiques(run_dir: Path, *, include_critique: bool, critic_examples: CriticE
     ]
 
 
-def _answers(run_dir: Path, source: str, *, include_critique: bool) -> list[Demonstration]:
-    """Return the answers of a file that the run wrote, and with critiques each step that led to them."""
+def verdicts(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Rating]:
+    """Return what the judges said of the candidates, by principle and over all of them; see `distill.rated`."""
+    path = _written(run_dir, VERDICTS, "[{method: preference_model, on: verdicts}, {}]")
+    found = []
+    for line, row in rows_of(path):
+        try:
+            completions = tuple(messages_of(row[side]) for side in ("chosen", "rejected"))
+            texts: dict[str, Any] = {name: str(row[name]) for name in ("principle", "text", "key", "family")}
+            prompt, p = messages_of(row["prompt"]), float(row["p_chosen"])
+        except (TypeError, KeyError, ValueError) as fault:
+            raise InputError(
+                f"{path}:{line}: is not as the run wrote it ({fault}); run the same command again"
+            ) from None
+        found.append(Rating(prompt=prompt, completions=completions, p=p, **texts))
+    return found
+
+
+def rating_lines(ratings: Iterable[Rating]) -> list[str]:
+    """Return the lines of ratings.jsonl."""
+    rows = (
+        {
+            "prompt": dicts_of(row.prompt),
+            "chosen": dicts_of(row.completions[0]),
+            "rejected": dicts_of(row.completions[1]),
+            "p_chosen": row.p,
+            "principle": row.principle,
+            "text": row.text,
+            "family": row.family,
+            "key": row.key,
+        }
+        for row in ratings
+    )
+    return [json.dumps(row, ensure_ascii=True) + "\n" for row in rows]
+
+
+def check_source(phase: TrainingConfig) -> None:
+    """Check that the source of a training is of the kind that its method learns.
+
+    Raises:
+        ValueError: it is not.
+    """
+    models = not METHODS[phase.method].trains_student
+    if phase.on is not None and models != (phase.on == VERDICTS):
+        fits = f"'on: {VERDICTS}', or nothing for the run's pairs" if models else f"another 'on' than '{VERDICTS}'"
+        raise ValueError(f"'{phase.method}' takes {fits}")
+    if models and phase.input == PRINCIPLE and phase.on is None:
+        raise ValueError(
+            f"'input: {PRINCIPLE}' takes 'on: {VERDICTS}', since a pair may be decided by several principles"
+        )
+
+
+def _written(run_dir: Path, source: str, train: str) -> Path:
+    """Return the file of a source. `train`: settings with which a run writes it."""
     path = run_dir / FILES[source]
     if not path.is_file():
         raise InputError(
             f"{run_dir} has no {path.name}, which a run writes where 'train' learns 'on: {source}'; `cai-lite pairs "
-            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train=[{{method: sft, on: {source}}}]'` writes it, "
+            f"{run_dir / 'recipe.yaml'} --out {run_dir} --set 'train={train}'` writes it, "
             "and asks for nothing that the run knows already"
         )
+    return path
+
+
+def _answers(run_dir: Path, source: str, *, include_critique: bool) -> list[Demonstration]:
+    """Return the answers of a file that the run wrote, and with critiques each step that led to them."""
+    path = _written(run_dir, source, f"[{{method: sft, on: {source}}}]")
     found = []
     for line, row in rows_of(path):
         try:
@@ -91,16 +162,17 @@ def chosen(run_dir: Path, *, include_critique: bool, critic_examples: CriticExam
     return chosen_of(load_pairs(run_dir / "pairs.jsonl"))
 
 
-SOURCES: dict[str, Callable[..., list[Demonstration]]] = {
+SOURCES: dict[str, Callable[..., list[Any]]] = {
     REVISIONS: revisions,
     CHOSEN: chosen,
     PROMPTED: prompted,
     CRITIQUES: critiques,
+    VERDICTS: verdicts,
 }
-"""Sources of demonstrations by `train.on`."""
+"""Sources of demonstrations, and of ratings, by `train.on`."""
 
-OF_PHASES = tuple(name for name in SOURCES if name != CRITIQUES)
-"""The sources that a phase of a run may name. Critiques are none: they train a critic, which is another model."""
+OF_PHASES = tuple(name for name in SOURCES if name not in (CRITIQUES, VERDICTS))
+"""The sources of demonstrations that a phase of a run may name. Critiques are none, since they train another model."""
 
 
 def answer_lines(

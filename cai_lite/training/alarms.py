@@ -15,15 +15,15 @@ BOILERPLATE, SEVERAL = 0.2, 5  # share and number of prompts with the same compl
 MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still move
 
 
-def warn_of_length(rows: Sequence[Row], log: Callable[[str], None]) -> None:
-    """Warn before training where length alone separates chosen from rejected: the student would learn that, too."""
+def warn_of_length(rows: Sequence[Row], log: Callable[[str], None], learner: str = "student") -> None:
+    """Warn before training where length alone separates chosen from rejected: the learner would learn that, too."""
     chosen, rejected = (sum(len(row.completions[side]) for row in rows) for side in (0, 1))
     ratio = chosen / rejected
     if not 1 / LONGER < ratio < LONGER:
         what = "longer" if ratio > 1 else "shorter"
         log(
             f"warning: chosen answers are on average {max(ratio, 1 / ratio):.1f} times {what} than rejected ones; the "
-            "student will learn that, too: drop the most unequal pairs"
+            f"{learner} will learn that, too: drop the most unequal pairs"
         )
 
 

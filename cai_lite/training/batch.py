@@ -7,15 +7,18 @@ import random
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from cai_lite.logps.head import completion_logps
+from cai_lite.logps.head import completion_logps, completion_scores
 from cai_lite.logps.layout import Ids, Layout, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
 from cai_lite.training.tokens import Row
+
+Reads = Literal["logps", "score"]
+"""What is read of a completion: its log-probability, or the score at its last token."""
 
 
 def total_steps(rows: int, config: TrainingConfig) -> int:
@@ -42,12 +45,19 @@ def updates(rows: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]
 class Passes:
     """How an update is split into passes of the model.
 
-    `tokens`: limit of one pass, padding included; the loop halves it where memory runs out.
+    `tokens`: limit of one pass, padding included; the loop halves it where memory runs out. `reads`: what `values`
+    computes; a score is read at the last token of a completion, from which no log-probability is predicted.
     """
 
     layout: Layout
     tokens: int
     pad_token_id: int
+    reads: Reads = "logps"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last token of a completion is read, too."""
+        return self.reads == "score"
 
     def cut(self, batch: Sequence[int], rows: Sequence[Row], *, at_least: int = 1) -> list[list[int]]:
         """Split a batch into passes of at most `tokens` tokens, at least `at_least` of them.
@@ -58,9 +68,9 @@ class Passes:
         cut: list[list[int]] = []
         prompts: set[Ids] = set()  # of the last pass
         count, width, shared = 0, 0, 0  # of the last pass: completions, tokens of a plain row, tokens of the shared row
-        for i in sorted(batch, key=lambda i: (-_width(rows[i]), i)):
+        for i in sorted(batch, key=lambda i: (-_width(rows[i], self.whole), i)):
             row = rows[i]
-            more = _completions(row) + (0 if row.prompt_ids in prompts else len(row.prompt_ids))
+            more = _completions(row, self.whole) + (0 if row.prompt_ids in prompts else len(row.prompt_ids))
             tokens = shared + more if self.layout == "shared" else (count + len(row.completions)) * width
             if cut and len(cut[-1]) < size and tokens <= self.tokens:
                 cut[-1].append(i)
@@ -68,28 +78,33 @@ class Passes:
             else:
                 cut.append([i])
                 prompts.clear()
-                count, width = len(row.completions), _width(row)
-                shared = _completions(row) + len(row.prompt_ids)
+                count, width = len(row.completions), _width(row, self.whole)
+                shared = _completions(row, self.whole) + len(row.prompt_ids)
             prompts.add(row.prompt_ids)
         return cut
 
-    def logps(self, model: Any, rows: Sequence[Row]) -> Logps:
-        """Return the log-probabilities of all completions, in one pass. The shared layout needs `segments`."""
+    def read(self, batch: Sequence[int], rows: Sequence[Row]) -> int:
+        """Return the number of tokens that the model reads for these rows in one pass, padding included."""
+        return tokens_read(batch, rows, self.layout, whole=self.whole)
+
+    def values(self, model: Any, rows: Sequence[Row]) -> Logps:
+        """Return what `reads` names of all completions, in one pass. The shared layout needs `segments`."""
         device = model.get_input_embeddings().weight.device
-        packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
-        logps_S = completion_logps(model, packed)
+        sequences = sequences_of(rows)
+        packed = pack(sequences, self.layout, pad_token_id=self.pad_token_id, device=device, whole=self.whole)
+        values_S = completion_scores(model, packed) if self.whole else completion_logps(model, packed)
         most = max(len(row.completions) for row in rows)
         lengths = [[*map(len, row.completions), *[0] * (most - len(row.completions))] for row in rows]
         lengths_BK = torch.tensor(lengths, device=device)
-        if len(logps_S) == lengths_BK.numel():
-            return Logps(logps_S.view(-1, most), lengths_BK)
-        sums_BK = logps_S.new_zeros(lengths_BK.shape)
-        return Logps(sums_BK.masked_scatter(lengths_BK > 0, logps_S), lengths_BK)
+        if len(values_S) == lengths_BK.numel():
+            return Logps(values_S.view(-1, most), lengths_BK)
+        sums_BK = values_S.new_zeros(lengths_BK.shape)
+        return Logps(sums_BK.masked_scatter(lengths_BK > 0, values_S), lengths_BK)
 
 
-def tokens_read(batch: Sequence[int], rows: Sequence[Row], layout: Layout) -> int:
+def tokens_read(batch: Sequence[int], rows: Sequence[Row], layout: Layout, *, whole: bool = False) -> int:
     """Return the number of tokens that the model reads for these rows in one pass, padding included."""
-    return tokens_of(sequences_of(rows[i] for i in batch), layout)
+    return tokens_of(sequences_of(rows[i] for i in batch), layout, whole=whole)
 
 
 def sequences_of(rows: Iterable[Row]) -> list[tuple[Ids, Ids]]:
@@ -97,11 +112,11 @@ def sequences_of(rows: Iterable[Row]) -> list[tuple[Ids, Ids]]:
     return [(row.prompt_ids, ids) for row in rows for ids in row.completions]
 
 
-def _width(row: Row) -> int:
-    """Return the tokens that the longest completion takes with its prompt; its last token is not read."""
-    return len(row.prompt_ids) + max(map(len, row.completions)) - 1
+def _width(row: Row, whole: bool) -> int:
+    """Return the tokens that the longest completion takes with its prompt; its last token is not read, or `whole`."""
+    return len(row.prompt_ids) + max(map(len, row.completions)) - (not whole)
 
 
-def _completions(row: Row) -> int:
+def _completions(row: Row, whole: bool) -> int:
     """Return the tokens that are read of the completions alone."""
-    return sum(len(ids) - 1 for ids in row.completions)
+    return sum(len(ids) - (not whole) for ids in row.completions)

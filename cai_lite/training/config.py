@@ -17,6 +17,7 @@ Overlong = Literal["drop", "cut_prompt"]
 Layouts = Literal["auto", "shared", "plain"]
 Keep = Literal["best", "last"]
 Reference = Literal["base", "init"]  # None: the default, see TrainingConfig
+Input = Literal["joint", "principle"]
 Option = float | int | bool | str
 
 MEMORY_SHARE = 0.92  # share of the memory that is planned for, by trainer and `plan`; the rest is fragmentation
@@ -128,9 +129,11 @@ class Loss:
 class TrainingConfig:
     """How a student is trained.
 
-    `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo" or "listwise".
+    `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise" or "preference_model".
     `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
-    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic).
+    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic);
+    what a preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the
+    candidates).
     `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
     followed by a request for a critique, the critique, a request for a revision and the revision, and both answers of
     the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is
@@ -156,8 +159,11 @@ class TrainingConfig:
     where that saves tokens and gives the same numbers on this model.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
     loss.
+    `input`: what a preference model reads: "joint" the prompt and an answer, "principle" also the text of the principle
+    that the answers are judged by, which takes `on: verdicts`.
     `principle_weights`: factors of the weights of pairs, by the id of their principle, such as {urgent-care: 2.0}; a
-    principle that is left out has the factor 1, and pairs of one with 0 are dropped. Read by the method "dpo".
+    principle that is left out has the factor 1, and pairs of one with 0 are dropped. Read by "dpo" and
+    "preference_model".
     `init_adapter`: folder of a peft adapter to begin from, in place of `lora`. It may be the adapter of the output
     folder itself, which is moved aside when the training begins.
     `reference`: the model that the policy is compared with. `base` is the student without an adapter, `init` the
@@ -190,6 +196,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     sft_weight: float = 0.0
     principle_weights: Mapping[str, float] = field(default_factory=dict)
+    input: Input = "joint"
     memory: float | Literal["auto"] = "auto"
     activation_checkpointing: bool | Literal["auto"] = "auto"
     init_adapter: str | None = None
@@ -206,7 +213,13 @@ class TrainingConfig:
             value = getattr(self, name)
             if not isinstance(value, str) or value not in table:
                 raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
-        choices = (("overlong", Overlong), ("layout", Layouts), ("reference", Reference), ("keep", Keep))
+        choices = (
+            ("overlong", Overlong),
+            ("layout", Layouts),
+            ("reference", Reference),
+            ("keep", Keep),
+            ("input", Input),
+        )
         for name, choice in choices:
             value, known = getattr(self, name), get_args(choice)
             left_out = name == "reference" and value is None
@@ -294,6 +307,8 @@ class TrainingConfig:
             del settings[name]
         if not self.principle_weights:
             del settings["principle_weights"]
+        if self.input == "joint":
+            del settings["input"]
         if self.warmup >= 1:
             settings["warmup_steps"] = int(self.warmup)
         elif self.warmup:

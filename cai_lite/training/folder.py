@@ -10,7 +10,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date as Date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class TrainingResult:
     `adapter`: the peft folder. `steps`: updates in all; `resumed_from`: the update that this call continued from, 0 for
     a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
     weights were kept, if there were evaluations and `keep` is "best". `skipped`: number of updates that were skipped,
-    because a number was not finite.
+    because a number was not finite. `figures`: what the method measured on held-out examples once all was trained.
     """
 
     adapter: Path
@@ -43,6 +43,7 @@ class TrainingResult:
     last: dict[str, float]
     best: int | None = None
     skipped: int = 0
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Initial(NamedTuple):
@@ -122,6 +123,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         last=record["last"],
         best=record.get("best"),
         skipped=record.get("skipped", 0),
+        figures=record.get("figures", {}),
     )
 
 
@@ -186,6 +188,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
         "last": result.last,
         "best": result.best,
         **({"skipped": result.skipped} if result.skipped else {}),
+        **({"figures": dict(result.figures)} if result.figures else {}),
         "report": dataclasses.asdict(result.report),
         "sha256": {
             name: sha
@@ -205,11 +208,12 @@ def save_adapter(
     template: Mapping[str, Any] | None = None,
     served: str | None = None,
     base: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> None:
     """Write the adapter in peft's own format, with the tokenizer and its chat template; written aside, then renamed.
 
     `template`: variables of the chat template, written to template.json. `served`: the chat template to save, in which
-    they are set. `base`: the record of the model that it was trained on.
+    they are set. `base`: the record of the model that it was trained on. `files`: further files, text by name.
     """
     partial = folder.with_name(".adapter.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -225,6 +229,8 @@ def save_adapter(
     write_template(partial, template)
     if base is not None:
         write_record(partial, base)
+    for name, text in (files or {}).items():
+        write_text(partial / name, text)
     share(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

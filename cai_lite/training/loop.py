@@ -35,11 +35,12 @@ from cai_lite.training.held_out import HeldOut, interval, split
 from cai_lite.training.losses import Logps
 from cai_lite.training.memory import fit
 from cai_lite.training.methods import METHODS
+from cai_lite.training.methods.base import Measured
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
-from cai_lite.training.reference import reference_logps
+from cai_lite.training.reference import reference_logps, scored
 from cai_lite.training.skipping import Skipped, finite
 from cai_lite.training.stored import rows_of
-from cai_lite.training.student import Student, lora_parameters, open_student
+from cai_lite.training.student import Student, lora_parameters, open_student, separate_padding
 from cai_lite.training.tokens import Row
 from cai_lite.training.update import Objective
 
@@ -108,7 +109,7 @@ def _train(
     method = METHODS[config.method]
     if before is not None:
         config = replace(config, init_adapter=str(before))
-    every, held_out = interval(config, len(data), given=bool(given)), given or ()
+    every, held_out = interval(config, len(data), given=bool(given) or method.calibrates), given or ()
     if every and not held_out:
         data, held_out = split(data, method, log)
     evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
@@ -122,6 +123,7 @@ def _train(
         lora=config.lora,
         init_adapter=initial.folder if initial else None,
         seed=config.seed,
+        score=method.reads == "score",
     )
     fuse(model)
     max_tokens = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
@@ -134,9 +136,10 @@ def _train(
     log(str(report))
     watch = method.alarms(rows, config, log)
     check_rows(rows, turns.ends)
-    check_head(model, min(rows, key=lambda row: row.tokens))
+    if method.reads == "logps":
+        check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
-    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id)
+    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads)
     fit(model, rows, passes, config, log)
     folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)
     with attention_of(model, layout):
@@ -165,9 +168,17 @@ def _train(
         except TrainingError as error:
             folder.stop(out, str(error))
             raise
+        measured = None
+        if looking is not None and method.calibrates:
+            measured = Measured(held_out, held_rows, scored(model, held_rows, passes))
+        files, figures = method.beside(data, measured, config, log)
     model.peft_config["default"].base_model_name_or_path = resolve(student.model)
     base = base_record(student.model, model.config, tokenizer)
-    folder.save_adapter(model, tokenizer, out / "adapter", template=student.template, served=served, base=base)
+    if method.reads == "score":
+        separate_padding(tokenizer, turns.ends)
+    folder.save_adapter(
+        model, tokenizer, out / "adapter", template=student.template, served=served, base=base, files=files
+    )
     result = TrainingResult(
         adapter=out / "adapter",
         steps=done.step,
@@ -176,6 +187,7 @@ def _train(
         last=done.last,
         best=looking.best.step if looking and looking.best and config.keep == "best" else None,
         skipped=done.skipped,
+        figures=figures,
     )
     folder.finish(out, identity, result)
     return result

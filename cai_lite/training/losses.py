@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class Logps(NamedTuple):
     """Summed log-probabilities of the completions of each row, in nats, and their lengths in tokens. Shape [B, K].
 
+    For a method that reads scores, `sums_BK` holds the scores of the completions instead.
     Where rows have different numbers of completions, the missing ones have sum 0 and length 0.
     """
 
@@ -154,6 +155,16 @@ def listwise(policy: Logps, reference: Logps, *, beta: float, preferences_BKK: T
     # A finite floor in place of -inf, whose gradient would be NaN where the target is 0.
     scores_BKK = rewards_BK[:, None, :].expand_as(p_BKK).masked_fill(~compared_BKK, torch.finfo(p_BKK.dtype).min)
     return -(target_BKK * scores_BKK.log_softmax(-1).masked_fill(~compared_BKK, 0)).sum((1, 2))
+
+
+def bradley_terry(logits_B: Tensor, p_B: Tensor) -> Tensor:
+    """Return -p log sigmoid(logit) - (1 - p) log sigmoid(-logit), shape [B].
+
+    `logits_B`: the score of the first answer minus that of the second. `p_B`: probability that the first is better.
+
+    Source: Bradley and Terry 1952, Biometrika 39; as a loss of scores: Bai et al. 2022, arXiv:2204.05862, section 2.
+    """
+    return -p_B * _log_sigmoid(logits_B) - (1 - p_B) * _log_sigmoid(-logits_B)
 
 
 def _margin(policy: PairLogps, reference: PairLogps) -> Tensor:

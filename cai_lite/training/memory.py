@@ -16,8 +16,9 @@ from cai_lite.logps.attention import attention_of
 from cai_lite.logps.footprint import Footprint, footprint
 from cai_lite.logps.fused import fuse
 from cai_lite.logps.layout import Layout
-from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
+from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.config import MEMORY_SHARE, TrainingConfig
+from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
@@ -37,15 +38,17 @@ def footprint_of(
     `model_config`: as transformers has it; `dtype`: of the activations.
     """
 
+    reads = METHODS[config.method].reads
+
     def prepare(model: Any) -> Any:
-        return with_adapter(model, lora=config.lora, init_adapter=None, seed=0)
+        return with_adapter(model, lora=config.lora, init_adapter=None, seed=0, score=reads == "score")
 
     def walk(model: Any, recomputed: int) -> None:
         fuse(model)
         set_checkpointing(model, recomputed)
         with attention_of(model, layout):
-            logps = Passes(layout, 1 << 40, 0).logps(model, rows)
-            logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
+            found = Passes(layout, 1 << 40, 0, reads).values(model, rows)
+            found.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
 
     with random_state_kept():  # making the adapter sets the seed
         return footprint(
@@ -68,7 +71,7 @@ def heaviest(rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> lis
     for _, batch in islice(updates(len(rows), config), total_steps(len(rows), config)):
         for part in passes.cut(batch, rows, at_least=config.gradient_accumulation):
             weights = {
-                "tokens": tokens_read(part, rows, passes.layout),
+                "tokens": passes.read(part, rows),
                 "completions": sum(len(ids) for i in part for ids in rows[i].completions),
                 "attention": sum(
                     (len(rows[i].prompt_ids) + len(ids)) ** 2 for i in part for ids in rows[i].completions
@@ -94,7 +97,7 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
     quantised, dtype = bool(getattr(base, "is_loaded_in_4bit", False)), model.get_input_embeddings().weight.dtype
     while True:
         parts, found, needed = heaviest(rows, passes, config), [], []
-        most = max(tokens_read(part, rows, passes.layout) for part in parts)
+        most = max(passes.read(part, rows) for part in parts)
         passes.tokens = min(passes.tokens, most)
         for part in parts:
             some = [rows[i] for i in part]

@@ -105,7 +105,7 @@ def _stored(file: Path) -> Logps | None:
 
 
 def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | None = None) -> Logps:
-    """Return the log-probabilities of every row under the model as it stands, without gradient or dropout.
+    """Return the values of every row (log-probabilities or scores) under the model, without gradient or dropout.
 
     In order, float32, shape [rows, K].
     """
@@ -120,7 +120,7 @@ def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | 
             some = rows[start : start + WINDOW]
             for part in passes.cut(range(len(some)), some):
                 with torch.no_grad():
-                    logps = passes.logps(model, [some[i] for i in part])
+                    logps = passes.values(model, [some[i] for i in part])
                 here, places = logps.sums_BK.shape[1], [start + i for i in part]
                 sums_BK[places, :here] = logps.sums_BK.to(sums_BK)
                 lengths_BK[places, :here] = logps.lengths_BK.to(lengths_BK)

@@ -17,7 +17,8 @@ def lora_targets(model: Any, targets: tuple[str, ...]) -> str | list[str]:
     """Return `target_modules` for peft.
 
     "all-linear" means the linear layers of the text model: not the output layer, not a vision or audio tower and its
-    projector, not the router of a mixture of experts. Experts that are stored as one parameter are no linear layers.
+    projector, not a score head, not the router of a mixture of experts. Experts that are stored as one parameter are no
+    linear layers.
     """
     if targets != (ALL,):
         return list(targets)

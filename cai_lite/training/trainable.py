@@ -147,7 +147,7 @@ def _architecture_notes(student: str, config: Any, lora: Lora) -> list[str]:
             model = with_adapter(_tiny(config), lora=lora, init_adapter=None, seed=0)
             fuse(model)
             check_head(model, rows[0])
-            logps = Passes("plain", 1 << 20, 0).logps(model.train(), rows)
+            logps = Passes("plain", 1 << 20, 0).values(model.train(), rows)
             logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
     except ModelError:
         raise

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cai_lite.errors import TrainingError
-from cai_lite.training.batch import Passes, tokens_read
+from cai_lite.training.batch import Passes
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
 from cai_lite.training.memory import recompute_more
@@ -51,7 +51,7 @@ class Objective:
         `update`: the rows of the whole update that the pass belongs to.
         """
         some = [self.rows[i] for i in part]
-        policy = self.passes.logps(self.model, some)
+        policy = self.passes.values(self.model, some)
         before = None if self.reference is None else part_of(self.reference, part, like=policy)
         loss_B, numbers = METHODS[self.config.method].loss(policy, before, some, update=update, config=self.config)
         if any(row.weight != 1 for row in some):
@@ -98,7 +98,7 @@ class Objective:
                     "out of memory with one row (a pair) a pass: lower train.max_tokens, or set "
                     "train.activation_checkpointing: true, or load: nf4"
                 )
-            self.passes.tokens = max(tokens_read(part, self.rows, self.passes.layout) for part in cut) // 2
+            self.passes.tokens = max(self.passes.read(part, self.rows) for part in cut) // 2
             log(f"out of memory: passes of at most {self.passes.tokens} tokens from here on; the updates stay the same")
 
     def _summed(self, parts: Sequence[Sequence[int]], update: Sequence[Row], *, backward: bool) -> Sums:

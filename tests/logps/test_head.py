@@ -134,7 +134,7 @@ def test_the_columns_of_a_pair_are_its_own():
     torch.manual_seed(0)
     model = adapted(llama())
     with torch.no_grad():
-        found = Passes("plain", 99, 0).logps(model, PAIRS)
+        found = Passes("plain", 99, 0).values(model, PAIRS)
         for i, pair in enumerate(PAIRS):
             assert found.sums_BK[i, 0] == pytest.approx(float(plain(model, pair, pair.completions[0])), abs=1e-5)
             assert found.sums_BK[i, 1] == pytest.approx(float(plain(model, pair, pair.completions[1])), abs=1e-5)
@@ -144,7 +144,7 @@ def test_the_columns_of_a_pair_are_its_own():
 def test_lora_on_the_head_is_refused():
     model = adapted(llama(), ["q_proj", "lm_head"])
     with pytest.raises(ModelError, match=r"output layer .* leave it out of lora.targets"):
-        Passes("plain", 99, 0).logps(model, PAIRS)
+        Passes("plain", 99, 0).values(model, PAIRS)
 
 
 @pytest.mark.parametrize("make", [llama, gemma2, cohere, granite, with_head_bias])

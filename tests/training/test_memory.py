@@ -60,7 +60,7 @@ def test_the_prediction_is_within_a_tenth_of_what_a_real_pass_allocates(name, la
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
     with attention_of(model, layout), Live() as live:
-        logps = Passes(layout, 1 << 30, 0).logps(model, PAIRS)
+        logps = Passes(layout, 1 << 30, 0).values(model, PAIRS)
         logps.sums_BK.sum().backward()
     assert predicted == pytest.approx(live.peak, rel=0.1)
 
@@ -113,7 +113,7 @@ def measured(model, rows, part, passes):
     for parameter in lora_parameters(model).values():
         parameter.grad = torch.zeros_like(parameter)
     with attention_of(model, passes.layout), Live() as live:
-        passes.logps(model, [rows[i] for i in part]).sums_BK.sum().backward()
+        passes.values(model, [rows[i] for i in part]).sums_BK.sum().backward()
     return live.peak
 
 

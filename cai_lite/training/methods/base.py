@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from cai_lite.records import digest
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from cai_lite.training.tokens import Row, TokenReport
 
 
+class Measured(NamedTuple):
+    """Held-out examples under the trained model: the examples, the rows of those that were kept, and their values."""
+
+    examples: Sequence[Any]
+    rows: Sequence[Row]
+    values: Logps
+
+
 class Method(Protocol):
     """What the loop asks of a training method. Only `rows` and `loss` have to be written.
 
@@ -24,10 +32,16 @@ class Method(Protocol):
 
     `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
     `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
+    `reads`: what the loop computes of each completion: its log-probability, or the score of a head that is trained with
+    the adapter. `calibrates`: whether `beside` needs held-out examples, which are then split off as for evaluations.
+    `trains_student`: whether the adapter is the student's, from which the next phase goes on.
     """
 
     unread: tuple[str, ...] = ()
     on_pairs: bool = True
+    reads: Literal["logps", "score"] = "logps"
+    calibrates: bool = False
+    trains_student: bool = True
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
@@ -76,6 +90,15 @@ class Method(Protocol):
     def family(self, example: Any) -> str:
         """Return the name of the prompt family of an example; a family is on one side of the split for evaluation."""
         return digest(example)
+
+    def beside(
+        self, data: Sequence[Any], measured: Measured | None, config: Any, log: Callable[[str], None]
+    ) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+        """Return files to write into the folder of the adapter, text by name, and figures for training.json.
+
+        It is called once, after the last update. `measured`: None where nothing was held out.
+        """
+        return {}, {}
 
     def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the numbers of all updates say that nothing was learnt, else None."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cai_lite.errors import InputError, TrainingError, did_you_mean
 from cai_lite.inputs.pairs import as_pairs
-from cai_lite.records import PreferencePair, digest, digest_of_list
+from cai_lite.records import PreferencePair, Rating, digest, digest_of_list
 from cai_lite.training.alarms import Alarms, unlearnt, warn_of_length
 from cai_lite.training.losses import LABELS, LOSSES, Logps, PairLogps, needs_reference, takes_labels
 from cai_lite.training.methods.base import Method
@@ -35,7 +35,7 @@ SAME = 1e-2  # of a log-probability: largest difference of policy and reference 
 class Preference(Method):
     """The training method "dpo"; see `methods.Method` for its members."""
 
-    unread = ("on", "include_critique")
+    unread = ("on", "include_critique", "input")
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None
@@ -120,7 +120,9 @@ def weighed(pairs: Sequence[PreferencePair], weights: Mapping[str, float]) -> li
     return [replace(p, weight=p.weight * factor) for p, factor in zip(pairs, factors, strict=True) if factor]
 
 
-def check_principles(pairs: Sequence[PreferencePair], weights: Mapping[str, float], log: Callable[[str], None]) -> None:
+def check_principles(
+    pairs: Sequence[PreferencePair | Rating], weights: Mapping[str, float], log: Callable[[str], None]
+) -> None:
     """Say which principles with a weight no pair names.
 
     Raises:

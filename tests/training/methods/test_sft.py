@@ -60,7 +60,7 @@ def test_loss_and_gradient_are_those_of_transformers_with_masked_labels(student,
     expected = {name: p.grad.clone() for name, p in lora_parameters(model).items()}
     model.zero_grad()
     with attention_of(model, layout):
-        policy = Passes(layout, 1 << 20, 2).logps(model, rows)
+        policy = Passes(layout, 1 << 20, 2).values(model, rows)
         loss_B, _ = METHODS["sft"].loss(policy, None, rows, update=rows, config=config)
         loss_B.sum().backward()
     assert loss_B.sum().item() == pytest.approx(theirs.item(), abs=1e-5)
