@@ -51,9 +51,11 @@ class Objective:
         `update`: the rows of the whole update that the pass belongs to.
         """
         some = [self.rows[i] for i in part]
-        policy = self.passes.logps(self.model, some)
+        method = METHODS[self.config.method]
+        compute: Callable[..., Any] = self.passes.token_logps if method.on_policy else self.passes.logps
+        policy = compute(self.model, some)
         before = None if self.reference is None else part_of(self.reference, part, like=policy)
-        loss_B, numbers = METHODS[self.config.method].loss(policy, before, some, update=update, config=self.config)
+        loss_B, numbers = method.loss(policy, before, some, update=update, config=self.config)
         if any(row.weight != 1 for row in some):
             loss_B = loss_B * loss_B.new_tensor([row.weight for row in some])
         return loss_B, numbers

@@ -13,9 +13,15 @@ from __future__ import annotations
 from cai_lite.training.methods.base import Method
 from cai_lite.training.methods.dpo import Preference
 from cai_lite.training.methods.listwise import Listwise
+from cai_lite.training.methods.rl import Reinforcement
 from cai_lite.training.methods.sft import Supervised
 
 __all__ = ["METHODS", "Method"]
 
-METHODS: dict[str, Method] = {"sft": Supervised(), "dpo": Preference(), "listwise": Listwise()}
+METHODS: dict[str, Method] = {
+    "sft": Supervised(),
+    "dpo": Preference(),
+    "listwise": Listwise(),
+    "rl": Reinforcement(),
+}
 """Training methods by `train.method`."""

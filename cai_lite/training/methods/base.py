@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from cai_lite.chat.turns import Turns
     from cai_lite.training.losses import Logps
+    from cai_lite.training.source import Asked, Source
     from cai_lite.training.tokens import Row, TokenReport
+    from cai_lite.training.update import Objective
 
 
 class Method(Protocol):
@@ -24,10 +26,13 @@ class Method(Protocol):
 
     `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
     `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
+    `on_policy`: whether it learns from samples of its own to the run's prompts, so that `on` names nothing; `loss` then
+    gets `losses.TokenLogps`.
     """
 
     unread: tuple[str, ...] = ()
     on_pairs: bool = True
+    on_policy: bool = False
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
@@ -58,6 +63,12 @@ class Method(Protocol):
     def needs_reference(self, config: Any) -> bool:
         """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
         return False
+
+    def source(self, objective: Objective, asked: Asked) -> Source:
+        """Return where the updates take their rows from: those of `objective`, or others that are made of them."""
+        from cai_lite.training.source import Fixed  # which imports torch
+
+        return Fixed(objective)
 
     def given(self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None) -> Sequence[Any]:
         """Return the examples that `rows` takes, from whatever people have: a path, a data set, a list.
