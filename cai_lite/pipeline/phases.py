@@ -36,6 +36,10 @@ from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.sft import CHOSEN
+from cai_lite.training.rewards import Feedback
+
+SampledMaterial = Callable[[TrainingConfig, Path], tuple[Sequence[Prompt], Feedback]]
+"""Return the prompts of a phase that draws its samples itself, and what rewards them; of its settings and folder."""
 
 
 def train_phases(
@@ -47,12 +51,14 @@ def train_phases(
     first: int = 0,
     before: Path | None = None,
     label: str = "",
+    sampled: SampledMaterial | None = None,
 ) -> tuple[Path, list[str]]:
     """Train all phases of a recipe; return the adapter of the last one and the files that were written or compared.
 
     A phase that is finished with the same settings, data and adapter before it is not trained again, so the same call
     goes on where an earlier one stopped. `first`: the phases before this one are taken as they stand, see
     `check_first`. `before`: the adapter from which the first phase goes on. `label`: what messages begin with.
+    `sampled`: gives the prompts of a phase that draws its samples itself, and what rewards them.
 
     Raises:
         InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.
@@ -64,7 +70,7 @@ def train_phases(
     _check_beginning(recipe, out)
     _put_aside(out, names if len(phases) > 1 else [], screen.say)
     if len(phases) == 1:
-        return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
+        return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before, sampled=sampled)
     for name in names:
         (out / PHASES / name).mkdir(parents=True, exist_ok=True)
     adapter, written = before, list[str]()
@@ -74,7 +80,9 @@ def train_phases(
             adapter, files = folder / "adapter", trained(folder, anew=False)
             screen.say(f"{called}: taken as it stands")
         else:
-            adapter, files = train_phase(recipe, phase, pairs, out, folder, screen, name=called, before=adapter)
+            adapter, files = train_phase(
+                recipe, phase, pairs, out, folder, screen, name=called, before=adapter, sampled=sampled
+            )
         written += [f"{PHASES}/{name}/{file}" for file in files]
     assert adapter is not None, "there are several phases"
     return out / "adapter", [*written, *publish(adapter, out / "adapter", screen.say)]
@@ -113,7 +121,7 @@ def is_trained(folder: Path) -> bool:
 
 def needs_pairs(phase: TrainingConfig) -> bool:
     """Return whether a phase learns from the run's pairs."""
-    return phase.on in (None, CHOSEN)
+    return phase.on == CHOSEN or (phase.on is None and METHODS[phase.method].on_pairs)
 
 
 def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> list[str]:
@@ -189,17 +197,26 @@ def train_phase(
     *,
     name: str = "",
     before: Path | None = None,
+    sampled: SampledMaterial | None = None,
 ) -> tuple[Path, list[str]]:
     """Train one phase in its folder; return its adapter and the names of its files.
 
-    `name`: what its messages begin with. `before`: the adapter before it.
+    `name`: what its messages begin with. `before`: the adapter before it. `sampled`: as of `train_phases`.
     """
     from cai_lite.training.loop import train  # which imports torch
 
     def say(message: str) -> None:
         screen.say(f"{name}: {message}" if name else message)
 
-    data = material(phase, pairs, out, say, student=recipe.student.model)
+    data: Sequence[Any]
+    if METHODS[phase.method].on_policy:
+        if sampled is None:
+            raise InputError(
+                f"'{phase.method}' draws its samples itself, and nothing here rewards them: it is a phase of a run"
+            )
+        data, feedback = sampled(phase, folder)
+    else:
+        data, feedback = material(phase, pairs, out, say, student=recipe.student.model), None
     shown_as = name.replace("phase ", "")
     with ExitStack() as shown:
         reference_tick = None
@@ -215,6 +232,7 @@ def train_phase(
             template=recipe.student.template,
             system=recipe.student.system,
             before=before,
+            feedback=feedback,
             progress=tick,
             reference_progress=reference_tick,
             log=say,

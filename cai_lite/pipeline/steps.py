@@ -14,9 +14,12 @@ from cai_lite.inputs.prompts import Prompts
 from cai_lite.inputs.quarantine import QUARANTINE, write_quarantine
 from cai_lite.pipeline.make_pairs import Work, make_pairs, nothing_left, sampling_of, spread
 from cai_lite.pipeline.phases import needs_pairs, train_phases
-from cai_lite.records import PreferencePair
+from cai_lite.pipeline.rewards import sampled_material
+from cai_lite.records import PreferencePair, Prompt
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import write_aside, write_text
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.rewards import Feedback
 
 
 def make(work: Work, prompts: Prompts) -> list[PreferencePair]:
@@ -52,15 +55,24 @@ def learn(
     first: int = 0,
     before: Path | None = None,
     label: str = "",
+    prompts: Sequence[Prompt] = (),
 ) -> tuple[Path, list[str]]:
     """Train in `folder`; return the adapter, and the files that were written or compared there. See `train_phases`.
+
+    `prompts`: of the training, which a phase "rl" answers.
 
     Raises:
         Stopped: there are no pairs.
     """
     if not pairs and any(needs_pairs(each) for each in work.recipe.phases):
         raise Stopped(nothing_left(work))
-    return train_phases(work.recipe, pairs, folder, work.screen, first=first, before=before, label=label)
+
+    def sampled(phase: TrainingConfig, place: Path) -> tuple[Sequence[Prompt], Feedback]:
+        return sampled_material(work, prompts, phase, place)
+
+    return train_phases(
+        work.recipe, pairs, folder, work.screen, first=first, before=before, label=label, sampled=sampled
+    )
 
 
 def measure(

@@ -22,6 +22,7 @@ from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.rewards import Feedback, Scores, digest_of, over_messages
+from cai_lite.training.rl_settings import Rl
 
 T = TypeVar("T")
 
@@ -146,6 +147,8 @@ def _feedback(config: TrainingConfig, reward: Scores | None, second: Scores | No
         if reward is not None or second is not None:
             raise InputError(f"'reward' and 'second_judge' mean nothing to the method '{config.method}'; take 'rl'")
         return None
+    if (config.rl.judge, config.rl.checks) != (Rl().judge, Rl().checks):
+        raise InputError("'rl.judge' and 'rl.checks' are for recipes; here 'reward' says all, so leave them out")
     if reward is None:
         raise InputError(f"the method '{config.method}' learns from a reward: give train(..., reward=FUNCTION)")
     return Feedback(
