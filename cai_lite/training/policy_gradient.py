@@ -126,7 +126,8 @@ def grpo(
 ) -> Surrogate:
     """Return the mean loss of the tokens of each completion, and the share of them that is clipped; shape [B, K].
 
-    Each token has a ratio of its own, the advantage of its completion, and the penalty `kl_weight` times `k3`.
+    Each token has a ratio of its own, the advantage of its completion, and the penalty `kl_weight` times `k3`. The
+    gradient of that penalty is, over samples of the policy, the gradient of KL(reference || policy).
 
     Source: Shao et al. 2024, arXiv:2402.03300, eq. 3 and 4.
     """
