@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import exp
 
 import pytest
 
@@ -21,8 +22,8 @@ from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
 RL = (
-    "train={method: rl, rl: {samples: 2, max_completion_tokens: 12, missing_end: 0}, lora: {rank: 2}, batch_size: 4, "
-    "learning_rate: 1.0e-3, max_steps: 2, eval_every: 0}"
+    "train=[{method: rl, rl: {samples: 2, max_completion_tokens: 12, missing_end: 0}, lora: {rank: 2}, batch_size: 4, "
+    "learning_rate: 1.0e-3, max_steps: 2, eval_every: 0}]"
 )
 SETTINGS = ["prompts.limit=8", "prompts.eval_limit=4", RL]
 REPLIES = ["See a doctor today.", "It is nothing.", ""]
@@ -34,9 +35,8 @@ def work(tmp_path):
 
     def verdict(request):
         kept = "doctor" in request.messages[-1].content
-        return Reply(
-            text="yes" if kept else "no", log_probs={"yes": -0.1, "no": -3.0} if kept else {"yes": -3, "no": -0.1}
-        )
+        words = ("yes", "no") if kept else ("no", "yes")
+        return Reply(text=words[0], log_probs=dict(zip(words, (-0.1, -3.0), strict=True)))
 
     recipe = load_recipe("medical", SETTINGS, profile="embedded")
     judge = ScriptedModel(verdict, name="judge", wording="short")
@@ -54,7 +54,7 @@ def prompts(work):
 def test_a_judge_rewards_by_the_mean_probability_over_the_principles_drawn(work, prompts):
     judge = work.roles.judge
     found = judged(work, judge, 2, "try")([prompts[0]] * 3, REPLIES)
-    share = 1 / (1 + 2.718281828459045 ** (-0.1 + 3.0 - 2 * (-0.1 + 3.0)))
+    share = 1 / (1 + exp(-3.0 + 0.1))
     assert found == [pytest.approx(share), pytest.approx(1 - share), 0.0]
     assert len(judge.asked) == 4  # two replies under two principles; an empty reply is not shown to a judge
 
@@ -102,10 +102,10 @@ def test_a_phase_is_trained_from_the_prompts_of_the_run(work, prompts, tmp_path)
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["train={method: rl, rl: {judge: 0, checks: 0}}"], "'rl.judge' and 'rl.checks' are both 0"),
-        (["train={method: rl, on: revisions}"], "'on' means nothing to the method 'rl'"),
-        (["train={method: dpo, rl: {samples: 8}}"], "'rl' means nothing to the method 'dpo'"),
-        (["train={method: rl, rl: {sample: 8}}"], "did you mean 'samples'"),
+        (["train=[{method: rl, rl: {judge: 0, checks: 0}}]"], "'rl.judge' and 'rl.checks' are both 0"),
+        (["train=[{method: rl, on: revisions}]"], "'on' means nothing to the method 'rl'"),
+        (["train=[{method: dpo, rl: {samples: 8}}]"], "'rl' means nothing to the method 'dpo'"),
+        (["train=[{method: rl, rl: {sample: 8}}]"], "did you mean 'samples'"),
     ],
 )
 def test_what_means_nothing_is_refused_in_a_recipe(settings, says):
