@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cai_lite.chat.sampling import draw
@@ -20,12 +20,19 @@ from cai_lite.records import Request
 
 
 def decode(
-    model: Any, prompts: Sequence[list[int]], asked: Sequence[Request], *, ends: set[int], pad: int
-) -> tuple[list[tuple[list[int], bool]], Any]:
-    """Decode a batch of prompts.
+    model: Any,
+    prompts: Sequence[list[int]],
+    asked: Sequence[Request],
+    *,
+    ends: Collection[int],
+    pad: int,
+    copies: int = 1,
+) -> tuple[list[tuple[list[int], int | None]], Any]:
+    """Decode a batch of prompts, each `copies` times; a prompt is read once for all of its copies.
 
-    Returns, for each row, its tokens without the end token and whether it reached one; and the first step's logits on
-    the CPU, shape [B, V], or None if no request has options.
+    `asked`: one request for each copy, those of a prompt one after another. Returns, for each of them, the tokens
+    without the end token, and the end token that was reached, or None; and the first step's logits on the CPU, shape
+    [B, V], or None if no request has options.
 
     Raises:
         ModelError: the architecture decodes with a cache of its own.
@@ -42,17 +49,21 @@ def decode(
         seen_BT[row, : width - len(prompt)] = 0
     positions_BT = (seen_BT[:, :width].cumsum(-1) - 1).clamp(min=0)
     noise = [random.Random(request.key("noise")) for request in asked]
-    rows: list[tuple[list[int], bool]] = [([], False) for _ in asked]
+    rows: list[tuple[list[int], int | None]] = [([], None) for _ in asked]
     alive = list(range(len(asked)))  # indices of the rows that have not ended
     cache = new_cache(model)
     logits_BV = forward(model, ids_BT, seen_BT[:, :width], positions_BT, cache)
+    if copies > 1:
+        of_B = torch.arange(len(prompts), device=device).repeat_interleave(copies)
+        cache.reorder_cache(of_B)
+        logits_BV, seen_BT, positions_BT = logits_BV[of_B], seen_BT[of_B], positions_BT[of_B]
     first_logits = logits_BV.cpu() if any(request.options for request in asked) else None
     while True:
         tokens_B = draw(logits_BV, [asked[row] for row in alive], [noise[row].random() for row in alive])
         still = []
         for place, (row, token) in enumerate(zip(alive, tokens_B.tolist(), strict=True)):
             if token in ends:
-                rows[row] = (rows[row][0], True)
+                rows[row] = (rows[row][0], token)
                 continue
             rows[row][0].append(token)
             if len(rows[row][0]) < limits[row]:

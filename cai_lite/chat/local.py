@@ -222,12 +222,12 @@ class LocalModel:
         seconds = (time.perf_counter() - started) / len(batch)
         replies = {}
         for row, i in enumerate(batch):
-            tokens, ended = drawn[row]
+            tokens, end = drawn[row]
             text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
             if mark := opening_mark(tokenizer.decode(prompts[i][-24:])):
                 text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
             options = requests[i].options
-            outcome, fault = settled(text, cut=not ended, brief=bool(options))
+            outcome, fault = settled(text, cut=end is None, brief=bool(options))
             scored = bool(options) and not thinks(text)
             replies[i] = Reply(
                 text=text,

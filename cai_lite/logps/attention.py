@@ -21,6 +21,7 @@ from cai_lite.logps.layout import Group, Layout, Segments
 
 NAME = "cai_lite_segments"
 Masks = dict[tuple[int | None, ...], Tensor]
+_BEFORE: dict[int, str] = {}  # by the id of a configuration within `segments`: the attention of the model itself
 
 
 def segment_attention(
@@ -95,12 +96,29 @@ def segments(model: Any) -> Iterator[None]:
     configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}.values()
     before = [(config, config._attn_implementation) for config in configs if hasattr(config, "_attn_implementation")]
     try:
-        for config, _ in before:
+        for config, name in before:
             config._attn_implementation = NAME
+            _BEFORE.setdefault(id(config), name)
         yield
     finally:
         for config, name in before:
             config._attn_implementation = name
+            if name != NAME:
+                _BEFORE.pop(id(config), None)
+
+
+@contextmanager
+def unsegmented(model: Any) -> Iterator[None]:
+    """Within this context, inside of `segments`, the model uses its own attention again, to generate for instance."""
+    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}.values()
+    here = [config for config in configs if id(config) in _BEFORE]
+    try:
+        for config in here:
+            config._attn_implementation = _BEFORE[id(config)]
+        yield
+    finally:
+        for config in here:
+            config._attn_implementation = NAME
 
 
 def attention_of(model: Any, layout: Layout) -> AbstractContextManager[None]:

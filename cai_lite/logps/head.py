@@ -69,6 +69,26 @@ def score_of(model: Any) -> Any:
     return getattr(base_of(model), "score", None)
 
 
+def token_logps_and_entropies(model: Any, packed: Packed) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each token and the entropy of what was predicted there, both in nats, shape [N].
+
+    Without a gradient. The entropy takes the logits of a chunk, so it needs no more memory than the log-probabilities.
+    """
+    if packed.segments is not None:
+        check_segments(model)
+    with torch.no_grad():
+        hidden_RTH = text_body(model)(**packed.inputs()).last_hidden_state
+        hidden_NH, head = hidden_RTH.flatten(0, 1)[packed.predicts_N], head_of(model)
+        logps_N, entropy_N = (hidden_NH.new_empty(len(hidden_NH), dtype=torch.float32) for _ in range(2))
+        chunk = chunk_of(hidden_NH, len(head.weight_VH))
+        for start in range(0, len(hidden_NH), chunk):
+            part = slice(start, start + chunk)
+            log_probs_CV = head.log_probs(hidden_NH[part])
+            logps_N[part] = log_probs_CV.gather(1, packed.targets_N[part, None])[:, 0]
+            entropy_N[part] = -(log_probs_CV.exp() * log_probs_CV.clamp(min=torch.finfo(torch.float32).min)).sum(-1)
+    return logps_N, entropy_N
+
+
 def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
     """Return the log-probability of each target at its hidden state, in nats, float32, shape [N].
 
@@ -98,6 +118,15 @@ class Head:
     bias_V: Tensor | None
     cap: float | None
     scale: float
+
+    def log_probs(self, hidden_CH: Tensor) -> Tensor:
+        """Return the log-probabilities of the whole vocabulary, in nats, float32, shape [C, V]."""
+        logits_CV = torch.nn.functional.linear(hidden_CH, self.weight_VH, self.bias_V).float()
+        if self.scale != 1:
+            logits_CV *= self.scale
+        if self.cap is not None:
+            logits_CV = self.cap * torch.tanh(logits_CV / self.cap)
+        return logits_CV.log_softmax(-1)
 
 
 def head_of(model: Any) -> Head:

@@ -42,6 +42,7 @@ def train_file(
     share of unusable rows above which the file is refused, from 0 to below 1.
     """
     config = training_config(settings)
+    _check_alone(config)
     notes: list[str] = []
     with scratch(out, "pairs") as aside:
         data, bad = _read(file, config, max_bad, aside / "pairs.arrow", notes.append)
@@ -72,6 +73,7 @@ def train_run(
     if out.resolve() == run_dir.resolve():
         raise InputError(f"--out {out} is the run itself, which is left as it is; choose another folder")
     section, config = recorded_training(run_dir / "recipe.yaml", settings)
+    _check_alone(config)
     if not METHODS[config.method].on_pairs and config.on is None:
         raise InputError(f"name what '{config.method}' learns: --on {' or --on '.join(SOURCES)}")
     if config.on is not None and config.on not in SOURCES:
@@ -100,6 +102,16 @@ def train_run(
         template=section.template if student is None else None,
         system=section.system if student is None else "keep",
     )
+
+
+def _check_alone(config: TrainingConfig) -> None:
+    """Check that a method can be trained without the rest of a run. Raises InputError."""
+    if METHODS[config.method].on_policy:
+        raise InputError(
+            f"'{config.method}' learns from the rewards of a judge: make it a phase of a recipe, such as train: "
+            f"[{{method: dpo}}, {{method: {config.method}}}], and walk that phase alone with `cai-lite run RECIPE "
+            "--phase 1`; in Python, cai.train(..., reward=FUNCTION)"
+        )
 
 
 def _read(

@@ -39,6 +39,10 @@ from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.methods.sft import CHOSEN
+from cai_lite.training.rewards import Feedback
+
+SampledMaterial = Callable[[TrainingConfig, Path], tuple[Sequence[Prompt], Feedback]]
+"""Return the prompts of a phase that draws its samples itself, and what rewards them; of its settings and folder."""
 
 
 def train_phases(
@@ -50,6 +54,7 @@ def train_phases(
     first: int = 0,
     before: Path | None = None,
     label: str = "",
+    sampled: SampledMaterial | None = None,
 ) -> tuple[Path, list[str]]:
     """Train all phases of a recipe; return the adapter of the last one and the files that were written or compared.
 
@@ -57,7 +62,7 @@ def train_phases(
     goes on where an earlier one stopped. A preference model begins from the student as it then is, or from the
     preference model before it; it is not handed on as the student. `first`: the phases before this one are taken as
     they stand, see `check_first`. `before`: the adapter from which the first phase goes on. `label`: the beginning of
-    messages.
+    messages. `sampled`: gives the prompts of a phase that draws its samples itself, and what rewards them.
 
     Raises:
         InputError: the first phase begins from an adapter that would be replaced, or a file is damaged.
@@ -69,7 +74,7 @@ def train_phases(
     _check_beginning(recipe, out)
     _put_aside(out, names if len(phases) > 1 else [], screen.say)
     if len(phases) == 1:
-        return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before)
+        return train_phase(recipe, phases[0], pairs, out, out, screen, name=label, before=before, sampled=sampled)
     for name in names:
         (out / PHASES / name).mkdir(parents=True, exist_ok=True)
     adapter, scorer, written = before, None, list[str]()
@@ -81,7 +86,9 @@ def train_phases(
             screen.say(f"{called}: taken as it stands")
         else:
             begin = adapter if students else scorer or adapter
-            made, files = train_phase(recipe, phase, pairs, out, folder, screen, name=called, before=begin)
+            made, files = train_phase(
+                recipe, phase, pairs, out, folder, screen, name=called, before=begin, sampled=sampled
+            )
         adapter, scorer = (made, scorer) if students else (adapter, made)
         written += [f"{PHASES}/{name}/{file}" for file in files]
     assert adapter is not None, "a phase trains the student, or the recipe would have been refused"
@@ -121,7 +128,7 @@ def is_trained(folder: Path) -> bool:
 
 def needs_pairs(phase: TrainingConfig) -> bool:
     """Return whether a phase learns from the run's pairs."""
-    return phase.on in (None, CHOSEN)
+    return phase.on == CHOSEN or (phase.on is None and METHODS[phase.method].on_pairs)
 
 
 def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> list[str]:
@@ -222,17 +229,26 @@ def train_phase(
     *,
     name: str = "",
     before: Path | None = None,
+    sampled: SampledMaterial | None = None,
 ) -> tuple[Path, list[str]]:
     """Train one phase in its folder; return its adapter and the names of its files.
 
-    `name`: what its messages begin with. `before`: the adapter before it.
+    `name`: what its messages begin with. `before`: the adapter before it. `sampled`: as of `train_phases`.
     """
     from cai_lite.training.loop import train  # which imports torch
 
     def say(message: str) -> None:
         screen.say(f"{name}: {message}" if name else message)
 
-    data = material(phase, pairs, out, say, student=recipe.student.model)
+    data: Sequence[Any]
+    if METHODS[phase.method].on_policy:
+        if sampled is None:
+            raise InputError(
+                f"'{phase.method}' draws its samples itself, and nothing here rewards them: it is a phase of a run"
+            )
+        data, feedback = sampled(phase, folder)
+    else:
+        data, feedback = material(phase, pairs, out, say, student=recipe.student.model), None
     shown_as = name.replace("phase ", "")
     with ExitStack() as shown:
         reference_tick = None
@@ -248,6 +264,7 @@ def train_phase(
             template=recipe.student.template,
             system=recipe.student.system,
             before=before,
+            feedback=feedback,
             progress=tick,
             reference_progress=reference_tick,
             log=say,

@@ -636,7 +636,14 @@ class Recipe:
         given = self.train if isinstance(self.train, tuple) else (self.train,)
         for number, phase in enumerate(given):
             name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
-            if phase.on is None and not METHODS[phase.method].on_pairs:
+            method = METHODS[phase.method]
+            if method.on_policy and not self.all_teachers and not self.judge.models:
+                raise ValueError(f"{name} learns from a judge's rewards, and the recipe has none; name judge.by")
+            if method.on_policy and not (phase.rl.judge or phase.rl.checks):
+                raise ValueError(
+                    f"{name}: 'rl.judge' and 'rl.checks' are both 0, so nothing is rewarded; set one above 0"
+                )
+            if phase.on is None and not (method.on_pairs or method.on_policy):
                 raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
             if phase.on is not None and phase.on not in SOURCES:
                 raise ValueError(f"{name}: 'on': there is no '{phase.on}'{did_you_mean(phase.on, SOURCES)}")
@@ -649,7 +656,8 @@ class Recipe:
                     f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
                     "train --method sft --on critiques --run RUN`"
                 )
-            if not (self.pair.rules or self.pair.human) and phase.on in (None, CHOSEN):
+            on_pairs = phase.on == CHOSEN or (phase.on is None and method.on_pairs)
+            if on_pairs and not (self.pair.rules or self.pair.human):
                 raise ValueError(
                     f"{name} learns pairs, and 'pair.rules' is an empty list; name a rule, or 'pair.human'"
                 )

@@ -72,7 +72,7 @@ def walk_rounds(work: Work, prompts: Prompts) -> tuple[Path, dict[str, Any], lis
         sources = write_sources(mine, prompts.train, prompts.held_out, folder)
         files = ["pairs.jsonl", *sources, "evaluation.json", ANSWERS]
         mine.roles.close()
-        before, trained = learn(mine, pairs, folder, before=before, label=f"round {number}")
+        before, trained = learn(mine, pairs, folder, before=before, label=f"round {number}", prompts=prompts.train)
         learnt.append(pairs)
         if number == 1:
             held_out = held_out_pairs(work, prompts.held_out)

@@ -16,9 +16,12 @@ from cai_lite.pipeline.earlier import CORRECTIVE, corrective, held
 from cai_lite.pipeline.make_pairs import Work, make_pairs, nothing_left, sampling_of, spread
 from cai_lite.pipeline.phases import needs_pairs, train_phases
 from cai_lite.pipeline.ready import planned
-from cai_lite.records import PreferencePair
+from cai_lite.pipeline.rewards import sampled_material
+from cai_lite.records import PreferencePair, Prompt
 from cai_lite.reporting.dataset_card import dataset_card
 from cai_lite.run.files import write_aside, write_text
+from cai_lite.training.config import TrainingConfig
+from cai_lite.training.rewards import Feedback
 
 
 def make(work: Work, prompts: Prompts) -> list[PreferencePair]:
@@ -58,10 +61,12 @@ def learn(
     first: int = 0,
     before: Path | None = None,
     label: str = "",
+    prompts: Sequence[Prompt] = (),
 ) -> tuple[Path, list[str]]:
     """Train in `folder`; return the adapter, and the files that were written or compared there. See `train_phases`.
 
-    A run that goes on from an earlier one begins with its adapter, and learns what corrects it.
+    A run that goes on from an earlier one begins with its adapter, and learns what corrects it. `prompts`: of the
+    training, which a phase "rl" answers.
 
     Raises:
         Stopped: there are no pairs.
@@ -70,7 +75,13 @@ def learn(
         raise Stopped(nothing_left(work))
     if work.earlier is not None:
         pairs, before = corrective(pairs, work.earlier, seed=work.recipe.seed), work.earlier.adapter
-    return train_phases(work.recipe, pairs, folder, work.screen, first=first, before=before, label=label)
+
+    def sampled(phase: TrainingConfig, place: Path) -> tuple[Sequence[Prompt], Feedback]:
+        return sampled_material(work, prompts, phase, place)
+
+    return train_phases(
+        work.recipe, pairs, folder, work.screen, first=first, before=before, label=label, sampled=sampled
+    )
 
 
 def measure(

@@ -91,7 +91,7 @@ def run_recipe(
                         "counts": run.counts(),
                     }
                 put_rounds_aside(out, screen.say)
-                adapter, files = learn(work, pairs, out, first=phase)
+                adapter, files = learn(work, pairs, out, first=phase, prompts=prompts.train)
                 written += files
             held_out = held_out_pairs(work, prompts.held_out)
             roles.close()

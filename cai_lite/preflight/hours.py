@@ -169,6 +169,8 @@ def parts_of(
     rows = training.pairs if pairs is None else pairs
     told = len(prompts.train) * recipe.draft.n if any(phase.on == PROMPTED for phase in recipe.phases) else 0
     alone = calls_for_prompted(recipe, len(prompts.train)) if told else 0
+    on_policy = [phase for phase in recipe.phases if METHODS[phase.method].on_policy]
+    sampled = round(len(prompts.train) * sum(phase.epochs * phase.rl.samples for phase in on_policy))
     found = [
         *(
             part.times(rounds)
@@ -176,7 +178,9 @@ def parts_of(
                 student("drafts", training.drafts * by_student),
                 teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
                 student("answers under the constitution, with critiques and revisions", alone),
-                *_trainings(recipe, training, rows, lengths, told),
+                student("samples to reward", sampled),
+                teacher("rewards", nothing, round(per_prompt * sampled * any(each.rl.judge for each in on_policy))),
+                *_trainings(recipe, training, rows, lengths, told, len(prompts.train)),
             )
         ),
         teacher("judging what still fails", nothing, (rounds - 1) * failing),
@@ -188,15 +192,17 @@ def parts_of(
     return [part for part in found if part.calls]
 
 
-def _trainings(recipe: Recipe, counted: Counted, pairs: int, lengths: Lengths, told: int) -> Iterator[Part]:
+def _trainings(
+    recipe: Recipe, counted: Counted, pairs: int, lengths: Lengths, told: int, prompts: int
+) -> Iterator[Part]:
     """Yield the part of each phase; there is one name for a single one, and several are told apart by their number.
 
-    `told`: the number of the student's answers under the constitution.
+    `told`: the number of the student's answers under the constitution; `prompts`: of the training prompts.
     """
     learnt = {REVISIONS: min(counted.revisions, round(counted.drafts * BROKEN)), PROMPTED: told}
     for number, phase in enumerate(recipe.phases):
         many = completions_of(recipe, phase)
-        rows = learnt.get(phase.on or "", pairs)
+        rows = prompts if METHODS[phase.method].on_policy else learnt.get(phase.on or "", pairs)
         if phase.include_critique:  # each critique and each revision behind it is a row of its own
             rows *= 3
         elif phase.method == "listwise":
@@ -233,7 +239,10 @@ def training_hours(
     phase = phase or recipe.phases[0]
     many, epochs = completions_of(recipe, phase), phase.epochs
     tokens = lengths.prompt + many * lengths.completion
-    reference = 2 / epochs if METHODS[phase.method].needs_reference(phase) else 0
+    method = METHODS[phase.method]
+    reference = 2 / epochs if method.needs_reference(phase) else 0
+    if method.on_policy:  # each sample is read by the policy and by the reference, then learnt from some times
+        reference, epochs = 4 / phase.rl.ppo_epochs, epochs * phase.rl.ppo_epochs
     flops = tokens * body * (4 + 2 * recomputed / found.layers + reference)
     flops += many * lengths.completion * head * (4 + reference)
     return float(rows * epochs * flops) / (device.tflops * 1e12 * FLOPS_SHARE) / 3600

@@ -24,6 +24,7 @@ from cai_lite.pipeline.recipe import Recipe
 from cai_lite.records import digest
 from cai_lite.run.files import version, write_text
 from cai_lite.training.config import TrainingConfig
+from cai_lite.training.methods import METHODS
 
 if TYPE_CHECKING:
     from cai_lite.logps.footprint import Footprint
@@ -111,12 +112,15 @@ class Sizes:
 
 def longest_row(recipe: Recipe, phase: TrainingConfig) -> tuple[int, int]:
     """Return the tokens of prompt and completion of the longest row that `train.max_tokens` admits."""
-    completion = max(1, min(recipe.draft.max_tokens, phase.max_tokens - 1))
+    longest = phase.rl.max_completion_tokens if METHODS[phase.method].on_policy else recipe.draft.max_tokens
+    completion = max(1, min(longest, phase.max_tokens - 1))
     return phase.max_tokens - completion, completion
 
 
 def completions_of(recipe: Recipe, phase: TrainingConfig) -> int:
     """Return how many completions a row of a phase has: at most, where a ranking holds all candidates of a prompt."""
+    if METHODS[phase.method].on_policy:
+        return phase.rl.samples
     if phase.method != "listwise":
         return 1 if phase.method == "sft" else 2
     by_teacher = bool({"teacher_over_student", "ranked"} & set(recipe.pair.rules))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import sqrt
+from statistics import fmean, variance
 from typing import Any
 
 from cai_lite.training.tokens import Row
@@ -12,6 +14,8 @@ FALL = 0.5  # share of its log-probability that the chosen side may lose against
 UNLEARNT = 0.04  # mean reward margin below which a loss against a reference is still about where it began
 FALLEN = 0.02  # share of a supervised loss by which it falls, at least, if anything was learnt
 BOILERPLATE, SEVERAL = 0.2, 5  # share and number of prompts with the same completion that are said aloud
+ALIKE = 1e-6  # standard deviation of a prompt's rewards below which its samples teach nothing
+HALF, VARIETY = 0.5, 0.1  # share of unfinished samples, and of the first entropy, that are said aloud
 MARGIN = 20.0  # mean reward margin: the loss has long been flat, and the weights still move
 
 
@@ -100,6 +104,62 @@ class Alarms:
                 "margin",
                 f"step {line['step']}: warning: the reward margin is {line['rewards/margins']:.1f}, far beyond what "
                 "separates the pairs: train fewer steps, or lower train.learning_rate",
+            )
+
+    def _say(self, what: str, text: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self._log(text)
+
+
+def level(lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
+    """Return a warning if the reward of the last third of the updates is not above that of the first, else None.
+
+    Above: by more than two standard errors, those of the means over updates.
+    """
+    third = len(lines) // 3
+    if third < 2:
+        return None
+    first, last = ([line["reward"] for line in some] for some in (lines[:third], lines[-third:]))
+    error = sqrt((variance(first) + variance(last)) / third)
+    if fmean(last) > fmean(first) + 2 * error:
+        return None
+    return (
+        f"warning: the student has learnt next to nothing: the mean reward was {fmean(first):.3f} in the first {third} "
+        f"updates and is {fmean(last):.3f} in the last ones; raise train.learning_rate (now {config.learning_rate:g}) "
+        f"or train.epochs (now {config.epochs:g}), or lower train.rl.kl_weight (now {config.rl.kl_weight:g})"
+    )
+
+
+class Collapse:
+    """Look at the numbers of each update of an on-policy training, and say each warning once."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log, self._said = log, set[str]()
+        self._alike, self._entropy = 0, 0.0
+
+    def look(self, line: Mapping[str, float]) -> None:
+        """Warn of what the numbers of one update show."""
+        step, self._entropy = line["step"], self._entropy or line["entropy"]
+        self._alike = self._alike + 1 if line["reward_std"] < ALIKE else 0
+        if self._alike >= SEVERAL:
+            self._say(
+                "alike",
+                f"step {step}: warning: for {SEVERAL} updates all samples of a prompt earned the same, so there was "
+                "nothing to learn from them: take a finer reward, harder prompts, or more train.rl.samples",
+            )
+        if line["unfinished"] > HALF:
+            self._say(
+                "unfinished",
+                f"step {step}: warning: {line['unfinished']:.0%} of the samples reach train.rl.max_completion_tokens "
+                "without an end: raise it, or train.rl.missing_end",
+            )
+        if line["entropy"] < VARIETY * self._entropy:
+            self._say(
+                "entropy",
+                f"step {step}: warning: the entropy fell from {self._entropy:.2f} to {line['entropy']:.2f} nats a "
+                "token; the student gives the same answer again and again: raise train.rl.kl_weight or lower "
+                "train.learning_rate",
             )
 
     def _say(self, what: str, text: str) -> None:

@@ -14,12 +14,15 @@ from cai_lite.chat.loaded import is_transformers_model
 from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import checked_load
 from cai_lite.errors import InputError, ModelError, shortened
+from cai_lite.records import digest
 from cai_lite.run.files import trained, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Screen, Tick, tick_of
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
+from cai_lite.training.rewards import Feedback, Scores, digest_of, over_messages
+from cai_lite.training.rl_settings import Rl
 
 T = TypeVar("T")
 
@@ -36,6 +39,8 @@ def train(
     run: Run | str | Path | None = None,
     out: str | Path | None = None,
     held_out: Any = None,
+    reward: Scores | None = None,
+    second_judge: Scores | None = None,
     progress: Tick | bool | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Path:
@@ -44,10 +49,13 @@ def train(
     `student`: a model folder, a hub id, what `open_model` returned, or a transformers model with its `tokenizer`, also
     as `(model, tokenizer)`; it is not changed. `pairs`: preference pairs, as a list, a path, a `datasets.Dataset` or a
     list of dictionaries; for the method "sft" rows with `prompt` and `completion`, or with `messages`; for "listwise"
-    pairs, or rows with `prompt` and `completions`, best first. `loss` (also by name) and `lora` (also by rank)
-    replace those of `config`. `run`: a run, or its directory. `held_out`: pairs to evaluate on while it trains, in
-    place of some split off `pairs` (see `TrainingConfig.eval_every`). `progress`: True shows a bar; a function is
-    called with (done, total). Nothing is printed: messages go to log.txt in the folder, and to `log`.
+    pairs, or rows with `prompt` and `completions`, best first; for "rl" prompts. `loss` (also by name) and `lora` (also
+    by rank) replace those of `config`. `run`: a run, or its directory. `held_out`: pairs to evaluate on while it
+    trains, in place of some split off `pairs` (see `TrainingConfig.eval_every`). `reward`: of the method "rl", a
+    function from prompts (as messages) and replies to numbers, None where a reply has none; by its attribute `digest`,
+    or else its name, a resumed training tells it from another. `second_judge`: the same, to watch the reward by;
+    nothing is learnt from it. `progress`: True shows a bar; a function is called with (done, total). Nothing is
+    printed: messages go to log.txt in the folder, and to `log`.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -60,6 +68,7 @@ def train(
     settings = config if config is not None else TrainingConfig()
     _check("config", settings, TrainingConfig, "a TrainingConfig")
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
+    feedback = _feedback(settings, reward, second_judge)
     model = _student(student, tokenizer, load)
     method, notes = METHODS[settings.method], list[str]()
     target = run.directory if isinstance(run, Run) else Path(str(out if run is None else run))
@@ -92,6 +101,7 @@ def train(
             template=model.template,
             system=model.system,
             held_out=looked_at,
+            feedback=feedback,
             progress=tick_of(progress, "train"),
             log=say,
         )
@@ -125,6 +135,27 @@ def _student(student: Any, tokenizer: Any, load: str | None) -> LocalModel:
             "config=TrainingConfig(init_adapter=FOLDER) to begin from the adapter"
         )
     return model
+
+
+def _feedback(config: TrainingConfig, reward: Scores | None, second: Scores | None) -> Feedback | None:
+    """Return what rewards the samples of the method.
+
+    Raises:
+        InputError: a reward is given to a method that draws no samples, or none to one that does.
+    """
+    if not METHODS[config.method].on_policy:
+        if reward is not None or second is not None:
+            raise InputError(f"'reward' and 'second_judge' mean nothing to the method '{config.method}'; take 'rl'")
+        return None
+    if (config.rl.judge, config.rl.checks) != (Rl().judge, Rl().checks):
+        raise InputError("'rl.judge' and 'rl.checks' are for recipes; here 'reward' says all, so leave them out")
+    if reward is None:
+        raise InputError(f"the method '{config.method}' learns from a reward: give train(..., reward=FUNCTION)")
+    return Feedback(
+        reward=over_messages(reward),
+        second=None if second is None else over_messages(second),
+        digest=digest(digest_of(reward), None if second is None else digest_of(second)),
+    )
 
 
 def _loss(loss: Loss | str | None) -> Loss | None:

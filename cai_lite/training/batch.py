@@ -11,19 +11,20 @@ from typing import Any, Literal
 
 import torch
 
-from cai_lite.logps.head import completion_logps, completion_scores
-from cai_lite.logps.layout import Ids, Layout, pack, tokens_of
+from cai_lite.logps.head import completion_logps, completion_scores, token_logps, token_logps_and_entropies
+from cai_lite.logps.layout import Ids, Layout, Packed, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
-from cai_lite.training.losses import Logps
+from cai_lite.training.losses import Logps, TokenLogps
 from cai_lite.training.tokens import Row
 
-Reads = Literal["logps", "score"]
-"""What is read of a completion: its log-probability, or the score at its last token."""
+Reads = Literal["logps", "token_logps", "score"]
+"""What is read of a completion: its log-probability, that of each of its tokens, or the score at its last token."""
 
 
 def total_steps(rows: int, config: TrainingConfig) -> int:
-    """Return the number of updates of the whole training; the last one of an epoch may be smaller."""
-    return config.max_steps or math.ceil(config.epochs * math.ceil(rows / config.batch_size) - 1e-9)
+    """Return the number of updates of the whole training; the last batch of an epoch may be smaller."""
+    batches = math.ceil(config.epochs * math.ceil(rows / config.batch_size) - 1e-9)
+    return config.max_steps or batches * config.updates_of_batch
 
 
 def updates(rows: int, config: TrainingConfig) -> Iterator[tuple[int, list[int]]]:
@@ -87,8 +88,13 @@ class Passes:
         """Return the number of tokens that the model reads for these rows in one pass, padding included."""
         return tokens_read(batch, rows, self.layout, whole=self.whole)
 
-    def values(self, model: Any, rows: Sequence[Row]) -> Logps:
-        """Return what `reads` names of all completions, in one pass. The shared layout needs `segments`."""
+    def values(self, model: Any, rows: Sequence[Row]) -> Any:
+        """Return what `reads` names of all completions, in one pass: `Logps`, or `TokenLogps` for single tokens.
+
+        The shared layout needs `segments`.
+        """
+        if self.reads == "token_logps":
+            return self.token_logps(model, rows)
         device = model.get_input_embeddings().weight.device
         sequences = sequences_of(rows)
         packed = pack(sequences, self.layout, pad_token_id=self.pad_token_id, device=device, whole=self.whole)
@@ -100,6 +106,30 @@ class Passes:
             return Logps(values_S.view(-1, most), lengths_BK)
         sums_BK = values_S.new_zeros(lengths_BK.shape)
         return Logps(sums_BK.masked_scatter(lengths_BK > 0, values_S), lengths_BK)
+
+    def token_logps(self, model: Any, rows: Sequence[Row]) -> TokenLogps:
+        """Return the log-probabilities of all tokens, in one pass. The shared layout needs `segments`."""
+        device = model.get_input_embeddings().weight.device
+        packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
+        return _of_tokens(token_logps(model, packed), packed, rows)
+
+    def with_entropies(self, model: Any, rows: Sequence[Row]) -> tuple[TokenLogps, torch.Tensor]:
+        """Return the same, and the entropies of what was predicted there, in nats, [B, K, T]; without a gradient."""
+        device = model.get_input_embeddings().weight.device
+        packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
+        logps_N, entropy_N = token_logps_and_entropies(model, packed)
+        return _of_tokens(logps_N, packed, rows), _of_tokens(entropy_N, packed, rows).tokens_BKT
+
+
+def _of_tokens(values_N: torch.Tensor, packed: Packed, rows: Sequence[Row]) -> TokenLogps:
+    """Return the values of all tokens by completion, and their sums; a shared row has them in another order."""
+    most = max(len(row.completions) for row in rows)
+    lengths = [[*map(len, row.completions), *[0] * (most - len(row.completions))] for row in rows]
+    lengths_BK = torch.tensor(lengths, device=values_N.device)
+    there_BKT = torch.arange(int(lengths_BK.max()), device=values_N.device) < lengths_BK[..., None]
+    ordered_N = values_N[torch.argsort(packed.sequence_N, stable=True)]
+    tokens_BKT = values_N.new_zeros(there_BKT.shape).masked_scatter(there_BKT, ordered_N)
+    return TokenLogps(tokens_BKT.sum(-1), lengths_BK, tokens_BKT)
 
 
 def tokens_read(batch: Sequence[int], rows: Sequence[Row], layout: Layout, *, whole: bool = False) -> int:

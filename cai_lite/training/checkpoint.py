@@ -32,11 +32,13 @@ def save(
     *,
     best: dict[str, Any] | None = None,
     skipped: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
 ) -> None:
     """Write `folder/step-N`, then delete all but it and the one before.
 
     It is written aside, synced and renamed first, so that there is always one complete checkpoint. `best`: the record
-    of the best weights, with their `step`. `skipped`: the record of skipped updates.
+    of the best weights, with their `step`. `skipped`: the record of skipped updates. `source`: that of the source of
+    rows.
     """
     from safetensors.torch import save_file
 
@@ -67,6 +69,8 @@ def save(
     record = {"step": step, "optimizer": scalars, "best": best, "sha256": digests}
     if skipped is not None:
         record["skipped"] = skipped
+    if source is not None:
+        record["source"] = source
     (partial / "state.json").write_text(json.dumps(sealed(record)))
     share(partial)
     for file in partial.iterdir():

@@ -12,6 +12,7 @@ from cai_lite.errors import InputError, did_you_mean, shortened
 from cai_lite.training.losses import LOSSES, options_of
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
+from cai_lite.training.rl_settings import Rl
 
 Overlong = Literal["drop", "cut_prompt"]
 Layouts = Literal["auto", "shared", "plain"]
@@ -129,7 +130,7 @@ class Loss:
 class TrainingConfig:
     """How a student is trained.
 
-    `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise" or "preference_model".
+    `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise", "preference_model" or "rl".
     `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
     student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic);
     what a preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the
@@ -139,8 +140,10 @@ class TrainingConfig:
     the assistant carry loss; the prompt, the draft and the requests do not. The revision as an answer to the prompt is
     learnt all the same.
     `loss`: of the method "dpo"; "listwise" takes its beta.
-    `batch_size`: pairs (rows) of an update. `gradient_accumulation` splits an update into at least that many passes of
-    the model, and `tokens_per_batch` limits the tokens of a pass; both change memory and speed, not the result.
+    `rl`: of the method "rl".
+    `batch_size`: pairs (rows) of an update; of the method "rl", the prompts of an iteration. `gradient_accumulation`
+    splits an update into at least that many passes of the model, and `tokens_per_batch` limits the tokens of a pass;
+    both change memory and speed, not the result.
     `max_steps`: number of updates, in place of `epochs`.
     `max_tokens`: limit of prompt and completion together; `overlong`: what happens to longer pairs.
     `warmup`: the linear warm-up of the learning rate, as a share of all steps (below 1) or a whole number of steps. As
@@ -178,6 +181,7 @@ class TrainingConfig:
     on: str | None = None
     include_critique: bool = False
     loss: Loss = field(default_factory=Loss)
+    rl: Rl = field(default_factory=Rl)
     lora: Lora = field(default_factory=Lora)
     learning_rate: float = 2e-5
     epochs: float = 1.0
@@ -253,6 +257,9 @@ class TrainingConfig:
             f"at most batch_size {self.batch_size}",
             self.gradient_accumulation,
         )
+        if self.method == "rl":
+            what = f"at most batch_size {self.batch_size}, the prompts that they share"
+            _check(self.rl.minibatches <= self.batch_size, "rl.minibatches", what, self.rl.minibatches)
         self._check_read()
 
     def _check_read(self) -> None:
@@ -280,6 +287,11 @@ class TrainingConfig:
     def reference_is_init(self) -> bool:
         """Whether the reference is the student with `init_adapter`, and not the bare student."""
         return self.init_adapter is not None and self.reference != "base"
+
+    @property
+    def updates_of_batch(self) -> int:
+        """The number of updates that are made of a batch of rows; more than one where it is sampled for them."""
+        return self.rl.ppo_epochs * self.rl.minibatches if METHODS[self.method].on_policy else 1
 
     def warmup_of(self, total: int) -> int:
         """Return the number of warm-up steps of a training of `total` steps; a share is rounded up."""
@@ -309,6 +321,10 @@ class TrainingConfig:
             del settings["principle_weights"]
         if self.input == "joint":
             del settings["input"]
+        if self.method == "rl":
+            settings["rl"] = self.rl.identity()
+        else:
+            del settings["rl"]
         if self.warmup >= 1:
             settings["warmup_steps"] = int(self.warmup)
         elif self.warmup:

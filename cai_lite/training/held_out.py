@@ -112,6 +112,9 @@ class HeldOut:
         """Return what a checkpoint has to store."""
         return asdict(self.best) if self.best else None
 
+    def begin(self, parameters: dict[str, Any], log: Callable[[str], None]) -> None:
+        """Look before the first update; a loss on fixed rows needs no such look."""
+
     def due(self, step: int, total: int) -> bool:
         """Return whether there is an evaluation after this update; there is always one after the last."""
         return step % self._every == 0 or step == total
@@ -135,9 +138,18 @@ class HeldOut:
             self.best = Best(self.best.step, self.best.loss, self.best.sha256, self.best.since + 1)
         return {PREFIX + name: value for name, value in found.items()}
 
-    def stops(self) -> bool:
-        """Return whether the loss has not improved for as many evaluations as `early_stop` says."""
-        return bool(self._config.early_stop and self.best and self.best.since >= self._config.early_stop)
+    def says(self) -> str:
+        """Return a warning of the last evaluation, or "" where there is none."""
+        return ""
+
+    def stops(self) -> str:
+        """Return why the training should stop: the loss has not improved for as many evaluations as `early_stop` says.
+
+        It is "" where it should go on.
+        """
+        patience = self._config.early_stop
+        stale = patience and self.best and self.best.since >= patience
+        return f"{patience} evaluations without a lower loss" if stale else ""
 
     def restore(self, parameters: dict[str, Any]) -> None:
         """Put the best weights back, if the settings say so."""

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +26,7 @@ from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
 from cai_lite.run.signals import asked, unbroken
 from cai_lite.training import checkpoint, folder
-from cai_lite.training.batch import Passes, total_steps, updates
+from cai_lite.training.batch import Passes
 from cai_lite.training.checks import check_gradients, check_head, check_rows, choose_layout
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.folder import TrainingResult
@@ -38,7 +37,9 @@ from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.base import Measured
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.reference import reference_logps, scored
+from cai_lite.training.rewards import Feedback
 from cai_lite.training.skipping import Skipped, finite
+from cai_lite.training.source import Asked, Source
 from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student, separate_padding
 from cai_lite.training.tokens import Row
@@ -69,6 +70,7 @@ def train(
     system: Literal["keep", "merge"] = "keep",
     held_out: Sequence[Any] | None = None,
     before: Path | None = None,
+    feedback: Feedback | None = None,
     progress: Tick | None = None,
     reference_progress: Tick | None = None,
     log: Log = lambda _: None,
@@ -79,7 +81,8 @@ def train(
     student is served, such as `{"enable_thinking": False}`. `system`: "merge" puts the system message in front of the
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
     training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
-    of the phase before, from which this one goes on, as from `config.init_adapter`. Writes adapter/,
+    of the phase before, from which this one goes on, as from `config.init_adapter`. `feedback`: what rewards the
+    samples of a method that draws them itself. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
@@ -91,7 +94,7 @@ def train(
     """
     with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
         source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, aside, before, progress, reference_progress, log)
+        return _train(source, data, held_out, config, out, aside, before, feedback, progress, reference_progress, log)
 
 
 def _train(
@@ -102,6 +105,7 @@ def _train(
     out: Path,
     aside: Path,
     before: Path | None,
+    feedback: Feedback | None,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
@@ -113,7 +117,8 @@ def _train(
     if every and not held_out:
         data, held_out = split(data, method, log)
     evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
-    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config, before)
+    told = feedback.digest if feedback is not None else ""
+    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config, before, told)
     known = folder.finished(out, identity, log)
     if known is not None:
         return known
@@ -136,7 +141,7 @@ def _train(
     log(str(report))
     watch = method.alarms(rows, config, log)
     check_rows(rows, turns.ends)
-    if method.reads == "logps":
+    if method.reads != "score":
         check_head(model, min(rows, key=lambda row: row.tokens))
     layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
     passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads)
@@ -152,19 +157,19 @@ def _train(
                 model, some, passes, base=student.digest, cache=out / "reference", initial=own, progress=tick, log=log
             )
 
-        reference = referenced(rows, reference_progress)
+        objective = Objective(model, rows, referenced(rows, reference_progress), config, passes)
+        source = method.source(objective, Asked(turns, data, feedback, log))
         looking = None
         if evaluation is not None:
             held_rows, held_report = rows_of(
                 method, turns, held_out, config, max_tokens=max_tokens, path=aside / "held_out.arrow"
             )
             log(f"held out: {held_report}")
-            looking = HeldOut(
-                held_rows, referenced(held_rows), every=every, config=config, checkpoints=out / "checkpoints"
+            looking = source.held_out(
+                held_rows, held_out, referenced(held_rows), every=every, checkpoints=out / "checkpoints"
             )
-        objective = Objective(model, rows, reference, config, passes)
         try:
-            done = _steps(objective, looking, out, watch, progress, log)
+            done = _steps(objective, source, looking, out, watch, progress, log)
         except TrainingError as error:
             folder.stop(out, str(error))
             raise
@@ -200,13 +205,16 @@ def _begun(
     evaluation: list[Any] | None,
     config: TrainingConfig,
     before: Path | None,
+    told: str,
 ) -> tuple[folder.Initial | None, dict[str, str]]:
     """Return the adapter to begin from and the identity of the training, as recorded in `out` if it has begun there.
 
     `evaluation`: what decides about evaluations, which is part of the identity where there are any. `before`: the
-    adapter of the phase before. Its digest counts, its path does not, so that a run directory may be copied.
+    adapter of the phase before. Its digest counts, its path does not, so that a run directory may be copied. `told`:
+    the digest of what rewards samples, "" where nothing does.
     """
     more = {} if evaluation is None else {"evaluation": digest(evaluation)}
+    more |= {"feedback": told} if told else {}
     settings = config.identity() | ({} if before is None else {"init_adapter": "the phase before"})
     choices = [
         (
@@ -225,7 +233,8 @@ def _begun(
 
 
 def _steps(
-    objective: Objective,
+    planned: Objective,
+    source: Source,
     held_out: HeldOut | None,
     out: Path,
     watch: Watch,
@@ -233,9 +242,8 @@ def _steps(
     log: Log,
 ) -> _Done:
     """Do all updates from the newest whole checkpoint on."""
-    model, rows, config = objective.model, objective.rows, objective.config
+    model, config, total = planned.model, planned.config, source.total
     parameters, checkpoints = lora_parameters(model), out / "checkpoints"
-    total = total_steps(len(rows), config)
     optimizer = OPTIMIZERS[config.optimizer].make(
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -244,15 +252,19 @@ def _steps(
     start = saved = step = state["step"]
     skipped = Skipped(log)
     skipped.resume(state.get("skipped"))
+    source.resume(state.get("source"))
     if held_out is not None:
         held_out.resume(state.get("best"))
+        if not start:
+            held_out.begin(parameters, log)
     metrics = folder.Metrics(out / "metrics.jsonl", start)
     if start:
         log(f"resumed at step {start} of {total}")
     model.train()
     last: dict[str, float] = {}
-    for step, (epoch, batch) in unbroken(enumerate(islice(updates(len(rows), config), start, total), start + 1)):
-        began = time.perf_counter()
+    began = time.perf_counter()
+    for step, (epoch, objective, batch) in unbroken(enumerate(source.batches(start), start + 1)):
+        rows = objective.rows
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
         found = objective.update(batch, log)
@@ -286,13 +298,21 @@ def _steps(
         if progress is not None:
             progress(step, total)
         skipped.check(saved)
-        if held_out is not None and held_out.stops():
-            log(f"stopped early at step {step} of {total}: {config.early_stop} evaluations without a lower loss")
+        if held_out is not None and held_out.due(step, total) and (said := held_out.says()):
+            log(said)
+        if held_out is not None and (why := held_out.stops()):
+            log(f"stopped early at step {step} of {total}: {why}")
             break
         if (step % config.checkpoint_every == 0 or asked()) and step < total:
             best = held_out.record() if held_out is not None else None
-            checkpoint.save(checkpoints, step, parameters, optimizer, best=best, skipped=skipped.record())
+            made = {"best": best, "skipped": skipped.record(), "source": source.record()}
+            checkpoint.save(checkpoints, step, parameters, optimizer, **made)
             saved = step
+        began = time.perf_counter()
+    if source.ended:
+        log(f"stopped early at step {step} of {total}: {source.ended}")
+        if held_out is not None and not held_out.due(step, total):
+            held_out.look(planned, step, parameters)  # so that these weights are compared with the best ones, too
     skipped.check_any(step)
     if skipped.total:
         log(f"{skipped.total} of {step} updates were skipped, because a number was not finite")

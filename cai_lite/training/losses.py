@@ -38,6 +38,14 @@ class Logps(NamedTuple):
     lengths_BK: Tensor
 
 
+class TokenLogps(NamedTuple):
+    """The same with the log-probability of each token, shape [B, K, T], 0 behind the end of a completion."""
+
+    sums_BK: Tensor
+    lengths_BK: Tensor
+    tokens_BKT: Tensor
+
+
 class PairLogps(NamedTuple):
     """Summed log-probabilities of both completions, in nats, and their lengths, in tokens. All of shape [B]."""
 

@@ -27,13 +27,32 @@ class Example(NamedTuple):
     preferences: tuple[tuple[float, ...], ...] = ()
 
 
+class Sampled(NamedTuple):
+    """What is known of the K completions of a row that the policy itself has drawn.
+
+    `rewards`: before penalties; NaN where there is none. `advantages`: what the update makes of them. `old`,
+    `reference`: log-probabilities of the tokens under the policy that drew them and under the reference, in nats.
+    `entropies`: mean entropy of the distributions that the tokens were drawn from, in nats. `ended`: whether a
+    completion reached an end token. `kl_weight`: of the penalty when these were drawn.
+    """
+
+    rewards: tuple[float, ...]
+    advantages: tuple[float, ...]
+    old: tuple[tuple[float, ...], ...]
+    reference: tuple[tuple[float, ...], ...]
+    entropies: tuple[float, ...]
+    ended: tuple[bool, ...]
+    kl_weight: float
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A prompt with K completions, in token ids. Every completion ends with a stop token, which is scored.
 
     `p_chosen`: probability that the first completion is the better one of a pair. `weight`: factor of the row's loss.
     `key`: name of the example in messages, if it has one.
-    `preferences`: of a ranking, as `Ranking` has them.
+    `preferences`: of a ranking, as `Ranking` has them. `sampled`: of completions that the policy has drawn, of which
+    those that were cut have no stop token.
     """
 
     prompt_ids: Ids
@@ -42,6 +61,7 @@ class Row:
     weight: float = 1.0
     key: str = field(default="", compare=False)
     preferences: tuple[tuple[float, ...], ...] = ()
+    sampled: Sampled | None = None
 
     @property
     def tokens(self) -> int:

@@ -134,12 +134,12 @@ def test_greedy_decoding_in_a_padded_batch_equals_generate_row_by_row(make):
     with torch.inference_mode():
         found, first = decode(model, prompts, asked, ends=set(), pad=0)
         assert first is None
-        for prompt, n, (tokens, ended) in zip(prompts, steps, found, strict=True):
+        for prompt, n, (tokens, end) in zip(prompts, steps, found, strict=True):
             ids = torch.tensor([prompt])
             options = {"attention_mask": torch.ones_like(ids), "eos_token_id": None, "pad_token_id": 0}
             expected = model.generate(ids, max_new_tokens=n, do_sample=False, **options)[0, len(prompt) :].tolist()
             assert tokens == expected
-            assert not ended
+            assert end is None
 
 
 def test_an_architecture_with_a_cache_of_its_own_is_refused_in_words():

@@ -14,6 +14,7 @@ from cai_lite.training.methods.base import Method
 from cai_lite.training.methods.dpo import Preference
 from cai_lite.training.methods.listwise import Listwise
 from cai_lite.training.methods.preference_model import PreferenceModelling
+from cai_lite.training.methods.rl import Reinforcement
 from cai_lite.training.methods.sft import Supervised
 
 __all__ = ["METHODS", "Method"]
@@ -23,5 +24,6 @@ METHODS: dict[str, Method] = {
     "dpo": Preference(),
     "listwise": Listwise(),
     "preference_model": PreferenceModelling(),
+    "rl": Reinforcement(),
 }
 """Training methods by `train.method`."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from cai_lite.chat.turns import Turns
     from cai_lite.training.losses import Logps
+    from cai_lite.training.source import Asked, Source
     from cai_lite.training.tokens import Row, TokenReport
+    from cai_lite.training.update import Objective
 
 
 class Measured(NamedTuple):
@@ -32,16 +34,19 @@ class Method(Protocol):
 
     `unread`: settings of `TrainingConfig` that mean nothing to the method; whoever sets one of them is told so.
     `on_pairs`: whether a recipe gives it the run's pairs; if not, `on` has to name what it learns.
-    `reads`: what the loop computes of each completion: its log-probability, or the score of a head that is trained with
-    the adapter. `calibrates`: whether `beside` needs held-out examples, which are then split off as for evaluations.
+    `reads`: what the loop computes of each completion: its log-probability, that of each of its tokens (`loss` then
+    gets `losses.TokenLogps`), or the score of a head that is trained with the adapter.
+    `calibrates`: whether `beside` needs held-out examples, which are then split off as for evaluations.
     `trains_student`: whether the adapter is the student's, from which the next phase goes on.
+    `on_policy`: whether it learns from samples of its own to the run's prompts, so that `on` names nothing.
     """
 
     unread: tuple[str, ...] = ()
     on_pairs: bool = True
-    reads: Literal["logps", "score"] = "logps"
+    reads: Literal["logps", "token_logps", "score"] = "logps"
     calibrates: bool = False
     trains_student: bool = True
+    on_policy: bool = False
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:
@@ -72,6 +77,12 @@ class Method(Protocol):
     def needs_reference(self, config: Any) -> bool:
         """Return whether `loss` uses the log-probabilities of the reference; if not, none are computed."""
         return False
+
+    def source(self, objective: Objective, asked: Asked) -> Source:
+        """Return where the updates take their rows from: those of `objective`, or others that are made of them."""
+        from cai_lite.training.source import Fixed  # which imports torch
+
+        return Fixed(objective)
 
     def given(self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None) -> Sequence[Any]:
         """Return the examples that `rows` takes, from whatever people have: a path, a data set, a list.

@@ -35,7 +35,7 @@ SAME = 1e-2  # of a log-probability: largest difference of policy and reference 
 class Preference(Method):
     """The training method "dpo"; see `methods.Method` for its members."""
 
-    unread = ("on", "include_critique", "input")
+    unread = ("on", "include_critique", "input", "rl")
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None

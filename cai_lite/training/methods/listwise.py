@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Listwise(Method):
     """The training method "listwise"; see `methods.Method` for its members. Of `loss` it reads beta alone."""
 
-    unread = ("on", "include_critique", "loss.name", "principle_weights", "input")
+    unread = ("on", "include_critique", "loss.name", "principle_weights", "input", "rl")
 
     def given(
         self, data: Any, config: Any, log: Callable[[str], None], *, aside: Path | None = None

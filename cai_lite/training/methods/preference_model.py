@@ -40,7 +40,7 @@ PRINCIPLE = "principle"
 class PreferenceModelling(Method):
     """The training method "preference_model"; see `methods.Method` for its members."""
 
-    unread = ("include_critique", "loss", "sft_weight", "reference")
+    unread = ("include_critique", "loss", "sft_weight", "reference", "rl")
     reads: Literal["logps", "score"] = "score"
     calibrates = True
     trains_student = False

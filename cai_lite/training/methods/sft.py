@@ -33,7 +33,7 @@ CHOSEN = "chosen"  # what `on` may name where the data are given from Python: pa
 class Supervised(Method):
     """The training method "sft"; see `methods.Method` for its members."""
 
-    unread = ("loss", "sft_weight", "reference", "principle_weights", "input")
+    unread = ("loss", "sft_weight", "reference", "principle_weights", "input", "rl")
     on_pairs = False
 
     def given(
