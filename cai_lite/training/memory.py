@@ -48,7 +48,7 @@ def footprint_of(
         set_checkpointing(model, recomputed)
         with attention_of(model, layout):
             found = Passes(layout, 1 << 40, 0, reads).values(model, rows)
-            found.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
+            found.sums_BK.sum().backward()
 
     with random_state_kept():  # making the adapter sets the seed
         return footprint(

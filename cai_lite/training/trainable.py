@@ -148,7 +148,7 @@ def _architecture_notes(student: str, config: Any, lora: Lora) -> list[str]:
             fuse(model)
             check_head(model, rows[0])
             logps = Passes("plain", 1 << 20, 0).values(model.train(), rows)
-            logps.sums_BK.sum().backward()  # type: ignore[no-untyped-call]
+            logps.sums_BK.sum().backward()
     except ModelError:
         raise
     except Exception as error:  # a tiny model of an unknown architecture may fail where the real one does not

@@ -78,7 +78,7 @@ def source_of(opened, config, *, layout="plain", reward=high):
     config = replace(config, init_adapter="as if it had been read", reference="base")
     prompts = as_prompts(PROMPTS, "train")
     rows, _ = METHODS["rl"].rows(turns, prompts, config, max_tokens=64)
-    objective = Objective(model, rows, None, config, Passes(layout, 4096, 2))
+    objective = Objective(model, rows, None, config, Passes(layout, 4096, 2, "token_logps"))
     return OnPolicy(objective, Asked(turns, prompts, None, print), Feedback(reward=over_messages(reward)))
 
 
