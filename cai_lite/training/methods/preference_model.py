@@ -176,7 +176,7 @@ def _calibrated(found: Calibration, method: PreferenceModelling, measured: Measu
     Ratings of single answers decide both, where there are any. Pairs decide the temperature alone; the bias is then
     halfway between the mean score of the first answers and that of the second ones.
     """
-    from cai_lite.training.calibration import figures, fit_logistic, fit_temperature
+    from cai_lite.training.calibration import figures, fit_logistic, fit_temperature, smoothed
 
     families = {row.key: method.family(row) for row in measured.examples}
     logits, width = _logits(measured.values).tolist(), measured.values.sums_BK
@@ -188,6 +188,6 @@ def _calibrated(found: Calibration, method: PreferenceModelling, measured: Measu
     if single:
         temperature, bias = fit_logistic(scores, labels)
     else:
-        temperature, bias = fit_temperature(scores, labels), float(width.mean())
+        temperature, bias = fit_temperature(scores, smoothed(labels)), float(width.mean())
     shown = figures(scores, labels, named, pairs=not single)
     return replace(found, temperature=temperature, bias=bias, n=len(chosen), figures=shown)

@@ -204,15 +204,19 @@ def test_it_goes_on_from_a_policys_adapter_and_from_its_own(student, model, pair
     assert opened.peft_config["default"].task_type == "SEQ_CLS"
     own, _ = open_student(student, load=None, lora=Lora(), init_adapter=str(model[0] / "adapter"), seed=0, score=True)
     weight = own.state_dict()["base_model.model.score.modules_to_save.default.weight"]
-    assert torch.equal(weight, load_file(model[0] / "adapter/adapter_model.safetensors")["base_model.model.score.weight"])
+    assert torch.equal(
+        weight, load_file(model[0] / "adapter/adapter_model.safetensors")["base_model.model.score.weight"]
+    )
     result, _ = trained(student, RATINGS, tmp_path / "more", max_steps=2, init_adapter=str(policy))
     assert (result.adapter / "temperature.json").is_file()
 
 
 def test_a_policys_adapter_of_another_model_is_refused(make_student, student, pairs, tmp_path):
-    policy = loop.train(student, pairs, config=TrainingConfig(max_steps=1, lora=Lora(rank=2)), out=tmp_path / "dpo").adapter
+    policy = loop.train(
+        student, pairs, config=TrainingConfig(max_steps=1, lora=Lora(rank=2)), out=tmp_path / "dpo"
+    ).adapter
     other = make_student(tmp_path / "other", seed=5)
-    with pytest.raises(ModelError, match="train.init_adapter"):
+    with pytest.raises(ModelError, match=r"train\.init_adapter"):
         open_student(other, load=None, lora=Lora(), init_adapter=str(policy), seed=0, score=True)
 
 
