@@ -224,7 +224,7 @@ def calls_for_pairs(recipe: Recipe, prompts: int) -> dict[str, int]:
     principles, votes = recipe.judge.principles, recipe.judge.votes
     critics = max(1, len(recipe.critique.critics))
     revised = drafts * recipe.revise.rounds * critics
-    needed = {"draft": drafts, "judge": 0}
+    needed = {"draft": drafts * recipe.draft.best_of, "judge": 0}
     if recipe.revises:
         needed["draft"] += drafts * critics * recipe.critique.principles_per_draft + revised
     for rule in recipe.pair.rules:

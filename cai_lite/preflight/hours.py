@@ -164,7 +164,7 @@ def parts_of(
         hours = (written + read / READING) / teacher_rate / 3600 if served else None
         return Part(part=part, by="teacher", calls=calls, tokens_in=read, tokens_out=written, hours=hours)
 
-    by_student = recipe.draft.from_ == "student"
+    by_student, draws = recipe.draft.from_ == "student", recipe.draft.best_of
     nothing = Counted(drafts=0, critiques=0, revisions=0, verdicts=0, pairs=0)
     rows = training.pairs if pairs is None else pairs
     told = len(prompts.train) * recipe.draft.n if any(phase.on == PROMPTED for phase in recipe.phases) else 0
@@ -175,8 +175,8 @@ def parts_of(
         *(
             part.times(rounds)
             for part in (
-                student("drafts", training.drafts * by_student),
-                teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student)),
+                student("drafts", training.drafts * by_student * draws),
+                teacher("critiques, revisions, verdicts", training, drafts=training.drafts * (not by_student) * draws),
                 student("answers under the constitution, with critiques and revisions", alone),
                 student("samples to reward", sampled),
                 teacher("rewards", nothing, round(per_prompt * sampled * any(each.rl.judge for each in on_policy))),
@@ -184,8 +184,8 @@ def parts_of(
             )
         ),
         teacher("judging what still fails", nothing, (rounds - 1) * failing),
-        student("held-out drafts", held.drafts * by_student),
-        teacher("held-out verdicts", held, drafts=held.drafts * (not by_student)),
+        student("held-out drafts", held.drafts * by_student * draws),
+        teacher("held-out verdicts", held, drafts=held.drafts * (not by_student) * draws),
         student("answers before and after", answers),
         teacher("judging the answers", nothing, scored + rounds * compared + kinds),
     ]

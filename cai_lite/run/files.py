@@ -23,6 +23,7 @@ from cai_lite.run.disk import writing
 PACKAGES = ("cai-lite", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 MANIFEST = "manifest.json"
 PHASES = "phases"  # the folder of the trainings of a run, where there are several
+OTHER_MODELS = ("preference_model",)  # methods whose adapter is not the student's
 ROUNDS = "rounds"  # the folder of the rounds of a run, where there are several
 ROUNDS_FILE = "rounds.json"  # what the rounds came to
 CONSTITUTION = "constitution.yaml"  # the file that the run was made with, as it was then
@@ -230,13 +231,13 @@ def training_folders(directory: Path) -> list[Path]:
 def methods_of(directory: Path) -> list[str]:
     """Return the training methods that made the adapter of a run, in order: of its phases, or of its one training.
 
-    Rounds repeat the methods of the first, which are returned once.
+    Rounds repeat the methods of the first, which are returned once. Phases that train another model are left out.
     """
     if rounds := round_folders(directory):
         return methods_of(rounds[0])
     phases = phase_folders(directory)
     if phases:
-        return [path.name.partition("-")[2] for path in phases]
+        return [method for path in phases if (method := path.name.partition("-")[2]) not in OTHER_MODELS]
     try:
         return [str(json.loads((directory / "training.json").read_text(encoding="utf-8")).get("method", "dpo"))]
     except (OSError, ValueError, AttributeError):

@@ -205,9 +205,10 @@ def guard_of_run(
 def show_guard(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what `guard_of_run` returned: a table of the principles, and the file."""
     console = console or Terminal()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text("held-out answers, 95 % intervals"))
-    table.add_column("principle", overflow="fold")
-    for name in ("AUC", "false alarms", "misses", "threshold", "n"):
+    title = Text("on held-out answers, with 95 % intervals; stopped from the probability p on")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    table.add_column("principle", overflow="fold", min_width=16)
+    for name in ("AUC", "false alarms", "misses", "p", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for id_, own in found["principles"].items():
         shown = [_shown(own["measured"].get(name)) for name in ("auc", "false_alarms", "misses")]
@@ -219,7 +220,7 @@ def show_guard(found: Mapping[str, Any], console: Console | None = None) -> None
 
 
 def _shown(figure: Mapping[str, float] | None) -> str:
-    return "" if figure is None else f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+    return "" if figure is None else f"{figure['value']:.2f} {figure['low']:.2f}-{figure['high']:.2f}"
 
 
 def open_guard(folder: Path, *, load: Load | None = None) -> Guard:

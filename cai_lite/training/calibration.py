@@ -33,7 +33,8 @@ class Fit(NamedTuple):
 def fit_temperature(logits: Sequence[float], labels: Sequence[float]) -> float:
     """Return the temperature t above 0 with the least cross-entropy of sigmoid(logit / t) against the labels, 0 to 1.
 
-    It lies within a factor of `WIDEST` of 1, and is 1 where there is nothing to fit.
+    It lies within a factor of `WIDEST` of 1, and is 1 where there is nothing to fit. Give labels `smoothed`, or few
+    pairs that are all in the right order would give the least temperature.
 
     Source: Guo et al. 2017, arXiv:1706.04599, section 4.2; found by golden-section search (Kiefer 1953), since the loss
     is convex in 1 / t.
@@ -58,6 +59,15 @@ def fit_temperature(logits: Sequence[float], labels: Sequence[float]) -> float:
             right = low + ratio * (high - low)
             at_right = loss(right)
     return math.exp((low + high) / 2)
+
+
+def smoothed(labels: Sequence[float]) -> list[float]:
+    """Return the labels as if one example of either kind had been seen besides: 1 becomes (n + 1) / (n + 2).
+
+    Source: Platt 1999, for the targets of separable examples; the rule of succession.
+    """
+    n = len(labels)
+    return [(label * n + 1) / (n + 2) for label in labels]
 
 
 def fit_logistic(scores: Sequence[float], labels: Sequence[float]) -> Fit:
@@ -179,7 +189,7 @@ def figures(
 
 def _fitted(fit_on_N: Vector, label_N: Vector, score_N: Vector, *, pairs: bool) -> Vector:
     if pairs:
-        return _sigmoid(score_N / fit_temperature(fit_on_N.tolist(), label_N.tolist()))
+        return _sigmoid(score_N / fit_temperature(fit_on_N.tolist(), smoothed(label_N.tolist())))
     return probabilities(score_N.tolist(), fit_logistic(fit_on_N.tolist(), label_N.tolist()))
 
 

@@ -157,3 +157,19 @@ def test_a_shared_row_outside_of_segments_is_refused():
     model = EXACT["llama"]().requires_grad_(False)
     with pytest.raises(RuntimeError, match="needs `with segments"):
         completion_logps(model, pack(SEQUENCES, "shared", pad_token_id=0))
+
+
+@pytest.mark.parametrize("layout", ["plain", "shared"])
+def test_whole_completions_are_read_to_their_last_token(layout):
+    sequences = [((1, 2), (3, 4)), ((1, 2), (5,)), ((6,), (7, 8, 9)), ((1, 2), (3, 4))]
+    packed = pack(sequences, layout, pad_token_id=0, whole=True)
+    read = packed.ids_RT.flatten()[packed.last_S]
+    assert read.tolist() == [4, 5, 9, 4], "the last token of each, also of one that occurs twice"
+    assert tokens_of(sequences, layout, whole=True) == packed.ids_RT.numel()
+    assert packed.ids_RT.flatten()[pack(sequences, layout, pad_token_id=0).last_S].shape == (4,)
+    short = pack(sequences, layout, pad_token_id=0)
+    assert short.ids_RT.flatten()[short.last_S].tolist() == [3, 2, 8, 3], "without it, what predicts the last token"
+    same = pack(sequences, layout, pad_token_id=0, whole=True)
+    assert same.targets_N.tolist() == short.targets_N.tolist()
+    before = packed.ids_RT.flatten()[packed.predicts_N].tolist()
+    assert before == short.ids_RT.flatten()[short.predicts_N].tolist()

@@ -195,6 +195,42 @@ def test_other_phases_put_the_old_ones_aside(make, again):
     assert not (again / "training.json").exists() and (again / "training.2" / "training.json").is_file()
 
 
+def test_a_preference_model_begins_from_the_student_and_is_not_handed_on(make, whole, tmp_path):
+    """It begins from the adapter of SFT; DPO goes on with that adapter as if there had been no phase between."""
+    model = f"{{method: preference_model, max_steps: 3, {QUICK}}}"
+    adapter, said = walked(make(SFT, model, DPO), tmp_path / "run")
+    phases = tmp_path / "run" / "phases"
+    assert same(phases / "0-sft", whole / "phases" / "0-sft") and same(phases / "2-dpo", whole / "phases" / "1-dpo")
+    assert same(adapter.parent, whole)
+    assert (phases / "1-preference_model" / "adapter" / "temperature.json").is_file()
+    assert methods_of(tmp_path / "run") == ["sft", "dpo"]
+    _, said = walked(make(SFT, model, DPO), tmp_path / "run")
+    assert (
+        "phase 1-preference_model: trained already: 3 steps" in said and "phase 2-dpo: trained already: 3 steps" in said
+    )
+    last, _ = walked(make(SFT, DPO, model), tmp_path / "last")
+    assert same(last.parent, whole), "a preference model at the end is not the run's adapter"
+
+
+@pytest.mark.parametrize(
+    ("phases", "problem"),
+    [
+        (["{method: preference_model}"], "trains a preference model and no student; add a phase"),
+        (["{method: preference_model, on: revisions}", DPO], "takes 'on: verdicts', or nothing for the run's pairs"),
+        (["{method: sft, on: verdicts}"], "'sft' takes another 'on' than 'verdicts'"),
+        (["{method: preference_model, input: principle}", DPO], "'input: principle' takes 'on: verdicts'"),
+    ],
+)
+def test_preference_models_and_sources_that_do_not_go_together_are_refused(make, phases, problem):
+    with pytest.raises(InputError, match=problem):
+        make(*phases)
+
+
+def test_rounds_exclude_the_verdicts_of_all_rounds(make):
+    with pytest.raises(InputError, match="excludes a training 'on: verdicts'"):
+        make("{method: preference_model, on: verdicts}", DPO, settings=["rounds=2"])
+
+
 def test_a_phase_without_anything_to_learn_stops_the_run(make, tmp_path):
     recipe = make(SFT, "{method: sft, on: revisions}")
     with pytest.raises(InputError, match=r"has no revisions\.jsonl"):

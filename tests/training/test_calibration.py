@@ -15,6 +15,7 @@ from cai_lite.training.calibration import (
     halves,
     probabilities,
     reliability_curve,
+    smoothed,
 )
 
 RNG = np.random.default_rng(0)
@@ -40,6 +41,12 @@ def test_a_temperature_stays_within_bounds_where_nothing_is_wrong_and_where_noth
     assert fit_temperature([1.0, 2.0], [1.0, 1.0]) == pytest.approx(0.01, rel=1e-3)
     assert fit_temperature([1.0, 2.0], [0.0, 0.0]) == pytest.approx(100, rel=1e-3)
     assert fit_temperature([], []) == fit_temperature([0.0, 0.0], [1.0, 0.0]) == 1.0
+
+
+def test_few_pairs_in_the_right_order_do_not_make_certainty():
+    """Six right ones out of six are taken for seven of eight: sigmoid(z / t) = 7/8 at t = z / ln 7."""
+    assert smoothed([1.0] * 6) == [7 / 8] * 6 and smoothed([0.0, 0.5]) == [0.25, 0.5]
+    assert fit_temperature([3.0] * 6, smoothed([1.0] * 6)) == pytest.approx(3 / math.log(7), rel=1e-4)
 
 
 def test_temperature_and_bias_of_drawn_labels_are_found():

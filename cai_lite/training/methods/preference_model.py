@@ -33,6 +33,27 @@ if TYPE_CHECKING:
 
     from cai_lite.chat.turns import Turns
 
+_CARD = """---
+library_name: peft
+tags: [cai_lite, preference_model]
+---
+# A preference model
+
+It gives an answer one number, higher for better ones, read at the last token: the stop token of the answer. The
+difference of two answers to a prompt, divided by `temperature` in temperature.json, is the log-odds that the first is
+the better one. With `"input": "principle"` there, the system message begins with "Rules:", a line break, "- " and the
+text of a principle.
+
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model = PeftModel.from_pretrained(model, folder).eval()
+
+Render prompt and answer by the chat template, and leave out what it writes behind the stop token.
+"""
 VERDICTS = "verdicts"  # what `on` may name: all that the judges of a run said of its candidates
 PRINCIPLE = "principle"
 
@@ -144,7 +165,9 @@ class PreferenceModelling(Method):
                 + (f", accuracy {accuracy['value']:.3f}" if accuracy else "")
                 + (f", calibration error {error:.3f}" if error is not None else "")
             )
-        return {CALIBRATION: found.as_text()}, {"calibration": {"temperature": found.temperature, **found.figures}}
+        return {CALIBRATION: found.as_text(), "README.md": _CARD}, {
+            "calibration": {"temperature": found.temperature, **found.figures}
+        }
 
 
 def ratings_of(pairs: Sequence[PreferencePair]) -> list[Rating]:
@@ -176,7 +199,7 @@ def _calibrated(found: Calibration, method: PreferenceModelling, measured: Measu
     Ratings of single answers decide both, where there are any. Pairs decide the temperature alone; the bias is then
     halfway between the mean score of the first answers and that of the second ones.
     """
-    from cai_lite.training.calibration import figures, fit_logistic, fit_temperature
+    from cai_lite.training.calibration import figures, fit_logistic, fit_temperature, smoothed
 
     families = {row.key: method.family(row) for row in measured.examples}
     logits, width = _logits(measured.values).tolist(), measured.values.sums_BK
@@ -188,6 +211,6 @@ def _calibrated(found: Calibration, method: PreferenceModelling, measured: Measu
     if single:
         temperature, bias = fit_logistic(scores, labels)
     else:
-        temperature, bias = fit_temperature(scores, labels), float(width.mean())
+        temperature, bias = fit_temperature(scores, smoothed(labels)), float(width.mean())
     shown = figures(scores, labels, named, pairs=not single)
     return replace(found, temperature=temperature, bias=bias, n=len(chosen), figures=shown)
