@@ -248,11 +248,14 @@ def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool) ->
 def _end(result: dict[str, Any], out: Path, student: str) -> None:
     """Print the figures with the headline and the gates, and last what may follow."""
     from cai_lite.evaluation.table import show
+    from cai_lite.pipeline.earlier import show_since
     from cai_lite.pipeline.ready import show_next
     from cai_lite.run.progress import Terminal
 
     console = Terminal()
     show(result["evaluation"], console)
+    if "since" in result:
+        show_since(result["since"], console)
     adapter, place = shlex.quote(result["adapter"]), shlex.quote(str(out))
     console.print(f"report: {result['report']}", highlight=False, markup=False, soft_wrap=True)
     show_next(

@@ -43,7 +43,9 @@ def demo(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run all stages on two tiny packaged models; takes a few minutes and needs neither GPU nor network.
+    """Run all stages on two tiny packaged models.
+
+    Takes a few minutes, and needs neither GPU nor network.
 
     Example: cai-lite demo creative --out runs/creative
     """
@@ -57,11 +59,14 @@ def demo(
 def init(
     name: Annotated[Path, typer.Argument(help="The folder to make.")],
     base: Annotated[
-        str, typer.Option("--from", help="What to begin from: medical, customer-service, creative or helpful-honest.")
+        str,
+        typer.Option("--from", help="What to begin from: medical, customer-service, creative, helpful-honest, ..."),
     ] = "medical",
     json_: Json = False,
 ) -> None:
-    """Begin a project of your own: a folder with constitution.yaml, prompts.jsonl and recipe.yaml that runs as it is.
+    """Begin a project of your own, which runs as it is.
+
+    Makes a folder with constitution.yaml, prompts.jsonl and recipe.yaml.
 
     Example: cai-lite init mine --from customer-service
     """
@@ -95,15 +100,32 @@ def run(
         int,
         typer.Option(min=0, help="Where 'train' is a list: take the phases before this one, from 0, as they stand."),
     ] = 0,
+    only_changed: Annotated[
+        bool,
+        typer.Option(
+            "--only-changed",
+            help="With --from: ask, learn and compare only what a change of the constitution makes different; exit 1 "
+            "unless each other principle is shown to be no worse.",
+        ),
+    ] = False,
+    earlier: Annotated[
+        Path | None,
+        typer.Option("--from", help="The finished run to go on from, of the constitution as it was."),
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
+    """Run a recipe, from the drafts to the report.
+
+    The stages are draft, critique, revise, judge, pair, train, evaluate and report.
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
-    place = out or Path("runs") / run_name(recipe)
-    walk(recipe, place, settings, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
+    if only_changed != (earlier is not None):
+        raise InputError("--only-changed and --from RUN go together: the run to go on from, and what is done anew")
+    place = out or Path("runs") / (run_name(recipe) + ("-changed" if only_changed else ""))
+    chosen = [*(settings or []), *([f"from.run={json.dumps(str(earlier))}"] if earlier is not None else [])]
+    walk(recipe, place, chosen, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
 
 
 @app.command(rich_help_panel=WALK)
@@ -116,7 +138,9 @@ def pairs(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe up to pairs.jsonl, and the answers that its phases learn, without training.
+    """Run a recipe up to pairs.jsonl, without training.
+
+    The answers that its phases learn are made as well.
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
@@ -142,7 +166,7 @@ def status(
     run_directory: Annotated[Path, typer.Argument(help="A run directory; it may be in use.")],
     json_: Json = False,
 ) -> None:
-    """Show how far a run is, what it counted and cost, and the next command.
+    """Show how far a run is, what it cost, and what comes next.
 
     Example: cai-lite status runs/medical
     """
@@ -167,7 +191,9 @@ def preflight(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Test the judge on every principle before a run costs anything; exit 1 if a principle is not ready.
+    """Test the judge on every principle before a run is paid for.
+
+    Exits with 1 if a principle is not ready.
 
     Example: cai-lite preflight medical --profile embedded --out runs/preflight
     """
@@ -218,6 +244,10 @@ def train(
             "critiques (of a run's teacher; makes a critic for critique.by)."
         ),
     ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(help="With --run: the id of a principle that gets no say in the pairs, to see what they owe it."),
+    ] = None,
     load: Annotated[
         str | None, typer.Option(help="The dtype of the weights: auto, float32, bfloat16, float16 or nf4.")
     ] = None,
@@ -228,7 +258,9 @@ def train(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a LoRA adapter by one method, on a preference file or on the material of a run.
+    """Train a LoRA adapter on a preference file or on a run.
+
+    Trains by one method; with --run, on the material of a run.
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
@@ -239,7 +271,10 @@ def train(
     if run_directory is not None:
         if pairs is not None:
             raise InputError("--pairs and --run are both given; keep one of them")
-        result = train_run(run_directory, chosen, out, student=student, load=load, quiet=quiet or json_)
+        how = {"without": without, "student": student, "load": load}
+        result = train_run(run_directory, chosen, out, **how, quiet=quiet or json_)
+    elif without is not None:
+        raise InputError("--without is for --run, whose verdicts tell what a principle decided")
     elif student is None or pairs is None:
         raise InputError("give --student and --pairs, or --run with a run directory")
     else:
@@ -277,7 +312,7 @@ def plan(
     profile: Profile = None,
     json_: Json = False,
 ) -> None:
-    """Predict the memory of a training and the hours of a whole run, and which settings make it fit.
+    """Predict memory and hours, and which settings make it fit.
 
     Example: cai-lite plan medical --device rtx-4090
     """
@@ -353,7 +388,9 @@ def bench(
     out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Time one training step of this library and of TRL's DPOTrainer, on a model with random weights.
+    """Time a training step beside that of TRL's DPOTrainer.
+
+    Both train the same model with random weights.
 
     Example: cai-lite bench --against trl --prompt-tokens 256 --completion-tokens 96
     """

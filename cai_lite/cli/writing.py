@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError, plain
 
-constitutions = typer.Typer(no_args_is_help=True, help="Import a policy, or compare two versions of a constitution.")
+constitutions = typer.Typer(no_args_is_help=True, help="Write, import or compare constitutions.")
 prompt_files = typer.Typer(no_args_is_help=True, help="Grow prompts, write an exam, red-team a model.")
 app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
 app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
@@ -58,7 +58,9 @@ def lint(
     out: Out = None,
     json_: Json = False,
 ) -> None:
-    """Find vague, repeated, contradictory or broken principles in a constitution; exit 1 on errors.
+    """Find faults in a constitution; exit 1 on errors.
+
+    Principles that are vague, repeated, contradictory or broken, without asking a model; with --judge, also the judge.
 
     Example: cai-lite lint medical creative --judge embedded:teacher
     """
@@ -81,29 +83,66 @@ def lint(
         raise typer.Exit(1)
 
 
+@constitutions.command("new")
+@guarded
+def new(
+    name: Annotated[str, typer.Argument(help="A name, or the file to write.")],
+    answers: Annotated[
+        Path | None, typer.Option(help="A YAML file with the answers; otherwise they are asked for, one per line.")
+    ] = None,
+) -> None:
+    """Write a constitution of five principles from a few questions; no model is needed.
+
+    Example: cai-lite constitution new hotel-assistant
+    """
+    from cai_lite.inputs.interview import file_and_name, interview, read_answers, written
+    from cai_lite.run.files import write_text
+
+    path, title = file_and_name(name)
+    given = read_answers(answers) if answers else interview(_answer, again=sys.stdin.isatty())
+    write_text(path, written(given, title))
+    say(f"wrote {path}; check it with: cai-lite lint {path}")
+
+
+def _answer(question: str) -> str:
+    say(question, err=True)
+    if not (line := sys.stdin.readline()):
+        raise InputError(f"the input ended at: {question.strip()}")
+    return line
+
+
 @constitutions.command("import")
 @guarded
 def import_(
-    file: Annotated[Path, typer.Argument(help="A policy: plain text with one sentence per line, Markdown, or JSON.")],
+    file: Annotated[Path, typer.Argument(help="A policy: Markdown, plain text, JSON or YAML.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; by default the result is printed.")
     ] = None,
+    lead_in: Annotated[
+        str, typer.Option(help="What begins each entry that is no sentence, such as 'The reply contains no'.")
+    ] = "",
 ) -> None:
-    """Convert a policy to a constitution, word for word, with the source of each principle.
+    """Convert a policy to a constitution, word for word; name each line that became no principle.
 
     Example: cai-lite constitution import policy.md --out policy.yaml
     """
-    from cai_lite.inputs.importing import import_constitution
+    from cai_lite.inputs.importing import list_left, read_policy, to_yaml
     from cai_lite.run.files import write_text
 
-    text = import_constitution(file)
+    if out is not None and out.exists():
+        raise InputError(f"{out} exists already; give another file")
+    policy = read_policy(file, lead_in)
+    text = to_yaml(policy, file)
     if out is None:
         typer.echo(plain(text) if sys.stdout.isatty() else text, nl=False)
-        return
-    if out.exists():
-        raise InputError(f"{out} exists already; give another file")
-    write_text(out, text)
-    say(f"wrote {out}; check it with: cai-lite lint {out}")
+    else:
+        write_text(out, text)
+    left = list_left(policy)
+    say(f"principles: {len(policy.taken)}; parts of {file} that became none: {len(left)}", err=True)
+    for line in left:
+        say(f"  {line}", err=True)
+    if out is not None:
+        say(f"wrote {out}; check it with: cai-lite lint {out}")
 
 
 @constitutions.command("diff")
@@ -112,29 +151,61 @@ def diff(
     old: Annotated[str, typer.Argument(help="The old version: a constitution file or packaged name.")],
     new: Annotated[str, typer.Argument(help="The new version.")],
     run_directory: Annotated[
-        Path | None, typer.Option("--run", help="Also count the rows of this run that the changes affect.")
+        Path | None,
+        typer.Option("--run", help="Also forecast what `run --only-changed --from RUN` would ask and learn."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Print which principles changed, and how many rows of a run have to be made again.
+    """Print which principles changed; with a run, what has to be made again, and which principles that one meets.
 
-    Example: cai-lite constitution diff old.yaml new.yaml --run runs/first
+    Example: cai-lite constitution diff runs/first/constitution.yaml new.yaml --run runs/first
     """
     from dataclasses import asdict
 
     from cai_lite.inputs.constitution import load_constitution
     from cai_lite.inputs.versions import changes, show_changes, touched
+    from cai_lite.preflight.changing import forecast, show_forecast
     from cai_lite.run.ledger import Run
+    from cai_lite.run.progress import Terminal
 
-    found = changes(load_constitution(old), load_constitution(new))
+    before, after = load_constitution(old), load_constitution(new)
+    found = changes(before, after)
     rows: dict[str, dict[str, int]] = {}
+    ahead: dict[str, Any] | None = None
     if run_directory is not None:
         with Run.reading(run_directory) as opened:
             rows = touched(opened, found)
+        if found and (run_directory / "pairs.jsonl").is_file():
+            ahead = forecast(run_directory, before, after)
     if json_:
-        show_json({"changes": [asdict(change) for change in found], "rows": rows})
+        more = {} if ahead is None else {"forecast": ahead}
+        show_json({"changes": [asdict(change) for change in found], "rows": rows, **more})
+        return
+    show_changes(found, rows)
+    if ahead is not None:
+        show_forecast(ahead, Terminal())
+
+
+@constitutions.command("contributions")
+@guarded
+def contributed(
+    run_directory: Annotated[Path, typer.Argument(help="A run that has made its pairs.")],
+    json_: Json = False,
+) -> None:
+    """Count what each principle contributed to the pairs of a run: which would be gone or turned around without it.
+
+    Nothing is asked. `cai-lite train --run RUN --without ID` trains without one, to see what its pairs teach.
+
+    Example: cai-lite constitution contributions runs/demo-medical
+    """
+    from cai_lite.pipeline.contributions import contributions, decided, show_contributions
+    from cai_lite.run.progress import Terminal
+
+    counted = contributions(decided(run_directory))
+    if json_:
+        show_json(counted)
     else:
-        show_changes(found, rows)
+        show_contributions(counted, Terminal())
 
 
 @prompt_files.command("grow")

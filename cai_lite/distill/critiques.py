@@ -130,7 +130,7 @@ def critique_request(candidate: Candidate, principle: Principle, wording: Wordin
         wording.critique,
         candidate,
         secret,
-        principle=principle.text,
+        principle=principle.behaviour,
         examples=examples_text(principle),
         guide=f"{principle.critique}\n" if principle.critique else "",
     )

@@ -99,7 +99,7 @@ def told(wording: Wording, prompt: Prompt, constitution: Constitution) -> Messag
     """
     apply = constitution.applying(prompt)
     # Highest priority first; the sort is stable, so principles of equal priority stay in the order of the file.
-    listed = [f"- {principle.text}" for principle in sorted(apply, key=lambda principle: principle.priority)]
+    listed = [f"- {principle.behaviour}" for principle in sorted(apply, key=lambda principle: principle.priority)]
     tradeoffs = [f"- {line}" for line in constitution.tradeoffs(prompt)]
     instructions = fill(
         wording.follow,

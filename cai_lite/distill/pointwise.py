@@ -37,7 +37,7 @@ def score(
     requests = [
         Request(
             messages=task_messages(
-                model, fill_reply(wording.pointwise, candidate, stage.run.secret, principle=principle.text)
+                model, fill_reply(wording.pointwise, candidate, stage.run.secret, principle=principle.behaviour)
             ),
             index=judging.first_index + index,
             sampling=sampling,

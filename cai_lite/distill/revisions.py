@@ -311,7 +311,7 @@ def _text(teacher: ChatModel, state: _State, principle: Principle, constitution:
         wording_of(teacher.wording).revise,
         state.candidate,
         secret,
-        principle=principle.text,
+        principle=principle.behaviour,
         critique=_critique(state, principle.id).text,
         examples=rewrites_text(principle),
         others="".join(f"Keep as well: {constitution.principle(id_).text}\n" for id_ in sorted(state.kept())),

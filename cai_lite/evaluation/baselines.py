@@ -1,7 +1,8 @@
-"""Baselines: the untrained student that is told the constitution in its prompt, and the teacher.
+"""Baselines: the untrained student that is told the constitution in its prompt, the teacher, and an earlier student.
 
 The first answers whether training was better than prompting, the second how much of the way to the teacher it went.
-Both get the same prompts and the same sampling as the trained student, which is told nothing.
+Both get the same prompts and the same sampling as the trained student, which is told nothing. The third, the student
+with the adapter that a run went on from, is told nothing either: it answers what going on changed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.rendering import TemplateRefusal, merged_system
 from cai_lite.distill.drafts import told
 from cai_lite.distill.wording import wording_of
-from cai_lite.evaluation.adherence import decided_cells, rate
+from cai_lite.evaluation.adherence import adherence, decided_cells, rate
 from cai_lite.evaluation.refusals import refusals_of
 from cai_lite.evaluation.subject import Subject
 from cai_lite.evaluation.winrate import win_rate_over
@@ -25,7 +26,7 @@ from cai_lite.inputs.prompts import key_of
 from cai_lite.records import Candidate, Messages, Prompt, Request, Sampling
 from cai_lite.stats import Figure, compare, interval, mean_figure, resampled_sums
 
-PROMPTED, TEACHER = "prompted", "teacher"
+PROMPTED, TEACHER, EARLIER = "prompted", "teacher", "earlier"
 DEFAULT = (PROMPTED,)
 USABLE = 0.5  # least share of answers with a text; fewer say more about the calls than about the model
 
@@ -40,6 +41,13 @@ def prompted_answers(subject: Subject) -> list[Candidate]:
 def teacher_answers(subject: Subject) -> list[Candidate]:
     """Return the answers of the teacher with the constitution in its system message; none without a teacher."""
     return [] if subject.teacher is None else _answers(subject, TEACHER, subject.teacher)
+
+
+def earlier_answers(subject: Subject) -> list[Candidate]:
+    """Return the answers of the student with the adapter that the run went on from; none where it began anew."""
+    if subject.earlier is None:
+        return []
+    return subject.answers_to(subject.prompts, "answers earlier", subject.earlier, samples=subject.samples)
 
 
 def measure_prompted(subject: Subject) -> dict[str, Any]:
@@ -78,6 +86,16 @@ def measure_teacher(subject: Subject) -> dict[str, Any]:
         closed = gap_closed(before, after, teacher, families, weights=weights, seed=subject.seed) if cells else None
         found |= {} if closed is None else {"gap_closed": closed}
     return found
+
+
+def measure_earlier(subject: Subject) -> dict[str, Any]:
+    """Compare adherence with that of the student as it was, over all principles and by principle, paired by prompt."""
+    given = earlier_answers(subject)
+    if not given:
+        return {}
+    keeps = subject.keeps(given, "judge the earlier answers")
+    found = adherence([given, subject.sides[-1]], subject.constitution, keeps, seed=subject.seed)
+    return {"adherence_over_earlier": {name: part for name, part in found.items() if name != "splits"}} if found else {}
 
 
 def gap_closed(

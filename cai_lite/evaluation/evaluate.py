@@ -48,6 +48,7 @@ def evaluate(
     metrics: Collection[str] | None = None,
     baselines: Collection[str] = DEFAULT,
     teacher: Any = None,
+    earlier: ChatModel | None = None,
     own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
@@ -78,7 +79,8 @@ def evaluate(
     are for "confounds", `held_out_pairs` (made from held-out prompts) for "preference_accuracy". `metrics`: names in
     `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
     names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
-    constitution in its system message, and "teacher", the model `teacher` with the same. `own`: further metrics by
+    constitution in its system message, "teacher", the model `teacher` with the same, and "earlier", the model of that
+    name, which is the student as it was before further training. `own`: further metrics by
     name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
     gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
     single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
@@ -145,6 +147,7 @@ def evaluate(
             second=None if second_judge is None else open_model(second_judge),
             labels=take_labels(None if labels is None else Path(labels), None if run is None else run.directory),
             teacher=None if teacher is None else open_model(teacher),
+            earlier=earlier,
             refusals=refusals,
             answering=answering or {},
             own=loaded,
@@ -199,6 +202,7 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
             for metric in chosen.values():
                 if metric.others is not None:
                     metric.others(subject)
+            _close(subject.earlier)
             if subject.teacher not in subject.judges:
                 _close(subject.teacher)
     return found

@@ -25,6 +25,11 @@ BASELINES = Section(
     "the same prompts and sampling; the base and the teacher have the constitution in their system message",
     ("prompted", "trained", "change"),
 )
+EARLIER = Section(
+    "Beside the adapter that the run went on from",
+    "the same prompts, sampling and principles; a gate of the run asks of each unchanged principle not to be worse",
+    ("earlier", "now", "change"),
+)
 REFUSALS = Section("Refusals")
 PREFERENCES = Section("Preferences")
 DRIFT = Section("Form and drift")
@@ -50,7 +55,7 @@ class Planned:
     adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
     and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `second`:
     a judge without a part in the training is named. `kinds_judged`: the first judge decides the kinds of replies.
-    `revisions`: drafts are revised.
+    `revisions`: drafts are revised. `earlier`: training went on from an adapter of an earlier run.
     """
 
     metrics: Collection[str]
@@ -68,6 +73,7 @@ class Planned:
     own: Mapping[str, Any] = field(default_factory=dict)
     kinds_judged: bool = False
     revisions: bool = True
+    earlier: bool = False
 
 
 class Need(NamedTuple):
@@ -87,6 +93,7 @@ REVISED = Need(lambda plan: plan.revisions, "it takes revisions, and this run ma
 JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
 SECOND = Need(lambda plan: plan.second, "it takes a judge without a part in the training: evaluate.second_judge")
 TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
+GONE_ON = Need(lambda plan: plan.earlier, "it takes an earlier run to go on from: `from` in the recipe")
 WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 KINDS_JUDGED = Need(lambda plan: plan.kinds_judged, "it takes evaluate.refusals: judge")

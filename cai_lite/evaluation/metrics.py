@@ -20,8 +20,11 @@ from cai_lite.errors import InputError, did_you_mean
 from cai_lite.evaluation import labels
 from cai_lite.evaluation.adherence import measure_adherence
 from cai_lite.evaluation.baselines import (
+    EARLIER,
     PROMPTED,
     TEACHER,
+    earlier_answers,
+    measure_earlier,
     measure_prompted,
     measure_teacher,
     prompted_answers,
@@ -450,6 +453,21 @@ BASELINES: dict[str, Metric] = {
             ),
         },
         others=teacher_answers,
+    ),
+    EARLIER: Metric(
+        measure_earlier,
+        {
+            "adherence_over_earlier": Label(
+                "adherence since the earlier adapter, all principles",
+                better="higher",
+                section=labels.EARLIER,
+                change="always",
+                needs=(labels.GONE_ON, labels.DECIDED),
+                by_principle=True,
+                splits=False,
+            )
+        },
+        others=earlier_answers,
     ),
 }
 """What the trained student is compared with besides the base, by the names in `evaluate.baselines`; measured last."""

@@ -9,6 +9,7 @@ from cai_lite.evaluation.labels import (
     ADHERENCE,
     BASELINES,
     DRIFT,
+    EARLIER,
     FAIRNESS,
     JUDGE,
     PAIRS,
@@ -24,7 +25,7 @@ from cai_lite.evaluation.metrics import OWN, label_of, own_label
 from cai_lite.evaluation.paths import figures
 from cai_lite.stats import Comparison, Figure
 
-_ORDER = (ADHERENCE, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, FAIRNESS, SUPERFICIAL)
+_ORDER = (ADHERENCE, EARLIER, BASELINES, REFUSALS, PREFERENCES, DRIFT, ROBUSTNESS, FAIRNESS, SUPERFICIAL)
 _LAST = (PAIRS, REVISIONS, JUDGE)
 
 MATERIAL = 0.05

@@ -70,6 +70,16 @@ class Example:
     why: str = ""
 
 
+COMPARATIVE = re.compile(
+    r"\W*(?:please )?(?:which (?:of )?(?:the |these |those |two )*(?:\w+ ){0,2}?(?:response|repl|answer|option|"
+    r"completion)|"
+    r"(?:choose|select|pick|prefer) the (?:\w+ ){0,3}?(?:response|reply|answer|one|option|completion)\b|"
+    r"(?:compare|consider) [^.?!]*\b(?:responses|replies|answers|completions)\b)",
+    re.IGNORECASE,
+)
+"""The beginning of a principle that compares replies, as in "Which response ..." (Bai et al. 2022, appendix C.2)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principle:
     """One principle of a constitution.
@@ -104,6 +114,18 @@ class Principle:
     def applies(self, prompt: Prompt) -> bool:
         """Return True if the prompt has one of the tags in `applies_to`, or if that is empty."""
         return not self.applies_to or not set(self.applies_to).isdisjoint(prompt.tags)
+
+    @property
+    def comparative(self) -> bool:
+        """Whether the text compares replies, as in "Choose the response that ...", instead of saying what one does."""
+        return COMPARATIVE.match(self.text) is not None
+
+    @property
+    def behaviour(self) -> str:
+        """The text for a request about one reply. A text that compares replies stays whole, with a lead-in of ours."""
+        return (
+            f"The reply is one that would be chosen under this request: {self.text}" if self.comparative else self.text
+        )
 
     @property
     def mandatory(self) -> bool:

@@ -14,7 +14,8 @@ from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Terminal
 
 _REQUESTED = ("text", "critique", "revise", "examples")  # fields that appear in requests: changing one repeats them
-_WEIGHTED = ("weight", "priority", "applies_to", "checks", "source")  # fields that only choose and weight requests
+# Fields that only choose and weight requests.
+_WEIGHTED = ("weight", "priority", "applies_to", "always", "checks", "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

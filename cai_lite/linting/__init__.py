@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cai_lite.inputs.constitution import Constitution, Silence
-from cai_lite.linting.between import contradiction, near_duplicate, no_tie_break
+from cai_lite.linting.between import contradiction, near_duplicate
+from cai_lite.linting.coverage import uncovered, unseparated
 from cai_lite.linting.findings import Finding, Level, Rule, Subject
 from cai_lite.linting.patterns import dead_check, misread_check, slow_pattern
 from cai_lite.linting.scope import missing_scope, missing_topic, no_example, unreachable
-from cai_lite.linting.texts import compound, negative, too_long, trait, vague
+from cai_lite.linting.texts import compound, negative, too_long, trait
+from cai_lite.linting.tradeoffs import no_tie_break
+from cai_lite.linting.vagueness import vague
 from cai_lite.records import Prompt
 
 __all__ = ["RULES", "Finding", "Level", "Rule", "Subject", "lint"]
@@ -33,6 +36,8 @@ RULES: dict[str, Rule] = {
     "slow-pattern": slow_pattern,
     "missing-scope": missing_scope,
     "unreachable": unreachable,
+    "uncovered": uncovered,
+    "unseparated": unseparated,
     "no-example": no_example,
     "missing-topic": missing_topic,
 }
@@ -41,7 +46,8 @@ RULES: dict[str, Rule] = {
 def lint(constitution: Constitution, *, prompts: Sequence[Prompt] = ()) -> list[Finding]:
     """Return the findings of all rules, sorted by line and rule.
 
-    If `prompts` are given, the linter also checks that each tag in `applies_to` occurs in them. Findings that the
+    If `prompts` are given, the linter also checks that each tag in `applies_to` occurs in them, that each prompt has
+    principles, and that the principles tell prompts of opposing tags apart. Findings that the
     constitution silences (`silence: [{rule, principle, reason}]`) are left out; a silence that names an unknown rule,
     or that silences nothing, is itself a finding.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cai_lite.errors import did_you_mean
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.words import TOPICS
+from cai_lite.linting.themes import TOPICS
 
 _CONDITION = re.compile(r"^\W*(?:when(?:ever)?|if|in case of|at|where|for|with|during)\b [^,]{4,60},", re.IGNORECASE)
 
@@ -53,8 +53,23 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
 
 
 def no_example(subject: Subject) -> Iterator[Finding]:
-    """Report principles without an example that has both a good and a bad reply."""
-    for principle in subject.constitution.principles:
+    """Report principles without an example that has both a good and a bad reply.
+
+    Where no principle of several has one, as in an imported policy, this is a single finding.
+    """
+    principles = subject.constitution.principles
+    if len(principles) > 1 and not any(example.bad for p in principles for example in p.examples):
+        yield Finding(
+            line=principles[0].line,
+            rule="no-example",
+            level="note",
+            principle="",
+            message=f"none of the {len(principles)} principles has an example, with a reply that keeps it and one that "
+            "breaks it",
+            mend="add them, first where it matters most; the teacher sees them, and the checks are tested on them",
+        )
+        return
+    for principle in principles:
         if not any(example.bad for example in principle.examples):
             yield found(
                 principle,
@@ -66,15 +81,13 @@ def no_example(subject: Subject) -> Iterator[Finding]:
 
 
 def missing_topic(subject: Subject) -> Iterator[Finding]:
-    """Report topics that a constitution of its domain should cover; name and description tell the domain."""
+    """Report topics that a constitution of its domain should cover.
+
+    The domain is the one that the name tells; where it tells none, the one that the description mentions first.
+    """
     constitution = subject.constitution
-    about = constitution.name.replace("-", " ")
-    if not any(re.search(names, about, re.IGNORECASE) for _, names, _ in TOPICS):
-        about = constitution.description
     said = " ".join(f"{p.id.replace('-', ' ')} {p.text}" for p in constitution.principles)
-    for domain, names, topics in TOPICS:
-        if not re.search(names, about, re.IGNORECASE):
-            continue
+    for domain, topics in _domains(constitution.name.replace("-", " "), constitution.description):
         for topic, words in topics:
             if not re.search(words, said, re.IGNORECASE):
                 yield Finding(
@@ -85,6 +98,19 @@ def missing_topic(subject: Subject) -> Iterator[Finding]:
                     message=f"a constitution about {domain} says nothing about {topic}",
                     mend="add a principle for it, or silence this rule with the reason for leaving it out",
                 )
+
+
+def _domains(name: str, description: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Return the domains that the name tells, or else the first that the description mentions, with their topics."""
+    told = [(domain, topics) for domain, names, topics in TOPICS if re.search(names, name, re.IGNORECASE)]
+    if told:
+        return told
+    places = [
+        (place.start(), domain, topics)
+        for domain, names, topics in TOPICS
+        if (place := re.search(names, description, re.IGNORECASE))
+    ]
+    return [(domain, topics) for _, domain, topics in sorted(places)[:1]]
 
 
 def _plural(tag: str) -> str:

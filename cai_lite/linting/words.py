@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def _words(text: str) -> frozenset[str]:
+def words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
@@ -31,7 +31,6 @@ VAGUE = {
     "nice": "say what one would see in it",
     "excellent": "say what one would see in it",
     "high-quality": "say what one would see in it",
-    "quality": "say what one would see in it",
     "best": "say what one would see in it",
     "optimal": "say what one would see in it",
     "effective": "say what it should bring about",
@@ -46,12 +45,6 @@ VAGUE = {
     "promptly": "say within what time",
     "soon": "say within what time",
     "quickly": "say within what time",
-    "often": "say how often",
-    "sometimes": "say when",
-    "usually": "say when not",
-    "generally": "say when not",
-    "normally": "say when not",
-    "typically": "say when not",
     "ethically": "say what that means here",
     "ethical": "say what that means here",
     "responsibly": "say what that means here",
@@ -94,16 +87,112 @@ VAGUE = {
     "delightful": "say what one would see",
     "seamless": "say what one would see",
     "smoothly": "say what one would see",
-    "important": "say by what",
     "serious": "say from what on",
-    "major": "say from what size on",
-    "minor": "say up to what size",
     "complex": "say from what on",
     "lots": "say how many",
     "decently": "say how",
     "correctly": "say what it has to agree with",
+    "offensive": "say what is",
+    "insensitive": "say what is",
+    "unprofessional": "say what is",
+    "unethical": "say what is",
+    "irresponsible": "say what is",
+    "objectionable": "say what is",
+    "disturbing": "say what is",
+    "mindful": "say what a reply does that shows it",
+    "respectful": "say what a reply does that shows it",
+    "respectfully": "say what a reply does that shows it",
+    "disrespectful": "say what a reply does that is",
+    "sensitive": "say to what, and what follows from it",
+    "sensitively": "say what one would see",
+    "considerate": "say what one would see",
+    "thoughtful": "say what one would see",
+    "thoughtfully": "say what one would see",
+    "tactfully": "say what one would see",
+    "politely": "say what one would see",
+    "courteously": "say what one would see",
+    "diligently": "say what one would see",
+    "safely": "say what would be unsafe",
+    "wisely": "say what one would see",
+    "professional": "say what one would see",
+    "helpfully": "say what it should hold",
+    "ideally": "say when not",
+    "worthwhile": "say what it should hold",
+    "desirable": "say what makes it so",
+    "undue": "say from where on",
+    "unduly": "say from where on",
+    "overly": "say from where on",
+    "needlessly": "say what is not needed",
+    "unreasonable": "say where it begins",
+    "unreasonably": "say where it begins",
+    "ample": "say how much",
+    "moderate": "say how much",
+    "severe": "say from what on",
 }
+FREQUENCY = dict.fromkeys(("often", "sometimes", "usually", "generally", "normally", "typically"), "say when not")
+# Words that leave a judge less room than the others: a finding about them is a note.
+WEAK = words_of(
+    "important serious complex strong poor significant various great solid soon severe moderate ideally major minor"
+)
+# Ends that everybody affirms, and that name no behaviour.
+ABSTRACT = (
+    r"privacy|dignity|autonomy|rights|feelings|boundaries|diversity|inclusi(?:on|vity|veness)|well-?being|trust|safety|"
+    r"fairness|equality|equity|integrity|confidentiality|cultures?|beliefs|individuality|transparency|accountability|"
+    r"quality|(?:best )?interests|experience|relationships?|harmony|professionalism|environment|atmosphere|"
+    r"self-esteem|humanity|freedom|independence|sensitivit(?:y|ies)|objectivity|neutrality|impartiality|honesty|respect"
+)
+# Expressions in which a vague word has a fixed meaning.
+TERMS = (
+    r"as well(?: as)?",
+    r"well[- ](?:known|established|defined|formed|read|over|before|after|within|in advance)",
+    r"effective (?:date|dates|from|as of|immediately|interest|rate)",
+    r"(?:in )?good faith",
+    r"good (?:standing|intent\w*|morning|afternoon|evening|day|night|news|cause|reason|samaritan|reputation)",
+    r"bad (?:news|faith|debts?|credit)",
+    r"best[- ](?:before|sell\w+|known|of)",
+    r"at best",
+    r"proper (?:names?|nouns?|adjectives?)",
+    r"(?:air|water|sound|image|video|print) quality",
+    r"great (?:britain|lakes|[- ]?grand\w+)",
+    r"reasonable (?:doubt|suspicion|accommodations?|person)",
+    r"probable cause",
+    r"fair use",
+    r"responsible (?:for|person|party|team|officer|office|authority|adult)",
+    r"(?:persons?|people|team|teams|officer|party|department|agency|who is|who are|is|are) responsible",
+    r"sensitive (?:information|data|personal|fields?|documents?|attributes?|categor\w+)",
+    r"case[- ]sensitive|time[- ]sensitive",
+    r"professional (?:help|advice|training|body|bodies|licen[cs]e|association|liability|services|support|care|title|titles|opinion|"
+    r"qualifications?|indemnity)",
+    r"(?:a|an|the|any|another)(?: [\w-]+){0,2} professional(?=\s*(?:[.,;:)]|$|(?:who|for|to|when|before|or|and|can|if|about|instead|rather)\b))",
+    r"strong (?:passwords?|authentication|encryption)",
+    r"helpful (?:votes?|button|links?)",
+    r"serious (?:injur\w+|illness\w*|adverse)|severe (?:weather|allerg\w+|reactions?|pain)",
+    r"complex (?:numbers?|sentences?)",
+    r"significant (?:figures?|digits?|other|others)",
+    r"(?:most|more|less|very) likely",
+    r"sufficient (?:funds|balance|credit)|insufficient \w+",
+    r"(?:not|never|n't) (?:to )?(?:try|strive|aim) to",
+    r"(?:relevant|necessary|required|needed|sufficient|adequate|enough|important|useful) (?:\w+ )?(?:to|for) (?:the|a|an|this|that|its|their|his|her|cover|"
+    r"pay|provide|complete|answer|meet|identify|accomplish|fulfil\w*|process|do|make|run)",
+    r"(?:as|when|where|if|whenever|wherever) (?:required|necessary|needed|applicable|appropriate|possible|relevant) (?:by|under|to|for)",
+    r"\w+ enough (?:\w+ ){0,2}?(?:to|for|that)|enough (?:\w+ ){1,2}(?:to|for)",
+    r"too (?:much|many|long|short|few|little) (?:to|for)",
+    r"in an? (?:\w+ )?(?:way|manner|fashion) (?:that|in which|which|to)",
+    r"in an? (?:\w+ )?(?:encrypted|written|numbered|separate|single|first|second|third|different|new|quiet|private) (?:way|manner|fashion)",
+    r"(?:say|tell|ask|comment|judge|advise|predict) (?:\w+ ){0,3}whether (?:\w+ ){0,3}\w+",
+    r"soon as",
+    r"(?:undue|unreasonable|unnecessary) delay(?=.*(?:later than|within|latest|\d))",
+    r"(?:promptly|quickly|soon|timely)(?=.*\b(?:no later|within|at the latest)\b)",
+)
 VAGUE_PHRASES = (
+    r"(?:high|good|low|poor|better|top|best|excellent)[- ]quality|quality (?:answers?|service|content|work|information|advice)",
+    r"(?:minor|major) (?:\w+ )?(?:issues?|problems?|changes?|errors?|mistakes?|matters?|faults?|flaws?|decisions?|risks?|events?|"
+    r"complaints?|violations?|deviations?|concerns?|incidents?|defects?)",
+    r"(?:most |more |less |any |all |the |other |as )?important (?:enough|(?:\w+ )?(?:information|details?|facts?|points?|matters?|aspects?|"
+    r"things?|issues?|context|steps?|changes?|questions?|news|terms?|updates?))",
+    r"(?:borderline|edge|unclear|difficult|special|exceptional) (?:cases?|circumstances|situations?)",
+    r"take\w* (?:the )?context into account",
+    r"culturally (?:aware|appropriate|competent)|age-appropriate",
     r"(?:as|when|where|if|whenever|wherever) (?:needed|necessary|possible|appropriate|required|relevant|feasible|"
     r"applicable|useful)",
     r"as (?:\w+ )?as possible",
@@ -130,7 +219,7 @@ VAGUE_PHRASES = (
     r"a lot of",
     r"state[- ]of[- ]the[- ]art",
 )
-TRAITS = _words(
+TRAITS = words_of(
     """
     kind honest helpful friendly polite respectful empathetic empathic compassionate caring warm patient humble
     curious creative wise thoughtful considerate trustworthy reliable ethical moral responsible professional
@@ -144,7 +233,7 @@ TRAITS = _words(
     optimistic relatable
     """
 )
-VIRTUES = _words(
+VIRTUES = words_of(
     """
     integrity empathy compassion kindness honesty respect humility wisdom courage curiosity patience
     professionalism warmth creativity fairness care tact sensitivity responsibility enthusiasm confidence
@@ -154,7 +243,7 @@ VIRTUES = _words(
     """
 )
 # Words that are verbs before "the", "a", "each" and similar words, and mostly nouns elsewhere.
-OR_NOUNS = _words(
+OR_NOUNS = words_of(
     """
     name list state date note report order book rate score cover record mark count place point map plan form study answer
     start end stop offer request quote remark notice measure label title detail outline sketch draft review check match
@@ -162,7 +251,7 @@ OR_NOUNS = _words(
     """
 )
 # Verbs that begin a demand. Words that are as often nouns ("name", "date", "list") count only after a comma or with an object.
-VERBS = _words(
+VERBS = words_of(
     """
     answer ask add address admit advise acknowledge apologise apologize avoid begin bring call cancel check
     choose cite clarify close collect compare confirm consider contact convert correct decline deliver describe
@@ -176,7 +265,7 @@ VERBS = _words(
     thank translate treat try update use verify wait warn withhold write never always also suppress mask redact
     """
 )
-DETERMINERS = _words(
+DETERMINERS = words_of(
     """
     the a an each every any all its their his her your our one two three which what how where when who this that these
     those both
@@ -203,164 +292,4 @@ NEGATIVE_START = re.compile(
     r"[\w ]{0,30}\b(?:is|are) (?:forbidden|prohibited|not allowed|not permitted|off limits)\b|"
     r"it is (?:forbidden|not allowed|prohibited))",
     re.IGNORECASE,
-)
-STOP = _words(
-    """
-    a an the and or of to in on at for from with by as is are be been being was were it its this that these
-    those their his her your you they them he she we us our i me my all any each every both either neither one
-    two if when where while who whom which what how than then so such only own same other another more most less
-    least very can could should must may might shall will would do does did not no never always assistant model
-    reply replies response responses answer answers user users person people customer customers say tell give
-    make use keep have has had about before after into over under out up down there here also too just even
-    still yet again once ever without avoid refrain ensure please
-    """
-)
-
-# Pairs of opposing demands: if both occur in a constitution, it has to say which takes precedence.
-THEMES: tuple[tuple[str, str, str, str], ...] = (
-    (
-        "brevity",
-        r"\b(?:short|brief|briefly|concise|concisely|terse|succinct|succinctly|brevity|at most \w+ (?:words|sentences|lines)|"
-        r"(?:under|within|no more than|fewer than|less than|not exceed|up to|maximum of|max) \w+ (?:words|sentences|"
-        r"lines|paragraphs)|(?:in|to|with) (?:one|a single|two|three) (?:sentences?|lines?|paragraph)|(?:one|a single|two|three) (?:sentences?|lines?|"
-        r"paragraphs?|words?)|few words)\b",
-        "completeness",
-        r"\b(?:complete|completely|in full|full|fully|thorough|thoroughly|comprehensive|exhaustive|exhaustively|detailed|"
-        r"in detail|every (?:\w+ )?(?:step|detail|risk|option|side effect|exception|condition|possible|relevant|caveat|"
-        r"assumption|source|ingredient)|all (?:the )?(?:\w+ )?(?:steps|details|risks|options|side effects|exceptions|"
-        r"conditions|caveats|assumptions|sources|ingredients|alternatives|known|edge cases|cases|exceptions)|background|step by step|at length|"
-        r"full (?:detail|explanation|context))\b",
-    ),
-    (
-        "frankness",
-        r"\b(?:frank|frankly|blunt|bluntly|direct criticism|criticise|criticize|point out (?:every|each|all|the) "
-        r"(?:\w+ )?(?:error|errors|mistake|mistakes|flaw|flaws|weakness\w*)|unvarnished|without softening|honest (?:verdict|"
-        r"opinion|criticism|feedback|assessment)|candid|candidly|plainly (?:say|tell)|bad news (?:plainly|first|directly))\b",
-        "comfort",
-        r"\b(?:comfort|reassure|reassurance|soften|gentle|gently|spare (?:the|their|his|her)|encourag\w+|praise|"
-        r"hopeful|positive (?:note|tone|feedback)|sooth\w+|feelings|upbeat|console)\b",
-    ),
-    (
-        "caution",
-        r"\b(?:refuse|decline|withhold|err on the side of caution|refer (?:\w+ )?(?:\w+ )?to a (?:professional|specialist|"
-        r"doctor|lawyer|human)|caution\w*|disclaimer|warn (?:of|about|against) (?:every|all|any))\b",
-        "helpfulness",
-        r"\b(?:answer every|answer (?:all|any)|fulfil (?:every|any|all|each)|always (?:help|answer)|give (?:a |the )?(?:direct|"
-        r"concrete|specific|actionable|definite|full) (?:answer|advice|recommendation)|whatever (?:the|they|is)|"
-        r"without (?:disclaimers?|caveats?|warnings?)|never refuse|comply with (?:every|any|all))\b",
-    ),
-    (
-        "speed",
-        r"\b(?:at once|immediately|straight away|right away|first (?:sentence|message|reply|line|turn)|without (?:asking|delay|follow-up)|"
-        r"before (?:anything|asking)|instantly|no clarifying)\b",
-        "questions",
-        r"\b(?:ask (?:a |at least |one |two |three |for |clarifying |follow-up |about |what |which |whether |how )|"
-        r"clarifying question|clarify|question before|before (?:giving|offering|making) any|confirm (?:the|with|each|every))\b",
-    ),
-    (
-        "privacy",
-        r"\b(?:private|privacy|anonym\w+|confidential\w*|personal (?:data|details|information)|minimum (?:data|information))\b",
-        "personalisation",
-        r"\b(?:personali[sz]e|personali[sz]ed|by (?:their |first )?name|tailor\w*|remember (?:what|the|their|each|past)|"
-        r"history of|past (?:orders|purchases|conversations|visits)|refer (?:back )?to (?:their|the user's|earlier))\b",
-    ),
-    (
-        "formality",
-        r"\b(?:formal|formally|formality|surname|titles? and surname|no (?:slang|contractions|jokes|humou?r))\b",
-        "ease",
-        r"\b(?:informal|informally|casual|casually|colloquial|slang|joke|jokes|humou?r|chatty|first names?|contractions)\b",
-    ),
-    (
-        "the user's wish",
-        r"\b(?:exactly as (?:asked|requested)|(?:do|follow) (?:exactly )?(?:what|whatever) the (?:user|reader|customer|author|"
-        r"client)|follow the (?:user|reader|customer|author|client)'s (?:wish|request|instructions?)|as the (?:user|"
-        r"customer|author|client) (?:asks|wants|wishes)|every instruction|the (?:user|customer)'s (?:choice|preference))\b",
-        "the rule",
-        r"\b(?:regardless of what|whatever the (?:user|customer|client|author) (?:asks|says|wants)|even if (?:the|asked)|"
-        r"only (?:the|what) (?:\w+ )?(?:policy|rules|handbook)|strictly (?:by|to) the|correct the (?:user|author|"
-        r"customer)|override|against the (?:user|author|customer)'s)\b",
-    ),
-    (
-        "the user's wish",
-        r"\b(?:exactly as (?:asked|requested)|(?:do|follow|write|give) (?:exactly )?(?:what|whatever|everything) the (?:user|reader|customer|"
-        r"author|client|caller|guest|student)|word for word|to the letter|every request|any request|every instruction)\b",
-        "refusal",
-        r"\b(?:refuse|decline|turn down|turn away|reject)\b",
-    ),
-    (
-        "plain words",
-        r"\b(?:plain (?:words|language|english)|simple (?:words|language)|everyday (?:words|language)|no jargon|jargon-free|"
-        r"without (?:jargon|technical terms)|a (?:child|layperson|ten-year-old|beginner|newcomer|\w+-year-old) (?:can|could|knows?|would|understands?))\b",
-        "exact terms",
-        r"\b(?:technical terms?|exact (?:legal|medical|technical|statutory)? ?(?:terms?|wording|terminology)|terminology|"
-        r"scientific names?|statutory (?:wording|language)|latin names?|precise (?:terms|terminology)|the wording of the)\b",
-    ),
-)
-
-# Topics that a constitution of a domain should cover.
-TOPICS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "medicine",
-        r"\b(?:medical|health information|clinical|medicine)\b",
-        (
-            ("emergencies", r"\b(?:emergenc\w+|urgent|warning signs?|ambulance|red flags?)\b"),
-            ("medicines and doses", r"\b(?:dos(?:e|es|age)|medicines?|medication|drugs?)\b"),
-            ("diagnosis", r"\bdiagnos\w+\b"),
-            ("when to see a professional", r"\b(?:doctor|clinician|professional|pharmacist|nurse)\b"),
-        ),
-    ),
-    (
-        "customer service",
-        r"\b(?:customer|support desk|help ?desk|shop|retail|service desk)\b",
-        (
-            (
-                "secrets and identity",
-                r"\b(?:passwords?|card numbers?|codes?|identity|authenticat\w+|verify|verif\w+)\b",
-            ),
-            ("promises and policy", r"\b(?:promis\w+|policy|refunds?|compensat\w+)\b"),
-            ("next steps or escalation", r"\b(?:next step|escalat\w+|transfer|human agent|follow[- ]up|hand over)\b"),
-            ("tone towards the customer", r"\b(?:apolog\w+|acknowledge\w*|polite\w*|blame|thank)\b"),
-        ),
-    ),
-    (
-        "fiction",
-        r"\b(?:creative|story|stories|fiction|writing assistant|storyteller)\b",
-        (
-            ("what was asked for", r"\b(?:asked for|request\w*|brief|prompt)\b"),
-            ("originality", r"\b(?:clich\w+|fresh|original\w*|images?)\b"),
-            ("the ending or the form", r"\b(?:ending|end|form|structure|arc)\b"),
-        ),
-    ),
-    (
-        "finance",
-        r"\b(?:financ\w+|invest\w+|money|bank\w*)\b",
-        (
-            ("risk and returns", r"\b(?:risks?|returns?|losses)\b"),
-            ("fees or conflicts of interest", r"\b(?:fees?|costs?|commission|conflicts? of interest)\b"),
-            ("fraud", r"\b(?:fraud\w*|scams?|phishing)\b"),
-            (
-                "limits of personal advice",
-                r"\b(?:personal (?:advice|recommendation|circumstances|facts)|adviser|advisor)\b",
-            ),
-        ),
-    ),
-    (
-        "law",
-        r"\b(?:legal|law|lawyer|court)\b",
-        (
-            ("jurisdiction", r"\b(?:jurisdiction|country|state|local law)\b"),
-            ("deadlines", r"\b(?:deadlines?|time limits?|limitation)\b"),
-            ("information and advice", r"\b(?:advice|lawyer|attorney|legal aid)\b"),
-            ("sources", r"\b(?:cit\w+|statutes?|cases?|sources?)\b"),
-        ),
-    ),
-    (
-        "privacy",
-        r"\b(?:privacy|hipaa|gdpr|personal data|protected health)\b",
-        (
-            ("who is asking", r"\b(?:identity|authori\w+|verif\w+|permission|consent)\b"),
-            ("as little as needed", r"\b(?:minimum|least|only the|smallest)\b"),
-            ("incidents", r"\b(?:breach\w*|incident|report\w*)\b"),
-        ),
-    ),
 )

@@ -13,6 +13,7 @@ from cai_lite.errors import InputError, did_you_mean
 from cai_lite.inputs.demonstrations import read_demonstrations
 from cai_lite.inputs.pairs import load_pairs, read_pairs
 from cai_lite.inputs.quarantine import MAX_BAD, QUARANTINE, BadRow, reasons, write_quarantine
+from cai_lite.pipeline.contributions import decided, left_without
 from cai_lite.pipeline.phases import material, needs_pairs
 from cai_lite.pipeline.recipe import recorded_training, training_config
 from cai_lite.pipeline.sources import SOURCES
@@ -53,6 +54,7 @@ def train_run(
     settings: Sequence[str],
     out: Path,
     *,
+    without: str | None = None,
     student: str | None = None,
     load: str | None = None,
     quiet: bool = False,
@@ -60,7 +62,8 @@ def train_run(
     """Train one phase alone on what a run made; the run itself is left as it is.
 
     The settings are those of the run's phase of the same method, and the defaults where it has none. `student`: another
-    one than the run's. With `on: critiques` the result is a critic, for `critique.by: MODEL#ADAPTER_FOLDER`.
+    one than the run's. `without`: the id of a principle that gets no say in the pairs (see `contributions`). With
+    `on: critiques` the result is a critic, for `critique.by: MODEL#ADAPTER_FOLDER`.
 
     Raises:
         InputError: it is no run directory, or lacks what the method learns.
@@ -80,7 +83,13 @@ def train_run(
         raise InputError(f"{run_dir} has no pairs.jsonl yet: run the recipe first")
     notes: list[str] = []
     learner = student or section.model
-    data = material(config, load_pairs(pairs) if needs_pairs(config) else [], run_dir, notes.append, student=learner)
+    if without is not None and config.on is not None:
+        raise InputError(f"--without leaves a principle out of pairs, and this training learns 'on: {config.on}'")
+    if without is not None:
+        made = left_without(decided(run_dir), without)
+    else:
+        made = load_pairs(pairs) if needs_pairs(config) else []
+    data = material(config, made, run_dir, notes.append, student=learner)
     return _train(
         learner,
         data,

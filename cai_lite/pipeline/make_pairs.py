@@ -22,6 +22,7 @@ from cai_lite.evaluation.revisions import MEMO as REVISIONS
 from cai_lite.inputs.pairs import read_pairs
 from cai_lite.inputs.quarantine import BadRow, reasons
 from cai_lite.pipeline.critics import TRIED_PROMPTS, refused_sentence, try_critics
+from cai_lite.pipeline.earlier import Earlier
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.revising import quality_of, revise_drafts
 from cai_lite.pipeline.roles import Roles, close
@@ -38,7 +39,7 @@ class Work:
     said about the models, once per run. `faulty`: what was said about the stages, each with its unusable replies.
     `bad`: rows of the files that could not be used. `revisions`: the final revisions of the training prompts.
     `round`: the number of the round; from the second on, stages of training pairs have names of their own. `drafts`:
-    the drafts of the training prompts.
+    the drafts of the training prompts. `earlier`: the run that this one goes on from, if there is one.
     """
 
     recipe: Recipe
@@ -52,6 +53,7 @@ class Work:
     revisions: list[Candidate] = field(default_factory=list)
     round: int = 1
     drafts: list[Candidate] = field(default_factory=list)
+    earlier: Earlier | None = None
 
     def name(self, stage: str, model: ChatModel | None = None) -> str:
         """Return the stage's name in the ledger. It includes the model's name if several models share a role."""

@@ -145,7 +145,7 @@ def student_notes(recipe: Recipe, *, needs_tokenizer: bool = True) -> list[str]:
 def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = True) -> Planned:
     """Return what is known of a recipe's evaluation before anything is asked. `pairs`: training pairs are made."""
     return Planned(
-        metrics=recipe.evaluate.measured,
+        metrics=(*recipe.evaluate.measured, *recipe.baselines),
         own=recipe.evaluate.own,
         constitution=roles.constitution,
         prompts=prompts.held_out,
@@ -158,6 +158,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         teacher=bool(roles.teachers),
         kinds_judged=recipe.evaluate.refusals == "judge",
         revisions=pairs and recipe.revises,
+        earlier=recipe.from_ is not None,
     )
 
 
@@ -199,7 +200,7 @@ def calls_needed(recipe: Recipe, prompts: Prompts) -> dict[str, int]:
     if "preference_accuracy" in recipe.evaluate.metrics:
         found["held-out pairs"] = sum(calls_for_pairs(recipe, paired).values())
     # The answers of baselines are the same in each round.
-    answers = (1 + rounds + len(recipe.evaluate.baselines)) * held_out * recipe.evaluate.samples
+    answers = (1 + rounds + len(recipe.baselines)) * held_out * recipe.evaluate.samples
     found["answers"] = answers
     judged = bool(recipe.all_teachers or recipe.judge.models)
     if "adherence" in recipe.evaluate.metrics and recipe.evaluate.oracle is None and judged:

@@ -27,7 +27,8 @@ from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import RecipeError, did_you_mean, without_secrets
-from cai_lite.evaluation.baselines import DEFAULT, TEACHER
+from cai_lite.evaluation.baselines import DEFAULT, EARLIER, TEACHER
+from cai_lite.evaluation.comparing import MARGIN
 from cai_lite.evaluation.gates import check_names
 from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics
 from cai_lite.evaluation.own import OwnMetric
@@ -439,6 +440,29 @@ class EvaluateSection:
         return (*self.chosen, *self.baselines, *([OWN] if self.own else []))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromSection:
+    """Settings of a run that goes on from an earlier one, whose constitution was changed since.
+
+    Nothing that the earlier run asked is asked again. The training goes on with its adapter, on the pairs that the
+    change made or decided (`corrective.jsonl`), and the student is compared with what it was.
+
+    `run`: the directory of the earlier run, relative to the recipe.
+    `replay`: number of pairs that the change left as they were, for each corrective one, drawn at random and learnt
+    again, so that the other principles are held.
+    `margin`: what adherence to an unchanged principle may lose: a gate fails, and the exit status is 1, unless the
+    95 % interval of its paired change lies above minus the margin.
+    """
+
+    run: str
+    replay: float = 1.0
+    margin: float = MARGIN
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.replay < math.inf, "replay", "0 or more, and finite", self.replay)
+        _check(0 < self.margin < 1, "margin", "above 0 and below 1", self.margin)
+
+
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
 
 
@@ -493,6 +517,7 @@ class Recipe:
     `constitution`: the name of a packaged constitution, or a path relative to the recipe.
     `prompts`, `draft`, `critique`, `revise`, `judge`, `pair`, `train`, `evaluate`: one section per stage.
     `train` may be a list of phases, each of which goes on with the adapter of the one before.
+    `from`: an earlier run that this one goes on from; see `FromSection`.
     `rounds`: how often all of that is done, each time with fresh drafts of the student that the round before trained.
     `steer`: groups of principles between which `cai-lite steer` leans the trained student.
     `student`: the model to be trained, on this machine; its `url` may name a server of the same weights.
@@ -517,6 +542,7 @@ class Recipe:
     train: TrainingConfig | tuple[TrainingConfig, ...] = field(default_factory=TrainingConfig)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     rounds: int | RoundsSection = 1
+    from_: FromSection | None = None
     steer: SteerSection = field(default_factory=SteerSection)
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
@@ -548,8 +574,29 @@ class Recipe:
             raise ValueError(
                 f"'evaluate.baselines': '{TEACHER}' needs a teacher that answers, and the recipe has none; take it out"
             )
+        if EARLIER in self.evaluate.baselines and self.from_ is None:
+            raise ValueError(
+                f"'evaluate.baselines': '{EARLIER}' is the student of an earlier run; name that run as 'from.run'"
+            )
         self._check_phases()
+        self._check_from()
         self._check_rounds()
+
+    def _check_from(self) -> None:
+        """Check what going on from an earlier run asks of the rest of the recipe."""
+        problem = ""
+        if self.from_ is None:
+            return
+        if self.repeats.n > 1:
+            problem = "goes on for one round; set rounds=1"
+        elif any(phase.init_adapter is not None for phase in self.phases):
+            problem = "begins with the adapter of the earlier run; leave out train.init_adapter"
+        elif not self.phases:
+            problem = "learns corrective pairs, and no phase of 'train' learns pairs; add one, such as {method: dpo}"
+        elif "adherence" not in self.evaluate.metrics:
+            problem = "takes 'adherence' among evaluate.metrics, in which it is compared with the earlier run"
+        if problem:
+            raise ValueError(f"'from' {problem}")
 
     def _check_rounds(self) -> None:
         """Check what several rounds ask of the rest of the recipe."""
@@ -574,7 +621,8 @@ class Recipe:
     def _check_phases(self) -> None:
         """Check what the phases of `train` ask of each other and of the run."""
         _check(self.train != (), "train", "a section, or a list of at least one", "an empty list")
-        for number, phase in enumerate(self.train if isinstance(self.train, tuple) else (self.train,)):
+        given = self.train if isinstance(self.train, tuple) else (self.train,)
+        for number, phase in enumerate(given):
             name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
             method = METHODS[phase.method]
             if method.on_policy and not self.all_teachers and not self.judge.models:
@@ -599,7 +647,7 @@ class Recipe:
                 )
             if number and phase.init_adapter is not None:
                 raise ValueError(f"{name} begins from the adapter of the phase before; leave out 'init_adapter'")
-            if number and phase.lora not in (Lora(), self.phases[0].lora):
+            if number and phase.lora not in (Lora(), given[0].lora):
                 raise ValueError(f"{name} goes on with the adapter of phase 0; set 'lora' there alone")
 
     def _needs_teacher(self) -> str:
@@ -618,14 +666,24 @@ class Recipe:
 
     @property
     def phases(self) -> tuple[TrainingConfig, ...]:
-        """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter."""
+        """The trainings of the run, in order; all have the LoRA settings of the first, since there is one adapter.
+
+        A run that goes on from an earlier one walks those that learn pairs: the pairs are what was chosen to correct.
+        """
         given = self.train if isinstance(self.train, tuple) else (self.train,)
-        return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in given)
+        walked = [phase for phase in given if self.from_ is None or phase.on in (None, CHOSEN)]
+        return tuple(dataclasses.replace(phase, lora=given[0].lora) for phase in walked)
 
     @property
     def repeats(self) -> RoundsSection:
         """The settings of the rounds; a number alone is their limit."""
         return RoundsSection(n=self.rounds) if isinstance(self.rounds, int) else self.rounds
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """What the trained student is compared with: `evaluate.baselines`, and where there is one the earlier run."""
+        gone_on = (EARLIER,) if self.from_ is not None else ()
+        return tuple(dict.fromkeys((*self.evaluate.baselines, *gone_on)))
 
     @property
     def weighs(self) -> bool:
@@ -781,6 +839,9 @@ def _with_paths(document: Document) -> Document:
     name = data.get("constitution")
     if isinstance(name, str) and (name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name):
         data["constitution"] = resolved(("constitution",), name)
+    begun = data.get("from")
+    if isinstance(begun, dict) and isinstance(begun.get("run"), str):
+        data["from"] = begun | {"run": resolved(("from", "run"), begun["run"])}
     for section, key in (("prompts", "file"), ("pair", "human")):
         within = data.get(section)
         if isinstance(within, dict) and isinstance(within.get(key), str):

@@ -202,4 +202,4 @@ class _Critiques:
 
 def _request(own: str, general: str, principle: Principle) -> str:
     """Return the request of a principle's own, or the general one with its text."""
-    return " ".join(own.split()) or general.format(principle=principle.text)
+    return " ".join(own.split()) or general.format(principle=principle.behaviour)

@@ -15,6 +15,9 @@ BASES = {
     "customer-service": "customer-service",
     "creative": "creative",
     "helpful-honest": "helpful-honest-harmless",
+    "hipaa-privacy": "hipaa-privacy",
+    "financial-advice": "financial-advice",
+    "legal-information": "legal-information",
 }
 """The packaged recipes that a project may begin from, each with its constitution."""
 

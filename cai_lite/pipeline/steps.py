@@ -12,8 +12,10 @@ from cai_lite.evaluation.subject import PAIRED_LIMIT
 from cai_lite.inputs.pairs import pair_lines
 from cai_lite.inputs.prompts import Prompts
 from cai_lite.inputs.quarantine import QUARANTINE, write_quarantine
+from cai_lite.pipeline.earlier import CORRECTIVE, corrective, held
 from cai_lite.pipeline.make_pairs import Work, make_pairs, nothing_left, sampling_of, spread
 from cai_lite.pipeline.phases import needs_pairs, train_phases
+from cai_lite.pipeline.ready import planned
 from cai_lite.pipeline.rewards import sampled_material
 from cai_lite.records import PreferencePair, Prompt
 from cai_lite.reporting.dataset_card import dataset_card
@@ -44,7 +46,11 @@ def write_pairs(work: Work, pairs: Sequence[PreferencePair], prompts: Prompts) -
         held_out=[prompt.messages for prompt in prompts.held_out],
     )
     write_text(work.run.path("dataset_card.md"), card)
-    return ["pairs.jsonl", "dataset_card.md"]
+    if work.earlier is None:
+        return ["pairs.jsonl", "dataset_card.md"]
+    learnt = corrective(pairs, work.earlier, seed=work.recipe.seed)
+    write_aside(work.run.path(CORRECTIVE), pair_lines(learnt))
+    return ["pairs.jsonl", "dataset_card.md", CORRECTIVE]
 
 
 def learn(
@@ -59,13 +65,16 @@ def learn(
 ) -> tuple[Path, list[str]]:
     """Train in `folder`; return the adapter, and the files that were written or compared there. See `train_phases`.
 
-    `prompts`: of the training, which a phase "rl" answers.
+    A run that goes on from an earlier one begins with its adapter, and learns what corrects it. `prompts`: of the
+    training, which a phase "rl" answers.
 
     Raises:
         Stopped: there are no pairs.
     """
     if not pairs and any(needs_pairs(each) for each in work.recipe.phases):
         raise Stopped(nothing_left(work))
+    if work.earlier is not None:
+        pairs, before = corrective(pairs, work.earlier, seed=work.recipe.seed), work.earlier.adapter
 
     def sampled(phase: TrainingConfig, place: Path) -> tuple[Sequence[Prompt], Feedback]:
         return sampled_material(work, prompts, phase, place)
@@ -87,7 +96,8 @@ def measure(
 
     `pairs`: those that the adapter learnt from.
     """
-    recipe, roles = work.recipe, work.roles
+    recipe, roles, earlier = work.recipe, work.roles, work.earlier
+    must = held(planned(recipe, roles, prompts), earlier) if earlier else {}
     if roles.adapter_server is not None:
         server = roles.adapter_server
         work.screen.say(f"answers after training come from {server.url}: serve {adapter} there as '{server.model}'")
@@ -102,15 +112,16 @@ def measure(
         pairs=pairs,
         held_out_pairs=held_out_pairs,
         metrics=recipe.evaluate.chosen,
-        baselines=recipe.evaluate.baselines,
+        baselines=recipe.baselines,
         own=recipe.evaluate.own,
         teacher=roles.teachers[0].model if roles.teachers else None,
+        earlier=roles.student.with_adapter(earlier.adapter) if earlier else None,
         oracle=recipe.evaluate.oracle,
         refusals=recipe.evaluate.refusals,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),
         samples=recipe.evaluate.samples,
         judging=recipe.judge,
-        must=recipe.evaluate.must,
+        must={**must, **recipe.evaluate.must},
         answering=roles.answering(adapter),
         second_judge=roles.second and roles.second.model,
         screen=work.screen,

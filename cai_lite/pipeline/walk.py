@@ -10,6 +10,7 @@ from cai_lite.evaluation.relabelled import take_labels
 from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
+from cai_lite.pipeline.earlier import earlier_of, since
 from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
 from cai_lite.pipeline.phases import check_first, write_sources
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
@@ -19,7 +20,7 @@ from cai_lite.pipeline.rounds import put_rounds_aside, walk_rounds
 from cai_lite.pipeline.steps import learn, make, measure, write_pairs
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import write_report
-from cai_lite.run.files import recipe_text, write_aside, write_manifest
+from cai_lite.run.files import CONSTITUTION, recipe_text, write_aside, write_manifest
 from cai_lite.run.ledger import Run
 from cai_lite.run.progress import Screen
 
@@ -48,11 +49,16 @@ def run_recipe(
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     check_first(recipe, out, phase)
     take_labels(labels, out)
-    plan = plan_of(recipe, roles, prompts, out)
+    plan, earlier = plan_of(recipe, roles, prompts, out), earlier_of(recipe, roles, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         screen.taken_over(run.recovered)
+        if earlier is not None:
+            with Run.reading(earlier.folder) as asked:
+                run.take_over(asked)
         write_aside(out / "recipe.yaml", recipe_text(recipe.resolved(), roles.digests()))
-        written = ["recipe.yaml"]
+        if (out / CONSTITUTION).resolve() != (policy := Path(roles.constitution.path).resolve()):  # a project's own
+            write_aside(out / CONSTITUTION, policy.read_text(encoding="utf-8"))
+        written = ["recipe.yaml", CONSTITUTION]
         for warning in plan.warnings:
             screen.warn(warning)
         if plan.paid and plan.forecast is None:
@@ -61,7 +67,7 @@ def run_recipe(
                 "the judge can apply each principle and what the whole run will take"
             )
         pairs: list[PreferencePair] = []
-        work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad))
+        work = Work(recipe=recipe, roles=roles, run=run, screen=screen, bad=list(prompts.bad), earlier=earlier)
         write_quarantine(out / QUARANTINE, work.bad)
         if prompts.bad:
             screen.warn(f"{len(prompts.bad):,} prompts left out ({reasons(prompts.bad)}); see {out / QUARANTINE}")
@@ -93,7 +99,8 @@ def run_recipe(
         roles.close()
         page, *others = write_report(run)
         _record(run, screen, [*written, "evaluation.json", ANSWERS, page, *others])
-    return {"report": str(out / page), "adapter": str(adapter), "evaluation": evaluation}
+        found = {"report": str(out / page), "adapter": str(adapter), "evaluation": evaluation}
+        return found | ({"since": since(evaluation, earlier, run)} if earlier is not None else {})
 
 
 def _record(run: Run, screen: Screen, written: Sequence[str]) -> None:
@@ -117,6 +124,7 @@ def check_recipe(recipe: Recipe, out: Path) -> Plan:
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out)
+    earlier_of(recipe, roles, out)
     return plan_of(recipe, roles, prompts, out)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cai_lite.evaluation.confounds import WARN_ABOVE
-from cai_lite.evaluation.labels import ADHERENCE, BASELINES, JUDGE, PAIRS, REVISIONS
+from cai_lite.evaluation.labels import ADHERENCE, BASELINES, EARLIER, JUDGE, PAIRS, REVISIONS
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import sections
 from cai_lite.evaluation.trust import COMPARISONS, Trust, poorest, trust, trust_of
@@ -24,7 +24,7 @@ def side_effects(evaluation: Mapping[str, Any]) -> Html | None:
     parts: list[Part] = [
         section_table(section, rows)
         for section, rows in sections(evaluation["metrics"])
-        if section not in (ADHERENCE, BASELINES, JUDGE, PAIRS, REVISIONS)
+        if section not in (ADHERENCE, BASELINES, EARLIER, JUDGE, PAIRS, REVISIONS)
     ]
     parts += [_refusal_plane(evaluation["metrics"])]
     return tag("section", tag("h2", "Side effects"), *parts, id="side-effects") if any(parts) else None

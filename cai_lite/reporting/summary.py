@@ -9,7 +9,7 @@ from typing import Any
 
 from cai_lite.evaluation.deciders import CHECKS_ALONE
 from cai_lite.evaluation.decision import decide
-from cai_lite.evaluation.labels import BASELINES, DRIFT, REFUSALS
+from cai_lite.evaluation.labels import BASELINES, DRIFT, EARLIER, REFUSALS
 from cai_lite.evaluation.metrics import label_of
 from cai_lite.evaluation.paths import figures
 from cai_lite.evaluation.shown import sections
@@ -104,7 +104,7 @@ def _first_line(evaluation: Mapping[str, Any]) -> list[Part]:
     if not body:
         return []
     heads = ["", *names, *(["change"] if compared else [])]
-    beside = [section_table(section, found) for section, found in sections(metrics) if section == BASELINES]
+    beside = [section_table(section, found) for section, found in sections(metrics) if section in (EARLIER, BASELINES)]
     caption = "Held-out prompts, with 95 % intervals; green: clearly better; red: clearly worse; grey: no clear change"
     return [tag("div", table(caption, heads, body), class_="first-line"), *beside]
 

@@ -25,9 +25,12 @@ MANIFEST = "manifest.json"
 PHASES = "phases"  # the folder of the trainings of a run, where there are several
 ROUNDS = "rounds"  # the folder of the rounds of a run, where there are several
 ROUNDS_FILE = "rounds.json"  # what the rounds came to
+CONSTITUTION = "constitution.yaml"  # the file that the run was made with, as it was then
 RECORDED = (
     "recipe.yaml",
+    CONSTITUTION,
     "pairs.jsonl",
+    "corrective.jsonl",
     "revisions.jsonl",
     "prompted.jsonl",
     "dataset_card.md",

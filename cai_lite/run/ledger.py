@@ -181,6 +181,36 @@ class Run:
         """
         return self._meta("secret") or ""
 
+    def take_over(self, earlier: Run) -> None:
+        """Copy the replies of another run, so that nothing which that run asked is asked again; at most once.
+
+        They keep their digests, and are not counted as calls of this run. The secret is copied with them, since
+        requests depend on it. Rows, counts and results are left out: the same replies make them anew.
+
+        Raises:
+            InputError: this run holds replies that are not of `earlier`.
+        """
+        if self._meta("taken over") is not None and self.secret == earlier.secret:
+            return
+        if self._db.execute("select count(*) from calls").fetchone()[0]:
+            raise InputError(
+                f"{self.directory} holds the replies of another run already; choose a directory that does not exist yet"
+            )
+        table, columns = "calls", _COLUMNS["calls"]
+        known = earlier._db.execute(f"select {columns}, {earlier._sha} from calls order by rowid").fetchall()
+        with self._changing():
+            marks = ",".join("?" * (len(columns.split(",")) + 1))
+            self._db.executemany(f"insert into calls({columns}, sha) values({marks})", known)
+            self._set_meta(f"sum of {table}", f"{sum(int(row[-1] or '0', 16) for row in known):x}")
+            self._set_meta("secret", earlier.secret)
+            self._set_meta("taken over", str(len(known)))
+        vars(self).pop("secret", None)
+
+    @property
+    def taken_over(self) -> int:
+        """The number of replies that `take_over` copied from another run."""
+        return int(self._meta("taken over") or "0")
+
     # Calls of models
 
     def replies(self, keys: Iterable[str]) -> dict[str, Reply]:
@@ -237,18 +267,28 @@ class Run:
             )
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return one row per stage and model: calls, faults, tokens in and out, seconds, cost."""
+        """Return one row per stage and model: calls, faults, tokens in and out, seconds, cost.
+
+        What was taken over from another run is not counted, here and in the budget.
+        """
         cursor = self._db.execute(
             "select stage, model, count(*) calls, sum(outcome != 'ok') faults, sum(tokens_in) tokens_in,"
-            " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls"
-            " group by stage, model order by min(rowid)"
+            " sum(tokens_out) tokens_out, sum(seconds) seconds, sum(cost) cost from calls where rowid > ?"
+            " group by stage, model order by min(rowid)",
+            (self.taken_over,),  # copied into an empty table, so theirs are the first row ids
         )
         return [dict(zip((d[0] for d in cursor.description), row, strict=True)) for row in cursor]
 
     def period(self) -> tuple[float, float] | None:
         """Return when the first and the last call were stored, in seconds since the epoch; None without calls."""
-        first, last = self._db.execute("select min(at), max(at) from calls").fetchone()
+        own = "select min(at), max(at) from calls where rowid > ?"
+        first, last = self._db.execute(own, (self.taken_over,)).fetchone()
         return None if first is None else (float(first), float(last))
+
+    def times(self) -> list[tuple[str, float]]:
+        """Return the stage of each call and when its reply was stored, in seconds since the epoch, in this order."""
+        own = "select stage, at from calls where rowid > ? order by at"
+        return [(str(stage), float(at)) for stage, at in self._db.execute(own, (self.taken_over,))]
 
     def check_budget(self) -> None:
         """Check the budget.
@@ -256,7 +296,8 @@ class Run:
         Raises:
             Stopped: the budget is spent.
         """
-        tokens, cost = self._db.execute("select sum(tokens_in + tokens_out), sum(cost) from calls").fetchone()
+        own = "select sum(tokens_in + tokens_out), sum(cost) from calls where rowid > ?"
+        tokens, cost = self._db.execute(own, (self.taken_over,)).fetchone()
         for name, spent, limit in (
             ("max_cost", cost or 0.0, self.budget.max_cost),
             ("max_tokens", tokens or 0, self.budget.max_tokens),

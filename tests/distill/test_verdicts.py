@@ -10,7 +10,7 @@ from cai_lite.distill.pairwise import decided
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError
 from cai_lite.evaluation.agreement import between_judges
-from cai_lite.inputs.constitution import Conflict
+from cai_lite.inputs.constitution import Conflict, Constitution, Principle
 from cai_lite.records import Candidate, Message, Prompt, Reply, digest
 from cai_lite.run.ledger import Run
 
@@ -301,3 +301,14 @@ def test_the_judge_is_told_what_is_decided_about_the_principle(candidate, consti
     assert {v.principle: v.over for v in verdicts} == {"kind": ("short",)}
     judge(plain := ScriptedModel(lambda r: "A"), both(candidate), constitution, rule="best_over_worst", principles=1)
     assert "Decided" not in plain.asked[0].messages[-1].content
+
+
+def test_a_principle_that_compares_replies_is_asked_about_one_reply_with_all_its_words(candidate):
+    compares = Principle(id="c", text="Choose the response that is the most honest.")
+    constitution = Constitution(name="c", principles=(compares,))
+    asked = {}
+    for mode in ("pointwise", "pairwise"):
+        _, model, _ = pairwise(lambda r: "yes", candidate, constitution, mode=mode, log_probs="never")
+        asked[mode] = model.asked[0].messages[-1].content
+    assert asked["pairwise"].endswith(compares.text)
+    assert asked["pointwise"].endswith(f"chosen under this request: {compares.text}")

@@ -143,3 +143,28 @@ def test_gates_on_baselines_are_checked_beforehand(constitution, prompt):
         check_gates({"adherence_teacher": ">= 0.5"}, plan)
     with pytest.raises(InputError, match="it takes 'win_rate' among"):
         check_gates({"win_rate_over_prompted": ">= 0.5"}, plan)
+
+
+def test_the_earlier_student_is_told_nothing_and_compared_by_principle(subject):
+    def earlier(request):
+        return "kind" if request.messages[-1].content == "question 1" else "rude"
+
+    made = subject("kind", "rude", earlier=ScriptedModel(earlier, name="earlier"))
+    figures = measure(made, ("adherence", "earlier"))
+    found = figures["adherence_over_earlier"]
+    assert found["overall"].before.value == found["principles"]["kind"].before.value == 0.25
+    assert found["principles"]["kind"].change.value == 0.75 and "splits" not in found
+    assert not any(is_told(request) for request in made.earlier.asked)
+    assert '"side": "earlier"' not in "".join(answer_lines(made))
+    assert "adherence_over_earlier" not in measure(subject("kind", "rude"), ("adherence", "earlier"))
+
+
+def test_a_gate_on_what_changed_since_an_earlier_run_takes_one(constitution, prompt):
+    plan = Planned(metrics=("adherence", "earlier"), constitution=constitution, prompts=[prompt(0)], earlier=True)
+    check_gates({"adherence_over_earlier.kind.change.low": "> -0.05", "adherence_over_earlier": ">= 0"}, plan)
+    with pytest.raises(InputError, match="principle 'ask' applies to no prompt"):
+        check_gates({"adherence_over_earlier.ask.change.low": "> -0.05"}, plan)
+    with pytest.raises(InputError, match="it takes an earlier run to go on from"):
+        check_gates(
+            {"adherence_over_earlier": ">= 0"}, Planned(metrics=plan.metrics, constitution=constitution, prompts=[])
+        )

@@ -271,3 +271,21 @@ def test_what_yields_under_a_condition_is_told_apart():
     prompt = Prompt(key="p", messages=(Message("user", "?"),), family="f")
     assert read.yields_to("a", prompt) == ("b",) and read.yields_to("a", prompt, conditional=True) == ("c",)
     assert read.yields_to("b", prompt) == ()
+
+
+def test_a_principle_that_compares_replies_keeps_its_words_in_a_request_about_one():
+    compares = Principle(id="c", text="Please choose the response that is the most honest.")
+    assert compares.comparative
+    assert compares.behaviour == f"The reply is one that would be chosen under this request: {compares.text}"
+    plain = Principle(id="p", text="Choose plain words.")
+    assert not plain.comparative and plain.behaviour == plain.text
+
+
+@pytest.mark.parametrize("name", ["anthropic-choose", "anthropic-critique-revision"])
+def test_the_published_principles_are_whole(name):
+    principles = load_constitution(name).principles
+    assert len(principles) == 16 and all("arXiv:2212.08073" in principle.source for principle in principles)
+    if name == "anthropic-choose":
+        assert all(principle.comparative for principle in principles)
+    else:
+        assert all(principle.critique and principle.revise for principle in principles)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cai_lite.errors import PromptError
+from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.prompts import Prompts, as_prompts, load_prompts
 from cai_lite.records import Message, Prompt
 
@@ -203,6 +204,21 @@ def test_the_packaged_prompts_are_sound(repository: Path, name: str, kind: str) 
     )
     assert len(prompts.train) >= 30
     assert len(prompts.held_out) >= (100 if kind else 10)
+
+
+@pytest.mark.parametrize("name", ["hipaa-privacy", "financial-advice", "legal-information"])
+def test_the_prompts_of_the_policy_packs_meet_every_principle_on_both_sides(repository: Path, name: str) -> None:
+    prompts = load_prompts(repository / "recipes" / "prompts" / f"{name}.jsonl")
+    assert prompts.report["rows"] >= 150
+    assert (
+        prompts.report["duplicates"] == prompts.report["contaminated"] == prompts.report["families_on_both_sides"] == 0
+    )
+    tags = {tag for principle in load_constitution(name).principles for tag in principle.applies_to}
+    for side in (prompts.train, prompts.held_out):
+        assert tags | {"benign-twin", "unsafe", "adversarial"} <= {tag for prompt in side for tag in prompt.tags}
+    every = [*prompts.train, *prompts.held_out]
+    assert sum(len(prompt.messages) > 2 for prompt in every) >= 0.2 * len(every)
+    assert any(prompt.messages[0].role == "system" for prompt in every)
 
 
 MESSAGES = [{"role": "user", "content": "x"}]

@@ -42,6 +42,8 @@ def test_each_kind_of_change_is_named():
     ]
     assert found[0].fields == {"text": ("Use one sentence.", "Use two sentences.")}
     assert changes(OLD, replace(OLD, principles=tuple(reversed(OLD.principles)))) == []
+    mandatory = replace(OLD, principles=(replace(kind, always=True), *OLD.principles[1:]))
+    assert [(c.how, c.fields) for c in changes(OLD, mandatory)] == [("weighed anew", {"always": (False, True)})]
 
 
 def test_the_rows_that_a_change_touches_are_those_that_are_asked_anew(tmp_path):

@@ -19,8 +19,9 @@ from cai_lite.records import Message, Prompt
 # Each was written without a look at the rules; see CONTRIBUTING.md for what was found on first sight.
 SETS = {
     name: yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
-    for name in ("planted", "planted_second", "planted_third")
+    for name in ("planted", "planted_second", "planted_third", "planted_fourth")
 }
+LATER = yaml.safe_load((Path(__file__).parent / "planted_fifth.yaml").read_text(encoding="utf-8"))["planted"]
 PACKAGED = (
     "medical",
     "customer-service",
@@ -68,9 +69,14 @@ def test_the_test_sets_are_what_they_should_be(planted):
     assert kinds.keys() <= RULES.keys()
 
 
-def test_at_least_nine_of_ten_planted_faults_are_found(planted):
+def test_at_least_55_of_60_planted_faults_are_found(planted):
     missed = [e for e in planted["planted"] if e["kind"] not in rules(*map(principle, e["principles"]))]
-    assert len(missed) <= 6, [(e["kind"], [p["text"] for p in e["principles"]]) for e in missed]
+    assert len(missed) <= 5, [(e["kind"], [p["text"] for p in e["principles"]]) for e in missed]
+
+
+def test_faults_planted_after_the_rules_are_found():
+    missed = [e for e in LATER if e["kind"] not in rules(*map(principle, e["principles"]))]
+    assert len(LATER) == 36 and len(missed) <= 3, missed
 
 
 def test_at_most_one_of_twenty_clean_principles_is_blamed(planted):

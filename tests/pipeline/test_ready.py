@@ -123,3 +123,18 @@ def test_the_calls_of_all_rounds_are_counted():
     found = recipe("prompts.limit=20", "prompts.eval_limit=10", "rounds=3")
     expected = {"training pairs": 3 * 20 * PER_PROMPT, "held-out pairs": 10 * PER_PROMPT, "answers": (4 + 2) * 10}
     assert calls_needed(found, prompts_of(found)) == {**expected, "judging what still fails": 2 * 20 * 6}
+
+
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("train.principle_weights={kind-tome: 2.0}", "train.principle_weights"),
+        ("steer.groups={a: [kind-tome]}", "steer.groups.a"),
+    ],
+)
+def test_principles_that_the_constitution_lacks_are_named_before_anything_is_asked(setting, place, tmp_path):
+    recipe = load_recipe("medical", [setting], profile="embedded")
+    with pytest.raises(
+        InputError, match=rf"{place}: the constitution 'medical' has no principle 'kind-tome'; did you mean 'kind-tone'"
+    ):
+        check_recipe(recipe, tmp_path / "run")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -261,13 +262,21 @@ def test_the_packaged_recipes_are_sound(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
     real = load_recipe(name)
     assert (real.student.load, real.judge.mode) == ("nf4", "pairwise")
-    tags = {tag for principle in load_constitution(real.constitution).principles for tag in principle.applies_to}
     for recipe in (real, embedded):
+        tags = {tag for principle in load_constitution(recipe.constitution).principles for tag in principle.applies_to}
         prompts = load_prompts(recipe.prompts.file, held_out=recipe.prompts.held_out)
         # A tag that no prompt bears would leave its principle without a single case. The embedded prompts meet only
         # the principles that the embedded teacher knows.
         borne = {tag for prompt in prompts.train for tag in prompt.tags}
         assert tags <= borne if recipe is real else tags & borne
+
+
+@pytest.mark.parametrize("name", ["hipaa-privacy", "financial-advice", "legal-information"])
+def test_the_recipes_of_the_policy_packs_are_sound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:8000/v1")
+    for profile in (None, "gpu12", "gpu8"):
+        recipe = load_recipe(name, profile=profile)
+        assert (recipe.constitution, recipe.student.load, recipe.judge.mode) == (name, "nf4", "pairwise")
 
 
 def test_every_option_of_a_recipe_is_read_by_somebody() -> None:
@@ -362,3 +371,20 @@ def test_a_single_training_resolves_as_it_did_before_there_were_methods(file: Pa
     sft = load_recipe(file, ["train=[{method: sft, on: revisions}]"], "tiny")
     assert "  'on': revisions\n  include_critique: false\n" in sft.resolved() and "beta" not in sft.resolved()
     assert sft.revises and not load_recipe(file, profile="tiny").revises
+
+
+@pytest.mark.parametrize("profile", ["harmless-first", "helpful-first"])
+def test_the_medical_profiles_weigh_principles_that_the_constitution_has(profile: str, monkeypatch) -> None:
+    monkeypatch.setenv("TEACHER_URL", "http://localhost:1/v1")
+    recipe = load_recipe("medical", profile=profile)
+    weights = recipe.phases[0].principle_weights
+    assert weights.keys() <= {principle.id for principle in load_constitution(recipe.constitution).principles}
+    heavy, light = ("urgent-care", "kind-tone") if profile == "harmless-first" else ("kind-tone", "no-exact-dose")
+    assert weights[heavy] > 1 > weights[light]
+
+
+@pytest.mark.parametrize("name", ["medical", "customer-service", "creative"])
+def test_a_domain_says_what_an_expert_should_check_and_who_has(name: str, repository: Path) -> None:
+    review = (repository / "recipes" / name / "REVIEW.md").read_text(encoding="utf-8")
+    assert re.search(r"\bnobody\b", review, re.IGNORECASE)
+    assert f"{name}/REVIEW.md" in (repository / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")

@@ -10,6 +10,8 @@ from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.starting import BASES, init, profiles_of
 from cai_lite.pipeline.walk import prompts_of
 
+EMBEDDED = ("medical", "customer-service", "creative")
+
 
 @pytest.mark.parametrize("base", BASES)
 def test_a_new_project_reads_only_its_own_files(base, tmp_path, monkeypatch):
@@ -21,10 +23,10 @@ def test_a_new_project_reads_only_its_own_files(base, tmp_path, monkeypatch):
     assert recipe.constitution == str(folder / "constitution.yaml")
     assert recipe.prompts.file == str(folder / "prompts.jsonl")
     assert load_constitution(recipe.constitution).principles and prompts_of(recipe).held_out
-    assert profiles_of(folder) == ("" if base == "helpful-honest" else " --profile embedded")
+    assert profiles_of(folder) == (" --profile embedded" if base in EMBEDDED else "")
 
 
-@pytest.mark.parametrize("base", ["medical", "customer-service", "creative"])
+@pytest.mark.parametrize("base", EMBEDDED)
 def test_its_embedded_profile_is_ready_at_once(base, tmp_path):
     init(tmp_path / "mine", base)
     recipe = load_recipe(tmp_path / "mine" / "recipe.yaml", profile="embedded")

@@ -66,7 +66,8 @@ def test_what_a_file_decides_is_no_finding(tmp_path, monkeypatch):
 
 
 def test_the_command_tries_the_embedded_judge(tmp_path):
-    done = CliRunner().invoke(app, ["lint", "medical", "--judge", "embedded:teacher", "--votes", "1", "--json"])
+    words = ["lint", "medical-embedded", "--judge", "embedded:teacher", "--votes", "1", "--json"]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     held = json.loads(done.output)
     assert held["trials"][0]["judge"] == "embedded:teacher"

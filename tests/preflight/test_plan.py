@@ -147,8 +147,9 @@ def test_the_whole_run_is_counted_and_timed(shape, cache):
     assert parts["drafts"]["calls"] == drafts
     # Half of the drafts are revised, and half of those again; a revision is critiqued as a draft is.
     revisions = drafts // 2 + drafts // 4
-    verdicts = 2 * 2 * (drafts // 2 + drafts // 4 * 6)  # two orders, two principles; six comparisons of four drafts
-    expected = (drafts + revisions) * 2 + revisions + verdicts
+    critiques, judged = read.critique.principles_per_draft, read.judge.principles
+    verdicts = 2 * judged * (drafts // 2 + drafts // 4 * 6)  # two orders; six comparisons of four drafts
+    expected = (drafts + revisions) * critiques + revisions + verdicts
     assert parts["critiques, revisions, verdicts"]["calls"] == pytest.approx(expected, abs=4)
     assert parts["training"]["calls"] == 1000
     assert card["hours"] == pytest.approx(sum(part["hours"] for part in card["walk"]))

@@ -126,7 +126,7 @@ def test_the_command_prints_a_table_or_json():
     found = runner.invoke(app, ["plan", "medical", "--power", "--json"])
     assert found.exit_code == 0, found.output
     (one,) = json.loads(found.stdout)["bases"]
-    assert one["families"] == 14 and one["required"][2]["difference"] == 0.05
+    assert one["families"] == 36 and one["required"][2]["difference"] == 0.05
     assert one["required"][2]["paired"]["prompts"] > one["n"] > one["required"][-1]["paired"]["prompts"] / 2
     assert "assumed: adherence 0.70" in runner.invoke(app, ["plan", "medical", "--power"]).stdout
     refused = runner.invoke(app, ["plan", "medical", "--run", "somewhere"])

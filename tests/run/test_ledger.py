@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cai_lite.errors import InputError, RunBusyError
+from cai_lite.errors import InputError, RunBusyError, Stopped
 from cai_lite.records import Reply
 from cai_lite.run.ledger import OWNER, Budget, Run
 
@@ -157,3 +157,52 @@ def test_a_memo_holds_only_for_what_decided_it():
 def test_a_run_in_memory_has_no_files():
     with pytest.raises(InputError, match="run directory"):
         Run().path("pairs.jsonl")
+
+
+def test_replies_of_another_run_are_taken_over_once_and_are_no_calls_of_this_one(tmp_path):
+    reply = Reply(text="yes", tokens_in=3, tokens_out=1)
+    with Run(tmp_path / "old") as old:
+        old.keep_replies("draft", "m", {"k": reply, "bad": Reply(text="", outcome="failed", fault="HTTP 500")})
+        old.keep_rows("candidate", [("row", (), {})])
+        with Run(tmp_path / "new", budget=Budget(max_tokens=4)) as new:
+            assert new.secret != old.secret  # was read before, and is read again
+            new.take_over(old)
+            assert new.secret == old.secret and new.taken_over == 2
+            assert new.replies(["k", "bad"]) == {"k": reply}  # what failed is asked again
+            assert (new.calls(), new.times(), new.period(), new.row("row")) == ([], [], None, None)
+            new.check_budget()
+            new.keep_replies("judge", "m", {"bad": reply, "more": reply})
+            old.keep_replies("draft", "m", {"late": reply})
+            new.take_over(old)
+            assert new.replies(["late"]) == {} and new.taken_over == 2
+            assert [(row["stage"], row["calls"]) for row in new.calls()] == [("judge", 2)]
+            assert [stage for stage, _ in new.times()] == ["judge", "judge"]
+            with pytest.raises(Stopped, match="the budget is spent: 8 of 4"):
+                new.check_budget()
+            assert list(new.damage()) == []
+    with (
+        Run(tmp_path / "new") as new,
+        Run() as other,
+        pytest.raises(InputError, match="holds the replies of another run already"),
+    ):
+        new.take_over(other)
+
+
+def test_taking_over_is_done_whole_or_not_at_all(tmp_path, monkeypatch):
+    with Run(tmp_path / "old") as old, Run(tmp_path / "new") as new:
+        old.keep_replies("draft", "m", {"k": Reply(text="yes")})
+        set_meta = Run._set_meta
+
+        def cut_off(self, name, value):
+            if name == "taken over":
+                raise KeyboardInterrupt
+            set_meta(self, name, value)
+
+        monkeypatch.setattr(Run, "_set_meta", cut_off)
+        secret = new.secret
+        with pytest.raises(KeyboardInterrupt):
+            new.take_over(old)
+        assert (new.replies(["k"]), new.secret, new.taken_over) == ({}, secret, 0)
+        monkeypatch.setattr(Run, "_set_meta", set_meta)
+        new.take_over(old)
+        assert list(new.replies(["k"])) == ["k"]
