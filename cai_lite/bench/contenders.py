@@ -65,7 +65,7 @@ def trl_best(model: Any, batches: list[list[Row]], case: Case) -> Step:
     The reference is precomputed, activations are recomputed only on request, and the head is applied to completion
     tokens alone, which TRL does by default on a GPU only.
     """
-    _module("trl.trainer.utils")._use_triton = lambda device: True
+    trl_module("trl.trainer.utils")._use_triton = lambda device: True
     return _trl(
         model,
         batches,
@@ -74,7 +74,8 @@ def trl_best(model: Any, batches: list[list[Row]], case: Case) -> Step:
     )
 
 
-def _module(name: str) -> Any:
+def trl_module(name: str) -> Any:
+    """Return a module of TRL, or one that it brings. Raises MissingPackageError."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -96,7 +97,7 @@ CONTENDERS: dict[str, Callable[..., Step]] = {
 def _trl(model: Any, batches: list[list[Row]], case: Case, settings: dict[str, Any]) -> Step:
     from cai_lite.chat.weights import open_weights
 
-    trl, datasets = _module("trl"), _module("datasets")
+    trl, datasets = trl_module("trl"), trl_module("datasets")
 
     class OnTokens(trl.DPOTrainer):  # type: ignore[misc, name-defined]
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:

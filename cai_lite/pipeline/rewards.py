@@ -1,8 +1,9 @@
 """What rewards the samples of a phase "rl": the recipe's judge under the principles drawn, less failed machine checks.
 
 A reward is the mean probability that the sample keeps each of the principles drawn for its prompt, weighed by their
-weights. The oracle of the toy world, or else the second judge of the evaluation, watches it; nothing is learnt from
-that one.
+weights. The oracle of the toy world, or else the second judge of the evaluation, watches it. No gradient comes of that
+one, but with `train.keep: best` it chooses among the steps, on training prompts that are held out; with `keep: last` it
+only looks on.
 """
 
 from __future__ import annotations
