@@ -22,7 +22,9 @@ _UNIT = (
 _UPPER = (
     r"at (?:the )?most|no (?:more|longer|later|greater|higher) than|not (?:\w+ )?(?:more|longer|later) than|"
     r"not exceed(?:ing)?|"
-    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:ed)? (?:\w+ ){0,4}?to"
+    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:s|ed)? (?:\w+ ){0,4}?to|"
+    r"(?:cap|caps|capped) (?:\w+ ){0,5}?at|(?:never|not) (?:more|longer|over|above|beyond|exceed\w*|later)(?: than)?|"
+    r"(?:an? )?(?:upper )?(?:limit|ceiling|cap) (?:of|is)|as (?:many|much|long) as|inside"
 )
 _LOWER = (
     r"at (?:the )?least|no (?:fewer|less|shorter|earlier) than|not (?:\w+ )?(?:fewer|less|shorter|earlier) than|"
@@ -34,7 +36,7 @@ _BOUND = re.compile(
 )
 _AFTER = re.compile(
     rf"(?P<number>{_NUMBER}){_UNIT} (?:(?P<lower>or (?:more|longer|above|later|over)|at least|minimum)|"
-    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at most|maximum|at the latest))",
+    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at (?:the )?most|maximum|max|tops|at the latest|or sooner|limit|and no more))",
     re.IGNORECASE,
 )
 _RANGE = re.compile(
@@ -43,6 +45,13 @@ _RANGE = re.compile(
     re.IGNORECASE,
 )
 _ANY = re.compile(rf"\b(?:\d[\d,]*(?:\.\d+)?|{'|'.join(name for name in _WORDS if name != 'one')})\b", re.IGNORECASE)
+
+_LENGTHS = {"second": 1 / 60, "minute": 1, "hour": 60, "day": 1440, "week": 10080, "month": 43200, "year": 525600}
+_MINUTES = {stem(name): float(length) for name, length in _LENGTHS.items()}
+_DURATION = re.compile(
+    rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,17 @@ class Bound:
     least: float | None
     most: float | None
     phrase: str
+
+    @property
+    def family(self) -> str:
+        """The unit, or "time" where it is one of time."""
+        return "time" if self.unit in _MINUTES else self.unit
+
+    @property
+    def span(self) -> tuple[float | None, float | None]:
+        """The least and the most, in minutes where the unit is one of time."""
+        scale = _MINUTES.get(self.unit, 1.0)
+        return self.least and self.least * scale, self.most and self.most * scale
 
 
 @lru_cache(maxsize=65536)
@@ -90,6 +110,15 @@ def directions(text: str) -> frozenset[tuple[float, bool]]:
 def numbers(text: str) -> frozenset[float]:
     """Return the numbers in a text, whether written in digits or in words; "one" does not count."""
     return frozenset(_value(match[0]) for match in _ANY.finditer(plain(text)))
+
+
+@lru_cache(maxsize=65536)
+def durations(text: str) -> tuple[float, ...]:
+    """Return the durations in a text in minutes, in their order."""
+    return tuple(
+        (1.0 if match["number"].lower() in ("a", "an") else _value(match["number"])) * _MINUTES[stem(match["unit"])]
+        for match in _DURATION.finditer(plain(text))
+    )
 
 
 def _value(text: str) -> float:

@@ -11,7 +11,9 @@ from itertools import product
 
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.amounts import Bound, bounds, directions, numbers
+from cai_lite.linting.concepts import meaning
 from cai_lite.linting.findings import Finding, Subject, found
+from cai_lite.linting.paraphrase import denies, restates
 from cai_lite.linting.reading import GENERIC, REVERSERS, Demand, demands, sequence, stem, stems
 from cai_lite.linting.themes import OPPOSITES
 
@@ -52,20 +54,38 @@ def near_duplicate(subject: Subject) -> Iterator[Finding]:
                 f"says nearly the same as '{earlier.id}' (line {earlier.line}): {_named(later.text, shared)}",
                 "keep one of them; together they count twice in the weighted score",
             )
+    for earlier, later in _about_the_same(subject.constitution):
+        if (
+            later.id not in reported
+            and _marks(earlier.text) == _marks(later.text)
+            and restates(earlier.text, later.text)
+        ):
+            reported.add(later.id)
+            yield found(
+                later,
+                "near-duplicate",
+                "warning",
+                f"says in other words the same as '{earlier.id}' (line {earlier.line}): '{earlier.text}'",
+                "keep one of them; together they count twice in the weighted score",
+            )
 
 
 def contradiction(subject: Subject) -> Iterator[Finding]:
     """Report pairs of principles that cannot both be kept.
 
     An error: the same is demanded and forbidden under the same condition, or two bounds exclude each other. A note: a
-    principle demands for some prompts the opposite of what another demands for all, and neither names the other.
+    principle demands for some prompts the opposite of what another demands for all, and neither names the other. A
+    warning: the opposite is said in other words, which the thesaurus takes for the same.
     """
     decided = decided_pairs(subject.constitution)
+    reported: set[frozenset[str]] = set()
     for earlier, later, shared in _similar(subject.constitution, NEARLY):
         if frozenset((earlier.id, later.id)) in decided:
             continue
         kind, pair = _bounds_clash(earlier.text, later.text)
         kind = kind or _clash(earlier.text, later.text)
+        if kind:
+            reported.add(frozenset((earlier.id, later.id)))
         if kind == "same" and pair:
             yield found(
                 later,
@@ -90,6 +110,18 @@ def contradiction(subject: Subject) -> Iterator[Finding]:
                 f"demands the opposite of '{earlier.id}' (line {earlier.line}) in some cases, and nothing says "
                 "which of the two goes first there",
                 "name the exception in the general one ('unless ...'), or decide it under 'conflicts'",
+            )
+    for earlier, later in _about_the_same(subject.constitution):
+        between = frozenset((earlier.id, later.id))
+        if between not in decided | reported and (
+            kind := denies(earlier.text, later.text, named_alike=_marks(earlier.text) == _marks(later.text))
+        ):
+            yield found(
+                later,
+                "contradiction",
+                "warning" if kind == "same" else "note",
+                f"cannot be kept together with '{earlier.id}' (line {earlier.line}): '{earlier.text}'",
+                "remove one, give them different applies_to, name the exception, or decide it under 'conflicts'",
             )
 
 
@@ -136,6 +168,24 @@ def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Princip
             both_bounded = bool(bounds(principles[number].text) and bounds(principles[other].text))
             if (len(shared) >= share * least or both_bounded) and overlap(principles[number], principles[other]):
                 yield principles[number], principles[other], shared
+
+
+def _about_the_same(constitution: Constitution) -> Iterator[tuple[Principle, Principle]]:
+    """Yield pairs of principles, the earlier first, whose concepts overlap by half, found through an index of concepts."""
+    principles = constitution.principles
+    said = [meaning(principle.text).said for principle in principles]
+    limit = max(30, len(principles) // 10)
+    holders: dict[str, list[int]] = {}
+    for number, mine in enumerate(said):
+        for word in mine:
+            holders.setdefault(word, []).append(number)
+    for number, mine in enumerate(said):
+        met = Counter(
+            other for word in mine if len(holders[word]) <= limit for other in holders[word] if other > number
+        )
+        for other, count in sorted(met.items()):
+            if count * 3 >= min(len(mine), len(said[other])) and overlap(principles[number], principles[other]):
+                yield principles[number], principles[other]
 
 
 def _same_demand(first: str, second: str) -> bool:

@@ -140,6 +140,20 @@ def sequence(text: str) -> tuple[str, ...]:
     )
 
 
+def conditions(text: str) -> tuple[str, str]:
+    """Return the main clauses of a text, and its conditions ("if ...", "before ...", "for children, ...")."""
+    mains, whens = [], []
+    for sentence in _SENTENCE.split(text):
+        while leading := _LEADING.match(sentence):
+            whens.append(leading[1])
+            sentence = sentence[leading.end() :].strip()
+        if trailing := _TRAILING.search(sentence):
+            whens.append(trailing[0])
+            sentence = sentence[: trailing.start()]
+        mains.append(sentence)
+    return " ; ".join(mains), " ; ".join(whens)
+
+
 def _clause(sentence: str) -> list[Demand]:
     """Return the demand of a sentence, and that of a "without" in it."""
     excepted = bool(_EXCEPTED.search(sentence))

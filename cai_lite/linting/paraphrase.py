@@ -1,0 +1,106 @@
+"""Compare two principles by what their words mean: one that says the other again, or its opposite, in other words."""
+
+from __future__ import annotations
+
+import re
+
+from cai_lite.linting.amounts import durations
+from cai_lite.linting.concepts import Meaning, meaning, values_named
+
+_HUMAN = (
+    r"(?:humans?|persons?|people|staff|employees?|colleagues?|managers?|supervisors?|nurses?|doctors?|physicians?|"
+    r"pharmacists?|veterinarians?|vets?|lawyers?|attorneys?|solicitors?|advis[eo]rs?|specialists?|experts?|teachers?|"
+    r"officers?|editors?|operators?|clerks?|handlers?|technicians?|engineers?|representatives?|librarians?|"
+    r"administrators?|professionals?)"
+)
+_BY_HUMAN = re.compile(
+    rf"\bonly (?:an? |the |our |by an? |by the |by )?(?:[\w-]+ ){{0,2}}?{_HUMAN} (?:may|can|must|should|is|are|\w+s\b)|"
+    rf"\bby (?:an? |the |our )?(?:[\w-]+ ){{0,2}}?{_HUMAN}\b(?=.*)",
+    re.IGNORECASE,
+)
+_HUMAN_WORD = re.compile(rf"\b{_HUMAN}\b", re.IGNORECASE)
+_BOT = re.compile(r"\b(?:bot|chatbot|assistant|model|ai|system)\b(?: itself| alone)?|\bautomatic(?:ally)?\b", re.IGNORECASE)
+_ACTORS = frozenset(
+    "human manager nurse doctor lawyer expert staff teacher itself system automatic automatical "
+    "pharmacist veterinarian officer editor clerk handler technician engineer librarian administrator".split()
+)
+# What an opposite value brings with it: "American spelling" beside "British English".
+_OF_VALUES = frozenset({"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"})
+
+
+def restates(first: str, second: str) -> bool:
+    """Return True if two texts demand the same in other words: same polarity, amounts and values, nothing replaced."""
+    a, b = meaning(first), meaning(second)
+    if (a.negated, a.case_negated, a.excepted) != (b.negated, b.case_negated, b.excepted):
+        return False
+    if a.amounts != b.amounts or a.figures != b.figures or a.only != b.only or _clashing(a, b) or a.channels != b.channels:
+        return False
+    shared, gone, new = a.said & b.said, a.said - b.said, b.said - a.said
+    if gone and new:
+        return False
+    return len(shared) + bool(a.amounts) >= 2 and len(gone | new) <= len(shared) // 2
+
+
+def denies(first: str, second: str, *, named_alike: bool) -> str:
+    """Return "same" if two texts cannot both be kept, "narrower" if one is bound to a condition of its own, or "".
+
+    `named_alike`: the two name the same proper names; without it, only values and actors are compared.
+    """
+    a, b = meaning(first), meaning(second)
+    if a.excepted or b.excepted or a.case_negated != b.case_negated:
+        return ""
+    bound, other_bound = a.case - b.said, b.case - a.said
+    if bound and other_bound:
+        return ""
+    if not (_opposite(a, b, durations(first), durations(second), named_alike=named_alike) or _other_actor(a, b, first, second)):
+        return ""
+    return "narrower" if bound or other_bound else "same"
+
+
+def _opposite(
+    a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float, ...], *, named_alike: bool
+) -> bool:
+    """Return True if one text denies the other, has another value of a dimension, or sends by another channel only."""
+    numbers_agree = a.amounts == b.amounts and a.figures == b.figures
+    if a.negated != b.negated:
+        return named_alike and numbers_agree and not (a.only or b.only or _clashing(a, b)) and _meet(a.core, b.core, a, b)
+    if a.negated:
+        return False
+    if dimensions := _clashing(a, b):
+        extra = values_named(dimensions) | _OF_VALUES
+        if not _meet(a.core - extra, b.core - extra, a, b):
+            return False
+        if {"keep", "delete"} <= a.core | b.core:
+            kept, gone = (one, other) if "keep" in a.core else (other, one)
+            return (not kept and not gone) or bool(kept and gone and max(kept) > min(gone))
+        return numbers_agree
+    if a.channels and b.channels and a.channels.isdisjoint(b.channels) and (a.only or b.only):
+        extra = frozenset({"email", "text message", "call", "post", "chat", "website", "app", "person", "fax", "courier", "message"})
+        return _meet(a.core - extra, b.core - extra, a, b)
+    same = a.said == b.said and len(a.core) >= 1 and not a.amounts and not b.amounts
+    return same and len(a.figures) == len(b.figures) == 1 and a.figures != b.figures and named_alike and not one
+
+
+def _meet(one: frozenset[str], other: frozenset[str], a: Meaning, b: Meaning) -> bool:
+    """Return True if two sets of concepts are about the same, and at most one of them says more."""
+    shared, gone, new = one & other, one - b.said, other - a.said
+    return bool(shared) and not (gone and new) and len(gone | new) <= len(shared)
+
+
+def _clashing(a: Meaning, b: Meaning) -> frozenset[int]:
+    """Return the dimensions of which the two have values, and none in common."""
+    shared = {number for number, _ in a.values} & {number for number, _ in b.values}
+    common = {number for number, _ in a.values & b.values}
+    return frozenset(shared - common)
+
+
+def _other_actor(a: Meaning, b: Meaning, first: str, second: str) -> bool:
+    """Return True if one text leaves to people only what the other one has the assistant do."""
+    if a.negated or b.negated:
+        return False
+    for one, other, text, more in ((a, b, first, second), (b, a, second, first)):
+        exclusive = _BY_HUMAN.search(text) and (one.only or one.every)
+        if exclusive and not _HUMAN_WORD.search(more) and (_BOT.search(more) or not other.only):
+            shared = (one.core - _ACTORS) & (other.core - _ACTORS)
+            return len(shared) >= 2 and not (one.core - _ACTORS - other.said and other.core - _ACTORS - one.said)
+    return False
