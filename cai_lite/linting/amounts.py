@@ -14,6 +14,7 @@ _NAMES = (
 )
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
 _WORDS = {name: value for value, name in enumerate(re.findall(r"\w+", _NAMES))} | _TENS
+NUMBER_WORDS = frozenset(_WORDS)
 _NUMBER = rf"[$€£]?(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
 _UNIT = (
     r"(?:[\s-]+(?:business|calendar|working|full|short|consecutive|single|whole|complete|more|further)\b)*"

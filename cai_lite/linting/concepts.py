@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cai_lite.linting.amounts import Bound, bounds, numbers
+from cai_lite.linting.amounts import NUMBER_WORDS, Bound, bounds, numbers
 from cai_lite.linting.classes import NEGATORS, UNIMPORTANT
 from cai_lite.linting.reading import conditions, plain, stem
 from cai_lite.linting.thesaurus import (
@@ -38,9 +38,13 @@ _EXCEPT = re.compile(
     r"\b(?:unless|except(?:ion\w*|ing)?|otherwise|other than|apart from|provided that|until|even if|regardless|"
     r"need not|not required|no need|(?:do|does|did)(?: not|n't) (?:need|have) to|not have to)\b"
 )
+_OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
+_WHATEVER = re.compile(r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b")
+_BEING = frozenset("is are be been being was were get gets got have has to and or".split())
+_KNOW = re.compile(r"\b(?:let|make) (?=(?:[\w']+ ){1,4}(?:know|aware)\b)")
 _ONLY = re.compile(r"\b(?:only|solely|exclusively|nothing but|no one but|nobody but|none but|alone)\b")
 _ALL = re.compile(r"\b(?:all|every|each|any|always|whatever|without exception|invariably|everyone|everybody)\b")
-_WORDS_OF_BOUNDS = frozenset("most least maximum minimum limit limited cap up under within more less fewer than".split())
+_WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset("aware most least maximum minimum limit limited cap up under within more less fewer than".split())
 
 
 def _parse(table: str) -> dict[str, str]:
@@ -61,6 +65,7 @@ def _lines(table: str) -> list[list[str]]:
 
 
 _LIGHT = frozenset(_parse(LIGHT))
+VERBS_NAMED = frozenset(_parse(VERB_CLASSES).values())
 _CLASSES = {
     word: name
     for word, name in {**_parse(QUALITY_CLASSES), **_parse(NOUN_CLASSES), **_parse(VERB_CLASSES)}.items()
@@ -85,6 +90,7 @@ class Meaning:
     `core`: the concepts of its main clause. `case`: those of its conditions. `negated`: it forbids; `case_negated`: its condition is negated. `excepted`: it names
     an exception. `only`, `every`: it says so. `values`: its values of the dimensions of the thesaurus. `channels`: the
     ways of sending it names. `amounts`: its bounds, as (stem of the unit, least, most). `figures`: its other numbers.
+    `owned`: what a genitive makes another thing, such as "employer" in "the patient's employer".
     """
 
     core: frozenset[str]
@@ -98,6 +104,7 @@ class Meaning:
     channels: frozenset[int]
     amounts: frozenset[tuple[str, float | None, float | None]]
     figures: frozenset[float]
+    owned: frozenset[str]
 
     @property
     def said(self) -> frozenset[str]:
@@ -130,14 +137,14 @@ def concept(expression: str) -> str:
 @lru_cache(maxsize=65536)
 def meaning(text: str) -> Meaning:
     """Return what a principle says, read through the thesaurus."""
-    text = plain(text).lower()
+    text = _KNOW.sub("tell ", plain(text).lower())
     set_bounds = bounds(text)
     rest = text
     for bound in set_bounds:
         rest = rest.replace(bound.phrase.lower(), " ")
-    main, when = conditions(rest)
+    main, when = conditions(_WHATEVER.sub(" ", rest))
     core, reversed_, values, channels = _read(main)
-    case, case_reversed, _, _ = _read(when)
+    case, case_reversed, _, _ = _read(when, light=True)
     return Meaning(
         core=core,
         case=case,
@@ -150,6 +157,7 @@ def meaning(text: str) -> Meaning:
         channels=channels,
         amounts=frozenset(_amount(bound) for bound in set_bounds),
         figures=numbers(rest),
+        owned=frozenset(concept(base(word)) for word in _OWNED.findall(text)),
     )
 
 
@@ -165,8 +173,11 @@ def _amount(bound: Bound) -> tuple[str, float | None, float | None]:
     return bound.family, *bound.span
 
 
-def _read(text: str) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[int]]:
-    """Return the concepts of a text, whether a verb turns it round, its values and its channels."""
+def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[int]]:
+    """Return the concepts of a text, whether a verb turns it round, its values and its channels.
+
+    `light`: light verbs count, too: "if it is delivered".
+    """
     words = [word.removesuffix("'s").rstrip("'") for word in _TOKEN.findall(text.replace("’", "'"))]
     bases = [base(word) for word in words]
     found: set[str] = set()
@@ -192,7 +203,8 @@ def _read(text: str) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], 
         if expression in _REVERSALS:
             turned = not turned
         elif step > 1 or not (words[at] in _FUNCTION or expression in _FUNCTION or words[at][0].isdigit()):
-            if expression not in _LIGHT and name not in _EMPTY and name not in _WORDS_OF_BOUNDS:
+            state = words[at].endswith("ed") and not (at and words[at - 1] in _BEING)  # "delivered orders"
+            if (light or state or expression not in _LIGHT) and not {name, expression} & _EMPTY and name not in _WORDS_OF_BOUNDS:
                 found.add(name)
         for named in (words[at] if step == 1 else expression, expression, name):
             if named in _VALUES:

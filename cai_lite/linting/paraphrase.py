@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cai_lite.linting.amounts import durations
-from cai_lite.linting.concepts import Meaning, meaning, values_named
+from cai_lite.linting.concepts import VERBS_NAMED, Meaning, meaning, values_named
 
 _HUMAN = (
     r"(?:humans?|persons?|people|staff|employees?|colleagues?|managers?|supervisors?|nurses?|doctors?|physicians?|"
@@ -26,6 +26,10 @@ _ACTORS = frozenset(
 )
 # What an opposite value brings with it: "American spelling" beside "British English".
 _OF_VALUES = frozenset({"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"})
+# Verbs that ask for no other act than "give" or "mention" does; any other verb is an act of its own.
+_OTHER_ACTS = VERBS_NAMED - {"share", "discuss", "explain", "recommend", "repeat", "answer", "begin", "end", "send", "confirm", "return"}
+# Verbs that are not as often nouns.
+_ACTS = VERBS_NAMED - {"book", "number", "photograph", "link", "joke", "limit", "charge", "die", "smoke", "estimate"}
 
 
 def restates(first: str, second: str) -> bool:
@@ -35,7 +39,7 @@ def restates(first: str, second: str) -> bool:
         return False
     if a.amounts != b.amounts or a.figures != b.figures or a.only != b.only or _clashing(a, b) or a.channels != b.channels:
         return False
-    shared, gone, new = a.said & b.said, a.said - b.said, b.said - a.said
+    shared, gone, new = a.said & b.said, a.said - b.said - _ACTORS, b.said - a.said - _ACTORS
     if gone and new:
         return False
     return len(shared) + bool(a.amounts) >= 2 and len(gone | new) <= len(shared) // 2
@@ -84,6 +88,8 @@ def _opposite(
 def _meet(one: frozenset[str], other: frozenset[str], a: Meaning, b: Meaning) -> bool:
     """Return True if two sets of concepts are about the same, and at most one of them says more."""
     shared, gone, new = one & other, one - b.said, other - a.said
+    if gone & a.owned or new & b.owned or ((gone | new) & _OTHER_ACTS and not shared & _ACTS):
+        return False
     return bool(shared) and not (gone and new) and len(gone | new) <= len(shared)
 
 
@@ -101,6 +107,7 @@ def _other_actor(a: Meaning, b: Meaning, first: str, second: str) -> bool:
     for one, other, text, more in ((a, b, first, second), (b, a, second, first)):
         exclusive = _BY_HUMAN.search(text) and (one.only or one.every)
         if exclusive and not _HUMAN_WORD.search(more) and (_BOT.search(more) or not other.only):
-            shared = (one.core - _ACTORS) & (other.core - _ACTORS)
-            return len(shared) >= 2 and not (one.core - _ACTORS - other.said and other.core - _ACTORS - one.said)
+            shared = (one.core & other.core) - _ACTORS
+            gone, new = one.core - _ACTORS - other.said, other.core - _ACTORS - one.said
+            return len(shared) >= 2 and len(gone) < 2 and not (gone and new) and len(new) <= len(shared)
     return False

@@ -18,7 +18,7 @@ show: show, display, write, put, place, print, render, set, type, list, enter, i
   do, go, run, appear, stand, be, become, see, take, have got, look, feel, seem, lie, sit, start off, carry out, perform,
   conduct, format, style, produce, create, draft, prepare, generate, compose, output, type out, follow, let, allow, permit,
   accept, enable, ensure, see to it, make sure, remember, want, need, wish, like, try, work, usage, happen, occur, treat,
-  sort, kind, form, shape, manner, way, part, item, thing, matter, case, time, place, issue, topic, subject, question of
+  know, sort, kind, form, shape, manner, way, part, item, thing, matter, case, time, place, issue, topic, subject, question of
 """
 VERB_CLASSES = """
 ask: ask, request, inquire, enquire, question, query, demand, solicit, call for, find out, seek, prompt for, establish
@@ -81,7 +81,7 @@ underline: underline, underscore, emphasise
 number: number, numeral, enumerate, figure, digit
 compare: compare, contrast, comparison, set against
 convert: convert, conversion, turn into, express in
-teach: teach, instruct, train, coach, tutor, educate
+teach: teach, instruct, train, educate
 mark: mark, grade, score, assess, evaluate, rate, rank, grading, assessment, marking
 solve: solve, resolve, sort out, settle dispute, clear up, resolution, solution
 install: install, set up, deploy, roll out
@@ -373,7 +373,6 @@ monday, tuesday, wednesday, thursday, friday, saturday, sunday
 colour|color|in colour, black and white|monochrome|greyscale
 single quotes|single quotation marks, double quotes|double quotation marks
 singular, plural
-open, closed|shut
 true, false
 serious, joke
 accept, reject
