@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import product
@@ -138,54 +138,74 @@ def overlap(first: Principle, second: Principle) -> bool:
 def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Principle, Principle, frozenset[str]]]:
     """Yield pairs of principles, the earlier first, that share at least `share` of the shorter one's content words.
 
-    The pairs are found through an index of words, so that a long policy is not compared pair by pair. In a long policy,
-    words that occur in more than every tenth principle are not looked up. Two texts that both set bounds are yielded
-    however few words they share.
+    Two texts that both set bounds are yielded however few words they share.
     """
     principles = constitution.principles
-    words = [(said := stems(principle.text)) - GENERIC - REVERSERS or said for principle in principles]
-    holders: dict[str, list[int]] = {}
-    limit = max(30, len(principles) // 10)
-    for number, mine in enumerate(words):
-        for word in mine:
-            holders.setdefault(word, []).append(number)
-    bounded: dict[str, list[int]] = {}
-    for number, principle in enumerate(principles):
-        for unit in {bound.unit for bound in bounds(principle.text)}:
-            bounded.setdefault(unit, []).append(number)
+    for number, other, shared, least, both_bounded in _sharing_words(tuple(p.text for p in principles)):
+        if (len(shared) >= share * least or both_bounded) and overlap(principles[number], principles[other]):
+            yield principles[number], principles[other], shared
+
+
+@lru_cache(maxsize=2)
+def _sharing_words(texts: tuple[str, ...]) -> list[tuple[int, int, frozenset[str], int, bool]]:
+    """Return the pairs of texts that share `NEARLY` of the shorter one's content words, or that both set bounds.
+
+    The pairs are found through an index of words, so that a long policy is not compared pair by pair. In a long policy,
+    words that occur in more than every tenth principle are not looked up. With each pair come the words it shares, how
+    many words the shorter one has, and whether both set bounds.
+    """
+    words = [(said := stems(text)) - GENERIC - REVERSERS or said for text in texts]
+    units = [{bound.unit for bound in bounds(text)} for text in texts]
+    limit = max(30, len(texts) // 10)
+    holders, bounded = _index(words), _index(units)
+    pairs = []
     for number, mine in enumerate(words):
         met = Counter(
             other for word in mine if len(holders[word]) <= limit for other in holders[word] if other > number
         )
-        for unit in {bound.unit for bound in bounds(principles[number].text)}:
+        for unit in units[number]:
             if len(bounded[unit]) <= limit:
                 met.update({other: 2 for other in bounded[unit] if other > number})
         for other, count in sorted(met.items()):
             least = min(len(mine), len(words[other]))
             if count < 2 and least > 2:
                 continue
-            shared = mine & words[other]
-            both_bounded = bool(bounds(principles[number].text) and bounds(principles[other].text))
-            if (len(shared) >= share * least or both_bounded) and overlap(principles[number], principles[other]):
-                yield principles[number], principles[other], shared
+            shared, both_bounded = mine & words[other], bool(units[number] and units[other])
+            if len(shared) >= NEARLY * least or both_bounded:
+                pairs.append((number, other, shared, least, both_bounded))
+    return pairs
+
+
+def _index(words: Sequence[Collection[str]]) -> dict[str, list[int]]:
+    """Return, for each word, the numbers of the texts that hold it, ascending."""
+    holders: dict[str, list[int]] = {}
+    for number, mine in enumerate(words):
+        for word in mine:
+            holders.setdefault(word, []).append(number)
+    return holders
 
 
 def _about_the_same(constitution: Constitution) -> Iterator[tuple[Principle, Principle]]:
-    """Yield pairs of principles, the earlier first, whose concepts overlap by half, found through an index of concepts."""
+    """Yield pairs of principles, the earlier first, that share a third of the concepts of the shorter one."""
     principles = constitution.principles
-    said = [meaning(principle.text).said for principle in principles]
-    limit = max(30, len(principles) // 10)
-    holders: dict[str, list[int]] = {}
-    for number, mine in enumerate(said):
-        for word in mine:
-            holders.setdefault(word, []).append(number)
+    for number, other in _sharing_concepts(tuple(p.text for p in principles)):
+        if overlap(principles[number], principles[other]):
+            yield principles[number], principles[other]
+
+
+@lru_cache(maxsize=2)
+def _sharing_concepts(texts: tuple[str, ...]) -> list[tuple[int, int]]:
+    said = [meaning(text).said for text in texts]
+    holders, limit = _index(said), max(30, len(texts) // 10)
+    pairs = []
     for number, mine in enumerate(said):
         met = Counter(
             other for word in mine if len(holders[word]) <= limit for other in holders[word] if other > number
         )
-        for other, count in sorted(met.items()):
-            if count * 3 >= min(len(mine), len(said[other])) and overlap(principles[number], principles[other]):
-                yield principles[number], principles[other]
+        pairs += [
+            (number, other) for other, count in sorted(met.items()) if count * 3 >= min(len(mine), len(said[other]))
+        ]
+    return pairs
 
 
 def _same_demand(first: str, second: str) -> bool:
@@ -209,7 +229,13 @@ def _numbers(text: str) -> tuple[frozenset[float], frozenset[tuple[float, bool]]
 def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
     """Return True if a word stands where the other text has another one, as "return" for "cancel" in the same frame."""
     a, b = [w for w in first if w not in GENERIC], [w for w in second if w not in GENERIC]
+    while a and b and a[0] == b[0]:
+        a, b = a[1:], b[1:]
+    while a and b and a[-1] == b[-1]:
+        a, b = a[:-1], b[:-1]
     one, other = set(a), set(b)
+    if one <= other or other <= one:
+        return False
     for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "replace":
             gone, new = [w for w in a[i:j] if w not in other], [w for w in b[k:m] if w not in one]
