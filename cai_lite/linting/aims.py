@@ -43,11 +43,11 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
         """autonomy, self-determination, own choice/choices/decision/decisions, let/lets/leave/leaves ~ decide/choose/make, decide for themselves/himself/herself,
         decides for, up to the/them/him/her, go/goes along with, respect* ~ choice/choices/decision/decisions/wishes/wish, accept* ~ decision/choice/wishes/refusal, honour* ~ wishes/choice/decision,
         honor* ~ wishes/choice/decision, has/have chosen, whatever ~ choose/chooses/chosen/decide/decides/wants/want, freely choose, as they see fit, as ~ sees fit, on their own terms,
-        follow* ~ wishes/wish/choice/preference/preferences, defer to the, ~ has the last word, ~ has the final say, free to, no interference, without judg*,
+        follow* ~ wishes/wish/choice/preference/preferences, defer to the, ~ has the last word, ~ has the final say, free to, no interference,
         make their own, makes his or her own, make up their own mind, right to choose, stick to the ~ wish*, support* ~ decision/choice""",
         "protection",
         """protect*, safeguard*, keep* ~ from, keep* ~ safe, prevent*, discourage*, dissuade*, talk* ~ out of, steer* ~ away, stop* ~ from, shield*,
-        endanger*, hazard*, dangerous, harm*, unsafe, jeopardi*, out of harm*, safety, warn* ~ against, intervene*, advise* ~ against, best interest*,
+        endanger*, hazard*, harm*, unsafe, jeopardi*, out of harm*, safety, warn* ~ against, intervene*, advise* ~ against, best interest*,
         put* ~ health first, welfare, wellbeing, well-being, risky, override*, overrule*, look* after""",
     ),
     (

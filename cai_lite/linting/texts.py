@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from cai_lite.linting.classes import OUTPUT
 from cai_lite.linting.findings import Finding, Subject, found
+from cai_lite.linting.lexicon import BEARING, CHARACTER, FORBIDDING, VIRTUE_NOUNS
 from cai_lite.linting.vagueness import QUOTED
 from cai_lite.linting.words import (
     DETERMINERS,
@@ -59,6 +60,43 @@ _MODAL = re.compile(
 _THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
 _LISTED = re.compile(r",? (?:show|display|demonstrate|exhibit) (?:\w+ )?([\w-]+)", re.IGNORECASE)
 _CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered)$")
+_AGENT = (
+    r"(?:assistant|model|ai|system|bot|chatbot|agents?|tutors?|coach(?:es)?|hosts?|concierge|guides?|librarians?|editors?|curators?|moderators?|"
+    r"nurses?|staff|teams?|teachers?|clerks?|advis[eo]rs?|companion|helper|writers?|narrators?|mentor|counsell?ors?|operators?|"
+    r"receptionist|colleagues?|trainers?|support|we|you|it|tone|voice|manner|manners|style|attitude|demeanou?r|approach|"
+    r"replies|messages|answers|responses|persona|personality|language|register|conduct|behaviou?r)"
+)
+_MANNER_ADVERB = r"(?:(?:always|very|both|truly|never|not|as|a|an|at all times|above all|too|rather|more|less|in any way|genuinely|\w+ly)\s+){0,3}"
+_SEEN_BY_ALL = TRAITS - words_of(
+    "accurate precise clear safe neutral objective positive fair responsible transparent harmless genuine authentic sensitive reliable "
+    "thorough original organized organised flexible careful cautious competent expert discreet professional serious proactive inclusive "
+    "understanding"
+)
+_NAMES_OF_TRAITS = "|".join(
+    sorted((_SEEN_BY_ALL | CHARACTER) - words_of("just mean cold mild constant moderate steady measured superior winning supple tender calm bright polished "
+    "vain persistent indifferent determined committed collected straightforward nice"), key=len, reverse=True)
+)
+_IS_OF_CHARACTER = re.compile(
+    rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|that|should|must|shall|will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|which|always|never)\s+){{0,2}})"
+    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|seems?|appears?|looks?|comes? (?:across|over) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
+    rf"\b(?:find|finds|experience|perceive|see|consider)s? (?:the |our |its |your )?{_AGENT}(?: as)?(?: to be)? ({_NAMES_OF_TRAITS})\b",
+    re.IGNORECASE,
+)
+_NAMES_OF_VIRTUES = "|".join(
+    sorted((VIRTUES | VIRTUE_NOUNS) - words_of("care respect responsibility understanding expertise character accountability maturity heart ease principle industry vision purpose "
+    "energy wonder drive judgement judgment intelligence resolve conviction charity calm joy insight reliability confidence wit humanity personality dignity"), key=len, reverse=True)
+)
+_WITH_VIRTUE = re.compile(
+    rf"\b(?:bring|embod(?:y|ie)|have|has|possess|show|display|demonstrate|exude|radiate|project|convey|exhibit|maintain|cultivate|lose|need|value|practi[cs]e|extend|lend|express|inject|infuse|uphold|keep)(?:e?s)?\s+"
+    rf"(?:(?:a|an|the|its|their|your|his|her|some|more|great|much|utmost|genuine|real|true|boundless|endless|deep|sense|spirit|air|degree|of|constant|unfailing|good|every)\s+){{0,4}}({_NAMES_OF_VIRTUES})\b(?! (?:period|policy|team|programme|program))|"
+    rf"\b(?:approach|greet|meet|treat|speak|write|act|listen|respond|repl(?:y|ie)|answer|handle|welcome|lead|teach|serve|behave|talk|face|tackle|address)(?:e?s)?\b[^,.;:]{{0,50}}? with\s+(?:[\w-]+ (?:and )?){{0,3}}?({_NAMES_OF_VIRTUES})\b",
+    re.IGNORECASE,
+)
+_BORNE = re.compile(
+    rf"\b(?:have|has|show|display|need|keep|lose|bring|possess|maintain|project|exude|be|is|are|with|approach|in|offer|lend|adopt|wear|take)(?:e?s)?\s+(?:[\w-]+ ){{0,4}}?({BEARING})\b",
+    re.IGNORECASE,
+)
+_IN_CONDITION = re.compile(r"\b(?:if|when|whenever|whether|where|because|unless|who) [^,]*$", re.IGNORECASE)
 _OBJECTS = words_of("it them him her me us")
 _ARTICLES = words_of("the a an their its his your")
 # A word before an article that no list has: a verb ("reset the password"), unless it is a function word or an adverb.
@@ -81,6 +119,32 @@ _DEONTIC = re.compile(
     r"only)\b",
     re.IGNORECASE,
 )
+_FORBIDDING = re.compile(rf"^\W*(?:{FORBIDDING})", re.IGNORECASE)
+# What is done, with whatever or whomever: "the label is sent", "the statement puts the balance first".
+_PARTICIPLE = r"(?:\w+ed|sent|given|told|shown|put|made|kept|paid|read|held|met|written|left|taken|drawn|set|found|sold|brought)"
+_DONE = re.compile(
+    rf"\b(?:is|are|gets?) (?:\w+ly )?{_PARTICIPLE}\b|\b(?:{'|'.join(sorted(VERBS | OR_NOUNS))})s\b (?:the|an?|its|each|every|all)\b",
+    re.IGNORECASE,
+)
+_BOTH_DONE = re.compile(
+    rf"\b(?:is|are) {_PARTICIPLE}\b[^,;.]*(?:,|\band\b),?(?: and)? (?:(?:they|it|he or she|she|he) )?(?:then |also )?(?:is|are|gets?|receives?) "
+    rf"(?:(?:also|then) )?((?:{_PARTICIPLE}|an?|the)\b[^.;]*)",
+    re.IGNORECASE,
+)
+_BESIDES = re.compile(
+    r"^\W*(?:besides|in addition to|as well as|apart from|aside from|along with|on top of|together with|beyond|while|when) "
+    r"(?:\w+ing)\b[^,]*, (?=.*\balso\b)(.+)|"
+    r"^\W*(?:besides|in addition to|as well as|apart from|aside from|along with|on top of|together with) \w+ing\b[^,]*, (.+)|"
+    r"\bnot (?:only|just|merely) \w+.*?\bbut (?:also )?(\w.+)",
+    re.IGNORECASE,
+)
+_MORE = re.compile(
+    r"^(?!\W*(?:if|when|where|for|after|before|unless)\b)[^,;.]*?\b(?:an?|the|each|every|its|all|one|two|three|four|five|which|what)\b[^,;.]*?,? (?:plus|as well as|together with|along with|in addition to|"
+    r"and also|coupled with|followed by) "
+    r"((?:an?|the|one|two|three|four|five|its|their|his|all|each|any|which|what|whether|how|where|why)\b[^.;]*)",
+    re.IGNORECASE,
+)
+_BOTH_VERBS = re.compile(r"\bboth (\w+) (?:the|an?|its|each|every|any|all|their|his|her)\b[^,;.]*\band (\w+s? (?:the|an?|its|each|every|any|all|their)?\b[^.;]*)", re.I)
 _THIRD = re.compile(r"(?:es|s)$")
 
 
@@ -104,6 +168,8 @@ def _trait(sentence: str) -> str:
         return also[1].lower()
     if _SHOWN.search(sentence) or _BESIDE.search(sentence):
         return ""
+    if named := _character(sentence):
+        return named
     if (bearing := _BEAR.match(sentence)) and bearing[1].lower() in VIRTUES:
         return bearing[1].lower()
     if being := _BE.match(sentence):
@@ -123,6 +189,14 @@ def _trait(sentence: str) -> str:
     return next((word.lower() for word in _LISTED.findall(sentence) if word.lower() in VIRTUES), "")
 
 
+def _character(sentence: str) -> str:
+    """Return the character that a sentence gives to whoever answers, in whatever construction, or ""."""
+    for pattern in (_BORNE, _IS_OF_CHARACTER, _WITH_VIRTUE):
+        if (hit := pattern.search(sentence)) and not _IN_CONDITION.search(sentence[: hit.start()]):
+            return next(group for group in hit.groups() if group).lower()
+    return ""
+
+
 def compound(subject: Subject) -> Iterator[Finding]:
     """Report principles with two demands; a reply that meets only one of them cannot be judged."""
     for principle in subject.constitution.principles:
@@ -139,7 +213,9 @@ def compound(subject: Subject) -> Iterator[Finding]:
 def too_long(subject: Subject) -> Iterator[Finding]:
     """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
-        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and _asks(principle.text):
+        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and (
+            _asks(principle.text) or _DONE.search(principle.text)
+        ):
             yield found(
                 principle,
                 "too-long",
@@ -153,10 +229,10 @@ def negative(subject: Subject) -> Iterator[Finding]:
     """Report principles that only forbid something. This is a note, since some things can only be forbidden."""
     for principle in subject.constitution.principles:
         text = QUOTED.sub(" ", principle.text)
-        start = NEGATIVE_START.match(text)
+        start = NEGATIVE_START.match(text) or _FORBIDDING.match(text)
         rest = re.split(r"[;:.]|\b(?:instead|but|rather)\b", text[start.end() :], maxsplit=1) if start else []
         positive = len(rest) > 1 and len(rest[1].split()) > 2 and not NEGATIONS.search(rest[1])
-        if start and not positive and not _entitlement(start[0]):
+        if start and not positive and (not NEGATIVE_START.match(text) or not _entitlement(start[0])):
             yield found(
                 principle,
                 "negative",
@@ -187,6 +263,9 @@ def _second_demand(text: str) -> str:
             return ""  # "Do not give the answer. Ask a question instead.": one demand, said from both sides
         if _is_demand(sentence, alone=True):
             return _short(sentence)
+    for pattern in (_BESIDES, _BOTH_DONE, _BOTH_VERBS, _MORE):
+        if (more := pattern.search(plain)) and not (pattern is _MORE and not _asks(plain)):
+            return _short(more[more.lastindex or 0])
     while (condition := re.match(r"[^,;.]{4,160},\s+", plain)) and not _demands(plain):
         plain = plain[condition.end() :]
     parts = _AND.split(plain)
@@ -222,7 +301,7 @@ def _asks(text: str) -> bool:
         or not OUTPUT.isdisjoint(set(words) - {"it", "they"})
         or any(_is_demand(part, alone=True) for part in re.split(r"(?<=[.!?,;:])\s+", text))
         or words[0] in VERBS | OR_NOUNS
-        or (len(words) > 1 and words[1] in _OBJECTS and _UNKNOWN_VERB.fullmatch(words[0]) is not None)
+        or (len(words) > 1 and words[1] in _OBJECTS | DETERMINERS and _UNKNOWN_VERB.fullmatch(words[0]) is not None)
     )
 
 
