@@ -16,6 +16,7 @@ _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "ei
 _WORDS = {name: value for value, name in enumerate(re.findall(r"\w+", _NAMES))} | _TENS
 NUMBER_WORDS = frozenset(_WORDS)
 _NUMBER = rf"[$€£]?(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
+_NUMBER = rf"(?:{_NUMBER}|an?(?= (?:second|minute|hour|day|week|fortnight|month|year)\b))"
 _UNIT = (
     r"(?:[\s-]+(?:business|calendar|working|full|short|consecutive|single|whole|complete|more|further)\b)*"
     r"[\s-]*(?P<unit>[A-Za-z]+)?"
@@ -47,7 +48,7 @@ _RANGE = re.compile(
 )
 _ANY = re.compile(rf"\b(?:\d[\d,]*(?:\.\d+)?|{'|'.join(name for name in _WORDS if name != 'one')})\b", re.IGNORECASE)
 
-_LENGTHS = {"second": 1 / 60, "minute": 1, "hour": 60, "day": 1440, "week": 10080, "month": 43200, "year": 525600}
+_LENGTHS = {"second": 1 / 60, "minute": 1, "hour": 60, "day": 1440, "week": 10080, "month": 43200, "fortnight": 20160, "year": 525600}
 _MINUTES = {stem(name): float(length) for name, length in _LENGTHS.items()}
 _DURATION = re.compile(
     rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
@@ -123,5 +124,7 @@ def durations(text: str) -> tuple[float, ...]:
 
 
 def _value(text: str) -> float:
+    if text.lower().strip() in ("a", "an"):
+        return 1.0
     last = text.lower().replace(",", "").replace("%", "").split()[-1]
     return float(_WORDS[last]) if last in _WORDS else float(last.strip(".$€£"))

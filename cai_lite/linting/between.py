@@ -155,7 +155,7 @@ def _sharing_words(texts: tuple[str, ...]) -> list[tuple[int, int, frozenset[str
     many words the shorter one has, and whether both set bounds.
     """
     words = [(said := stems(text)) - GENERIC - REVERSERS or said for text in texts]
-    units = [{bound.unit for bound in bounds(text)} for text in texts]
+    units = [{bound.family for bound in bounds(text)} for text in texts]
     limit = max(30, len(texts) // 10)
     holders, bounded = _index(words), _index(units)
     pairs = []
@@ -339,7 +339,7 @@ def _bounds_clash(first: str, second: str) -> tuple[str, tuple[Bound, Bound] | N
     """Return two bounds that exclude each other: "same" if on the same thing, "narrower" if one is for all replies."""
     kind = ""
     for a, b in product(bounds(first), bounds(second)):
-        if a.unit != b.unit or not _excludes(a, b):
+        if a.family != b.family or not _excludes(a, b):
             continue
         one, other = _scope(first, a), _scope(second, b)
         if one == other or _one_is_general(one, other):
@@ -358,8 +358,8 @@ def _one_is_general(first: frozenset[str], second: frozenset[str]) -> bool:
 def _excludes(a: Bound, b: Bound) -> bool:
     """Return True if no number keeps both bounds."""
     return any(
-        upper.most is not None and lower.least is not None and lower.least > upper.most
-        for upper, lower in ((a, b), (b, a))
+        upper[1] is not None and lower[0] is not None and lower[0] > upper[1]
+        for upper, lower in ((a.span, b.span), (b.span, a.span))
     )
 
 

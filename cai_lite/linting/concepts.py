@@ -17,10 +17,11 @@ from cai_lite.linting.thesaurus import (
     NOUN_CLASSES,
     QUALITY_CLASSES,
     REVERSALS,
+    SPLIT_VERBS,
     VERB_CLASSES,
 )
 
-_TOKEN = re.compile(r"[a-z][\w'&-]*|\d[\d,.]*\d|\d")
+_TOKEN = re.compile(r"\d+-[a-z]+|[a-z][\w'&-]*|\d[\d,.]*\d|\d")
 _IRREGULAR = {form: base for form, base in (pair.split() for pair in " ".join(IRREGULAR_FORMS.split()).split(","))}
 _ENDINGS = (
     ("ies", "y"), ("ied", "y"), ("es", ""), ("es", "e"), ("s", ""), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"),
@@ -41,10 +42,9 @@ _EXCEPT = re.compile(
 _OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
 _WHATEVER = re.compile(r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b")
 _BEING = frozenset("is are be been being was were get gets got have has to and or".split())
-_KNOW = re.compile(r"\b(?:let|make) (?=(?:[\w']+ ){1,4}(?:know|aware)\b)")
 _ONLY = re.compile(r"\b(?:only|solely|exclusively|nothing but|no one but|nobody but|none but|alone)\b")
 _ALL = re.compile(r"\b(?:all|every|each|any|always|whatever|without exception|invariably|everyone|everybody)\b")
-_WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset("aware most least maximum minimum limit limited cap up under within more less fewer than".split())
+_WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset("aware most least maximum minimum limit limited cap up under within more less fewer than younger older higher lower larger smaller above below over".split())
 
 
 def _parse(table: str) -> dict[str, str]:
@@ -77,9 +77,21 @@ for _number, _line in enumerate(_lines(DIMENSIONS)):
     for _side, _names in enumerate(_line):
         for _name in _names.split("|"):
             _VALUES.setdefault(_name.strip(), (_number, _side))
-_CHANNELS = {name.strip(): number for number, line in enumerate(_lines(CHANNELS)[0]) for name in line.split("|")}
+_CHANNELS = {
+    name.strip(): (number, side)
+    for number, line in enumerate(_lines(CHANNELS))
+    for side, names in enumerate(line)
+    for name in names.split("|")
+}
+_SPLIT = [
+    (re.compile(rf"\b(\w+) ((?:[\w'-]+ ){{1,5}}?){' '.join(particles)}\b"), verb, said.strip())
+    for entry in " ".join(SPLIT_VERBS.split()).split(",")
+    for (verb, *particles), said in [(entry.split(":")[0].split(), entry.split(":")[1])]
+]
+_PARTICLES = re.compile(r"\b(?:through|over|on|to|down|away|out|back|off|know|aware|secret|up|from|in)\b")
 _KNOWN = _CLASSES.keys() | _LIGHT | _REVERSALS | _VALUES.keys() | _CHANNELS.keys()
 _LONGEST = 4  # words in an expression of the thesaurus
+_UNTOLD = _EMPTY | _WORDS_OF_BOUNDS  # they tell nothing about what is demanded
 _FIRST = frozenset(expression.split()[0] for expression in _KNOWN if " " in expression)
 
 
@@ -101,7 +113,7 @@ class Meaning:
     only: bool
     every: bool
     values: frozenset[tuple[int, int]]
-    channels: frozenset[int]
+    channels: frozenset[tuple[int, int]]
     amounts: frozenset[tuple[str, float | None, float | None]]
     figures: frozenset[float]
     owned: frozenset[str]
@@ -137,7 +149,7 @@ def concept(expression: str) -> str:
 @lru_cache(maxsize=65536)
 def meaning(text: str) -> Meaning:
     """Return what a principle says, read through the thesaurus."""
-    text = _KNOW.sub("tell ", plain(text).lower())
+    text = _joined(plain(text).lower().replace("a.m.", "am").replace("p.m.", "pm"))
     set_bounds = bounds(text)
     rest = text
     for bound in set_bounds:
@@ -161,6 +173,14 @@ def meaning(text: str) -> Meaning:
     )
 
 
+def _joined(text: str) -> str:
+    """Return a text in which a verb stands together: of "put the caller through", "transfer the caller"."""
+    for pattern, verb, said in _SPLIT if _PARTICLES.search(text) else ():
+        if verb in text or verb[:2] in text:
+            text = pattern.sub(lambda hit: f"{said} {hit[2]}" if base(hit[1]) == verb else hit[0], text)  # noqa: B023
+    return text
+
+
 def _denied(word: str) -> str:
     """Return what a word with a negating prefix denies, if the thesaurus has it: of "ungraded" "grade", or ""."""
     for prefix in ("un", "non-", "non"):
@@ -173,7 +193,7 @@ def _amount(bound: Bound) -> tuple[str, float | None, float | None]:
     return bound.family, *bound.span
 
 
-def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[int]]:
+def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[tuple[int, int]]]:
     """Return the concepts of a text, whether a verb turns it round, its values and its channels.
 
     `light`: light verbs count, too: "if it is delivered".
@@ -182,7 +202,7 @@ def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, froz
     bases = [base(word) for word in words]
     found: set[str] = set()
     values: set[tuple[int, int]] = set()
-    channels: set[int] = set()
+    channels: set[tuple[int, int]] = set()
     turned, at = False, 0
     while at < len(words):
         step, expression = 1, bases[at]
@@ -204,7 +224,7 @@ def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, froz
             turned = not turned
         elif step > 1 or not (words[at] in _FUNCTION or expression in _FUNCTION or words[at][0].isdigit()):
             state = words[at].endswith("ed") and not (at and words[at - 1] in _BEING)  # "delivered orders"
-            if (light or state or expression not in _LIGHT) and not {name, expression} & _EMPTY and name not in _WORDS_OF_BOUNDS:
+            if (light or state or expression not in _LIGHT) and not {name, expression, words[at]} & _UNTOLD:
                 found.add(name)
         for named in (words[at] if step == 1 else expression, expression, name):
             if named in _VALUES:

@@ -12,12 +12,12 @@ VAGUE_FAMILIES: dict[str, frozenset[str]] = {
         attentively cautiously constructively productively efficiently competently expertly attractively nicely
         beautifully elegantly neatly tidily sympathetically empathetically compassionately maturely humanely decently
         equitably proportionately convincingly persuasively pleasantly cordially amicably diplomatically fittingly aptly
-        tastefully graciously deftly eloquently credibly engagingly vividly sincerely warmly patiently kindheartedly
+        tastefully graciously deftly eloquently credibly engagingly vividly warmly patiently kindheartedly
         polished catchy compelling captivating attractive appealing stylish classy first-rate top-notch world-class
         outstanding superb exemplary impeccable flawless vibrant dynamic impactful powerful memorable inspiring
         immersive enjoyable satisfying readable digestible coherent cohesive well-written well-structured
         well-organised well-organized well-researched well-rounded well-balanced well-crafted holistic sophisticated
-        nuanced insightful constructive productive competent credible reputable on-brand relatable crisp snappy punchy
+        nuanced insightful constructive productive competent reputable sturdy weighty convincing persuasive plausible on-brand relatable crisp snappy punchy
         presentable becoming seemly apt thought-provoking eye-catching authoritative welcoming uplifting empowering
         """
     ),
@@ -84,6 +84,9 @@ VAGUE_EXPRESSIONS = (
     r"or (?:so|thereabouts)\b(?=[.,;]|$)|and (?:so forth|the like|such)\b(?=[.,;]|$)",
     r"the (?:usual|necessary|needful) (?:steps|measures|precautions|care|information|details|checks|formalities)",
     r"(?:appropriate|suitable|proper|adequate|necessary|reasonable|needed) (?:steps|measures|precautions|action|safeguards)",
+    r"(?:more|less|greater|extra|additional) (?:detail|depth|context|nuance|background|care|weight|emphasis|attention|room|space|time)(?= (?:for|to|when|where|if|on|in)\b)",
+    r"(?:where|when|if|whenever|wherever) (?:it|this|that|doing so) (?:\w+ )?(?:helps?|makes sense|fits|is useful|is helpful|matters|adds value|is relevant|is needed|seems \w+)",
+    r"(?:harder|easier|bigger|smaller|tougher|trickier|simpler|lighter|heavier) (?:questions?|cases?|topics?|requests?|problems?|subjects?|issues?|tasks?)",
     r"(?:makes?|making) sense|when in doubt|if in doubt",
     r"not (?:too|overly|unduly|excessively|particularly) \w+|not \w+ (?:too|overly) \w+",
 )
@@ -152,13 +155,14 @@ FORBIDDING = (
     r"(?:it|this|that) (?:is|would be) (?:strictly )?(?:un\w+|im\w+|in(?:appropriate|admissible)|wrong|forbidden|prohibited|illegal|off limits|out of the question|taboo|against [\w' ]+|"
     r"not (?:allowed|permitted|ok|okay|acceptable|for|up to|the|right|proper)|never)\b|"
     r"there (?:is|are|must|should|shall|may|can|will|has|have|is to|are to)(?: (?:to )?be)? (?:no|never|nothing|not)\b|"
+    r"hands off\b|(?:[\w'’-]+ ){1,6}?(?:refrains?|abstains?|desists?) from|"
     rf"(?:[\w'’,-]+ ){{1,12}}?(?:is|are|remains?|stays?|must be|should be|shall be|falls?|lies?) {_STRONG}(?:banned|barred|forbidden|prohibited|disallowed|outlawed|off[- ]limits|"
-    r"off the table|out of bounds|out of the question|taboo|unacceptable|impermissible|inadmissible|unwelcome|ruled out|excluded|to be avoided|to be omitted|to be left out|avoided|"
+    r"off the table|out of bounds|out of the question|taboo|unacceptable|impermissible|inadmissible|unwelcome|inexcusable|intolerable|improper|unlawful|illegal|unthinkable|indefensible|frowned (?:up)?on|discouraged|wrong|ruled out|excluded|to be avoided|to be omitted|to be left out|avoided|"
     r"omitted|left out|left unsaid|withheld|a no-go|no-go|nobody's|no business|none of|out(?=[.,;]|$)|outside the|beyond the|not (?:for|to be|up to|welcome|allowed|permitted|acceptable)\b|never to\b|"
     r"never (?:for|the)\b)|"
     r"(?:[\w'’-]+ ){1,8}?(?:ha(?:s|ve) no (?:place|business|part|role|room)|do(?:es)? not belong|must go unmentioned|ha(?:s|ve) to stay out)|"
-    r"(?:[\w'’-]+ ){1,6}?(?:contains?|includes?|uses?|ha(?:s|ve)|carr(?:y|ies)|makes?|gives?|shows?|mentions?|names?|offers?|says?|quotes?|reveals?|discloses?|takes?|asks?|tells?|promises?|accepts?|"
+    r"(?:[\w'’-]+ ){1,6}?(?:contains?|includes?|uses?|ha(?:s|ve)|carr(?:y|ies)|makes?|gives?|shows?|mentions?|names?|offers?|says?|quotes?|reveals?|discloses?|takes?|asks?|tells?|promises?|accepts?|receives?|gets?|sees?|hears?|learns?|"
     r"expresses?|voices?|keeps?|stays?|refrains?|avoids?|abstains?|refuses?|declines?|steers?|stops?|omits?|withholds?|excludes?|leaves? out)"
-    r" (?:no|nothing|none|neither|nobody|silent|quiet|mum|from|to (?:give|say|name|comment|reveal|discuss|share|answer|disclose|speculate|advise|diagnose|recommend|predict|confirm)|clear of|away from|out of|discussing|giving|naming|mentioning|"
+    r" (?:no|nothing|none|neither|nobody|silent|quiet|mum|to (?:give|say|name|comment|reveal|discuss|share|answer|disclose|speculate|advise|diagnose|recommend|predict|confirm)|clear of|away from|out of|discussing|giving|naming|mentioning|"
     r"using|commenting|making|speculating|revealing|asking)\b"
 )

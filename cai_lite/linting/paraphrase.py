@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from cai_lite.linting.amounts import durations
-from cai_lite.linting.concepts import VERBS_NAMED, Meaning, meaning, values_named
+from cai_lite.linting.concepts import VERBS_NAMED, Meaning, concept, meaning, values_named
+from cai_lite.linting.thesaurus import FAMILIES_OF_ACTS
 
 _HUMAN = (
     r"(?:humans?|persons?|people|staff|employees?|colleagues?|managers?|supervisors?|nurses?|doctors?|physicians?|"
@@ -24,12 +25,18 @@ _ACTORS = frozenset(
     "human manager nurse doctor lawyer expert staff teacher itself system automatic automatical "
     "pharmacist veterinarian officer editor clerk handler technician engineer librarian administrator".split()
 )
+# What a way of sending or of paying brings with it.
+_WAYS = frozenset(
+    {"email", "text message", "call", "post", "chat", "website", "app", "person", "fax", "courier", "message", "card", "store", "credit", "loan",
+     "money", "voucher", "discount", "cheque", "bank", "original", "cash", "software", "seller", "send"}
+)  # fmt: skip
 # What an opposite value brings with it: "American spelling" beside "British English".
 _OF_VALUES = frozenset({"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"})
 # Verbs that ask for no other act than "give" or "mention" does; any other verb is an act of its own.
 _OTHER_ACTS = VERBS_NAMED - {"share", "discuss", "explain", "recommend", "repeat", "answer", "begin", "end", "send", "confirm", "return"}
 # Verbs that are not as often nouns.
 _ACTS = VERBS_NAMED - {"book", "number", "photograph", "link", "joke", "limit", "charge", "die", "smoke", "estimate"}
+_FAMILIES = [frozenset(concept(act.strip()) for act in line.split(",")) for line in FAMILIES_OF_ACTS.strip().split("\n")]
 
 
 def restates(first: str, second: str) -> bool:
@@ -67,7 +74,12 @@ def _opposite(
     """Return True if one text denies the other, has another value of a dimension, or sends by another channel only."""
     numbers_agree = a.amounts == b.amounts and a.figures == b.figures
     if a.negated != b.negated:
-        return named_alike and numbers_agree and not (a.only or b.only or _clashing(a, b)) and _meet(a.core, b.core, a, b)
+        return (
+            named_alike
+            and numbers_agree
+            and not (a.only or b.only or _clashing(a, b))
+            and (_meet(a.core, b.core, a, b) or _akin(a, b))
+        )
     if a.negated:
         return False
     if dimensions := _clashing(a, b):
@@ -78,11 +90,16 @@ def _opposite(
             kept, gone = (one, other) if "keep" in a.core else (other, one)
             return (not kept and not gone) or bool(kept and gone and max(kept) > min(gone))
         return numbers_agree
-    if a.channels and b.channels and a.channels.isdisjoint(b.channels) and (a.only or b.only):
-        extra = frozenset({"email", "text message", "call", "post", "chat", "website", "app", "person", "fax", "courier", "message"})
+    if _parted(a.channels, b.channels) and (a.only or b.only):
+        extra = _WAYS
         return _meet(a.core - extra, b.core - extra, a, b)
-    same = a.said == b.said and len(a.core) >= 1 and not a.amounts and not b.amounts
+    same = len(a.said & b.said) >= 2 and not (a.said - b.said or b.said - a.said) and not a.amounts and not b.amounts
     return same and len(a.figures) == len(b.figures) == 1 and a.figures != b.figures and named_alike and not one
+
+
+def _parted(one: frozenset[tuple[int, int]], other: frozenset[tuple[int, int]]) -> bool:
+    """Return True if two texts name different ways of sending or of paying, and none in common."""
+    return one.isdisjoint(other) and bool({number for number, _ in one} & {number for number, _ in other})
 
 
 def _meet(one: frozenset[str], other: frozenset[str], a: Meaning, b: Meaning) -> bool:
@@ -91,6 +108,14 @@ def _meet(one: frozenset[str], other: frozenset[str], a: Meaning, b: Meaning) ->
     if gone & a.owned or new & b.owned or ((gone | new) & _OTHER_ACTS and not shared & _ACTS):
         return False
     return bool(shared) and not (gone and new) and len(gone | new) <= len(shared)
+
+
+def _akin(a: Meaning, b: Meaning) -> bool:
+    """Return True if two texts differ in nothing but two verbs of one family, such as "discuss" and "recommend"."""
+    gone, new = a.core - b.said, b.core - a.said
+    if len(gone) > 1 or len(new) > 1 or not a.core & b.core or gone & a.owned or new & b.owned:
+        return False
+    return bool(gone and new) and any(gone <= acts and new <= acts for acts in _FAMILIES)
 
 
 def _clashing(a: Meaning, b: Meaning) -> frozenset[int]:

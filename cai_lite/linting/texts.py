@@ -77,8 +77,8 @@ _NAMES_OF_TRAITS = "|".join(
     "vain persistent indifferent determined committed collected straightforward nice"), key=len, reverse=True)
 )
 _IS_OF_CHARACTER = re.compile(
-    rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|that|should|must|shall|will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|which|always|never)\s+){{0,2}})"
-    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|seems?|appears?|looks?|comes? (?:across|over) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
+    rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|{_AGENT} (?:that|who)|that|should|must|shall|will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|which|always|never)\s+){{0,2}})"
+    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|seems?|appears?|looks?|comes? (?:across|over|off) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
     rf"\b(?:find|finds|experience|perceive|see|consider)s? (?:the |our |its |your )?{_AGENT}(?: as)?(?: to be)? ({_NAMES_OF_TRAITS})\b",
     re.IGNORECASE,
 )
@@ -88,14 +88,15 @@ _NAMES_OF_VIRTUES = "|".join(
 )
 _WITH_VIRTUE = re.compile(
     rf"\b(?:bring|embod(?:y|ie)|have|has|possess|show|display|demonstrate|exude|radiate|project|convey|exhibit|maintain|cultivate|lose|need|value|practi[cs]e|extend|lend|express|inject|infuse|uphold|keep)(?:e?s)?\s+"
-    rf"(?:(?:a|an|the|its|their|your|his|her|some|more|great|much|utmost|genuine|real|true|boundless|endless|deep|sense|spirit|air|degree|of|constant|unfailing|good|every)\s+){{0,4}}({_NAMES_OF_VIRTUES})\b(?! (?:period|policy|team|programme|program))|"
-    rf"\b(?:approach|greet|meet|treat|speak|write|act|listen|respond|repl(?:y|ie)|answer|handle|welcome|lead|teach|serve|behave|talk|face|tackle|address)(?:e?s)?\b[^,.;:]{{0,50}}? with\s+(?:[\w-]+ (?:and )?){{0,3}}?({_NAMES_OF_VIRTUES})\b",
+    rf"(?:[\w-]+\s+){{0,4}}?({_NAMES_OF_VIRTUES})\b(?! (?:period|policy|team|programme|program))|"
+    rf"\b(?:approach|greet|speak|write|act|listen|respond|repl(?:y|ie)|answer|welcome|lead|teach|serve|behave|talk|face|tackle|address)(?:e?s)?\b[^,.;:]{{0,50}}? with\s+(?:[\w-]+ (?:and )?){{0,3}}?({_NAMES_OF_VIRTUES})\b",
     re.IGNORECASE,
 )
 _BORNE = re.compile(
     rf"\b(?:have|has|show|display|need|keep|lose|bring|possess|maintain|project|exude|be|is|are|with|approach|in|offer|lend|adopt|wear|take)(?:e?s)?\s+(?:[\w-]+ ){{0,4}}?({BEARING})\b",
     re.IGNORECASE,
 )
+_AS_WOULD = re.compile(rf"\b(?:as|like) an? (?:[\w-]+,? (?:and )?){{0,3}}?({_NAMES_OF_TRAITS})\b[^.;]*?(?:\bwould\b|[.]|$)", re.IGNORECASE)
 _IN_CONDITION = re.compile(r"\b(?:if|when|whenever|whether|where|because|unless|who) [^,]*$", re.IGNORECASE)
 _OBJECTS = words_of("it them him her me us")
 _ARTICLES = words_of("the a an their its his your")
@@ -141,9 +142,10 @@ _BESIDES = re.compile(
 _MORE = re.compile(
     r"^(?!\W*(?:if|when|where|for|after|before|unless)\b)[^,;.]*?\b(?:an?|the|each|every|its|all|one|two|three|four|five|which|what)\b[^,;.]*?,? (?:plus|as well as|together with|along with|in addition to|"
     r"and also|coupled with|followed by) "
-    r"((?:an?|the|one|two|three|four|five|its|their|his|all|each|any|which|what|whether|how|where|why)\b[^.;]*)",
+    r"((?:an?|one|two|three|four|five|six|ten|\d+|which|what|whether|how|where|why)\b[^.;]*)",
     re.IGNORECASE,
 )
+_RECEIVES = re.compile(r"\b(?:gets?|receives?)\b", re.I)
 _BOTH_VERBS = re.compile(r"\bboth (\w+) (?:the|an?|its|each|every|any|all|their|his|her)\b[^,;.]*\band (\w+s? (?:the|an?|its|each|every|any|all|their)?\b[^.;]*)", re.I)
 _THIRD = re.compile(r"(?:es|s)$")
 
@@ -191,7 +193,7 @@ def _trait(sentence: str) -> str:
 
 def _character(sentence: str) -> str:
     """Return the character that a sentence gives to whoever answers, in whatever construction, or ""."""
-    for pattern in (_BORNE, _IS_OF_CHARACTER, _WITH_VIRTUE):
+    for pattern in (_BORNE, _IS_OF_CHARACTER, _WITH_VIRTUE, _AS_WOULD):
         if (hit := pattern.search(sentence)) and not _IN_CONDITION.search(sentence[: hit.start()]):
             return next(group for group in hit.groups() if group).lower()
     return ""
@@ -264,7 +266,7 @@ def _second_demand(text: str) -> str:
         if _is_demand(sentence, alone=True):
             return _short(sentence)
     for pattern in (_BESIDES, _BOTH_DONE, _BOTH_VERBS, _MORE):
-        if (more := pattern.search(plain)) and not (pattern is _MORE and not _asks(plain)):
+        if (more := pattern.search(plain)) and (pattern is not _MORE or _asks(plain) or _RECEIVES.search(plain)):
             return _short(more[more.lastindex or 0])
     while (condition := re.match(r"[^,;.]{4,160},\s+", plain)) and not _demands(plain):
         plain = plain[condition.end() :]

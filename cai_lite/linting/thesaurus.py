@@ -23,8 +23,8 @@ show: show, display, write, put, place, print, render, set, type, list, enter, i
 VERB_CLASSES = """
 ask: ask, request, inquire, enquire, question, query, demand, solicit, call for, find out, seek, prompt for, establish
 answer: answer, reply, respond, response, write back, react, get back to
-begin: begin, start, open, beginning, opening, commence, launch, initiate, kick off, lead with, top, outset, head, precede
-end: end, close, finish, conclude, terminate, wind up, wrap up, ending, closing, conclusion, bottom, sign off, sign, finalise
+begin: begin, start, open, beginning, opening, commence, launch, initiate, kick off, lead with, top, outset, head, precede, first, initial, initially
+end: end, close, finish, conclude, terminate, wind up, wrap up, ending, closing, conclusion, bottom, sign off, sign, finalise, last, final, finally
 send: send, mail, dispatch, ship, transmit, submit, post out, despatch, fire off
 transfer: transfer, escalate, forward, pass, hand over, pass on, refer, route, redirect, direct, hand off, put through, escalation,
   elevate, raise, report, handover, referral, delegate, relay, turn over, send on, reroute, take up with
@@ -331,6 +331,40 @@ oldest first: oldest first, earliest first
 newest first: newest first, latest first, most recent first
 serif: serif
 sans: sans-serif
+near: near, nearest, closest, nearby, close by, next to
+large: large, big, largest, biggest, great, huge
+small: small, little, smallest, tiny, minor
+fast: fast, quick, rapid, swift, quickly, fastest, quickest
+slow: slow, slowly, gradual
+safe: safe, secure, safely, securely
+dangerous: dangerous, hazardous, risky, unsafe, perilous
+main: main, principal, chief, primary, key, central
+necessary: necessary, needed, required, mandatory, compulsory, obligatory
+current: current, present, up-to-date, up to date, valid, in force
+next: next, following, upcoming, coming
+available: available, in stock, on offer
+broken: broken, defective, faulty, out of order, damaged
+foreign: foreign, overseas, abroad, international
+ill: ill, sick, unwell, poorly
+pregnant: pregnant, expecting, pregnancy
+deaf: deaf, hard of hearing, hearing-impaired
+blind: blind, visually impaired, partially sighted
+disabled: disabled, handicapped, disability
+missing: missing, lost, absent, lacking
+late: late, delayed, overdue, belated, tardy
+empty: empty, blank, void
+unpaid: unpaid, outstanding, owing, in arrears, arrears
+clear: clear, unambiguous, plainly
+sad: sad, sorrowful, bereaved, grieving, in mourning
+happy: happy, glad, pleased, satisfied
+rude: rude, abusive, insulting, offensive
+expensive: expensive, costly, dear, pricey
+entire: entire, total, overall
+joint: joint, shared, common
+spoken: oral, spoken, verbal
+written: in writing, in written form, on paper
+initials: initials, initial letters
+full name: full name, first and last name, whole name
 """
 # Values of one dimension: what has one of them does not have the others. A bar separates words of the same value.
 DIMENSIONS = """
@@ -344,7 +378,8 @@ past, present tense, future tense
 first person, third person, second person
 active, passive
 formal, informal
-first name, surname
+first name|first names, surname|title and surname, initials, full name|full names
+to the cent|to the penny, whole euro|whole dollar|whole pound|nearest euro|nearest dollar|nearest pound|next euro|next dollar
 alphabetical, chronological, by price, by size
 numeral, in words
 list|numbered, free text, table
@@ -368,7 +403,7 @@ enable|switch on|turn on|activate, disable|switch off|turn off|deactivate
 increase|raise|lengthen|enlarge|widen, decrease|lower|shorten|shrink|reduce|narrow
 praise, blame
 free, charge|fee
-24-hour|twenty-four-hour|24-hour clock, 12-hour|twelve-hour|am and pm|12-hour clock
+24-hour|twenty-four-hour|24-hour clock, 12-hour|twelve-hour|am|pm|12-hour clock
 monday, tuesday, wednesday, thursday, friday, saturday, sunday
 colour|color|in colour, black and white|monochrome|greyscale
 single quotes|single quotation marks, double quotes|double quotation marks
@@ -384,6 +419,7 @@ hide|conceal|mask, share|show
 # Ways of sending, and those who act: they exclude each other only where a text says "only" or "all".
 CHANNELS = """
 email, text message, call, post, chat, fax, website, app, in person|face to face, courier|by hand
+cash, card, store credit|credit note, voucher|gift card, cheque|check in the mail, bank transfer|wire transfer, direct debit
 """
 # Verbs and expressions that turn a demand round: what follows them is forbidden.
 REVERSALS = """
@@ -413,4 +449,25 @@ cut cut, hurt hurt, let let, shut shut, split split, spread spread, cost cost, c
 spelt spell, learnt learn, burnt burn, dreamt dream, leapt leap, knelt kneel, shrunk shrink, sunk sink, swum swim,
 men man, women woman, feet foot, teeth tooth, mice mouse, lives life, wives wife, knives knife, halves half, leaves leaf,
 criteria criterion, media media, data data, analyses analysis, diagnoses diagnosis, crises crisis, indices index
+"""
+
+# Verbs that something may stand between: "talk residents through", and what they say.
+SPLIT_VERBS = """
+put through: transfer, hand over: transfer, pass on: transfer, pass to: transfer, turn down: reject, turn away: reject, leave out: omit,
+give back: return, send back: return, take down: delete, find out: ask, let know: tell, make aware: tell, call off: cancel,
+talk through: explain, walk through: explain, take through: explain, keep secret: withhold, throw away: delete, pay back: refund,
+put off: postpone, hold back: withhold, read back: repeat, ring up: call, call up: call, fill in on: tell, point to: link, pay out: pay,
+set up: install, sum up: summarise, write off: waive, give away: share, keep from: withhold, keep out of: omit, cut out: delete,
+check in: greet, sort out: solve, bring up: mention, switch off: disable, turn off: disable, switch on: enable, turn on: enable
+"""
+# Verbs of which a prohibition of one is broken by another.
+FAMILIES_OF_ACTS = """
+share, discuss, explain, recommend, repeat, answer, remind, praise, compare, summarise, estimate, diagnose
+ask, confirm, seek, record
+send, transfer, share, return
+end, cancel, stop
+change, replace, translate
+approve, waive, promise, consent
+delete, cancel
+contact, call, visit, email, text message
 """

@@ -11,7 +11,7 @@ from cai_lite.linting.aims import AIMS
 from cai_lite.linting.between import decided_pairs, overlap
 from cai_lite.linting.concepts import meaning
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.reading import plain, stems
+from cai_lite.linting.reading import GENERIC, plain, stems
 from cai_lite.linting.themes import THEMES
 
 _CONDITION = re.compile(
@@ -22,7 +22,7 @@ _FORBIDS = re.compile(
 )
 _EXCEPTED = re.compile(r"\b(?:unless|except|only (?:if|when|where|after)|as long as)\b", re.IGNORECASE)
 # What most principles of a policy are about says nothing about two of them having the same subject.
-_PEOPLE = frozenset({"customer", "user", "human", "people", "person", "answer", "ask", "reply"})
+_PEOPLE = frozenset({"customer", "client", "user", "human", "people", "person", "ask", "reply"})
 
 
 def no_tie_break(subject: Subject) -> Iterator[Finding]:
@@ -110,7 +110,7 @@ def _same_subject(first: str, second: str) -> bool:
     one, other = meaning(first), meaning(second)
     if one.case - other.said and other.case - one.said:
         return False
-    shared = (one.said & other.said) - _PEOPLE
+    shared = ((one.said & other.said) | (stems(first) & stems(second) - GENERIC)) - _PEOPLE
     people = [set(re.findall(r"[a-z]+", plain(text).lower())) & _GENERAL for text in (first, second)]
     return bool(shared) or bool(people[0] & people[1] and max(len(one.said), len(other.said)) <= _FEW)
 
