@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from cai_lite.linting.classes import UNIMPORTANT
 from cai_lite.linting.reading import plain, stem
 
 _NAMES = (
@@ -48,7 +49,16 @@ _RANGE = re.compile(
 )
 _ANY = re.compile(rf"\b(?:\d[\d,]*(?:\.\d+)?|{'|'.join(name for name in _WORDS if name != 'one')})\b", re.IGNORECASE)
 
-_LENGTHS = {"second": 1 / 60, "minute": 1, "hour": 60, "day": 1440, "week": 10080, "month": 43200, "fortnight": 20160, "year": 525600}
+_LENGTHS = {
+    "second": 1 / 60,
+    "minute": 1,
+    "hour": 60,
+    "day": 1440,
+    "week": 10080,
+    "month": 43200,
+    "fortnight": 20160,
+    "year": 525600,
+}
 _MINUTES = {stem(name): float(length) for name, length in _LENGTHS.items()}
 _DURATION = re.compile(
     rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
@@ -83,7 +93,7 @@ def bounds(text: str) -> tuple[Bound, ...]:
     found, text = [], plain(text)
     for pattern in (_BOUND, _AFTER):
         for match in pattern.finditer(text):
-            if unit := match["unit"]:
+            if (unit := match["unit"]) and unit.lower() not in UNIMPORTANT:
                 value = _value(match["number"])
                 upper = bool(match["upper"])
                 found.append(

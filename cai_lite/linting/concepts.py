@@ -40,11 +40,15 @@ _EXCEPT = re.compile(
     r"need not|not required|no need|(?:do|does|did)(?: not|n't) (?:need|have) to|not have to)\b"
 )
 _OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
-_WHATEVER = re.compile(r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b")
+_WHATEVER = re.compile(
+    r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b"
+)
 _BEING = frozenset("is are be been being was were get gets got have has to and or".split())
 _ONLY = re.compile(r"\b(?:only|solely|exclusively|nothing but|no one but|nobody but|none but|alone)\b")
 _ALL = re.compile(r"\b(?:all|every|each|any|always|whatever|without exception|invariably|everyone|everybody)\b")
-_WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset("aware most least maximum minimum limit limited cap up under within more less fewer than younger older higher lower larger smaller above below over".split())
+_WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset(
+    "aware most least maximum minimum limit limited cap up under within more less fewer than younger older higher lower larger smaller above below over".split()
+)
 
 
 def _parse(table: str) -> dict[str, str]:
@@ -168,7 +172,7 @@ def meaning(text: str) -> Meaning:
         values=values,
         channels=channels,
         amounts=frozenset(_amount(bound) for bound in set_bounds),
-        figures=numbers(rest),
+        figures=numbers(re.sub(r"\b\d+-[a-z]+", " ", rest)),
         owned=frozenset(concept(base(word)) for word in _OWNED.findall(text)),
     )
 
@@ -193,7 +197,9 @@ def _amount(bound: Bound) -> tuple[str, float | None, float | None]:
     return bound.family, *bound.span
 
 
-def _read(text: str, *, light: bool = False) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[tuple[int, int]]]:
+def _read(
+    text: str, *, light: bool = False
+) -> tuple[frozenset[str], bool, frozenset[tuple[int, int]], frozenset[tuple[int, int]]]:
     """Return the concepts of a text, whether a verb turns it round, its values and its channels.
 
     `light`: light verbs count, too: "if it is delivered".

@@ -17,7 +17,7 @@ VAGUE_FAMILIES: dict[str, frozenset[str]] = {
         outstanding superb exemplary impeccable flawless vibrant dynamic impactful powerful memorable inspiring
         immersive enjoyable satisfying readable digestible coherent cohesive well-written well-structured
         well-organised well-organized well-researched well-rounded well-balanced well-crafted holistic sophisticated
-        nuanced insightful constructive productive competent reputable sturdy weighty convincing persuasive plausible on-brand relatable crisp snappy punchy
+        nuanced insightful constructive productive competent reputable sturdy weighty convincing persuasive on-brand relatable crisp snappy punchy
         presentable becoming seemly apt thought-provoking eye-catching authoritative welcoming uplifting empowering
         """
     ),
@@ -41,7 +41,9 @@ VAGUE_FAMILIES: dict[str, frozenset[str]] = {
         gratuitous trivial petty untoward unseemly tacky tasteless unpleasant unprofessionally insensitively crude
         """
     ),
-    "say where it ends": words_of("feasible practicable realistic workable tolerable fair-minded sane prudent judicious"),
+    "say where it ends": words_of(
+        "feasible practicable realistic workable tolerable fair-minded sane prudent judicious"
+    ),
 }
 _THINGS = (
     r"(?:\w+ )?(?:points?|facts?|information|details?|aspects?|takeaways?|ideas?|messages?|features?|considerations?|"
@@ -157,7 +159,7 @@ FORBIDDING = (
     r"there (?:is|are|must|should|shall|may|can|will|has|have|is to|are to)(?: (?:to )?be)? (?:no|never|nothing|not)\b|"
     r"hands off\b|(?:[\w'’-]+ ){1,6}?(?:refrains?|abstains?|desists?) from|"
     rf"(?:[\w'’,-]+ ){{1,12}}?(?:is|are|remains?|stays?|must be|should be|shall be|falls?|lies?) {_STRONG}(?:banned|barred|forbidden|prohibited|disallowed|outlawed|off[- ]limits|"
-    r"off the table|out of bounds|out of the question|taboo|unacceptable|impermissible|inadmissible|unwelcome|inexcusable|intolerable|improper|unlawful|illegal|unthinkable|indefensible|frowned (?:up)?on|discouraged|wrong|ruled out|excluded|to be avoided|to be omitted|to be left out|avoided|"
+    r"off the table|out of bounds|out of the question|taboo|unacceptable|impermissible|inadmissible|unwelcome|inexcusable|intolerable|improper|unlawful|illegal|unthinkable|indefensible|frowned (?:up)?on|discouraged|ruled out|excluded|to be avoided|to be omitted|to be left out|avoided|"
     r"omitted|left out|left unsaid|withheld|a no-go|no-go|nobody's|no business|none of|out(?=[.,;]|$)|outside the|beyond the|not (?:for|to be|up to|welcome|allowed|permitted|acceptable)\b|never to\b|"
     r"never (?:for|the)\b)|"
     r"(?:[\w'’-]+ ){1,8}?(?:ha(?:s|ve) no (?:place|business|part|role|room)|do(?:es)? not belong|must go unmentioned|ha(?:s|ve) to stay out)|"

@@ -20,7 +20,9 @@ _BY_HUMAN = re.compile(
     re.IGNORECASE,
 )
 _HUMAN_WORD = re.compile(rf"\b{_HUMAN}\b", re.IGNORECASE)
-_BOT = re.compile(r"\b(?:bot|chatbot|assistant|model|ai|system)\b(?: itself| alone)?|\bautomatic(?:ally)?\b", re.IGNORECASE)
+_BOT = re.compile(
+    r"\b(?:bot|chatbot|assistant|model|ai|system)\b(?: itself| alone)?|\bautomatic(?:ally)?\b", re.IGNORECASE
+)
 _ACTORS = frozenset(
     "human manager nurse doctor lawyer expert staff teacher itself system automatic automatical "
     "pharmacist veterinarian officer editor clerk handler technician engineer librarian administrator".split()
@@ -28,15 +30,36 @@ _ACTORS = frozenset(
 # What a way of sending or of paying brings with it.
 _WAYS = frozenset(
     {"email", "text message", "call", "post", "chat", "website", "app", "person", "fax", "courier", "message", "card", "store", "credit", "loan",
-     "money", "voucher", "discount", "cheque", "bank", "original", "cash", "software", "seller", "send"}
+     "money", "voucher", "store credit", "pay", "give", "discount", "cheque", "bank", "original", "cash", "software", "seller", "send"}
 )  # fmt: skip
 # What an opposite value brings with it: "American spelling" beside "British English".
-_OF_VALUES = frozenset({"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"})
+_OF_VALUES = frozenset(
+    {"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"}
+)
 # Verbs that ask for no other act than "give" or "mention" does; any other verb is an act of its own.
-_OTHER_ACTS = VERBS_NAMED - {"share", "discuss", "explain", "recommend", "repeat", "answer", "begin", "end", "send", "confirm", "return"}
+_OTHER_ACTS = VERBS_NAMED - {
+    "share",
+    "discuss",
+    "explain",
+    "recommend",
+    "repeat",
+    "answer",
+    "begin",
+    "end",
+    "send",
+    "confirm",
+    "return",
+}
 # Verbs that are not as often nouns.
 _ACTS = VERBS_NAMED - {"book", "number", "photograph", "link", "joke", "limit", "charge", "die", "smoke", "estimate"}
-_FAMILIES = [frozenset(concept(act.strip()) for act in line.split(",")) for line in FAMILIES_OF_ACTS.strip().split("\n")]
+# Who is spoken to, and when: not what is demanded.
+_AROUND = _ACTORS | frozenset(
+    "tenant patient pupil customer guest traveller reader member applicant donor buyer parent relative citizen player begin end "
+    "ahead after immediate always".split()
+)
+_FAMILIES = [
+    frozenset(concept(act.strip()) for act in line.split(",")) for line in FAMILIES_OF_ACTS.strip().split("\n")
+]
 
 
 def restates(first: str, second: str) -> bool:
@@ -44,7 +67,13 @@ def restates(first: str, second: str) -> bool:
     a, b = meaning(first), meaning(second)
     if (a.negated, a.case_negated, a.excepted) != (b.negated, b.case_negated, b.excepted):
         return False
-    if a.amounts != b.amounts or a.figures != b.figures or a.only != b.only or _clashing(a, b) or a.channels != b.channels:
+    if (
+        a.amounts != b.amounts
+        or a.figures != b.figures
+        or a.only != b.only
+        or _clashing(a, b)
+        or a.channels != b.channels
+    ):
         return False
     shared, gone, new = a.said & b.said, a.said - b.said - _ACTORS, b.said - a.said - _ACTORS
     if gone and new:
@@ -63,14 +92,15 @@ def denies(first: str, second: str, *, named_alike: bool) -> str:
     bound, other_bound = a.case - b.said, b.case - a.said
     if bound and other_bound:
         return ""
-    if not (_opposite(a, b, durations(first), durations(second), named_alike=named_alike) or _other_actor(a, b, first, second)):
+    if not (
+        _opposite(a, b, durations(first), durations(second), named_alike=named_alike)
+        or _other_actor(a, b, first, second)
+    ):
         return ""
     return "narrower" if bound or other_bound else "same"
 
 
-def _opposite(
-    a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float, ...], *, named_alike: bool
-) -> bool:
+def _opposite(a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float, ...], *, named_alike: bool) -> bool:
     """Return True if one text denies the other, has another value of a dimension, or sends by another channel only."""
     numbers_agree = a.amounts == b.amounts and a.figures == b.figures
     if a.negated != b.negated:
@@ -112,7 +142,7 @@ def _meet(one: frozenset[str], other: frozenset[str], a: Meaning, b: Meaning) ->
 
 def _akin(a: Meaning, b: Meaning) -> bool:
     """Return True if two texts differ in nothing but two verbs of one family, such as "discuss" and "recommend"."""
-    gone, new = a.core - b.said, b.core - a.said
+    gone, new = a.core - b.said - _AROUND, b.core - a.said - _AROUND
     if len(gone) > 1 or len(new) > 1 or not a.core & b.core or gone & a.owned or new & b.owned:
         return False
     return bool(gone and new) and any(gone <= acts and new <= acts for acts in _FAMILIES)

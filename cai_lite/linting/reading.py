@@ -116,7 +116,7 @@ def stem(word: str) -> str:
     if len(bare) > 4:
         bare = re.sub(r"(?:ments?|ings?|edly|ed|ly)$", "", bare)
     bare = re.sub(r"(?:ied|y)$", "i", bare) if len(bare) > 3 else bare
-    bare = re.sub(r"([bdglmnprt])\1$", r"\1", bare) if len(bare) > 4 else bare
+    bare = re.sub(r"([bdglmnprtz])\1$", r"\1", bare) if len(bare) > 4 else bare
     bare = bare.removesuffix("e") if len(bare) > 3 else bare
     return SAME.get(bare, bare)
 

@@ -73,8 +73,15 @@ _SEEN_BY_ALL = TRAITS - words_of(
     "understanding"
 )
 _NAMES_OF_TRAITS = "|".join(
-    sorted((_SEEN_BY_ALL | CHARACTER) - words_of("just mean cold mild constant moderate steady measured superior winning supple tender calm bright polished "
-    "vain persistent indifferent determined committed collected straightforward nice"), key=len, reverse=True)
+    sorted(
+        (_SEEN_BY_ALL | CHARACTER)
+        - words_of(
+            "just mean cold mild constant moderate steady measured superior winning supple tender calm bright polished "
+            "vain persistent indifferent determined committed collected straightforward nice"
+        ),
+        key=len,
+        reverse=True,
+    )
 )
 _IS_OF_CHARACTER = re.compile(
     rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|{_AGENT} (?:that|who)|that|should|must|shall|will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|which|always|never)\s+){{0,2}})"
@@ -83,8 +90,15 @@ _IS_OF_CHARACTER = re.compile(
     re.IGNORECASE,
 )
 _NAMES_OF_VIRTUES = "|".join(
-    sorted((VIRTUES | VIRTUE_NOUNS) - words_of("care respect responsibility understanding expertise character accountability maturity heart ease principle industry vision purpose "
-    "energy wonder drive judgement judgment intelligence resolve conviction charity calm joy insight reliability confidence wit humanity personality dignity"), key=len, reverse=True)
+    sorted(
+        (VIRTUES | VIRTUE_NOUNS)
+        - words_of(
+            "care respect responsibility understanding expertise character accountability maturity heart ease principle industry vision purpose "
+            "energy wonder drive judgement judgment intelligence resolve conviction charity calm joy insight reliability confidence wit humanity personality dignity"
+        ),
+        key=len,
+        reverse=True,
+    )
 )
 _WITH_VIRTUE = re.compile(
     rf"\b(?:bring|embod(?:y|ie)|have|has|possess|show|display|demonstrate|exude|radiate|project|convey|exhibit|maintain|cultivate|lose|need|value|practi[cs]e|extend|lend|express|inject|infuse|uphold|keep)(?:e?s)?\s+"
@@ -96,7 +110,9 @@ _BORNE = re.compile(
     rf"\b(?:have|has|show|display|need|keep|lose|bring|possess|maintain|project|exude|be|is|are|with|approach|in|offer|lend|adopt|wear|take)(?:e?s)?\s+(?:[\w-]+ ){{0,4}}?({BEARING})\b",
     re.IGNORECASE,
 )
-_AS_WOULD = re.compile(rf"\b(?:as|like) an? (?:[\w-]+,? (?:and )?){{0,3}}?({_NAMES_OF_TRAITS})\b[^.;]*?(?:\bwould\b|[.]|$)", re.IGNORECASE)
+_AS_WOULD = re.compile(
+    rf"\b(?:as|like) an? (?:[\w-]+,? (?:and )?){{0,3}}?({_NAMES_OF_TRAITS})\b[^.;]*?(?:\bwould\b|[.]|$)", re.IGNORECASE
+)
 _IN_CONDITION = re.compile(r"\b(?:if|when|whenever|whether|where|because|unless|who) [^,]*$", re.IGNORECASE)
 _OBJECTS = words_of("it them him her me us")
 _ARTICLES = words_of("the a an their its his your")
@@ -122,7 +138,9 @@ _DEONTIC = re.compile(
 )
 _FORBIDDING = re.compile(rf"^\W*(?:{FORBIDDING})", re.IGNORECASE)
 # What is done, with whatever or whomever: "the label is sent", "the statement puts the balance first".
-_PARTICIPLE = r"(?:\w+ed|sent|given|told|shown|put|made|kept|paid|read|held|met|written|left|taken|drawn|set|found|sold|brought)"
+_PARTICIPLE = (
+    r"(?:\w+ed|sent|given|told|shown|put|made|kept|paid|read|held|met|written|left|taken|drawn|set|found|sold|brought)"
+)
 _DONE = re.compile(
     rf"\b(?:is|are|gets?) (?:\w+ly )?{_PARTICIPLE}\b|\b(?:{'|'.join(sorted(VERBS | OR_NOUNS))})s\b (?:the|an?|its|each|every|all)\b",
     re.IGNORECASE,
@@ -141,12 +159,15 @@ _BESIDES = re.compile(
 )
 _MORE = re.compile(
     r"^(?!\W*(?:if|when|where|for|after|before|unless)\b)[^,;.]*?\b(?:an?|the|each|every|its|all|one|two|three|four|five|which|what)\b[^,;.]*?,? (?:plus|as well as|together with|along with|in addition to|"
-    r"and also|coupled with|followed by) "
+    r"and also|coupled with) "
     r"((?:an?|one|two|three|four|five|six|ten|\d+|which|what|whether|how|where|why)\b[^.;]*)",
     re.IGNORECASE,
 )
 _RECEIVES = re.compile(r"\b(?:gets?|receives?)\b", re.I)
-_BOTH_VERBS = re.compile(r"\bboth (\w+) (?:the|an?|its|each|every|any|all|their|his|her)\b[^,;.]*\band (\w+s? (?:the|an?|its|each|every|any|all|their)?\b[^.;]*)", re.I)
+_BOTH_VERBS = re.compile(
+    r"\bboth (\w+) (?:the|an?|its|each|every|any|all|their|his|her)\b[^,;.]*\band (\w+s? (?:the|an?|its|each|every|any|all|their)?\b[^.;]*)",
+    re.I,
+)
 _THIRD = re.compile(r"(?:es|s)$")
 
 

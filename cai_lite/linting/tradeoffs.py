@@ -115,7 +115,9 @@ def _same_subject(first: str, second: str) -> bool:
     return bool(shared) or bool(people[0] & people[1] and max(len(one.said), len(other.said)) <= _FEW)
 
 
-_GENERAL = frozenset("customer customers user users client clients caller callers person people answer answers reply".split())
+_GENERAL = frozenset(
+    "customer customers user users client clients caller callers person people answer answers reply".split()
+)
 _FEW = 4  # concepts of a principle that is short enough to be about its person alone
 
 
