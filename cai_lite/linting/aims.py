@@ -14,7 +14,7 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
         a few words, few words, fit/fits on ~ screen/page/card/line, at a glance, no longer than, at most ~ words/sentences/lines/paragraphs,
         under ~ words/sentences, within ~ words/sentences, up to ~ words/sentences, ~ words or fewer, ~ words at most, ~ sentences at most,
         no more than ~ words/sentences/lines, condense*, minimal, bare minimum, only the headline, one paragraph, economical with words,
-        waste no words, yes or no, one word, keep it simple, cut to""",
+        waste no words, yes or no, one word, keep it simple, cut to, keep* ~ under, keep* ~ below, time limit, in under, no more than ~ minutes, under ~ minutes, within ~ minutes""",
         "completeness",
         """completely, completeness, complete list/picture/account/answer/instructions/history/overview/information/description/explanation, in full, fully, full/detailed answer/account/explanation/list/description/picture/story/history/instructions,
         thorough*, comprehensive*, exhaustive*, in detail, in depth, in-depth, at length, every/each/all ~ exception/exceptions/step/steps/detail/details/
@@ -23,18 +23,18 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
         requirements/factor/factors/contraindication/contraindications/symptom/symptoms/rule/rules/form/forms/part/parts/charge/charges/
         possibility/possibilities, nothing left out, leave/leaves nothing out, leave nothing unsaid, leave no ~ unanswered,
         step by step, from start to finish, the whole story, the whole picture, nothing ~ missing, omit nothing, with all ~ background, cover* everything/all,
-        explain* everything, miss nothing, elaborate*, every one of, each and every""",
+        explain* everything, miss nothing, elaborate*, every one of, each and every, as long as ~ needs/need/takes/wants/want, as much time, take ~ time, without rushing, never rush*, no hurry, until ~ satisfied/understood/understands/clear/mastered/done, unhurried*""",
     ),
     (
         "frankness",
         """frank*, blunt*, candid*, honest*, truthful*, unvarnished, straight, plainly, the truth, bad news, hard truths, as it is, as they are,
         as published, survival rate*, the odds, the real chances, real prospects, criticise*, criticize*, point/points out ~ error/errors/mistake/mistakes/
         weakness/weaknesses/flaw/flaws/fault/faults, say/tell* ~ is weak/bad/poor/wrong, without sugar-coating, do not sugar-coat, no sugar-coating,
-        does not hide, unfiltered, tell* ~ what is wrong, every weakness, every flaw, actual figures, prognos*, failure rate*, exact chance*,
+        does not hide, unfiltered, without softening, no softening, not soften*, without cushioning, full severity, tell* ~ what is wrong, every weakness, every flaw, actual figures, prognos*, failure rate*, exact chance*,
         low odds, to their face, shortcomings, call out, statistics as they are""",
         "comfort",
         """comfort*, reassur*, sooth*, soften*, gentle, gently, console*, hope, hopeful, encourag*, uplift*, cheer*, positive, upbeat, optimis*,
-        spare/spares ~ feelings/pain/distress/details, feel* good/better/hopeful/encouraged/safe/calm/supported/welcome/at ease, at ease, good mood, good spirits,
+        spare/spares ~ feelings/pain/distress/details/fear/fears/worry/anxiety/shock/grief, feel* good/better/hopeful/encouraged/safe/calm/supported/welcome/at ease, at ease, good mood, good spirits,
         praise*, morale, confidence, self-esteem, kind words, kindly, lift* ~ spirits, compassion*, tactful*, calm* ~ down, avoid* ~ upset*/distress*/alarm*,
         not upset, not alarm, without alarming, without upsetting, put ~ at ease, feelings, motivated, motivat*""",
     ),
@@ -86,7 +86,7 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "consistency",
-        """consisten*, same ~ to/for everyone/everybody/all/every, the same way, the same ~ for, alike, equal/equally, uniform*, standard* ~ wording/reply/answer, identical*, no exception/exceptions, without exception, to the letter, by the book, strict*, in every case, in all cases, same answer, same terms, same price, same treatment, same rule/rules, same wording, fixed, never deviate*, never depart, always apply, apply ~ to all, no special treatment, first come, template*, verbatim, script*""",
+        """consisten*, same ~ to/for everyone/everybody/all/every, the same way, the same ~ for, alike, equal/equally, uniform*, standard* ~ wording/reply/answer, identical*, no exception/exceptions, without exception, to the letter, by the book, strict*, in every case, in all cases, same answer, same terms, same price, same treatment, same rule/rules, same wording, fixed, never deviate*, never depart, always apply, apply/applies ~ to all/every/each/everyone, charge ~ every/each/all, no special treatment, first come, template*, verbatim, script*""",
         "flexibility",
         """flexib*, case by case, case-by-case, individual* ~ case/circumstances/needs, bend*, exception/exceptions for, make* ~ exception*, make* ~ allowance*, allowances, leeway, discretion, adapt*, adjust*, tailor*, personali*, customi*, depending on, lenien*, goodwill, good-will, waive*, depart/departs from, deviate/deviates, suit* ~ needs, to fit the, meet ~ halfway, circumstances into account, hardship, improvise*, vary/varies, own style, own situation, special treatment, loyal, long-standing""",
     ),
@@ -104,9 +104,9 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "fidelity",
-        """faithful*, stick/sticks to the, word for word, verbatim, literal*, close to the ~, exactly as, as written, as it stands, preserve*, own wording/punctuation/spelling/rhythm/phrasing, keep/keeps ~ style/voice/wording/text, author's own/voice/style/words, writer's own/voice/style/words, leave/leaves ~ wording/text/style/voice/sentences, unchanged, untouched, accurate to, true to, historical* accura*, traditional*, classic, authentic*""",
+        """faithful*, stick/sticks to the, word for word, verbatim, literal*, close to the ~, exactly as, as it was, as they were, as he or she said, as spoken, as written, as it stands, preserve*, own wording/punctuation/spelling/rhythm/phrasing, keep/keeps ~ style/voice/wording/text, author's own/voice/style/words, writer's own/voice/style/words, leave/leaves ~ wording/text/style/voice/sentences, unchanged, untouched, accurate to, true to, historical* accura*, traditional*, classic, authentic*""",
         "improvement",
-        """improve*, rewrite*, polish*, rework*, reword*, correct* every/each/all/any, fix/fixes every/each/all/any, rephrase*, smooth*, natural*, idiomatic*, fluent*, modern*, creativ*, originality, original idea/ideas/phrasing, invent*, surpris*, fresh, imaginat*, embellish*, liven*, lively, vivid*, entertain*, tighten*, cut/cuts ~ every, moderni*, reads well, read well, adapt*, playful*, experiment*, dramati*, exaggerat*""",
+        """improve*, rewrite*, polish*, rework*, reword*, correct* every/each/all/any, fix/fixes every/each/all/any, rephrase*, smooth*, natural*, idiomatic*, fluent*, modern*, creativ*, originality, original idea/ideas/phrasing, invent*, surpris*, fresh, imaginat*, embellish*, liven*, lively, vivid*, entertain*, tighten*, cut/cuts ~ every, moderni*, reads well, read well, easy to read/understand/follow/grasp, adapt*, playful*, experiment*, dramati*, exaggerat*""",
     ),
     (
         "formality",

@@ -44,6 +44,12 @@ _WHATEVER = re.compile(
     r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b"
 )
 _BEING = frozenset("is are be been being was were get gets got have has to and or".split())
+# What a question asks for: "say when it expires" is "give the date".
+_ASKED = {"when": "date", "where": "place", "why": "reason", "who": "name", "how many": "number", "how much": "price"}
+_QUESTION = re.compile(
+    r"\b((?:say|state|tell|name|give|show|explain|ask|mention|indicate|specify|know|inform)s?(?: [\w']+){0,3}?) "
+    r"(when|where|why|who|how many|how much)\b"
+)
 _ONLY = re.compile(r"\b(?:only|solely|exclusively|nothing but|no one but|nobody but|none but|alone)\b")
 _ALL = re.compile(r"\b(?:all|every|each|any|always|whatever|without exception|invariably|everyone|everybody)\b")
 _WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset(
@@ -87,12 +93,11 @@ _CHANNELS = {
     for side, names in enumerate(line)
     for name in names.split("|")
 }
-_SPLIT = [
-    (re.compile(rf"\b(\w+) ((?:[\w'-]+ ){{1,5}}?){' '.join(particles)}\b"), verb, said.strip())
-    for entry in " ".join(SPLIT_VERBS.split()).split(",")
-    for (verb, *particles), said in [(entry.split(":")[0].split(), entry.split(":")[1])]
-]
-_PARTICLES = re.compile(r"\b(?:through|over|on|to|down|away|out|back|off|know|aware|secret|up|from|in)\b")
+_SPLIT: dict[str, list[tuple[list[str], str]]] = {}
+for _entry in " ".join(SPLIT_VERBS.split()).split(","):
+    _split, _, _said = _entry.partition(":")
+    _SPLIT.setdefault(_split.split()[0], []).append((_split.split()[1:], _said.strip()))
+_GAP = 6  # words that may stand inside of a split verb
 _KNOWN = _CLASSES.keys() | _LIGHT | _REVERSALS | _VALUES.keys() | _CHANNELS.keys()
 _LONGEST = 4  # words in an expression of the thesaurus
 _UNTOLD = _EMPTY | _WORDS_OF_BOUNDS  # they tell nothing about what is demanded
@@ -153,7 +158,7 @@ def concept(expression: str) -> str:
 @lru_cache(maxsize=65536)
 def meaning(text: str) -> Meaning:
     """Return what a principle says, read through the thesaurus."""
-    text = _joined(plain(text).lower().replace("a.m.", "am").replace("p.m.", "pm"))
+    text = _QUESTION.sub(_answer, plain(text).lower().replace("a.m.", "am").replace("p.m.", "pm"))
     set_bounds = bounds(text)
     rest = text
     for bound in set_bounds:
@@ -177,12 +182,17 @@ def meaning(text: str) -> Meaning:
     )
 
 
-def _joined(text: str) -> str:
-    """Return a text in which a verb stands together: of "put the caller through", "transfer the caller"."""
-    for pattern, verb, said in _SPLIT if _PARTICLES.search(text) else ():
-        if verb in text or verb[:2] in text:
-            text = pattern.sub(lambda hit: f"{said} {hit[2]}" if base(hit[1]) == verb else hit[0], text)  # noqa: B023
-    return text
+def _split_verb(words: list[str], bases: list[str], at: int) -> tuple[str, int] | None:
+    """Return what a split verb says, and the place of its particle: of "put the caller through" "transfer" and 3."""
+    for particles, said in _SPLIT.get(bases[at], ()):
+        for place in range(at + 1, min(len(words), at + _GAP)):
+            if words[place : place + len(particles)] == particles:
+                return said, place
+    return None
+
+
+def _answer(question: re.Match[str]) -> str:
+    return f"{question[1]} {_ASKED[question[2]]}"
 
 
 def _denied(word: str) -> str:
@@ -212,7 +222,10 @@ def _read(
     turned, at = False, 0
     while at < len(words):
         step, expression = 1, bases[at]
-        if words[at] in _FIRST or bases[at] in _FIRST:
+        if split := _split_verb(words, bases, at):
+            expression, place = split
+            words[place] = bases[place] = "the"  # the particle has been read
+        elif words[at] in _FIRST or bases[at] in _FIRST:
             for size in range(min(_LONGEST, len(words) - at), 1, -1):
                 tail = words[at + 1 : at + size]
                 options = (

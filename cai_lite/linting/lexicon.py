@@ -18,7 +18,7 @@ VAGUE_FAMILIES: dict[str, frozenset[str]] = {
         immersive enjoyable satisfying readable digestible coherent cohesive well-written well-structured
         well-organised well-organized well-researched well-rounded well-balanced well-crafted holistic sophisticated
         nuanced insightful constructive productive competent reputable sturdy weighty convincing persuasive on-brand relatable crisp snappy punchy
-        presentable becoming seemly apt thought-provoking eye-catching authoritative welcoming uplifting empowering
+        presentable becoming seemly apt resonate resonates delight delights wow wows captivate captivates entice entices impress impresses enthral enthrall dazzle dazzles thought-provoking eye-catching authoritative welcoming uplifting empowering
         """
     ),
     "say how much": words_of(
@@ -70,6 +70,7 @@ VAGUE_EXPRESSIONS = (
     r"(?:human|personal|light|delicate|deft|soft|gentle|warm) touch",
     r"(?:meet|meets|suit|suits|fit|fits|serve|serves|match|matches|satisf\w+) (?:\w+(?:'s|s')? ){0,4}(?:needs|expectations|tastes?)",
     r"(?:keep|keeps) (?:it|things|everything) (?:simple|short|light|brief|real|tidy|professional|friendly|interesting|fun)",
+    r"(?:they|it|he|she|each|everyone|each one) (?:\w+ )?deserves?|engages? (?:the )?(?:readers?|users?|audiences?|listeners?|pupils?|visitors?)|appeals? to (?:the )?\w+",
     r"in moderation|within reason|if at all possible",
     r"to (?:some|a (?:large|certain|great|reasonable)) (?:extent|degree)",
     r"by and large|from time to time|now and then|every so often|every now and again|on a regular basis|at regular intervals",
@@ -160,7 +161,7 @@ FORBIDDING = (
     r"hands off\b|(?:[\w'’-]+ ){1,6}?(?:refrains?|abstains?|desists?) from|"
     rf"(?:[\w'’,-]+ ){{1,12}}?(?:is|are|remains?|stays?|must be|should be|shall be|falls?|lies?) {_STRONG}(?:banned|barred|forbidden|prohibited|disallowed|outlawed|off[- ]limits|"
     r"off the table|out of bounds|out of the question|taboo|unacceptable|impermissible|inadmissible|unwelcome|inexcusable|intolerable|improper|unlawful|illegal|unthinkable|indefensible|frowned (?:up)?on|discouraged|ruled out|excluded|to be avoided|to be omitted|to be left out|avoided|"
-    r"omitted|left out|left unsaid|withheld|a no-go|no-go|nobody's|no business|none of|out(?=[.,;]|$)|outside the|beyond the|not (?:for|to be|up to|welcome|allowed|permitted|acceptable)\b|never to\b|"
+    r"omitted|left out|left unsaid|withheld|a no-go|no-go|nobody(?: else)?['’]s|no one(?: else)?['’]s|no business|none of|out(?=[.,;]|$)|outside the|beyond the|not (?:for|to be|up to|welcome|allowed|permitted|acceptable)\b|never to\b|"
     r"never (?:for|the)\b)|"
     r"(?:[\w'’-]+ ){1,8}?(?:ha(?:s|ve) no (?:place|business|part|role|room)|do(?:es)? not belong|must go unmentioned|ha(?:s|ve) to stay out)|"
     r"(?:[\w'’-]+ ){1,6}?(?:contains?|includes?|uses?|ha(?:s|ve)|carr(?:y|ies)|makes?|gives?|shows?|mentions?|names?|offers?|says?|quotes?|reveals?|discloses?|takes?|asks?|tells?|promises?|accepts?|receives?|gets?|sees?|hears?|learns?|"

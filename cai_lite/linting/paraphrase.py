@@ -106,7 +106,7 @@ def _opposite(a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float
     if a.negated != b.negated:
         return (
             named_alike
-            and numbers_agree
+            and (numbers_agree or _absolute(a if a.negated else b))
             and not (a.only or b.only or _clashing(a, b))
             and (_meet(a.core, b.core, a, b) or _akin(a, b))
         )
@@ -114,7 +114,8 @@ def _opposite(a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float
         return False
     if dimensions := _clashing(a, b):
         extra = values_named(dimensions) | _OF_VALUES
-        if not _meet(a.core - extra, b.core - extra, a, b):
+        rest, other_rest = a.core - extra, b.core - extra
+        if rest and other_rest and not _meet(rest, other_rest, a, b):
             return False
         if {"keep", "delete"} <= a.core | b.core:
             kept, gone = (one, other) if "keep" in a.core else (other, one)
@@ -125,6 +126,11 @@ def _opposite(a: Meaning, b: Meaning, one: tuple[float, ...], other: tuple[float
         return _meet(a.core - extra, b.core - extra, a, b)
     same = len(a.said & b.said) >= 2 and not (a.said - b.said or b.said - a.said) and not a.amounts and not b.amounts
     return same and len(a.figures) == len(b.figures) == 1 and a.figures != b.figures and named_alike and not one
+
+
+def _absolute(forbidding: Meaning) -> bool:
+    """Return True if a prohibition names no amount, as "accept no gifts" does: then no amount keeps it."""
+    return not forbidding.amounts and not forbidding.figures
 
 
 def _parted(one: frozenset[tuple[int, int]], other: frozenset[tuple[int, int]]) -> bool:

@@ -68,7 +68,7 @@ _AGENT = (
 )
 _MANNER_ADVERB = r"(?:(?:always|very|both|truly|never|not|as|a|an|at all times|above all|too|rather|more|less|in any way|genuinely|\w+ly)\s+){0,3}"
 _SEEN_BY_ALL = TRAITS - words_of(
-    "accurate precise clear safe neutral objective positive fair responsible transparent harmless genuine authentic sensitive reliable "
+    "accurate precise clear safe neutral objective positive fair responsible transparent harmless authentic sensitive reliable "
     "thorough original organized organised flexible careful cautious competent expert discreet professional serious proactive inclusive "
     "understanding"
 )
@@ -83,9 +83,10 @@ _NAMES_OF_TRAITS = "|".join(
         reverse=True,
     )
 )
+_NAMES_OF_TRAITS += r"|[a-z]+-(?:hearted|minded|spirited|natured|tempered|mannered)"
 _IS_OF_CHARACTER = re.compile(
     rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|{_AGENT} (?:that|who)|that|should|must|shall|will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|which|always|never)\s+){{0,2}})"
-    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|seems?|appears?|looks?|comes? (?:across|over|off) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
+    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|gets?|grows?|becomes?|seems?|appears?|looks?|comes? (?:across|over|off) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
     rf"\b(?:find|finds|experience|perceive|see|consider)s? (?:the |our |its |your )?{_AGENT}(?: as)?(?: to be)? ({_NAMES_OF_TRAITS})\b",
     re.IGNORECASE,
 )
@@ -112,6 +113,9 @@ _BORNE = re.compile(
 )
 _AS_WOULD = re.compile(
     rf"\b(?:as|like) an? (?:[\w-]+,? (?:and )?){{0,3}}?({_NAMES_OF_TRAITS})\b[^.;]*?(?:\bwould\b|[.]|$)", re.IGNORECASE
+)
+_TELLING = re.compile(
+    rf"\b(?:{_NAMES_OF_TRAITS}|{_NAMES_OF_VIRTUES}|{BEARING})\b", re.IGNORECASE
 )
 _IN_CONDITION = re.compile(r"\b(?:if|when|whenever|whether|where|because|unless|who) [^,]*$", re.IGNORECASE)
 _OBJECTS = words_of("it them him her me us")
@@ -214,6 +218,8 @@ def _trait(sentence: str) -> str:
 
 def _character(sentence: str) -> str:
     """Return the character that a sentence gives to whoever answers, in whatever construction, or ""."""
+    if not _TELLING.search(sentence):
+        return ""
     for pattern in (_BORNE, _IS_OF_CHARACTER, _WITH_VIRTUE, _AS_WOULD):
         if (hit := pattern.search(sentence)) and not _IN_CONDITION.search(sentence[: hit.start()]):
             return next(group for group in hit.groups() if group).lower()

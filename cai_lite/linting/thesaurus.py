@@ -98,6 +98,7 @@ die: die, death, pass away, decease, decease, deceased, demise
 injure: injure, hurt, wound, injury, harm
 smoke: smoke, smoking
 fail: fail, failure, break down, go wrong, not work, malfunction
+expire: expire, expiry, run out, lapse, expiration
 forget: forget, lose, mislay, misplace
 """
 NOUN_CLASSES = """
@@ -365,6 +366,7 @@ spoken: oral, spoken, verbal
 written: in writing, in written form, on paper
 initials: initials, initial letters
 full name: full name, first and last name, whole name
+specific: particular, individual, specific, certain
 """
 # Values of one dimension: what has one of them does not have the others. A bar separates words of the same value.
 DIMENSIONS = """

@@ -20,6 +20,7 @@ _CONDITION = re.compile(
 _FORBIDS = re.compile(
     r"^\W*(?:never|do not|don't|under no|avoid|[\w' ]{1,30} (?:must|should|may|can) (?:not|never))\b", re.I
 )
+_DENIED = re.compile(r"(?:\bdo(?:es)? not|n't|\bnever|\bnot|\bwithout|\bavoid\w*|\bno) (?:be |being |too )?$", re.IGNORECASE)
 _EXCEPTED = re.compile(r"\b(?:unless|except|only (?:if|when|where|after)|as long as)\b", re.IGNORECASE)
 # What most principles of a policy are about says nothing about two of them having the same subject.
 _PEOPLE = frozenset({"customer", "client", "user", "human", "people", "person", "ask", "reply"})
@@ -75,7 +76,9 @@ def _undecided(
 def _search(aim: re.Pattern[str], text: str) -> re.Match[str] | None:
     """Return where a text asks for an aim, or None; most texts are dismissed by the beginnings of their words."""
     starts = _STARTS.get(aim.pattern)
-    return aim.search(text) if starts is None or not starts.isdisjoint(_beginnings(text)) else None
+    if starts is not None and starts.isdisjoint(_beginnings(text)):
+        return None
+    return next((hit for hit in aim.finditer(text) if not _DENIED.search(text[: hit.start()])), None)
 
 
 @lru_cache(maxsize=65536)
@@ -87,8 +90,6 @@ def _beginnings(text: str) -> frozenset[str]:
 def _aims(principle: Principle, aim: re.Pattern[str]) -> bool:
     """Return True if a principle demands this aim; one that forbids or names an exception does not count."""
     hit = _search(aim, principle.text)
-    if hit is not None and re.search(r"\bdo(?:es)? not $|n't $|\bnever $|\bnot $", principle.text[: hit.start()], re.I):
-        return False
     if hit is None or _EXCEPTED.search(principle.text):
         return False
     return not _FORBIDS.match(principle.text) or bool(_FORBIDS.match(hit[0]))
