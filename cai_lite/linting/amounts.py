@@ -25,7 +25,8 @@ _UNIT = (
 _UPPER = (
     r"at (?:the )?most|no (?:more|longer|later|greater|higher) than|not (?:\w+ )?(?:more|longer|later) than|"
     r"not exceed(?:ing)?|"
-    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:s|ed)? (?:\w+ ){0,4}?to|"
+    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:s|"
+    r"ed)? (?:\w+ ){0,4}?to|"
     r"(?:cap|caps|capped) (?:\w+ ){0,5}?at|(?:never|not) (?:more|longer|over|above|beyond|exceed\w*|later)(?: than)?|"
     r"(?:an? )?(?:upper )?(?:limit|ceiling|cap) (?:of|is)|as (?:many|much|long) as|inside"
 )
@@ -39,7 +40,8 @@ _BOUND = re.compile(
 )
 _AFTER = re.compile(
     rf"(?P<number>{_NUMBER}){_UNIT} (?:(?P<lower>or (?:more|longer|above|later|over)|at least|minimum)|"
-    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at (?:the )?most|maximum|max|tops|at the latest|or sooner|limit|and no more))",
+    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at (?:the )?most|maximum|max|tops|at the latest|"
+    r"or sooner|limit|and no more))",
     re.IGNORECASE,
 )
 _RANGE = re.compile(
@@ -61,7 +63,8 @@ _LENGTHS = {
 }
 _MINUTES = {stem(name): float(length) for name, length in _LENGTHS.items()}
 _DURATION = re.compile(
-    rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
+    rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?"
+    rf"[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
     re.IGNORECASE,
 )
 

@@ -22,13 +22,14 @@ from cai_lite.linting.thesaurus import (
 )
 
 _TOKEN = re.compile(r"\d+-[a-z]+|[a-z][\w'&-]*|\d[\d,.]*\d|\d")
-_IRREGULAR = {form: base for form, base in (pair.split() for pair in " ".join(IRREGULAR_FORMS.split()).split(","))}
+_IRREGULAR = dict(pair.split() for pair in " ".join(IRREGULAR_FORMS.split()).split(","))
 _ENDINGS = (
     ("ies", "y"), ("ied", "y"), ("es", ""), ("es", "e"), ("s", ""), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"),
     ("ly", ""), ("ily", "y"),
 )  # fmt: skip
 _FUNCTION = (UNIMPORTANT | NEGATORS | {"only", "before", "own", "same"}) - {
-    "same", "before", "after", "customer", "customers", "client", "clients", "caller", "callers", "user", "users", "reply",
+    "same", "before", "after", "customer", "customers", "client", "clients", "caller", "callers", "user", "users",
+    "reply",
     "replies", "response", "responses", "answer", "answers", "person", "staff", "already",
 }  # fmt: skip
 _EMPTY = frozenset({"reply", "customer", "human being", "already", "single", "itself", "themselves", "themself"})
@@ -41,9 +42,12 @@ _EXCEPT = re.compile(
 )
 _OWNED = re.compile(r"\w(?:'s|s') ([\w-]+)")
 _WHATEVER = re.compile(
-    r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|kind)\b"
+    r"\b(?:whatever|no matter|irrespective of|regardless of|however)(?: \w+){1,3}(?=,|$)|\bof any (?:size|amount|"
+    r"kind)\b"
 )
-_BEING = frozenset("is are be been being was were get gets got have has to and or".split())
+_BEING = frozenset(
+    ["is", "are", "be", "been", "being", "was", "were", "get", "gets", "got", "have", "has", "to", "and", "or"]
+)
 # What a question asks for: "say when it expires" is "give the date".
 _ASKED = {"when": "date", "where": "place", "why": "reason", "who": "name", "how many": "number", "how much": "price"}
 _QUESTION = re.compile(
@@ -53,7 +57,32 @@ _QUESTION = re.compile(
 _ONLY = re.compile(r"\b(?:only|solely|exclusively|nothing but|no one but|nobody but|none but|alone)\b")
 _ALL = re.compile(r"\b(?:all|every|each|any|always|whatever|without exception|invariably|everyone|everybody)\b")
 _WORDS_OF_BOUNDS = NUMBER_WORDS | frozenset(
-    "aware most least maximum minimum limit limited cap up under within more less fewer than younger older higher lower larger smaller above below over".split()
+    [
+        "aware",
+        "most",
+        "least",
+        "maximum",
+        "minimum",
+        "limit",
+        "limited",
+        "cap",
+        "up",
+        "under",
+        "within",
+        "more",
+        "less",
+        "fewer",
+        "than",
+        "younger",
+        "older",
+        "higher",
+        "lower",
+        "larger",
+        "smaller",
+        "above",
+        "below",
+        "over",
+    ]
 )
 
 
@@ -108,10 +137,11 @@ _FIRST = frozenset(expression.split()[0] for expression in _KNOWN if " " in expr
 class Meaning:
     """What a principle says, as far as its words tell.
 
-    `core`: the concepts of its main clause. `case`: those of its conditions. `negated`: it forbids; `case_negated`: its condition is negated. `excepted`: it names
+    `core`: the concepts of its main clause. `case`: those of its conditions. `negated`: it forbids; `case_negated`:
+    its condition is negated. `excepted`: it names
     an exception. `only`, `every`: it says so. `values`: its values of the dimensions of the thesaurus. `channels`: the
     ways of sending it names. `amounts`: its bounds, as (stem of the unit, least, most). `figures`: its other numbers.
-    `owned`: what a genitive makes another thing, such as "employer" in "the patient's employer".
+    `owned`: what a genitive makes another thing, such as "employer" in "the patient's employer". `said`: core and case.
     """
 
     core: frozenset[str]
@@ -126,10 +156,7 @@ class Meaning:
     amounts: frozenset[tuple[str, float | None, float | None]]
     figures: frozenset[float]
     owned: frozenset[str]
-
-    @property
-    def said(self) -> frozenset[str]:
-        return self.core | self.case
+    said: frozenset[str]
 
 
 @lru_cache(maxsize=65536)
@@ -158,8 +185,8 @@ def concept(expression: str) -> str:
 @lru_cache(maxsize=65536)
 def meaning(text: str) -> Meaning:
     """Return what a principle says, read through the thesaurus."""
-    text = _QUESTION.sub(_answer, plain(text).lower().replace("a.m.", "am").replace("p.m.", "pm"))
     set_bounds = bounds(text)
+    text = _QUESTION.sub(_answer, plain(text).lower().replace("a.m.", "am").replace("p.m.", "pm"))
     rest = text
     for bound in set_bounds:
         rest = rest.replace(bound.phrase.lower(), " ")
@@ -178,6 +205,7 @@ def meaning(text: str) -> Meaning:
         channels=channels,
         amounts=frozenset(_amount(bound) for bound in set_bounds),
         figures=numbers(re.sub(r"\b\d+-[a-z]+", " ", rest)),
+        said=core | case,
         owned=frozenset(concept(base(word)) for word in _OWNED.findall(text)),
     )
 
@@ -214,7 +242,7 @@ def _read(
 
     `light`: light verbs count, too: "if it is delivered".
     """
-    words = [word.removesuffix("'s").rstrip("'") for word in _TOKEN.findall(text.replace("’", "'"))]
+    words = [word.removesuffix("'s").rstrip("'") for word in _TOKEN.findall(text.replace("\u2019", "'"))]
     bases = [base(word) for word in words]
     found: set[str] = set()
     values: set[tuple[int, int]] = set()

@@ -12,38 +12,55 @@ LIGHT = """
 say: say, tell, state, mention, name, cite, quote, specify, indicate, note, declare, announce, inform, notify, advise,
   let know, make aware, keep informed, point out, apprise, word, phrase, express, communicate, convey, read, call,
   give notice, notification, break the news, bring up, refer to, identify, spell out, set out, speak, talk, find
-give: give, provide, supply, offer, hand, deliver, issue, furnish, grant, present, get, receive, obtain, collect, be given,
-  gain, have, own, contain, include, carry, bear, hold, feature, comprise, consist, come, supply, equip, bring, inclusion
+give: give, provide, supply, offer, hand, deliver, issue, furnish, grant, present, get, receive, obtain, collect,
+  be given,
+  gain, have, own, contain, include, carry, bear, hold, feature, comprise, consist, come, supply, equip, bring,
+  inclusion
 show: show, display, write, put, place, print, render, set, type, list, enter, insert, add, use, employ, apply, make,
-  do, go, run, appear, stand, be, become, see, take, have got, look, feel, seem, lie, sit, start off, carry out, perform,
-  conduct, format, style, produce, create, draft, prepare, generate, compose, output, type out, follow, let, allow, permit,
-  accept, enable, ensure, see to it, make sure, remember, want, need, wish, like, try, work, usage, happen, occur, treat,
-  know, sort, kind, form, shape, manner, way, part, item, thing, matter, case, time, place, issue, topic, subject, question of
+  do, go, run, appear, stand, be, become, see, take, have got, look, feel, seem, lie, sit, start off, carry out,
+  perform,
+  conduct, format, style, produce, create, draft, prepare, generate, compose, output, type out, follow, let, allow,
+  permit,
+  accept, enable, ensure, see to it, make sure, remember, want, need, wish, like, try, work, usage, happen, occur,
+  treat,
+  know, sort, kind, form, shape, manner, way, part, item, thing, matter, case, time, place, issue, topic, subject,
+  question of
 """
 VERB_CLASSES = """
 ask: ask, request, inquire, enquire, question, query, demand, solicit, call for, find out, seek, prompt for, establish
 answer: answer, reply, respond, response, write back, react, get back to
-begin: begin, start, open, beginning, opening, commence, launch, initiate, kick off, lead with, top, outset, head, precede, first, initial, initially
-end: end, close, finish, conclude, terminate, wind up, wrap up, ending, closing, conclusion, bottom, sign off, sign, finalise, last, final, finally
+begin: begin, start, open, beginning, opening, commence, launch, initiate, kick off, lead with, top, outset, head,
+  precede, first, initial, initially
+end: end, close, finish, conclude, terminate, wind up, wrap up, ending, closing, conclusion, bottom, sign off, sign,
+  finalise, last, final, finally
 send: send, mail, dispatch, ship, transmit, submit, post out, despatch, fire off
-transfer: transfer, escalate, forward, pass, hand over, pass on, refer, route, redirect, direct, hand off, put through, escalation,
+transfer: transfer, escalate, forward, pass, hand over, pass on, refer, route, redirect, direct, hand off,
+  put through, escalation,
   elevate, raise, report, handover, referral, delegate, relay, turn over, send on, reroute, take up with
-share: share, disclose, reveal, divulge, release, leak, expose, pass along, make public, give away, publish, make known,
+share: share, disclose, reveal, divulge, release, leak, expose, pass along, make public, give away, publish,
+  make known,
   disclosure, give out, publicise, publication, betray, air, hand out
-explain: explain, describe, clarify, outline, define, elaborate, spell, illustrate, account for, explanation, description,
+explain: explain, describe, clarify, outline, define, elaborate, spell, illustrate, account for, explanation,
+  description,
   unpack, gloss, definition, walk through, go through
 warn: warn, caution, alert, warning, flag danger, flag, forewarn
 remind: remind, reminder, prompt
-recommend: recommend, suggest, propose, advocate, endorse, recommendation, suggestion, put forward, urge, encourage, nudge
+recommend: recommend, suggest, propose, advocate, endorse, recommendation, suggestion, put forward, urge, encourage,
+  nudge
 promise: promise, guarantee, pledge, assure, commit, vow, undertaking, commitment, swear
-confirm: confirm, verify, check, validate, authenticate, ascertain, double-check, verification, confirmation, make certain,
+confirm: confirm, verify, check, validate, authenticate, ascertain, double-check, verification, confirmation,
+  make certain,
   cross-check, review, inspect, proof, test
-approve: approve, authorise, authorize, sanction, clear, green-light, ok, okay, approval, authorisation, authorization, sign off on
+approve: approve, authorise, authorize, sanction, clear, green-light, ok, okay, approval, authorisation,
+  authorization, sign off on
 consent: consent, permission, agreement, assent, leave, go-ahead, agree, opt in
-keep: keep, store, retain, save, preserve, archive, hold on to, retention, storage, log, record, file, remain stored, stay
-delete: delete, remove, erase, wipe, discard, destroy, purge, scrub, clear out, throw away, deletion, removal, shred, strip, cut,
+keep: keep, store, retain, save, preserve, archive, hold on to, retention, storage, log, record, file,
+  remain stored, stay
+delete: delete, remove, erase, wipe, discard, destroy, purge, scrub, clear out, throw away, deletion, removal,
+  shred, strip, cut,
   get rid of, dispose, drop, take down, bin, expunge
-change: change, alter, amend, modify, edit, revise, adjust, update, amendment, modification, alteration, correction, correct,
+change: change, alter, amend, modify, edit, revise, adjust, update, amendment, modification, alteration, correction,
+  correct,
   rewrite, rephrase, reword, fix, rectify, mend, adapt, move, reschedule, rebook, postpone
 cancel: cancel, revoke, rescind, annul, call off, cancellation, withdraw, abort, void, scrap
 book: book, reserve, booking, reservation, schedule, arrange, appointment booking
@@ -58,11 +75,13 @@ thank: thank, express gratitude, appreciate, thanks, gratitude
 apologise: apologise, apologize, say sorry, apology, regret, sorry
 greet: greet, welcome, salute, hail, greeting, say hello, address, salutation
 contact: contact, reach, get in touch, approach, ring, phone, telephone, dial, write to
-discuss: discuss, debate, comment, comment on, remark, discussion, opine, weigh in, speculate, go into, get into, talk about
+discuss: discuss, debate, comment, comment on, remark, discussion, opine, weigh in, speculate, go into, get into,
+  talk about
 praise: praise, compliment, commend, applaud, laud
 blame: blame, accuse, fault, criticise, criticize, reproach, scold, rebuke, criticism, reprimand
 translate: translate, translation, interpret, render into
-summarise: summarise, summarize, sum up, recap, condense, boil down, summary, digest, abstract, synopsis, round-up, precis, overview
+summarise: summarise, summarize, sum up, recap, condense, boil down, summary, digest, abstract, synopsis, round-up,
+  precis, overview
 estimate: estimate, approximate, gauge, guess, guesstimate, ballpark, estimation
 round: round, round off, round up, round down
 calculate: calculate, compute, work out, reckon, tally, tot up, calculation, add up, total
@@ -118,8 +137,10 @@ lawyer: lawyer, attorney, solicitor, counsel, barrister, legal counsel
 law: law, statute, legislation, act, regulation
 lawsuit: lawsuit, litigation, legal action, suit, legal proceedings, court case, proceedings, claim in court
 court: court, tribunal, judge, bench
-manager: manager, supervisor, boss, team lead, line manager, duty manager, superior, head of department, foreman, team leader
-human: human, live agent, real person, member of staff, colleague, employee, adviser, advisor, staff member, operator, person,
+manager: manager, supervisor, boss, team lead, line manager, duty manager, superior, head of department, foreman,
+  team leader
+human: human, live agent, real person, member of staff, colleague, employee, adviser, advisor, staff member,
+  operator, person,
   human being, representative, rep, coworker, worker
 expert: expert, specialist, professional, consultant
 owner: owner, holder, proprietor, possessor, account holder
@@ -263,7 +284,8 @@ fraud: fraud, scam, swindle, phishing, deception
 damage: damage, breakage, defect, damaged
 death threat: suicide, self-harm, kill oneself
 privacy: privacy, private life
-personal data: personal data, personal information, personal detail, private information, private detail, pii, private data
+personal data: personal data, personal information, personal detail, private information, private detail, pii,
+  private data
 secret: secret, confidential, classified
 fact: fact, figure of fact, statistic, datum
 language: language, tongue, english
@@ -273,7 +295,8 @@ background: background, context, history
 """
 # Adjectives and adverbs.
 QUALITY_CLASSES = """
-immediate: immediate, immediately, instant, instantly, at once, straight away, straightaway, right away, without delay, promptly,
+immediate: immediate, immediately, instant, instantly, at once, straight away, straightaway, right away,
+  without delay, promptly,
   as soon as possible, on the spot, forthwith, directly
 ahead: ahead, in advance, beforehand, prior, before, earlier, prior to, ahead of, previous
 after: after, afterwards, later, following, subsequently, once, upon
@@ -375,13 +398,15 @@ celsius, fahrenheit, kelvin
 gram|kilogram|kilo|kg|metre|meter|kilometre|kilometer|km|litre|liter|centimetre|cm|metric,
   ounce|pound weight|mile|foot|feet|inch|yard|gallon|stone|pint|imperial
 euro|euros, dollar|dollars|usd, pound|pounds|sterling|gbp, yen, franc
-spanish, french, german, italian, portuguese, dutch, polish, russian, turkish, arabic, hindi, chinese, japanese, korean, welsh, latin
+spanish, french, german, italian, portuguese, dutch, polish, russian, turkish, arabic, hindi, chinese, japanese,
+  korean, welsh, latin
 past, present tense, future tense
 first person, third person, second person
 active, passive
 formal, informal
 first name|first names, surname|title and surname, initials, full name|full names
-to the cent|to the penny, whole euro|whole dollar|whole pound|nearest euro|nearest dollar|nearest pound|next euro|next dollar
+to the cent|to the penny,
+  whole euro|whole dollar|whole pound|nearest euro|nearest dollar|nearest pound|next euro|next dollar
 alphabetical, chronological, by price, by size
 numeral, in words
 list|numbered, free text, table
@@ -421,46 +446,63 @@ hide|conceal|mask, share|show
 # Ways of sending, and those who act: they exclude each other only where a text says "only" or "all".
 CHANNELS = """
 email, text message, call, post, chat, fax, website, app, in person|face to face, courier|by hand
-cash, card, store credit|credit note, voucher|gift card, cheque|check in the mail, bank transfer|wire transfer, direct debit
+cash, card, store credit|credit note, voucher|gift card, cheque|check in the mail, bank transfer|wire transfer,
+  direct debit
 """
 # Verbs and expressions that turn a demand round: what follows them is forbidden.
 REVERSALS = """
 omit, exclude, withhold, hide, conceal, skip, avoid, refrain, refuse, decline, forbid, prohibit, suppress, deny, ban,
 eschew, abstain, leave out, keep out, stay away from, steer clear of, shun, leave off, do without, dispense with, hold
 back, keep quiet about, keep secret, keep silent about, stop, cease, drop, strip, neglect, resist, shy away from, stay
-silent on, stay silent about, keep back, rule out, bar, disallow, keep mum about, off limits, off-limits, out of bounds,
+silent on, stay silent about, keep back, rule out, bar, disallow, keep mum about, off limits, off-limits,
+  out of bounds,
 taboo, unacceptable, impermissible, inadmissible, not allowed, banned, barred, forbidden, prohibited, remain silent,
 stay out of, decline to, refuse to, free of, free from, devoid of, leave unsaid,
 undisclosed, unmentioned, unnamed, keep clear of, keep away from, ignore, bypass, give a wide berth
 """
 IRREGULAR_FORMS = """
 told tell, given give, gave give, shown show, sent send, kept keep, made make, written write, wrote write, said say,
-done do, did do, taken take, took take, broken break, broke break, held hold, met meet, paid pay, bought buy, sold sell,
+done do, did do, taken take, took take, broken break, broke break, held hold, met meet, paid pay, bought buy,
+  sold sell,
 spoken speak, spoke speak, left leave, begun begin, began begin, chosen choose, chose choose, found find, lost lose,
 forbidden forbid, forbade forbid, hidden hide, hid hide, withheld withhold, known know, knew know, children child,
-people person, tried try, led lead, seen see, saw see, gone go, went go, run run, ran run, put put, set set, read read,
-brought bring, thought think, caught catch, taught teach, fallen fall, fell fall, felt feel, driven drive, drove drive,
+people person, tried try, led lead, seen see, saw see, gone go, went go, run run, ran run, put put, set set,
+  read read,
+brought bring, thought think, caught catch, taught teach, fallen fall, fell fall, felt feel, driven drive,
+  drove drive,
 grown grow, grew grow, drawn draw, drew draw, thrown throw, threw throw, worn wear, wore wear, torn tear, born bear,
 forgotten forget, forgot forget, gotten get, got get, had have, has have, been be, was be, were be, is be, are be,
-came come, become become, became become, stolen steal, stole steal, frozen freeze, froze freeze, risen rise, rose rise,
+came come, become become, became become, stolen steal, stole steal, frozen freeze, froze freeze, risen rise,
+  rose rise,
 ridden ride, rode ride, eaten eat, ate eat, drunk drink, drank drink, sung sing, sang sing, rung ring, rang ring,
-stuck stick, spent spend, lent lend, built build, meant mean, dealt deal, slept sleep, swept sweep, wept weep, understood
-understand, stood stand, won win, shot shoot, lit light, bound bind, wound wind, fought fight, sought seek, heard hear,
-laid lay, lain lie, lying lie, dying die, died die, tied tie, sworn swear, swore swear, woken wake, woke wake, hit hit,
-cut cut, hurt hurt, let let, shut shut, split split, spread spread, cost cost, cast cast, bet bet, fed feed, bled bleed,
+stuck stick, spent spend, lent lend, built build, meant mean, dealt deal, slept sleep, swept sweep, wept weep,
+  understood
+understand, stood stand, won win, shot shoot, lit light, bound bind, wound wind, fought fight, sought seek,
+  heard hear,
+laid lay, lain lie, lying lie, dying die, died die, tied tie, sworn swear, swore swear, woken wake, woke wake,
+  hit hit,
+cut cut, hurt hurt, let let, shut shut, split split, spread spread, cost cost, cast cast, bet bet, fed feed,
+  bled bleed,
 spelt spell, learnt learn, burnt burn, dreamt dream, leapt leap, knelt kneel, shrunk shrink, sunk sink, swum swim,
-men man, women woman, feet foot, teeth tooth, mice mouse, lives life, wives wife, knives knife, halves half, leaves leaf,
+men man, women woman, feet foot, teeth tooth, mice mouse, lives life, wives wife, knives knife, halves half,
+  leaves leaf,
 criteria criterion, media media, data data, analyses analysis, diagnoses diagnosis, crises crisis, indices index
 """
 
 # Verbs that something may stand between: "talk residents through", and what they say.
 SPLIT_VERBS = """
-put through: transfer, hand over: transfer, pass on: transfer, pass to: transfer, turn down: reject, turn away: reject, leave out: omit,
-give back: return, send back: return, take down: delete, find out: ask, let know: tell, make aware: tell, call off: cancel,
-talk through: explain, walk through: explain, take through: explain, keep secret: withhold, throw away: delete, pay back: refund,
-put off: postpone, hold back: withhold, read back: repeat, ring up: call, call up: call, fill in on: tell, point to: link, pay out: pay,
-set up: install, sum up: summarise, write off: waive, give away: share, keep from: withhold, keep out of: omit, cut out: delete,
-check in: greet, sort out: solve, bring up: mention, switch off: disable, turn off: disable, switch on: enable, turn on: enable
+put through: transfer, hand over: transfer, pass on: transfer, pass to: transfer, turn down: reject,
+  turn away: reject, leave out: omit,
+give back: return, send back: return, take down: delete, find out: ask, let know: tell, make aware: tell,
+  call off: cancel,
+talk through: explain, walk through: explain, take through: explain, keep secret: withhold, throw away: delete,
+  pay back: refund,
+put off: postpone, hold back: withhold, read back: repeat, ring up: call, call up: call, fill in on: tell,
+  point to: link, pay out: pay,
+set up: install, sum up: summarise, write off: waive, give away: share, keep from: withhold, keep out of: omit,
+  cut out: delete,
+check in: greet, sort out: solve, bring up: mention, switch off: disable, turn off: disable, switch on: enable,
+  turn on: enable
 """
 # Verbs of which a prohibition of one is broken by another.
 FAMILIES_OF_ACTS = """

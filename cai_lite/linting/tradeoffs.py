@@ -20,7 +20,11 @@ _CONDITION = re.compile(
 _FORBIDS = re.compile(
     r"^\W*(?:never|do not|don't|under no|avoid|[\w' ]{1,30} (?:must|should|may|can) (?:not|never))\b", re.I
 )
-_DENIED = re.compile(r"(?:\bdo(?:es)? not|n't|\bnever|\bnot|\bwithout|\bavoid\w*|\bno) (?:be |being |too )?$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\bdo(?:es)? not|n't|\bnever|\bnot|\bwithout|\bavoid\w*|\bno) (?:be |being |"
+    r"too )?$",
+    re.IGNORECASE,
+)
 _EXCEPTED = re.compile(r"\b(?:unless|except|only (?:if|when|where|after)|as long as)\b", re.IGNORECASE)
 # What most principles of a policy are about says nothing about two of them having the same subject.
 _PEOPLE = frozenset({"customer", "client", "user", "human", "people", "person", "ask", "reply"})
@@ -83,8 +87,8 @@ def _search(aim: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 @lru_cache(maxsize=65536)
 def _beginnings(text: str) -> frozenset[str]:
-    """Return the first four letters of each word."""
-    return frozenset(word[:4] for word in re.findall(r"[a-z]+", text.lower()))
+    """Return the first four, five and six letters of each word."""
+    return frozenset(word[:size] for word in re.findall(r"[a-z]+", text.lower()) for size in (4, 5, 6))
 
 
 def _aims(principle: Principle, aim: re.Pattern[str]) -> bool:
@@ -117,7 +121,21 @@ def _same_subject(first: str, second: str) -> bool:
 
 
 _GENERAL = frozenset(
-    "customer customers user users client clients caller callers person people answer answers reply".split()
+    [
+        "customer",
+        "customers",
+        "user",
+        "users",
+        "client",
+        "clients",
+        "caller",
+        "callers",
+        "person",
+        "people",
+        "answer",
+        "answers",
+        "reply",
+    ]
 )
 _FEW = 4  # concepts of a principle that is short enough to be about its person alone
 
@@ -150,7 +168,7 @@ def _starts(expression: str) -> list[str]:
         for slot in expression.split()
         if slot != "~"
     ]
-    return [word[:4] for word in max(slots, key=lambda slot: min(map(len, slot)))]
+    return [word[:6] for word in max(slots, key=lambda slot: min(map(len, slot)))]
 
 
 _THEMES = [(a, re.compile(x, re.I), b, re.compile(y, re.I)) for a, x, b, y in THEMES]
