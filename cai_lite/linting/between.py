@@ -222,6 +222,7 @@ def _same_demand(first: str, second: str) -> bool:
     return not _replaced(sequence(first), sequence(second))
 
 
+@lru_cache(maxsize=65536)
 def _numbers(text: str) -> tuple[frozenset[float], frozenset[tuple[float, bool]]]:
     return numbers(text), directions(text)
 
@@ -229,13 +230,15 @@ def _numbers(text: str) -> tuple[frozenset[float], frozenset[tuple[float, bool]]
 def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
     """Return True if a word stands where the other text has another one, as "return" for "cancel" in the same frame."""
     a, b = [w for w in first if w not in GENERIC], [w for w in second if w not in GENERIC]
-    while a and b and a[0] == b[0]:
-        a, b = a[1:], b[1:]
-    while a and b and a[-1] == b[-1]:
-        a, b = a[:-1], b[:-1]
     one, other = set(a), set(b)
     if one <= other or other <= one:
         return False
+    start = next((n for n, (v, w) in enumerate(zip(a, b, strict=False)) if v != w), min(len(a), len(b)))
+    a, b = a[start:], b[start:]
+    while a and b and a[-1] == b[-1]:
+        a, b = a[:-1], b[:-1]
+    if set(a).isdisjoint(b):
+        return not other.issuperset(a) and not one.issuperset(b)
     for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "replace":
             gone, new = [w for w in a[i:j] if w not in other], [w for w in b[k:m] if w not in one]

@@ -134,7 +134,12 @@ def denies(first: str, second: str, *, named_alike: bool) -> str:
     `named_alike`: the two name the same proper names; without it, only values and actors are compared.
     """
     a, b = meaning(first), meaning(second)
-    if a.excepted or b.excepted or a.case_negated != b.case_negated:
+    if (
+        len(a.said ^ b.said) > 2 * len(a.said & b.said) + 4
+        or a.excepted
+        or b.excepted
+        or a.case_negated != b.case_negated
+    ):
         return ""
     bound, other_bound = a.case - b.said, b.case - a.said
     if bound and other_bound:
@@ -203,6 +208,8 @@ def _akin(a: Meaning, b: Meaning) -> bool:
 
 def _clashing(a: Meaning, b: Meaning) -> frozenset[int]:
     """Return the dimensions of which the two have values, and none in common."""
+    if not a.values or not b.values:
+        return frozenset()
     shared = {number for number, _ in a.values} & {number for number, _ in b.values}
     common = {number for number, _ in a.values & b.values}
     return frozenset(shared - common)

@@ -109,8 +109,8 @@ _NAMES_OF_VIRTUES = "|".join(
         (VIRTUES | VIRTUE_NOUNS)
         - words_of(
             "care respect responsibility understanding expertise character accountability maturity heart "
-            "ease principle industry vision purpose energy wonder drive judgement judgment intelligence resolve conviction charity calm joy "
-            "insight reliability confidence wit humanity personality dignity"
+            "ease principle industry vision purpose energy wonder drive judgement judgment "
+            "intelligence resolve conviction charity calm joy insight reliability confidence wit humanity personality dignity"
         ),
         key=len,
         reverse=True,
@@ -139,8 +139,8 @@ _TELLING = (
     frozenset(_NAMES_OF_TRAITS.split("|"))
     | frozenset(_NAMES_OF_VIRTUES.split("|"))
     | words_of(
-        "skin mind heart head sense cool temper composure patience nerve person player skills listener ear manner attitude "
-        "spirit mindset mind-set character compass strength nerves backbone demeanour demeanor disposition temperament "
+        "skin mind heart head sense cool temper composure patience nerve person player skills listener ear manner "
+        "attitude spirit mindset mind-set character compass strength nerves backbone demeanour demeanor disposition temperament "
         "personality persona outlook presence soul nature bearing"
     )
 )

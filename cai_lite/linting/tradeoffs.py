@@ -82,7 +82,9 @@ def _search(aim: re.Pattern[str], text: str) -> re.Match[str] | None:
     starts = _STARTS.get(aim.pattern)
     if starts is not None and starts.isdisjoint(_beginnings(text)):
         return None
-    return next((hit for hit in aim.finditer(text) if not _DENIED.search(text[: hit.start()])), None)
+    return next(
+        (hit for hit in aim.finditer(text) if not _DENIED.search(text[max(0, hit.start() - 24) : hit.start()])), None
+    )
 
 
 @lru_cache(maxsize=65536)
