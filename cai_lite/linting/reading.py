@@ -116,7 +116,7 @@ def stem(word: str) -> str:
     if len(bare) > 4:
         bare = re.sub(r"(?:ments?|ings?|edly|ed|ly)$", "", bare)
     bare = re.sub(r"(?:ied|y)$", "i", bare) if len(bare) > 3 else bare
-    bare = re.sub(r"([bdglmnprt])\1$", r"\1", bare) if len(bare) > 4 else bare
+    bare = re.sub(r"([bdglmnprtz])\1$", r"\1", bare) if len(bare) > 4 else bare
     bare = bare.removesuffix("e") if len(bare) > 3 else bare
     return SAME.get(bare, bare)
 
@@ -138,6 +138,20 @@ def sequence(text: str) -> tuple[str, ...]:
         for word in _TOKEN.findall(plain(text))
         if word.lower() not in UNIMPORTANT and word.lower().removesuffix("'s") not in UNIMPORTANT
     )
+
+
+def conditions(text: str) -> tuple[str, str]:
+    """Return the main clauses of a text, and its conditions ("if ...", "before ...", "for children, ...")."""
+    mains, whens = [], []
+    for sentence in _SENTENCE.split(text):
+        while leading := _LEADING.match(sentence):
+            whens.append(leading[1])
+            sentence = sentence[leading.end() :].strip()
+        if trailing := _TRAILING.search(sentence):
+            whens.append(trailing[0])
+            sentence = sentence[: trailing.start()]
+        mains.append(sentence)
+    return " ; ".join(mains), " ; ".join(whens)
 
 
 def _clause(sentence: str) -> list[Demand]:
