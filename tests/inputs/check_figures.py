@@ -1,8 +1,9 @@
 """Measure the machine checks of the domains on labelled and on public replies: `python -m tests.inputs.check_figures`.
 
-`replies/DOMAIN.jsonl` and `replies/DOMAIN_held_out.jsonl` hold a reply a line: {"prompt", "reply", "register",
-"labels": {principle: true or false}}, where true says that the reply keeps the principle. A false alarm is a check that
-fails a reply labelled as kept, a miss one that passes a reply labelled as broken.
+`replies/DOMAIN.jsonl`, on which the patterns were tuned, and `replies/DOMAIN_second.jsonl`, by a writer who had not seen
+them, hold a reply a line: {"prompt", "reply", "register", "labels": {principle: true or false}}, where true says that
+the reply keeps the principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes a
+reply labelled as broken.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cai_lite.inputs.constitution import load_constitution
@@ -46,7 +47,7 @@ def label_files() -> list[Path]:
 
 
 def domain_of(path: Path) -> str:
-    return path.stem.removesuffix("_held_out")
+    return path.stem.removesuffix("_second")
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -108,8 +109,9 @@ def on_public_replies(shared: Path) -> Iterator[tuple[str, str, Counter[bool | N
                 yield source, principle.id, Counter(map(principle.checks.passed, replies))
     turns = support_turns(shared)
     for principle in load_constitution("customer-service").principles:
-        if principle.checks:
-            yield "tau-bench, turns of agents", principle.id, Counter(map(principle.checks.passed, turns))
+        if principle.checks and principle.checks.forbid:
+            forbidden = replace(principle.checks, require_any=())  # what a turn must state depends on what was asked
+            yield "tau-bench, turns of agents", principle.id, Counter(map(forbidden.passed, turns))
 
 
 def table(rows: Iterable[Iterable[object]]) -> str:
