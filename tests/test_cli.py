@@ -66,6 +66,10 @@ def test_help_imports_neither_torch_nor_transformers():
         (["demo", "cooking"], "cooking"),
         (["report", "nowhere"], "not a run directory"),
         (["chat", "./nowhere", "--say", "hi"], "no such folder"),
+        (["chat", "embedded:student", "--best-of", "8", "--say", "hi"], "go together"),
+        (["chat", "embedded:student", "--best-of", "8", "--by", "embedded:teacher", "--say", "hi"], "cannot score"),
+        (["chat", "embedded:student", "--guard", "nowhere", "--say", "hi"], "guard.json"),
+        (["guard", "nowhere", "--model", "nowhere", "--cost", "5"], "answers.jsonl"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_status_2(words, says, tmp_path, monkeypatch):

@@ -201,7 +201,10 @@ def material(
         InputError: the file of the source is missing or damaged. Stopped: there are none.
     """
     if phase.on is not None:
-        check_source(phase)
+        try:
+            check_source(phase)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
         def critic_examples() -> list[CriticExample]:
             with Run.reading(run_dir) as run:

@@ -9,9 +9,11 @@ import pytest
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.inputs.pairs import save_pairs
-from cai_lite.pipeline.sources import CRITIQUE_REQUEST, SOURCES, answer_lines
-from cai_lite.records import Candidate, Critique, Message, PreferencePair, Prompt
+from cai_lite.pipeline.phases import material
+from cai_lite.pipeline.sources import CRITIQUE_REQUEST, SOURCES, answer_lines, check_source, rating_lines
+from cai_lite.records import Candidate, Critique, Message, PreferencePair, Prompt, Rating
 from cai_lite.run.ledger import Run
+from cai_lite.training.config import TrainingConfig
 
 CONSTITUTION = Constitution(
     name="c",
@@ -128,3 +130,37 @@ def test_a_file_that_is_missing_or_changed_is_told(tmp_path, text, says):
         (tmp_path / "revisions.jsonl").write_text(text)
     with pytest.raises(InputError, match=says):
         SOURCES["revisions"](tmp_path, include_critique=False, critic_examples=list)
+
+
+def test_ratings_are_written_and_read_as_they_are(tmp_path):
+    given = [
+        Rating(
+            prompt=(Message("user", "Cough?"),),
+            completions=((Message("assistant", "See a doctor."),), (Message("assistant", "Ünwise."),)),
+            p=0.9,
+            principle=principle,
+            text=text,
+            key=f"k{text}",
+            family="f",
+        )
+        for principle, text in (("doctor", "Name a doctor."), ("", ""))
+    ]
+    (tmp_path / "ratings.jsonl").write_text("".join(rating_lines(given)))
+    settings = {"include_critique": False, "critic_examples": list}
+    assert SOURCES["verdicts"](tmp_path, **settings) == given
+    by = {name: TrainingConfig(method="preference_model", on="verdicts", input=name) for name in ("joint", "principle")}
+    found = {name: material(config, [], tmp_path, print, student="s") for name, config in by.items()}
+    assert found == {"joint": given[1:], "principle": given[:1]}
+    (tmp_path / "ratings.jsonl").write_text('{"prompt": []}\n')
+    with pytest.raises(InputError, match=r"ratings\.jsonl:1: is not as the run wrote it"):
+        SOURCES["verdicts"](tmp_path, **settings)
+    (tmp_path / "ratings.jsonl").unlink()
+    with pytest.raises(InputError, match=r"has no ratings\.jsonl, .*method: preference_model, on: verdicts"):
+        SOURCES["verdicts"](tmp_path, **settings)
+
+
+def test_demonstrations_and_ratings_are_not_mixed_up(tmp_path):
+    with pytest.raises(ValueError, match="'preference_model' takes 'on: verdicts'"):
+        check_source(TrainingConfig(method="preference_model", on="revisions"))
+    with pytest.raises(ValueError, match="'sft' takes another 'on' than 'verdicts'"):
+        check_source(TrainingConfig(method="sft", on="verdicts"))

@@ -312,3 +312,18 @@ def test_dropout_of_the_adapter_and_a_score_head_go_together(student):
     weights, _ = open_weights(student)
     model = with_adapter(weights, lora=Lora(rank=2, dropout=0.1), init_adapter=None, seed=0, score=True)
     assert model.get_base_model().score is not None
+
+
+def test_its_memory_is_planned_like_that_of_other_methods(student, tmp_path):
+    _, said = trained(student, RATINGS, tmp_path, max_steps=2, memory=0.5)
+    assert any(line.startswith("memory: 0 of 2 layers recomputed") for line in said)
+
+
+def test_the_layout_changes_nothing_in_what_is_learnt(student, tmp_path):
+    """Four updates, whose losses agree to rounding."""
+    losses = []
+    for layout in ("plain", "shared"):
+        out = tmp_path / layout
+        trained(student, RATINGS, out, max_steps=4, layout=layout, eval_every=0, learning_rate=1e-3)
+        losses.append([json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5) and len(losses[0]) == 4
