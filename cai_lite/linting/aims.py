@@ -69,7 +69,7 @@ AIMS: tuple[tuple[str, str, str, str], ...] = (
     (
         "autonomy",
         """autonomy, self-determination, own choice/choices/decision/decisions,
-        let/lets/leave/leaves ~ decide/choose/make, decide for themselves/himself/herself,
+        let/lets/leave/leaves ~ decide/choose/make/pick/select/have, decide for themselves/himself/herself,
         decides for, up to the/them/him/her, go/goes along with,
         respect* ~ choice/choices/decision/decisions/wishes/wish/refusal/preference/preferences/no,
         accept* ~ decision/choice/wishes/refusal, honour* ~ wishes/choice/decision,

@@ -32,7 +32,7 @@ _FUNCTION = (UNIMPORTANT | NEGATORS | {"only", "before", "own", "same"}) - {
     "reply",
     "replies", "response", "responses", "answer", "answers", "person", "staff", "already",
 }  # fmt: skip
-_EMPTY = frozenset({"reply", "customer", "human being", "already", "single", "itself", "themselves", "themself"})
+_EMPTY = frozenset({"customer", "human being", "already", "single", "itself", "themselves", "themself"})
 _NEGATIVE = re.compile(
     r"\b(?:not|never|no|nobody|nothing|none|neither|nor|cannot|without|no one|under no|at no time)\b|n't\b"
 )
@@ -141,7 +141,8 @@ class Meaning:
     its condition is negated. `excepted`: it names
     an exception. `only`, `every`: it says so. `values`: its values of the dimensions of the thesaurus. `channels`: the
     ways of sending it names. `amounts`: its bounds, as (stem of the unit, least, most). `figures`: its other numbers.
-    `owned`: what a genitive makes another thing, such as "employer" in "the patient's employer". `said`: core and case.
+    `owned`: what a genitive makes another thing, such as "employer" in "the patient's employer". `said`: core and case
+    without light verbs. `told`: with them.
     """
 
     core: frozenset[str]
@@ -157,6 +158,7 @@ class Meaning:
     figures: frozenset[float]
     owned: frozenset[str]
     said: frozenset[str]
+    told: frozenset[str]
 
 
 @lru_cache(maxsize=65536)
@@ -205,7 +207,8 @@ def meaning(text: str) -> Meaning:
         channels=channels,
         amounts=frozenset(_amount(bound) for bound in set_bounds),
         figures=numbers(re.sub(r"\b\d+-[a-z]+", " ", rest)),
-        said=core | case,
+        said=core | _read(when)[0],
+        told=core | case,
         owned=frozenset(concept(base(word)) for word in _OWNED.findall(text)),
     )
 

@@ -81,6 +81,8 @@ VAGUE_EXPRESSIONS = (
     r"interesting|fun)",
     r"(?:they|it|he|she|each|everyone|each one) (?:\w+ )?deserves?|engages? (?:the )?(?:readers?|users?|audiences?|"
     r"listeners?|pupils?|visitors?)|appeals? to (?:the )?\w+",
+    r"(?:special|extra|particular) (?:handling|treatment|care|attention|consideration)|"
+    r"that (?:\w+ ){1,2}?(?:enjoys?|likes?|loves?|appreciates?|wants? to read)\b",
     r"in moderation|within reason|if at all possible",
     r"to (?:some|a (?:large|certain|great|reasonable)) (?:extent|degree)",
     r"by and large|from time to time|now and then|every so often|every now and again|on a regular basis|"

@@ -50,6 +50,7 @@ _ACTORS = frozenset(
         "administrator",
     ]
 )
+_WHO = _ACTORS | {"answer"}  # who answers: "replies list it" is "list it"
 # What a way of sending or of paying brings with it.
 _WAYS = frozenset(
     {
@@ -62,8 +63,10 @@ _WAYS = frozenset(
 _OF_VALUES = frozenset(
     {"language", "spelling", "order", "tense", "unit", "voice", "quantity", "sequence", "quotation", "text"}
 )
+# Verbs that are not as often nouns.
+_ACTS = VERBS_NAMED - {"book", "number", "photograph", "link", "joke", "limit", "charge", "die", "smoke", "estimate"}
 # Verbs that ask for no other act than "give" or "mention" does; any other verb is an act of its own.
-_OTHER_ACTS = VERBS_NAMED - {
+_OTHER_ACTS = _ACTS - {
     "share",
     "discuss",
     "explain",
@@ -76,8 +79,6 @@ _OTHER_ACTS = VERBS_NAMED - {
     "confirm",
     "return",
 }
-# Verbs that are not as often nouns.
-_ACTS = VERBS_NAMED - {"book", "number", "photograph", "link", "joke", "limit", "charge", "die", "smoke", "estimate"}
 # Who is spoken to, and when: not what is demanded.
 _AROUND = _ACTORS | frozenset(
     [
@@ -122,7 +123,7 @@ def restates(first: str, second: str) -> bool:
         or a.channels != b.channels
     ):
         return False
-    shared, gone, new = a.said & b.said, a.said - b.said - _ACTORS, b.said - a.said - _ACTORS
+    shared, gone, new = a.said & b.said, a.said - b.said - _WHO, b.said - a.said - _WHO
     if gone and new:
         return False
     return len(shared) + bool(a.amounts) >= 2 and len(gone | new) <= len(shared) // 2
@@ -141,7 +142,7 @@ def denies(first: str, second: str, *, named_alike: bool) -> str:
         or a.case_negated != b.case_negated
     ):
         return ""
-    bound, other_bound = a.case - b.said, b.case - a.said
+    bound, other_bound = a.case - b.told, b.case - a.told
     if bound and other_bound:
         return ""
     if not (

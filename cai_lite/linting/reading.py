@@ -26,15 +26,15 @@ _TOKEN = re.compile(r"[A-Za-z][\w'\u2019-]*|\d[\d,.]*\d|\d")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*;\s*|\s*\n\s*")
 _LEADING = re.compile(
     r"^\W*(?:(?:always|never|please|but|and|so|also|then),? )?((?:if|when(?:ever)?|where(?:ver)?|in case|once|after|"
-    r"before|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|except|"
-    r"as)\b[^,]{2,200}),",
+    r"before|prior to|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|"
+    r"except|as)\b[^,]{2,200}),",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
     r"[ ,](?:(?:only |even |especially |and )?(?:if|when(?:ever)?|where(?:ver)?|unless|except|until|once|provided|"
     r"as long as|"
-    r"after|before|while|because|since|in case|during|who|whose|whom|so that|in order to|rather than|instead of|"
-    r"other than|regardless of|beyond)\b).*$",
+    r"after|before|prior to|while|because|since|in case|during|who|whose|whom|so that|in order to|rather than|"
+    r"instead of|other than|regardless of|beyond)\b).*$",
     re.IGNORECASE,
 )
 _EXCEPTED = re.compile(

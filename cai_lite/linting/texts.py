@@ -109,8 +109,10 @@ _NAMES_OF_VIRTUES = "|".join(
         (VIRTUES | VIRTUE_NOUNS)
         - words_of(
             "care respect responsibility understanding expertise character accountability maturity heart "
-            "ease principle industry vision purpose energy wonder drive judgement judgment "
-            "intelligence resolve conviction charity calm joy insight reliability confidence wit humanity personality dignity"
+            "ease principle industry vision purpose "
+            "energy wonder drive judgement judgment "
+            "intelligence resolve conviction charity calm joy insight "
+            "reliability confidence wit humanity personality dignity"
         ),
         key=len,
         reverse=True,
@@ -140,7 +142,8 @@ _TELLING = (
     | frozenset(_NAMES_OF_VIRTUES.split("|"))
     | words_of(
         "skin mind heart head sense cool temper composure patience nerve person player skills listener ear manner "
-        "attitude spirit mindset mind-set character compass strength nerves backbone demeanour demeanor disposition temperament "
+        "attitude "
+        "spirit mindset mind-set character compass strength nerves backbone demeanour demeanor disposition temperament "
         "personality persona outlook presence soul nature bearing"
     )
 )
@@ -204,6 +207,9 @@ _MORE = re.compile(
     r"and also|coupled with) "
     r"((?:an?|one|two|three|four|five|six|ten|\d+|which|what|whether|how|where|why)\b[^.;]*)",
     re.IGNORECASE,
+)
+_AND_IT = re.compile(
+    rf"(?:it|they|he or she|he|she) (?:also |then )?(?:(?:is|are|gets?|receives?) {_PARTICIPLE}|(\w+))\b", re.IGNORECASE
 )
 _RECEIVES = re.compile(r"\b(?:gets?|receives?)\b", re.I)
 _BOTH_VERBS = re.compile(
@@ -283,7 +289,7 @@ def too_long(subject: Subject) -> Iterator[Finding]:
     """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
         if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and (
-            _asks(principle.text) or _DONE.search(principle.text)
+            _asks(principle.text) or _DONE.search(principle.text) or _RECEIVES.search(principle.text)
         ):
             yield found(
                 principle,
@@ -347,13 +353,16 @@ def _second_demand(text: str) -> str:
             continue  # "cancel, return, or exchange": a choice
         if (
             _NOUN_PHRASE.match(part)
+            and part.split()[0].lower() not in VERBS
             and not _MODAL.match(part)
             and not re.search(r"\b(?:must|should|may|can|shall|will)\b", parts[0])
         ):
             continue  # "grades and contact details may be discussed": a subject of two parts
         if (
             _is_demand(
-                part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
+                part,
+                alone="," in seps[number] or ";" in seps[number],
+                joined=bool(re.search("and|well|;|then", seps[number])),
             )
             and _demands(parts[0])
             and _asks(" ".join(parts[: number + 1]))
@@ -402,6 +411,8 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
         return True
     if joined and len(words) > 1 and words[1].lower() in _ARTICLES | _OBJECTS and _UNKNOWN_VERB.fullmatch(first):
         return True
+    if (also := _AND_IT.match(text)) and (alone or joined):
+        return also[1] is None or _THIRD.sub("", also[1].lower()) in VERBS | OR_NOUNS
     if first in VERBS or (joined and first.endswith("ing") and _bare(first) in VERBS):
         return True
     singular = _THIRD.sub("", first)

@@ -122,7 +122,7 @@ forget: forget, lose, mislay, misplace
 """
 NOUN_CLASSES = """
 pupil: pupil, student, learner, schoolchild, trainee, undergraduate, class member
-teacher: teacher, tutor, instructor, educator, professor, lecturer, schoolteacher, coach
+teacher: teacher, tutor, instructor, educator, professor, lecturer, schoolteacher, coach, trainer, mentor
 child: child, kid, minor, youngster, infant, toddler, under-age person, juvenile, baby
 parent: parent, guardian, mother, father, carer
 relative: relative, family, kin, next of kin, relation, family member, loved one
