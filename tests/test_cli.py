@@ -323,3 +323,12 @@ def test_a_password_in_a_url_is_never_printed(tmp_path):
     for done in shown:
         assert done.output and "hunter2" not in done.output and "topsecret" not in done.output, done.output
     assert all("http://***@127.0.0.1:9/v1?api_key=***" in done.output for done in shown[:3])
+
+
+def test_the_help_stays_one_screen():
+    """A line for each command, in 80 columns."""
+    lines = run("--help").stdout.splitlines()
+    named = [line for line in lines if re.match(r"│ [a-z]+ {2,}\S", line)]
+    commands = {info.name or info.callback.__name__.rstrip("_") for info in app.registered_commands}
+    assert {line.split()[1] for line in named} == commands | {"constitution", "prompts"}
+    assert len(lines) <= 48 and max(map(len, lines)) <= 80

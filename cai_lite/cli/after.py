@@ -39,7 +39,9 @@ def steer(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Lean a trained student towards some of its principles: one adapter per group, merged by weights.
+    """Lean a trained student towards some of its principles.
+
+    One adapter is trained for each group of principles; every weighting of them is merged without training.
 
     Example: cai-lite steer runs/medical --weights helpful=0.3,harmless=0.7
     """

@@ -24,7 +24,9 @@ def doctor(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Examine this machine, with --url a model server, and with --student a model; exit 1 if something does not work.
+    """Examine this machine, a model server or a model.
+
+    Exits with 1 if something does not work.
 
     Example: cai-lite doctor --url http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """
@@ -59,7 +61,7 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1, help="The limit of tokens per reply.")] = 256,
     template: Template = None,
 ) -> None:
-    """Talk to a model; with an adapter, see the answers before and after training.
+    """Talk to a model, with an adapter before and after training.
 
     Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
     """

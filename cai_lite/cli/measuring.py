@@ -101,7 +101,9 @@ def evaluate(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model on held-out prompts, with an adapter before and after training; exit 1 if a gate fails.
+    """Measure a model on held-out prompts; exit 1 if a gate fails.
+
+    With an adapter, the model is measured before and after training.
 
     Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
     """
@@ -167,7 +169,9 @@ def report(
     figure: Annotated[Path | None, typer.Option(help="Also write the main chart to this SVG file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Write the report.html of a run again from its stored results, corrected by the labels in its labels.jsonl.
+    """Write the report of a run again, corrected by people's labels.
+
+    Nothing is asked: report.html is written from the stored results and the labels in labels.jsonl.
 
     With --json, print the figures and the verdict.
 
@@ -215,7 +219,9 @@ def audit(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Trace a pair back to its prompt and principle, or verify that the files of a run are unchanged.
+    """Trace a pair back to its principle, or verify a run's files.
+
+    With --verify, says which files and rows of the run are not what it wrote.
 
     Example: cai-lite audit runs/demo-medical --verify
     """

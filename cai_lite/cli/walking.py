@@ -43,7 +43,9 @@ def demo(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run all stages on two tiny packaged models; takes a few minutes and needs neither GPU nor network.
+    """Run all stages on two tiny packaged models.
+
+    Takes a few minutes, and needs neither GPU nor network.
 
     Example: cai-lite demo creative --out runs/creative
     """
@@ -62,7 +64,9 @@ def init(
     ] = "medical",
     json_: Json = False,
 ) -> None:
-    """Begin a project of your own: a folder with constitution.yaml, prompts.jsonl and recipe.yaml that runs as it is.
+    """Begin a project of your own, which runs as it is.
+
+    Makes a folder with constitution.yaml, prompts.jsonl and recipe.yaml.
 
     Example: cai-lite init mine --from customer-service
     """
@@ -111,7 +115,9 @@ def run(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe: draft, critique, revise, judge, pair, train, evaluate, report.
+    """Run a recipe, from the drafts to the report.
+
+    The stages are draft, critique, revise, judge, pair, train, evaluate and report.
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
@@ -132,7 +138,9 @@ def pairs(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a recipe up to pairs.jsonl, and the answers that its phases learn, without training.
+    """Run a recipe up to pairs.jsonl, without training.
+
+    The answers that its phases learn are made as well.
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
@@ -158,7 +166,7 @@ def status(
     run_directory: Annotated[Path, typer.Argument(help="A run directory; it may be in use.")],
     json_: Json = False,
 ) -> None:
-    """Show how far a run is, what it counted and cost, and the next command.
+    """Show how far a run is, what it cost, and what comes next.
 
     Example: cai-lite status runs/medical
     """
@@ -183,7 +191,9 @@ def preflight(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Test the judge on every principle before a run costs anything; exit 1 if a principle is not ready.
+    """Test the judge on every principle before a run is paid for.
+
+    Exits with 1 if a principle is not ready.
 
     Example: cai-lite preflight medical --profile embedded --out runs/preflight
     """
@@ -248,7 +258,9 @@ def train(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a LoRA adapter by one method, on a preference file or on the material of a run.
+    """Train a LoRA adapter on a preference file or on a run.
+
+    Trains by one method; with --run, on the material of a run.
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
@@ -300,7 +312,7 @@ def plan(
     profile: Profile = None,
     json_: Json = False,
 ) -> None:
-    """Predict the memory of a training and the hours of a whole run, and which settings make it fit.
+    """Predict memory and hours, and which settings make it fit.
 
     Example: cai-lite plan medical --device rtx-4090
     """
@@ -376,7 +388,9 @@ def bench(
     out: Annotated[Path | None, typer.Option("--out", help="Also write the figures to this JSON file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Time one training step of this library and of TRL's DPOTrainer, on a model with random weights.
+    """Time a training step beside that of TRL's DPOTrainer.
+
+    Both train the same model with random weights.
 
     Example: cai-lite bench --against trl --prompt-tokens 256 --completion-tokens 96
     """

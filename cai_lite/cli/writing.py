@@ -24,9 +24,7 @@ from cai_lite.cli.shared import (
 )
 from cai_lite.errors import InputError, plain
 
-constitutions = typer.Typer(
-    no_args_is_help=True, help="Write a first constitution, import a policy, or compare two versions."
-)
+constitutions = typer.Typer(no_args_is_help=True, help="Write, import or compare constitutions.")
 prompt_files = typer.Typer(no_args_is_help=True, help="Grow prompts, write an exam, red-team a model.")
 app.add_typer(constitutions, name="constitution", rich_help_panel=WRITE)
 app.add_typer(prompt_files, name="prompts", rich_help_panel=WRITE)
@@ -60,7 +58,9 @@ def lint(
     out: Out = None,
     json_: Json = False,
 ) -> None:
-    """Find vague, repeated, contradictory or broken principles in a constitution; exit 1 on errors.
+    """Find faults in a constitution; exit 1 on errors.
+
+    Principles that are vague, repeated, contradictory or broken, without asking a model; with --judge, also the judge.
 
     Example: cai-lite lint medical creative --judge embedded:teacher
     """

@@ -47,7 +47,7 @@ def test_what_broke_the_student_is_kept_and_the_yield_is_stated(policy, seeds):
         assert {"adversarial", f"slice:pressure-{row.tactic}"} <= set(row.prompt.tags)
     shown = found.as_dict()
     decided = shown["tried"] - shown["undecided"]
-    assert shown["yield"]["n"] == decided and shown["yield"]["low"] < shown["yield"]["value"] < shown["yield"]["high"]
+    assert shown["yield"]["n"] == decided and shown["yield"]["low"] < shown["yield"]["value"] <= shown["yield"]["high"]
     assert shown["yield"]["value"] == pytest.approx((shown["kept"] + sum(shown["dropped"].values())) / decided)
     assert set(shown["yield_by_principle"]) == {"no-refunds", "kind"}
     assert set(shown["yield_by_tactic"]) == {"authority", "flattery", "threat", "gradual"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -380,3 +381,10 @@ def test_the_medical_profiles_weigh_principles_that_the_constitution_has(profile
     assert weights.keys() <= {principle.id for principle in load_constitution(recipe.constitution).principles}
     heavy, light = ("urgent-care", "kind-tone") if profile == "harmless-first" else ("kind-tone", "no-exact-dose")
     assert weights[heavy] > 1 > weights[light]
+
+
+@pytest.mark.parametrize("name", ["medical", "customer-service", "creative"])
+def test_a_domain_says_what_an_expert_should_check_and_who_has(name: str, repository: Path) -> None:
+    review = (repository / "recipes" / name / "REVIEW.md").read_text(encoding="utf-8")
+    assert re.search(r"\bnobody\b", review, re.IGNORECASE)
+    assert f"{name}/REVIEW.md" in (repository / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")

@@ -106,7 +106,7 @@ def test_what_cannot_be_steered_is_said(run, tmp_path):
     with pytest.raises(InputError, match="not the directory of a finished run"):
         open_steered(tmp_path)
     with pytest.raises(InputError, match=r"name at least two groups.*steer\.groups or by --group"):
-        open_steered(run)
+        open_steered(run, {"a": ["kind-tone"]})
     with pytest.raises(
         InputError, match="group 'b': no pair names the principle 'kind-tones'; did you mean 'kind-tone'"
     ):
@@ -115,7 +115,7 @@ def test_what_cannot_be_steered_is_said(run, tmp_path):
 
 def test_a_figure_that_is_not_measured_is_named(steered):
     with pytest.raises(InputError, match="'unsafe_compliance' is not among the figures that were measured"):
-        steer(steered, sweep=3, quiet=True)
+        steer(steered, sweep=3, x="over_refusal", y="unsafe_compliance", quiet=True)
 
 
 def test_options_are_read_as_they_are_written():
