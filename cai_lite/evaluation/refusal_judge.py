@@ -43,12 +43,14 @@ def check_judge(judges: Sequence[ChatModel]) -> None:
     """Check that the first judge can be asked.
 
     Raises:
-        InputError: there is no judge, or it is an embedded model, which knows no letters for kinds.
+        InputError: there is no judge, or it is an embedded or a preference model, which know no letters for kinds.
     """
     if not judges:
         raise InputError("evaluate.refusals is 'judge', and there is no judge; name one as judge.by, or set 'rules'")
     if judges[0].wording == "short":
         raise InputError(f"evaluate.refusals is 'judge', and {judges[0].name} is too small to be asked; set 'rules'")
+    if judges[0].wording == "scored":
+        raise InputError(f"evaluate.refusals is 'judge', and {judges[0].name} only scores answers; set 'rules'")
 
 
 def judge_kinds(subject: Subject, sides: Sides, name: str = "judge the kinds of replies") -> Kinds:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.chat import ChatModel, open_model
-from cai_lite.chat.local import LocalModel
 from cai_lite.chat.weights import adapter_folder, checked_load
 from cai_lite.errors import InputError
 from cai_lite.evaluation.baselines import DEFAULT, TEACHER
@@ -123,6 +122,4 @@ def opened(name: str, load: str | None = None, template: Mapping[str, Any] | Non
     url, _, at_server = name.partition("#")
     if "://" in url:
         return open_model(url, model=at_server or None, template=template)
-    model = open_model(name, load=checked_load(load), template=template)
-    assert isinstance(model, LocalModel), "no address: a local model"
-    return model
+    return open_model(name, load=checked_load(load), template=template)

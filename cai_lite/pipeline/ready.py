@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.preference import PreferenceModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
 from cai_lite.errors import InputError, PromptError, did_you_mean, without_secrets
@@ -101,6 +102,7 @@ def check_ready(
             raise InputError(f"{recipe.path}: adherence cannot be measured: {DECIDED.otherwise}")
         if plan.kinds_judged:
             check_judge([voice.model for voice in roles.judges])
+    _check_roles(roles)
     for model in _local(roles):
         check_opens(model.model)
     if until == "report" and adapter is None:
@@ -184,7 +186,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
             *limits(recipe, roles),
         ),
         forecast=forecast_of(roles, out, recipe.name),
-        paid=any(not isinstance(m.model, LocalModel) for m in roles.members),
+        paid=any(not isinstance(m.model, LocalModel | PreferenceModel) for m in roles.members),
     )
 
 
@@ -280,10 +282,23 @@ def _listed(dropped: Sequence[str]) -> str:
     return f", without {' and '.join(dropped)}".replace("_", " ") if dropped else ""
 
 
-def _local(roles: Roles) -> Iterator[LocalModel]:
+def _local(roles: Roles) -> Iterator[LocalModel | PreferenceModel]:
     """Yield each local model once."""
-    models: list[ChatModel] = [roles.student, *(member.model for member in roles.members)]
-    yield from {model.model: model for model in models if isinstance(model, LocalModel)}.values()
+    models: list[ChatModel | None] = [roles.student, roles.chooser, *(member.model for member in roles.members)]
+    yield from {model.model: model for model in models if isinstance(model, LocalModel | PreferenceModel)}.values()
+
+
+def _check_roles(roles: Roles) -> None:
+    """Check that whoever has to write can, and that a preference model chooses among several draws."""
+    for role, members in (("teacher", roles.teachers), ("critic", roles.critics)):
+        for member in members:
+            if isinstance(member.model, PreferenceModel):
+                raise InputError(
+                    f"the {role} {member.model.name} is a preference model, which scores answers and writes none; "
+                    f"name a chat model as {member.section}"
+                )
+    if roles.chooser is not None and not isinstance(roles.chooser, PreferenceModel):
+        raise InputError(f"draft.by: {roles.chooser.name} is no preference model; name one as MODEL#ADAPTER_FOLDER")
 
 
 def _check_disk(out: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cai_lite.evaluation.conflicts import Preference, opposition
 from cai_lite.reporting.charts import curve
 from cai_lite.reporting.html import Html, Part, table, tag
-from cai_lite.run.files import phase_folders, read_records, round_folders
+from cai_lite.run.files import phase_folders, read_record, read_records, round_folders
 from cai_lite.run.ledger import Run
 
 _CURVES = {
@@ -56,8 +56,28 @@ def training(metrics: Path, log: Path, *, label: str = "") -> Html | None:
         "section",
         tag("h2", f"Training, {label}" if label else "Training"),
         tag("div", *charts, class_="curves"),
+        _calibration(metrics.with_name("training.json")),
         *(tag("p", f"step {step}: {text}" if step else text, class_="warn") for step, text in alarms),
         id="-".join(["training", *re.findall(r"[\w-]+", label.replace("phase ", ""))]),
+    )
+
+
+def _calibration(record: Path) -> Html | None:
+    """Show how well a preference model's probabilities fit held-out ratings, or nothing for another training."""
+    found = read_record(record).get("figures", {}).get("calibration") if record.is_file() else None
+    if not found or "reliability" not in found:
+        return None
+    accuracy = found["accuracy"]
+    rows = [(f"{row['p']:.2f}", f"{row['observed']:.2f}", row["n"]) for row in found["reliability"]]
+    return tag(
+        "div",
+        tag(
+            "p",
+            f"Held-out ratings: accuracy {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}], "
+            f"n = {accuracy['n']}; calibration error {found['calibration_error']:.3f}, of which chance alone makes "
+            f"{found['calibration_error_by_chance']:.3f}; temperature {found['temperature']:.3f}.",
+        ),
+        table("Reliability of the preference model", ("probability said", "share that came true", "n"), rows),
     )
 
 

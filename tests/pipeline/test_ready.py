@@ -138,3 +138,27 @@ def test_principles_that_the_constitution_lacks_are_named_before_anything_is_ask
         InputError, match=rf"{place}: the constitution 'medical' has no principle 'kind-tome'; did you mean 'kind-tone'"
     ):
         check_recipe(recipe, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory):
+    """A preference model, as MODEL#ADAPTER_FOLDER."""
+    from cai_lite.records import Message, Rating
+    from cai_lite.training.config import Lora, TrainingConfig
+    from cai_lite.training.loop import train
+
+    answers = tuple((Message("assistant", text),) for text in ("Yes.", "No."))
+    rating = Rating(prompt=(Message("user", "Hi"),), completions=answers, p=1.0, key="k")
+    config = TrainingConfig(method="preference_model", max_steps=1, lora=Lora(rank=2), eval_every=0)
+    out = tmp_path_factory.mktemp("scorer")
+    return f"embedded:student#{train('embedded:student', [rating], config=config, out=out).adapter}"
+
+
+def test_a_preference_model_judges_and_chooses_but_neither_teaches_nor_writes(scorer, tmp_path):
+    found = recipe(f"judge={{mode: pairwise, by: {{model: '{scorer}'}}}}", f"draft={{best_of: 4, by: '{scorer}'}}")
+    plan = check_recipe(found, tmp_path / "run")
+    assert "adapter" in plan.models["judge"] and not plan.paid
+    refused(recipe(f"teacher.model={scorer}"), tmp_path / "run", "scores answers and writes none; name a chat model as")
+    refused(recipe("draft={best_of: 4, by: 'embedded:teacher'}"), tmp_path / "run", "is no preference model")
+    judged = recipe(f"judge={{mode: pointwise, by: {{model: '{scorer}'}}}}", "evaluate.refusals=judge")
+    refused(judged, tmp_path / "run", "only scores answers; set 'rules'")
