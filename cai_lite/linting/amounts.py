@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cai_lite.linting.classes import UNIMPORTANT
 from cai_lite.linting.reading import plain, stem
 
 _NAMES = (
@@ -15,9 +14,7 @@ _NAMES = (
 )
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
 _WORDS = {name: value for value, name in enumerate(re.findall(r"\w+", _NAMES))} | _TENS
-NUMBER_WORDS = frozenset(_WORDS)
 _NUMBER = rf"[$€£]?(?:a |an |one )?(?:\d[\d,]*(?:\.\d+)?|{'|'.join(_WORDS)})(?: ?%)?"
-_NUMBER = rf"(?:{_NUMBER}|an?(?= (?:second|minute|hour|day|week|fortnight|month|year)\b))"
 _UNIT = (
     r"(?:[\s-]+(?:business|calendar|working|full|short|consecutive|single|whole|complete|more|further)\b)*"
     r"[\s-]*(?P<unit>[A-Za-z]+)?"
@@ -25,10 +22,7 @@ _UNIT = (
 _UPPER = (
     r"at (?:the )?most|no (?:more|longer|later|greater|higher) than|not (?:\w+ )?(?:more|longer|later) than|"
     r"not exceed(?:ing)?|"
-    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:s|"
-    r"ed)? (?:\w+ ){0,4}?to|"
-    r"(?:cap|caps|capped) (?:\w+ ){0,5}?at|(?:never|not) (?:more|longer|over|above|beyond|exceed\w*|later)(?: than)?|"
-    r"(?:an? )?(?:upper )?(?:limit|ceiling|cap) (?:of|is)|as (?:many|much|long) as|inside"
+    r"(?:a )?maximum(?: of)?|max\.?|up to|under|below|within|(?:fewer|less|shorter) than|limit(?:ed)? (?:\w+ ){0,4}?to"
 )
 _LOWER = (
     r"at (?:the )?least|no (?:fewer|less|shorter|earlier) than|not (?:\w+ )?(?:fewer|less|shorter|earlier) than|"
@@ -40,8 +34,7 @@ _BOUND = re.compile(
 )
 _AFTER = re.compile(
     rf"(?P<number>{_NUMBER}){_UNIT} (?:(?P<lower>or (?:more|longer|above|later|over)|at least|minimum)|"
-    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at (?:the )?most|maximum|max|tops|at the latest|"
-    r"or sooner|limit|and no more))",
+    r"(?P<upper>or (?:fewer|less|shorter|below|under|earlier)|at most|maximum|at the latest))",
     re.IGNORECASE,
 )
 _RANGE = re.compile(
@@ -50,23 +43,6 @@ _RANGE = re.compile(
     re.IGNORECASE,
 )
 _ANY = re.compile(rf"\b(?:\d[\d,]*(?:\.\d+)?|{'|'.join(name for name in _WORDS if name != 'one')})\b", re.IGNORECASE)
-
-_LENGTHS = {
-    "second": 1 / 60,
-    "minute": 1,
-    "hour": 60,
-    "day": 1440,
-    "week": 10080,
-    "month": 43200,
-    "fortnight": 20160,
-    "year": 525600,
-}
-_MINUTES = {stem(name): float(length) for name, length in _LENGTHS.items()}
-_DURATION = re.compile(
-    rf"\b(?P<number>\d[\d,]*(?:\.\d+)?|an?|{'|'.join(_WORDS)})(?: full| calendar| whole| entire)?"
-    rf"[ -](?P<unit>{'|'.join(_LENGTHS)})s?\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +54,6 @@ class Bound:
     most: float | None
     phrase: str
 
-    @property
-    def family(self) -> str:
-        """The unit, or "time" where it is one of time."""
-        return "time" if self.unit in _MINUTES else self.unit
-
-    @property
-    def span(self) -> tuple[float | None, float | None]:
-        """The least and the most, in minutes where the unit is one of time."""
-        scale = _MINUTES.get(self.unit, 1.0)
-        return self.least and self.least * scale, self.most and self.most * scale
-
 
 @lru_cache(maxsize=65536)
 def bounds(text: str) -> tuple[Bound, ...]:
@@ -96,7 +61,7 @@ def bounds(text: str) -> tuple[Bound, ...]:
     found, text = [], plain(text)
     for pattern in (_BOUND, _AFTER):
         for match in pattern.finditer(text):
-            if (unit := match["unit"]) and unit.lower() not in UNIMPORTANT:
+            if unit := match["unit"]:
                 value = _value(match["number"])
                 upper = bool(match["upper"])
                 found.append(
@@ -127,17 +92,6 @@ def numbers(text: str) -> frozenset[float]:
     return frozenset(_value(match[0]) for match in _ANY.finditer(plain(text)))
 
 
-@lru_cache(maxsize=65536)
-def durations(text: str) -> tuple[float, ...]:
-    """Return the durations in a text in minutes, in their order."""
-    return tuple(
-        (1.0 if match["number"].lower() in ("a", "an") else _value(match["number"])) * _MINUTES[stem(match["unit"])]
-        for match in _DURATION.finditer(plain(text))
-    )
-
-
 def _value(text: str) -> float:
-    if text.lower().strip() in ("a", "an"):
-        return 1.0
     last = text.lower().replace(",", "").replace("%", "").split()[-1]
     return float(_WORDS[last]) if last in _WORDS else float(last.strip(".$€£"))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import product
 
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.linting.amounts import Bound, bounds, directions, numbers
-from cai_lite.linting.concepts import meaning
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.paraphrase import denies, restates
 from cai_lite.linting.reading import GENERIC, REVERSERS, Demand, demands, sequence, stem, stems
 from cai_lite.linting.themes import OPPOSITES
 
@@ -54,38 +52,20 @@ def near_duplicate(subject: Subject) -> Iterator[Finding]:
                 f"says nearly the same as '{earlier.id}' (line {earlier.line}): {_named(later.text, shared)}",
                 "keep one of them; together they count twice in the weighted score",
             )
-    for earlier, later in _about_the_same(subject.constitution):
-        if (
-            later.id not in reported
-            and _marks(earlier.text) == _marks(later.text)
-            and restates(earlier.text, later.text)
-        ):
-            reported.add(later.id)
-            yield found(
-                later,
-                "near-duplicate",
-                "warning",
-                f"says in other words the same as '{earlier.id}' (line {earlier.line}): '{earlier.text}'",
-                "keep one of them; together they count twice in the weighted score",
-            )
 
 
 def contradiction(subject: Subject) -> Iterator[Finding]:
     """Report pairs of principles that cannot both be kept.
 
     An error: the same is demanded and forbidden under the same condition, or two bounds exclude each other. A note: a
-    principle demands for some prompts the opposite of what another demands for all, and neither names the other. A
-    warning: the opposite is said in other words, which the thesaurus takes for the same.
+    principle demands for some prompts the opposite of what another demands for all, and neither names the other.
     """
     decided = decided_pairs(subject.constitution)
-    reported: set[frozenset[str]] = set()
     for earlier, later, shared in _similar(subject.constitution, NEARLY):
         if frozenset((earlier.id, later.id)) in decided:
             continue
         kind, pair = _bounds_clash(earlier.text, later.text)
         kind = kind or _clash(earlier.text, later.text)
-        if kind:
-            reported.add(frozenset((earlier.id, later.id)))
         if kind == "same" and pair:
             yield found(
                 later,
@@ -111,18 +91,6 @@ def contradiction(subject: Subject) -> Iterator[Finding]:
                 "which of the two goes first there",
                 "name the exception in the general one ('unless ...'), or decide it under 'conflicts'",
             )
-    for earlier, later in _about_the_same(subject.constitution):
-        between = frozenset((earlier.id, later.id))
-        if between not in decided | reported and (
-            kind := denies(earlier.text, later.text, named_alike=_marks(earlier.text) == _marks(later.text))
-        ):
-            yield found(
-                later,
-                "contradiction",
-                "warning" if kind == "same" else "note",
-                f"cannot be kept together with '{earlier.id}' (line {earlier.line}): '{earlier.text}'",
-                "remove one, give them different applies_to, name the exception, or decide it under 'conflicts'",
-            )
 
 
 def decided_pairs(constitution: Constitution) -> set[frozenset[str]]:
@@ -138,74 +106,36 @@ def overlap(first: Principle, second: Principle) -> bool:
 def _similar(constitution: Constitution, share: float) -> Iterator[tuple[Principle, Principle, frozenset[str]]]:
     """Yield pairs of principles, the earlier first, that share at least `share` of the shorter one's content words.
 
-    Two texts that both set bounds are yielded however few words they share.
+    The pairs are found through an index of words, so that a long policy is not compared pair by pair. In a long policy,
+    words that occur in more than every tenth principle are not looked up. Two texts that both set bounds are yielded
+    however few words they share.
     """
     principles = constitution.principles
-    for number, other, shared, least, both_bounded in _sharing_words(tuple(p.text for p in principles)):
-        if (len(shared) >= share * least or both_bounded) and overlap(principles[number], principles[other]):
-            yield principles[number], principles[other], shared
-
-
-@lru_cache(maxsize=2)
-def _sharing_words(texts: tuple[str, ...]) -> list[tuple[int, int, frozenset[str], int, bool]]:
-    """Return the pairs of texts that share `NEARLY` of the shorter one's content words, or that both set bounds.
-
-    The pairs are found through an index of words, so that a long policy is not compared pair by pair. In a long policy,
-    words that occur in more than every tenth principle are not looked up. With each pair come the words it shares, how
-    many words the shorter one has, and whether both set bounds.
-    """
-    words = [(said := stems(text)) - GENERIC - REVERSERS or said for text in texts]
-    units = [{bound.family for bound in bounds(text)} for text in texts]
-    limit = max(30, len(texts) // 10)
-    holders, bounded = _index(words), _index(units)
-    pairs = []
+    words = [(said := stems(principle.text)) - GENERIC - REVERSERS or said for principle in principles]
+    holders: dict[str, list[int]] = {}
+    limit = max(30, len(principles) // 10)
+    for number, mine in enumerate(words):
+        for word in mine:
+            holders.setdefault(word, []).append(number)
+    bounded: dict[str, list[int]] = {}
+    for number, principle in enumerate(principles):
+        for unit in {bound.unit for bound in bounds(principle.text)}:
+            bounded.setdefault(unit, []).append(number)
     for number, mine in enumerate(words):
         met = Counter(
             other for word in mine if len(holders[word]) <= limit for other in holders[word] if other > number
         )
-        for unit in units[number]:
+        for unit in {bound.unit for bound in bounds(principles[number].text)}:
             if len(bounded[unit]) <= limit:
                 met.update({other: 2 for other in bounded[unit] if other > number})
         for other, count in sorted(met.items()):
             least = min(len(mine), len(words[other]))
             if count < 2 and least > 2:
                 continue
-            shared, both_bounded = mine & words[other], bool(units[number] and units[other])
-            if len(shared) >= NEARLY * least or both_bounded:
-                pairs.append((number, other, shared, least, both_bounded))
-    return pairs
-
-
-def _index(words: Sequence[Collection[str]]) -> dict[str, list[int]]:
-    """Return, for each word, the numbers of the texts that hold it, ascending."""
-    holders: dict[str, list[int]] = {}
-    for number, mine in enumerate(words):
-        for word in mine:
-            holders.setdefault(word, []).append(number)
-    return holders
-
-
-def _about_the_same(constitution: Constitution) -> Iterator[tuple[Principle, Principle]]:
-    """Yield pairs of principles, the earlier first, that share a third of the concepts of the shorter one."""
-    principles = constitution.principles
-    for number, other in _sharing_concepts(tuple(p.text for p in principles)):
-        if overlap(principles[number], principles[other]):
-            yield principles[number], principles[other]
-
-
-@lru_cache(maxsize=2)
-def _sharing_concepts(texts: tuple[str, ...]) -> list[tuple[int, int]]:
-    said = [meaning(text).said for text in texts]
-    holders, limit = _index(said), max(30, len(texts) // 10)
-    pairs = []
-    for number, mine in enumerate(said):
-        met = Counter(
-            other for word in mine if len(holders[word]) <= limit for other in holders[word] if other > number
-        )
-        pairs += [
-            (number, other) for other, count in sorted(met.items()) if count * 3 >= min(len(mine), len(said[other]))
-        ]
-    return pairs
+            shared = mine & words[other]
+            both_bounded = bool(bounds(principles[number].text) and bounds(principles[other].text))
+            if (len(shared) >= share * least or both_bounded) and overlap(principles[number], principles[other]):
+                yield principles[number], principles[other], shared
 
 
 def _same_demand(first: str, second: str) -> bool:
@@ -222,7 +152,6 @@ def _same_demand(first: str, second: str) -> bool:
     return not _replaced(sequence(first), sequence(second))
 
 
-@lru_cache(maxsize=65536)
 def _numbers(text: str) -> tuple[frozenset[float], frozenset[tuple[float, bool]]]:
     return numbers(text), directions(text)
 
@@ -231,14 +160,6 @@ def _replaced(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
     """Return True if a word stands where the other text has another one, as "return" for "cancel" in the same frame."""
     a, b = [w for w in first if w not in GENERIC], [w for w in second if w not in GENERIC]
     one, other = set(a), set(b)
-    if one <= other or other <= one:
-        return False
-    start = next((n for n, (v, w) in enumerate(zip(a, b, strict=False)) if v != w), min(len(a), len(b)))
-    a, b = a[start:], b[start:]
-    while a and b and a[-1] == b[-1]:
-        a, b = a[:-1], b[:-1]
-    if set(a).isdisjoint(b):
-        return not other.issuperset(a) and not one.issuperset(b)
     for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "replace":
             gone, new = [w for w in a[i:j] if w not in other], [w for w in b[k:m] if w not in one]
@@ -342,7 +263,7 @@ def _bounds_clash(first: str, second: str) -> tuple[str, tuple[Bound, Bound] | N
     """Return two bounds that exclude each other: "same" if on the same thing, "narrower" if one is for all replies."""
     kind = ""
     for a, b in product(bounds(first), bounds(second)):
-        if a.family != b.family or not _excludes(a, b):
+        if a.unit != b.unit or not _excludes(a, b):
             continue
         one, other = _scope(first, a), _scope(second, b)
         if one == other or _one_is_general(one, other):
@@ -361,8 +282,8 @@ def _one_is_general(first: frozenset[str], second: frozenset[str]) -> bool:
 def _excludes(a: Bound, b: Bound) -> bool:
     """Return True if no number keeps both bounds."""
     return any(
-        upper[1] is not None and lower[0] is not None and lower[0] > upper[1]
-        for upper, lower in ((a.span, b.span), (b.span, a.span))
+        upper.most is not None and lower.least is not None and lower.least > upper.most
+        for upper, lower in ((a, b), (b, a))
     )
 
 

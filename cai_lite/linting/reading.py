@@ -26,15 +26,15 @@ _TOKEN = re.compile(r"[A-Za-z][\w'\u2019-]*|\d[\d,.]*\d|\d")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s*;\s*|\s*\n\s*")
 _LEADING = re.compile(
     r"^\W*(?:(?:always|never|please|but|and|so|also|then),? )?((?:if|when(?:ever)?|where(?:ver)?|in case|once|after|"
-    r"before|prior to|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|"
-    r"except|as)\b[^,]{2,200}),",
+    r"before|during|for|in|at|on|while|as soon as|upon|under(?! no\b)|with|within|until|since|given|unless|except|"
+    r"as)\b[^,]{2,200}),",
     re.IGNORECASE,
 )
 _TRAILING = re.compile(
     r"[ ,](?:(?:only |even |especially |and )?(?:if|when(?:ever)?|where(?:ver)?|unless|except|until|once|provided|"
     r"as long as|"
-    r"after|before|prior to|while|because|since|in case|during|who|whose|whom|so that|in order to|rather than|"
-    r"instead of|other than|regardless of|beyond)\b).*$",
+    r"after|before|while|because|since|in case|during|who|whose|whom|so that|in order to|rather than|instead of|"
+    r"other than|regardless of|beyond)\b).*$",
     re.IGNORECASE,
 )
 _EXCEPTED = re.compile(
@@ -116,7 +116,7 @@ def stem(word: str) -> str:
     if len(bare) > 4:
         bare = re.sub(r"(?:ments?|ings?|edly|ed|ly)$", "", bare)
     bare = re.sub(r"(?:ied|y)$", "i", bare) if len(bare) > 3 else bare
-    bare = re.sub(r"([bdglmnprtz])\1$", r"\1", bare) if len(bare) > 4 else bare
+    bare = re.sub(r"([bdglmnprt])\1$", r"\1", bare) if len(bare) > 4 else bare
     bare = bare.removesuffix("e") if len(bare) > 3 else bare
     return SAME.get(bare, bare)
 
@@ -138,20 +138,6 @@ def sequence(text: str) -> tuple[str, ...]:
         for word in _TOKEN.findall(plain(text))
         if word.lower() not in UNIMPORTANT and word.lower().removesuffix("'s") not in UNIMPORTANT
     )
-
-
-def conditions(text: str) -> tuple[str, str]:
-    """Return the main clauses of a text, and its conditions ("if ...", "before ...", "for children, ...")."""
-    mains, whens = [], []
-    for sentence in _SENTENCE.split(text):
-        while leading := _LEADING.match(sentence):
-            whens.append(leading[1])
-            sentence = sentence[leading.end() :].strip()
-        if trailing := _TRAILING.search(sentence):
-            whens.append(trailing[0])
-            sentence = sentence[: trailing.start()]
-        mains.append(sentence)
-    return " ; ".join(mains), " ; ".join(whens)
 
 
 def _clause(sentence: str) -> list[Demand]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from cai_lite.linting.classes import OUTPUT
 from cai_lite.linting.findings import Finding, Subject, found
-from cai_lite.linting.lexicon import BEARING, CHARACTER, FORBIDDING, VIRTUE_NOUNS
 from cai_lite.linting.vagueness import QUOTED
 from cai_lite.linting.words import (
     DETERMINERS,
@@ -33,9 +32,7 @@ _SUBJECT = (
 )
 _OPENING = r"^\W*(?:(?:please|always|at all times|above all|in all cases|and|but),? ){0,2}"
 _BE = re.compile(
-    rf"{_OPENING}{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|"
-    rf"appear)\s+(.*)$",
-    re.IGNORECASE,
+    rf"{_OPENING}{_SUBJECT}(?:be|is|are|stay|remain|act|behave|sound|feel|come across as|appear)\s+(.*)$", re.IGNORECASE
 )
 _BEAR = re.compile(
     rf"{_OPENING}{_SUBJECT}(?:show|shows|display|displays|demonstrate|demonstrates|embody|embodies|exhibit|"
@@ -61,101 +58,14 @@ _MODAL = re.compile(
 )
 _THEN = re.compile(r"^\W*(?:then|also|next|finally|afterwards|please)\b", re.IGNORECASE)
 _LISTED = re.compile(r",? (?:show|display|demonstrate|exhibit) (?:\w+ )?([\w-]+)", re.IGNORECASE)
-_CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered|mannered)$")
-_AGENT = (
-    r"(?:assistant|model|ai|system|bot|chatbot|agents?|tutors?|coach(?:es)?|hosts?|concierge|guides?|librarians?|"
-    r"editors?|curators?|moderators?|"
-    r"nurses?|staff|teams?|teachers?|clerks?|advis[eo]rs?|companion|helper|writers?|narrators?|mentor|"
-    r"counsell?ors?|operators?|"
-    r"receptionist|colleagues?|trainers?|support|we|you|it|tone|voice|manner|manners|style|attitude|demeanou?r|"
-    r"approach|"
-    r"replies|messages|answers|responses|persona|personality|language|register|conduct|behaviou?r)"
-)
-_MANNER_ADVERB = (
-    r"(?:(?:always|very|both|truly|never|not|as|a|an|at all times|above all|too|rather|more|less|in any way|\w+ly)"
-    r"\s+){0,3}"
-)
-_SEEN_BY_ALL = TRAITS - words_of(
-    "accurate precise clear safe neutral objective positive fair responsible transparent harmless authentic "
-    "sensitive reliable thorough original organized organised flexible careful cautious competent expert discreet "
-    "professional serious proactive inclusive "
-    "understanding"
-)
-_NAMES_OF_TRAITS = "|".join(
-    sorted(
-        (_SEEN_BY_ALL | CHARACTER)
-        - words_of(
-            "just mean cold mild constant moderate steady measured superior winning supple tender calm bright polished "
-            "vain persistent indifferent determined committed collected straightforward nice"
-        ),
-        key=len,
-        reverse=True,
-    )
-)
-_NAMES_OF_TRAITS += r"|[a-z]+-(?:hearted|minded|spirited|natured|tempered|mannered)"
-_IS_OF_CHARACTER = re.compile(
-    rf"(?:{_OPENING}(?:(?:never|do not|don't|not) )?|\b(?:{_AGENT}|{_AGENT} (?:that|who)|that|should|must|shall|"
-    rf"will|to|nothing [\w ]{{2,40}}?)\s+(?:(?:should|must|shall|will|has to|have to|needs? to|ought to|that|who|"
-    rf"which|always|never)\s+){{0,2}})"
-    rf"(?:be|is|are|stays?|remains?|acts?|behaves?|sounds?|feels?|gets?|grows?|becomes?|seems?|appears?|looks?|"
-    rf"comes? (?:across|over|off) as)\s+{_MANNER_ADVERB}({_NAMES_OF_TRAITS})\b(?! (?:to|about|in|with|on|"
-    rf"of) (?:the|their|its|his|her) (?:\w+ )?(?:diet|law))|"
-    rf"\b(?:find|finds|experience|perceive|see|consider)s? (?:the |our |its |"
-    rf"your )?{_AGENT}(?: as)?(?: to be)? ({_NAMES_OF_TRAITS})\b",
-    re.IGNORECASE,
-)
-_NAMES_OF_VIRTUES = "|".join(
-    sorted(
-        (VIRTUES | VIRTUE_NOUNS)
-        - words_of(
-            "care respect responsibility understanding expertise character accountability maturity heart "
-            "ease principle industry vision purpose "
-            "energy wonder drive judgement judgment "
-            "intelligence resolve conviction charity calm joy insight "
-            "reliability confidence wit humanity personality dignity"
-        ),
-        key=len,
-        reverse=True,
-    )
-)
-_WITH_VIRTUE = re.compile(
-    rf"\b(?:bring|embod(?:y|ie)|have|has|possess|show|display|demonstrate|exude|radiate|project|convey|exhibit|"
-    rf"maintain|cultivate|lose|need|value|practi[cs]e|extend|lend|express|inject|infuse|uphold|keep)(?:e?s)?\s+"
-    rf"(?:[\w-]+\s+){{0,4}}?({_NAMES_OF_VIRTUES})\b(?! (?:period|policy|team|programme|program))|"
-    rf"\b(?:approach|greet|speak|write|act|listen|respond|repl(?:y|ie)|answer|welcome|lead|teach|serve|behave|talk|"
-    rf"face|tackle|address)(?:e?s)?\b[^,.;:]{{0,50}}? with\s+(?:[\w-]+ (?:and )?){{0,3}}?({_NAMES_OF_VIRTUES})\b",
-    re.IGNORECASE,
-)
-_BORNE = re.compile(
-    rf"\b(?:have|has|show|display|need|keep|lose|bring|possess|maintain|project|exude|be|is|are|with|approach|in|"
-    rf"offer|lend|adopt|wear|take)(?:e?s)?\s+(?:[\w-]+ ){{0,4}}?({BEARING})\b",
-    re.IGNORECASE,
-)
-_AS_WOULD = re.compile(
-    rf"\b(?:as|like) an? (?:[\w-]+,? (?:and )?){{0,3}}?({_NAMES_OF_TRAITS})\b[^.;]*?(?:\bwould\b|[.]|"
-    rf"$)",
-    re.IGNORECASE,
-)
-# Words without which a sentence gives nobody a character.
-_TELLING = (
-    frozenset(_NAMES_OF_TRAITS.split("|"))
-    | frozenset(_NAMES_OF_VIRTUES.split("|"))
-    | words_of(
-        "skin mind heart head sense cool temper composure patience nerve person player skills listener ear manner "
-        "attitude "
-        "spirit mindset mind-set character compass strength nerves backbone demeanour demeanor disposition temperament "
-        "personality persona outlook presence soul nature bearing"
-    )
-)
-_IN_CONDITION = re.compile(r"\b(?:if|when|whenever|whether|where|because|unless|who) [^,]*$", re.IGNORECASE)
+_CHARACTER = re.compile(r"\w-(?:hearted|minded|spirited|natured|tempered)$")
 _OBJECTS = words_of("it them him her me us")
 _ARTICLES = words_of("the a an their its his your")
 # A word before an article that no list has: a verb ("reset the password"), unless it is a function word or an adverb.
 _UNKNOWN_VERB = re.compile(
     r"(?!(?:the|a|an|all|both|not|only|in|on|at|of|to|for|by|with|from|after|before|when|where|if|that|which|who|"
     r"what|how|"
-    r"why|while|than|then|as|under|over|into|about|during|until|because|against|between|through|also|even|just|is|"
-    r"are|"
+    r"why|while|than|then|as|under|over|into|about|during|until|because|against|between|through|also|even|just|is|are|"
     r"was|were|be|has|have|had|every|each|any|no|so|or|nor|but|half|such|quite|without|within|upon|per|via|whether)$)"
     r"[a-z]{3,}(?<!ly)(?<!ing)(?<!ed)(?<!s)",
     re.IGNORECASE,
@@ -165,57 +75,11 @@ _FILLERS = words_of("like as and always very both truly genuinely a an at all ti
 _ABILITY = re.compile(
     r"\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|are not)$", re.IGNORECASE
 )
-_NOUN_PHRASE = re.compile(
-    r"^\w+ (?:[\w'-]+ ){0,3}?(?:may|must|should|can|shall|will|is|are|has|"
-    r"have)\b",
-    re.IGNORECASE,
-)
+_NOUN_PHRASE = re.compile(r"^\w+ (?:[\w'-]+ ){0,3}?(?:may|must|should|can|shall|will|is|are|has|have)\b", re.IGNORECASE)
 _DEONTIC = re.compile(
     r"\b(?:must|should|shall|may|can|cannot|has to|have to|needs? to|ought to|never|always|do not|don't|required|"
     r"only)\b",
     re.IGNORECASE,
-)
-_FORBIDDING = re.compile(rf"^\W*(?:{FORBIDDING})", re.IGNORECASE)
-# What is done, with whatever or whomever: "the label is sent", "the statement puts the balance first".
-_PARTICIPLE = (
-    r"(?:\w+ed|sent|given|told|shown|put|made|kept|paid|read|held|met|written|left|taken|drawn|set|found|sold|"
-    r"brought)"
-)
-_DONE = re.compile(
-    rf"\b(?:is|are|gets?) (?:\w+ly )?{_PARTICIPLE}\b|\b(?:{'|'.join(sorted(VERBS | OR_NOUNS))})s\b (?:the|an?|its|"
-    rf"each|every|all)\b",
-    re.IGNORECASE,
-)
-_BOTH_DONE = re.compile(
-    rf"\b(?:is|are) {_PARTICIPLE}\b[^,;.]*(?:,|\band\b),?(?: and)? (?:(?:they|it|he or she|she|he) )?(?:then |"
-    rf"also )?(?:is|are|gets?|receives?) "
-    rf"(?:(?:also|then) )?((?:{_PARTICIPLE}|an?|the)\b[^.;]*)",
-    re.IGNORECASE,
-)
-_BESIDES = re.compile(
-    r"^\W*(?:besides|in addition to|as well as|apart from|aside from|along with|on top of|together with|beyond|"
-    r"while|when) "
-    r"(?:\w+ing)\b[^,]*, (?=.*\balso\b)(.+)|"
-    r"^\W*(?:besides|in addition to|as well as|apart from|aside from|along with|on top of|"
-    r"together with) \w+ing\b[^,]*, (.+)|"
-    r"\bnot (?:only|just|merely) \w+.*?\bbut (?:also )?(\w.+)",
-    re.IGNORECASE,
-)
-_MORE = re.compile(
-    r"^(?!\W*(?:if|when|where|for|after|before|unless)\b)[^,;.]*?\b(?:an?|the|each|every|its|all|one|two|three|"
-    r"four|five|which|what)\b[^,;.]*?,? (?:plus|as well as|together with|along with|in addition to|"
-    r"and also|coupled with) "
-    r"((?:an?|one|two|three|four|five|six|ten|\d+|which|what|whether|how|where|why)\b[^.;]*)",
-    re.IGNORECASE,
-)
-_AND_IT = re.compile(
-    rf"(?:it|they|he or she|he|she) (?:also |then )?(?:(?:is|are|gets?|receives?) {_PARTICIPLE}|(\w+))\b", re.IGNORECASE
-)
-_RECEIVES = re.compile(r"\b(?:gets?|receives?)\b", re.I)
-_BOTH_VERBS = re.compile(
-    r"\bboth (\w+) (?:the|an?|its|each|every|any|all|their|his|her)\b[^,;.]*\band (\w+s? (?:the|an?|its|each|every|"
-    r"any|all|their)?\b[^.;]*)",
-    re.I,
 )
 _THIRD = re.compile(r"(?:es|s)$")
 
@@ -240,8 +104,6 @@ def _trait(sentence: str) -> str:
         return also[1].lower()
     if _SHOWN.search(sentence) or _BESIDE.search(sentence):
         return ""
-    if named := _character(sentence):
-        return named
     if (bearing := _BEAR.match(sentence)) and bearing[1].lower() in VIRTUES:
         return bearing[1].lower()
     if being := _BE.match(sentence):
@@ -261,17 +123,6 @@ def _trait(sentence: str) -> str:
     return next((word.lower() for word in _LISTED.findall(sentence) if word.lower() in VIRTUES), "")
 
 
-def _character(sentence: str) -> str:
-    """Return the character that a sentence gives to whoever answers, in whatever construction, or ""."""
-    words = [word.lower() for word in _WORD.findall(sentence)]
-    if _TELLING.isdisjoint(words) and not any(_CHARACTER.search(word) for word in words if "-" in word):
-        return ""
-    for pattern in (_BORNE, _IS_OF_CHARACTER, _WITH_VIRTUE, _AS_WOULD):
-        if (hit := pattern.search(sentence)) and not _IN_CONDITION.search(sentence[: hit.start()]):
-            return next(group for group in hit.groups() if group).lower()
-    return ""
-
-
 def compound(subject: Subject) -> Iterator[Finding]:
     """Report principles with two demands; a reply that meets only one of them cannot be judged."""
     for principle in subject.constitution.principles:
@@ -288,9 +139,7 @@ def compound(subject: Subject) -> Iterator[Finding]:
 def too_long(subject: Subject) -> Iterator[Finding]:
     """Report principles of more than `LONGEST` words."""
     for principle in subject.constitution.principles:
-        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and (
-            _asks(principle.text) or _DONE.search(principle.text) or _RECEIVES.search(principle.text)
-        ):
+        if (words := len(re.sub(r"\([^)]*\)", " ", principle.text).split())) > LONGEST and _asks(principle.text):
             yield found(
                 principle,
                 "too-long",
@@ -304,10 +153,10 @@ def negative(subject: Subject) -> Iterator[Finding]:
     """Report principles that only forbid something. This is a note, since some things can only be forbidden."""
     for principle in subject.constitution.principles:
         text = QUOTED.sub(" ", principle.text)
-        start = NEGATIVE_START.match(text) or _FORBIDDING.match(text)
+        start = NEGATIVE_START.match(text)
         rest = re.split(r"[;:.]|\b(?:instead|but|rather)\b", text[start.end() :], maxsplit=1) if start else []
         positive = len(rest) > 1 and len(rest[1].split()) > 2 and not NEGATIONS.search(rest[1])
-        if start and not positive and (not NEGATIVE_START.match(text) or not _entitlement(start[0])):
+        if start and not positive and not _entitlement(start[0]):
             yield found(
                 principle,
                 "negative",
@@ -338,9 +187,6 @@ def _second_demand(text: str) -> str:
             return ""  # "Do not give the answer. Ask a question instead.": one demand, said from both sides
         if _is_demand(sentence, alone=True):
             return _short(sentence)
-    for pattern in (_BESIDES, _BOTH_DONE, _BOTH_VERBS, _MORE):
-        if (more := pattern.search(plain)) and (pattern is not _MORE or _asks(plain) or _RECEIVES.search(plain)):
-            return _short(more[more.lastindex or 0])
     while (condition := re.match(r"[^,;.]{4,160},\s+", plain)) and not _demands(plain):
         plain = plain[condition.end() :]
     parts = _AND.split(plain)
@@ -353,16 +199,13 @@ def _second_demand(text: str) -> str:
             continue  # "cancel, return, or exchange": a choice
         if (
             _NOUN_PHRASE.match(part)
-            and part.split()[0].lower() not in VERBS
             and not _MODAL.match(part)
             and not re.search(r"\b(?:must|should|may|can|shall|will)\b", parts[0])
         ):
             continue  # "grades and contact details may be discussed": a subject of two parts
         if (
             _is_demand(
-                part,
-                alone="," in seps[number] or ";" in seps[number],
-                joined=bool(re.search("and|well|;|then", seps[number])),
+                part, alone="," in seps[number] or ";" in seps[number], joined=bool(re.search("and|well", seps[number]))
             )
             and _demands(parts[0])
             and _asks(" ".join(parts[: number + 1]))
@@ -379,7 +222,7 @@ def _asks(text: str) -> bool:
         or not OUTPUT.isdisjoint(set(words) - {"it", "they"})
         or any(_is_demand(part, alone=True) for part in re.split(r"(?<=[.!?,;:])\s+", text))
         or words[0] in VERBS | OR_NOUNS
-        or (len(words) > 1 and words[1] in _OBJECTS | DETERMINERS and _UNKNOWN_VERB.fullmatch(words[0]) is not None)
+        or (len(words) > 1 and words[1] in _OBJECTS and _UNKNOWN_VERB.fullmatch(words[0]) is not None)
     )
 
 
@@ -411,8 +254,6 @@ def _is_demand(text: str, *, alone: bool, joined: bool = False) -> bool:
         return True
     if joined and len(words) > 1 and words[1].lower() in _ARTICLES | _OBJECTS and _UNKNOWN_VERB.fullmatch(first):
         return True
-    if (also := _AND_IT.match(text)) and (alone or joined):
-        return also[1] is None or _THIRD.sub("", also[1].lower()) in VERBS | OR_NOUNS
     if first in VERBS or (joined and first.endswith("ing") and _bare(first) in VERBS):
         return True
     singular = _THIRD.sub("", first)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from cai_lite.linting.findings import Finding, Level, Subject, found
-from cai_lite.linting.lexicon import VAGUE_EXPRESSIONS, VAGUE_FAMILIES
 from cai_lite.linting.words import (
     ABSTRACT,
     FREQUENCY,
@@ -19,7 +18,6 @@ from cai_lite.linting.words import (
     WEAK,
 )
 
-_VAGUE = {word: mend for mend, words in VAGUE_FAMILIES.items() for word in words} | VAGUE
 QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']{3,}'(?!\w)|“[^”]*”|`[^`]*`")
 # What says how a word is meant, where it follows in the same sentence.
 _EXPLAINED = re.compile(
@@ -31,7 +29,7 @@ _EXPLAINED = re.compile(
 )
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
-_PHRASES = re.compile(rf"\b(?:{'|'.join((*VAGUE_EXPRESSIONS, *VAGUE_PHRASES))})\b", re.IGNORECASE)
+_PHRASES = re.compile(rf"\b(?:{'|'.join(VAGUE_PHRASES)})\b", re.IGNORECASE)
 _TERMS = re.compile(rf"\b(?:{'|'.join(TERMS)})\b", re.IGNORECASE)
 _FREQUENCY_OF_A_DEMAND = re.compile(
     r"^\W*(?:[\w ]{0,30}\b(?:you|assistant|agent|model|bot|repl(?:y|ies)|answers?|we|staff)\b[\w ]*|"
@@ -103,8 +101,8 @@ def _vague(sentence: str) -> tuple[str, str, Level] | None:
         low = word[0].lower()
         if low in FREQUENCY and (word.start() == 0 or _FREQUENCY_OF_A_DEMAND.match(sentence[: word.start()])):
             hits.append((word.start(), low, FREQUENCY[low], "note"))
-        elif low in _VAGUE:
-            hits.append((word.start(), low, _VAGUE[low], "note" if low in WEAK else "warning"))
+        elif low in VAGUE:
+            hits.append((word.start(), low, VAGUE[low], "note" if low in WEAK else "warning"))
     for pattern in (_AIM, _WITH, _RESPECT):
         for aim in pattern.finditer(sentence):
             if not _CONCRETE.match(sentence[aim.end() :]):

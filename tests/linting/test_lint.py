@@ -19,7 +19,7 @@ from cai_lite.records import Message, Prompt
 # Each was written without a look at the rules; see CONTRIBUTING.md for what was found on first sight.
 SETS = {
     name: yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
-    for name in ("planted", "planted_second", "planted_third", "planted_fourth", "planted_sixth")
+    for name in ("planted", "planted_second", "planted_third", "planted_fourth")
 }
 LATER = yaml.safe_load((Path(__file__).parent / "planted_fifth.yaml").read_text(encoding="utf-8"))["planted"]
 PACKAGED = (
@@ -70,10 +70,6 @@ def test_the_test_sets_are_what_they_should_be(planted):
 
 
 def test_at_least_55_of_60_planted_faults_are_found(planted):
-    """On first sight, the rules found 35 of the sixth set, with 1 false alarm; the other sets are in CONTRIBUTING.
-
-    The rules were mended after each set was met, so that only the figure of first sight says what they find elsewhere.
-    """
     missed = [e for e in planted["planted"] if e["kind"] not in rules(*map(principle, e["principles"]))]
     assert len(missed) <= 5, [(e["kind"], [p["text"] for p in e["principles"]]) for e in missed]
 
