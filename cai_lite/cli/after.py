@@ -87,7 +87,9 @@ def guard(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Make a guard of a preference model: guard.json beside its adapter, for chat --guard.
+    """Make a guard of a preference model, for `chat --guard`.
+
+    Writes guard.json beside the folder of its adapter.
 
     Probabilities and thresholds are fitted on the run's held-out answers and their verdicts.
 
