@@ -1,9 +1,10 @@
 """Measure the machine checks of the domains on labelled and on public replies: `python -m tests.inputs.check_figures`.
 
 `replies/DOMAIN.jsonl` and `replies/DOMAIN_second.jsonl`, on which the patterns were tuned, and
-`replies/DOMAIN_held_out.jsonl`, the half of an independent writer's that nobody tuned on, hold a reply a line: {"prompt", "reply", "register", "labels": {principle: true or false}}, where true says
-that the reply keeps the principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes
-a reply labelled as broken.
+`replies/DOMAIN_held_out.jsonl`, the half of an independent writer's that nobody tuned on, hold a reply a line:
+{"prompt", "reply", "register", "labels": {principle: true or false}}, where true says that the reply keeps the
+principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes a reply labelled as
+broken.
 """
 
 from __future__ import annotations
