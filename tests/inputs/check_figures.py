@@ -1,9 +1,10 @@
 """Measure the machine checks of the domains on labelled and on public replies: `python -m tests.inputs.check_figures`.
 
-`replies/DOMAIN.jsonl`, on which the patterns were tuned, and `replies/DOMAIN_second.jsonl`, by a writer who had not
-seen them, hold a reply a line: {"prompt", "reply", "register", "labels": {principle: true or false}}, where true says
-that the reply keeps the principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes
-a reply labelled as broken.
+`replies/DOMAIN.jsonl` and `replies/DOMAIN_second.jsonl`, on which the patterns were tuned, and
+`replies/DOMAIN_held_out.jsonl`, the half of an independent writer's that nobody tuned on, hold a reply a line:
+{"prompt", "reply", "register", "labels": {principle: true or false}}, where true says that the reply keeps the
+principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes a reply labelled as
+broken.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def label_files() -> list[Path]:
 
 
 def domain_of(path: Path) -> str:
-    return path.stem.removesuffix("_second")
+    return path.stem.removesuffix("_second").removesuffix("_held_out")
 
 
 def rows_of(path: Path) -> list[dict]:
