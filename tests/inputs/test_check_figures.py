@@ -7,7 +7,7 @@ import pytest
 from tests.inputs.check_figures import Figures, label_files, measured, on_public_replies, wrong
 
 FALSE_ALARMS = 0.05  # the most, of the replies that keep a principle
-FOUND = 0.4  # the least, of the replies that break one: a check that finds nothing is no evidence
+FOUND = 0.3  # the least, of the replies that break one: a check that finds nothing is no evidence
 
 
 @pytest.mark.parametrize("path", label_files(), ids=lambda path: path.stem)
