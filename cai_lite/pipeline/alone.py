@@ -120,7 +120,7 @@ def _read(
     """Return the examples of a file, and its unusable rows as far as the method's reader lists them."""
     if config.method == "sft" and config.on is None:
         return read_demonstrations(file, max_bad=max_bad)
-    if config.method == "dpo" or config.on == CHOSEN:
+    if config.method in ("dpo", "preference_model") or config.on == CHOSEN:
         pairs, bad = read_pairs(file, max_bad=max_bad, aside=aside)
         return METHODS[config.method].given(pairs, config, log), bad
     return METHODS[config.method].given(file, config, log), []

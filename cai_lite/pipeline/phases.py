@@ -95,6 +95,12 @@ def train_phases(
     return out / "adapter", [*written, *publish(adapter, out / "adapter", screen.say)]
 
 
+def student_before(recipe: Recipe, out: Path, number: int) -> Path | None:
+    """Return the student's adapter from which a phase goes on; None where no phase before it trains the student."""
+    before = [n for n, phase in enumerate(recipe.phases[:number]) if METHODS[phase.method].trains_student]
+    return out / PHASES / f"{before[-1]}-{recipe.phases[before[-1]].method}" / "adapter" if before else None
+
+
 def check_first(recipe: Recipe, out: Path, first: int) -> None:
     """Check that the phases before `first` are finished in `out`, and that there is such a phase.
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError, did_you_mean
 from cai_lite.inputs.pairs import load_pairs
-from cai_lite.pipeline.phases import needs_pairs, train_phase
+from cai_lite.pipeline.phases import needs_pairs, student_before, train_phase
 from cai_lite.pipeline.recipe import Recipe, load_recipe
 from cai_lite.records import PreferencePair, digest
-from cai_lite.run.files import PHASES, write_text
+from cai_lite.run.files import write_text
 from cai_lite.run.progress import Screen
 from cai_lite.serving.soup import merge_adapters
 from cai_lite.training.config import TrainingConfig
@@ -158,10 +158,7 @@ def soup(
 
 def _trained(steered: Steered, weights: Weights, folder: Path, name: str, screen: Screen) -> Path:
     config = replace(steered.phase, principle_weights=weights)
-    before = None
-    if steered.number:
-        number, method = steered.number - 1, steered.recipe.phases[steered.number - 1].method
-        before = steered.run / PHASES / f"{number}-{method}" / "adapter"
+    before = student_before(steered.recipe, steered.run, steered.number)
     folder.mkdir(parents=True, exist_ok=True)
     adapter, _ = train_phase(
         steered.recipe, config, steered.pairs, steered.run, folder, screen, name=name, before=before

@@ -12,7 +12,7 @@ from cai_lite.cli import app
 from cai_lite.errors import InputError, Stopped
 from cai_lite.inputs.pairs import save_pairs
 from cai_lite.pipeline import phases as module
-from cai_lite.pipeline.phases import check_first, is_trained, material, train_phases
+from cai_lite.pipeline.phases import check_first, is_trained, material, student_before, train_phases
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.status import status
 from cai_lite.pipeline.walk import prompts_of, run_recipe
@@ -208,6 +208,8 @@ def test_a_preference_model_begins_from_the_student_and_is_not_handed_on(make, w
     assert (
         "phase 1-preference_model: trained already: 3 steps" in said and "phase 2-dpo: trained already: 3 steps" in said
     )
+    assert student_before(make(SFT, model, DPO), tmp_path, 2) == tmp_path / "phases/0-sft/adapter"
+    assert student_before(make(model, DPO), tmp_path, 1) is None
     last, _ = walked(make(SFT, DPO, model), tmp_path / "last")
     assert same(last.parent, whole), "a preference model at the end is not the run's adapter"
 

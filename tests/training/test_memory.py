@@ -181,7 +181,7 @@ def adapter(out):
 
 def test_out_of_memory_recomputes_more_layers_before_it_halves_passes(student, pairs, tmp_path, monkeypatch):
     whole = train(student, pairs, config=TrainingConfig(**SETTINGS), out=tmp_path / "whole", log=lambda _: None)
-    honest, sizes, said = Passes.logps, [], []
+    honest, sizes, said = Passes.values, [], []
 
     def scarce(self, model, part):
         if torch.is_grad_enabled():
@@ -190,7 +190,7 @@ def test_out_of_memory_recomputes_more_layers_before_it_halves_passes(student, p
                 raise torch.OutOfMemoryError("as a GPU says it")
         return honest(self, model, part)
 
-    monkeypatch.setattr(Passes, "logps", scarce)
+    monkeypatch.setattr(Passes, "values", scarce)
     scant = train(student, pairs, config=TrainingConfig(**SETTINGS), out=tmp_path / "scant", log=said.append)
     assert sizes[:3] == [8, 8, 8]
     assert max(sizes[6:]) <= 4
@@ -204,14 +204,14 @@ def test_out_of_memory_recomputes_more_layers_before_it_halves_passes(student, p
 
 
 def test_what_the_settings_say_about_recomputation_is_kept(student, pairs, tmp_path, monkeypatch):
-    honest, said = Passes.logps, []
+    honest, said = Passes.values, []
 
     def scarce(self, model, part):
         if torch.is_grad_enabled() and len(part) > 4:
             raise torch.OutOfMemoryError("as a GPU says it")
         return honest(self, model, part)
 
-    monkeypatch.setattr(Passes, "logps", scarce)
+    monkeypatch.setattr(Passes, "values", scarce)
     settings = TrainingConfig(**SETTINGS, activation_checkpointing=False)
     train(student, pairs, config=settings, out=tmp_path, log=said.append)
     assert not any("recomputed" in line for line in said)
