@@ -43,7 +43,7 @@ def people_pairs(said: Iterable[HumanVote | HumanEdit], families: Mapping[Messag
     for row in said:
         if isinstance(row, HumanEdit):
             edited = edits.get((row.prompt, row.before, row.by))
-            counts["edits taken back or changed later"] += edited is not None
+            counts["edits changed later"] += edited is not None
             if edited is None or row.at >= edited.at:
                 edits[row.prompt, row.before, row.by] = row
         else:

@@ -103,10 +103,12 @@ def measure_earlier(subject: Subject) -> dict[str, Any]:
         return {}
     failed = [failing_answers(subject, subject.earlier, "answers earlier"), failing_answers(subject)]
     keeps = subject.keeps([*given, *failed[0], *failed[1]], "judge the earlier answers")
+    found = {}
     # Apart: whoever is chosen for having failed does better the next time, also without any training.
-    sides = {"adherence_over_earlier": [given, subject.sides[-1]], "regression": failed}
-    found = {name: adherence(side, subject.constitution, keeps, seed=subject.seed) for name, side in sides.items()}
-    return {name: {n: part for n, part in own.items() if n != "splits"} for name, own in found.items() if own}
+    for name, sides in (("adherence_over_earlier", [given, subject.sides[-1]]), ("regression", failed)):
+        own = adherence(sides, subject.constitution, keeps, seed=subject.seed)
+        found[name] = {part: figure for part, figure in own.items() if part != "splits"}
+    return {name: own for name, own in found.items() if own}
 
 
 def gap_closed(

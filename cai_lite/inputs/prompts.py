@@ -141,7 +141,9 @@ def repeating(prompts: Sequence[Prompt], others: Sequence[Prompt]) -> list[bool]
         index.add(features, features)
     return [
         prompt.family in families
-        or any(jaccard(own, other) >= NEAR_IDENTICAL for own in [_features(prompt.messages)] for other in index.near(own))
+        or any(
+            jaccard(own, other) >= NEAR_IDENTICAL for own in [_features(prompt.messages)] for other in index.near(own)
+        )
         for prompt in prompts
     ]
 

@@ -131,7 +131,9 @@ def along(earlier: Earlier, prompts: Prompts) -> list[tuple[str, str, str, str]]
     for name, new in (("seeds", "drafts, critiques, revisions and verdicts"), ("tests", "answers, then and now")):
         taken, left = counts.get({"tests": "regression"}.get(name, name), 0), counts.get(f"{name} {LEFT_OUT}", 0)
         if taken or left:
-            left_out = f"; {left:,} left out, near what is {'measured' if name == 'seeds' else 'learnt'}" if left else ""
+            left_out = (
+                f"; {left:,} left out, near what is {'measured' if name == 'seeds' else 'learnt'}" if left else ""
+            )
             rows.append((f"failures: {name}", f"{taken:,}{left_out}", new, ""))
     replay = f"{settings.replay:g} old pairs for each new one"
     rows.append(("training", f"goes on from {earlier.adapter}", "on the pairs that are new", replay))
@@ -225,10 +227,10 @@ def show_since(found: Mapping[str, Any], console: Console) -> None:
         )
     console.print(table)
     if failed := found.get("regression"):
-        before, after = failed["before"]["value"], failed["after"]["value"]
+        before, after = failed["before"]["value"], failed["after"]
         console.print(
-            f"tests from failures: kept in {after:.2f} [{failed['after']['low']:.2f}, {failed['after']['high']:.2f}] of "
-            f"{failed['after']['n']:,} cases; {before:.2f} by the earlier student, for which they were chosen",
+            f"tests from failures: kept in {after['value']:.2f} [{after['low']:.2f}, {after['high']:.2f}] of "
+            f"{after['n']:,} cases; {before:.2f} by the earlier student, for which they were chosen",
             highlight=False,
             soft_wrap=True,
         )

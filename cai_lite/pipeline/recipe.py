@@ -483,8 +483,9 @@ class FromSection:
     def __post_init__(self) -> None:
         _check(0 <= self.replay < math.inf, "replay", "0 or more, and finite", self.replay)
         _check(0 < self.margin < 1, "margin", "above 0 and below 1", self.margin)
-        if self.only_changed and (more := [n for n in ("human", "failures", "seeds") if getattr(self, n) is not None]):
-            raise ValueError(f"'{more[0]}' is for a round that takes more along than a constitution; set only_changed: false")
+        more = [name for name in ("human", "failures", "seeds") if getattr(self, name) is not None]
+        if self.only_changed and more:
+            raise ValueError(f"'only_changed' takes a changed constitution along alone; leave it out, or '{more[0]}'")
 
 
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}

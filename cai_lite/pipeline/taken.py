@@ -1,7 +1,7 @@
 """What a next round takes along from the run before it: failures in production, corrections by people, labels.
 
-Each run writes what it took to files of its own (seeds.jsonl, regression.jsonl, corrections.jsonl), from which the round
-after it takes that along as well: a failure that became a test stays one.
+Each run writes what it took to files of its own (seeds.jsonl, regression.jsonl, corrections.jsonl), from which the
+round after it takes that along as well: a failure that became a test stays one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def with_failures(prompts: Prompts, settings: FromSection) -> Prompts:
     Raises:
         PromptError: a file cannot be read, or the same prompt is a seed and a test.
     """
-    run, failures = Path(settings.run), settings.failures and Path(settings.failures)
+    run, failures = Path(settings.run), Path(settings.failures) if settings.failures else None
     beside = failures.with_suffix(f".seeds{failures.suffix}") if failures else None
     given = Path(settings.seeds) if settings.seeds else beside if beside and beside.is_file() else None
     tests = _read([run / REGRESSION, *([failures] if failures else [])], required=failures)
