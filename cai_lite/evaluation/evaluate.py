@@ -83,7 +83,8 @@ def evaluate(
     names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
     constitution in its system message, "teacher", the model `teacher` with the same, and "earlier", the model of that
     name, which is the student as it was before further training. `regression`: prompts that it failed in production,
-    measured beside the others, since they were chosen for that. `own`: further metrics by name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
+    measured beside the others, since they were chosen for that. `own`: further metrics by name, such as
+    `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
     gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
     single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
     from. `refusals`: what decides the kinds of replies, rules of English or the first judge. `answering`: servers of

@@ -47,7 +47,8 @@ class Subject:
     the baselines, by name. `metrics`: the names of those that are measured. `refusals`: what decides the kinds of
     replies, rules of English or the first judge. `second`: a judge who had no part in the training. `labels`: what
     people say of the answers. `earlier`: the student with the adapter that the run went on from; `regression`: prompts
-    that it failed in production. `answering`: servers of the same weights that answer in place of "before" or "after", by these names.
+    that it failed in production. `answering`: servers of the same weights that answer in place of "before" or "after",
+    by these names.
     """
 
     after: ChatModel
