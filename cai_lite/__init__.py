@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
     from cai_lite.reporting import report
     from cai_lite.run.ledger import Run
+    from cai_lite.serving.respond import Response, respond
     from cai_lite.training import losses
     from cai_lite.training.api import train
     from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -45,6 +46,7 @@ _WHERE = {
     "cai_lite.distill.verdicts": ["judge"],
     "cai_lite.evaluation.modules": ["metric"],
     "cai_lite.run.ledger": ["Run"],
+    "cai_lite.serving.respond": ["Response", "respond"],
     "cai_lite.linting": ["lint"],
     "cai_lite.inputs.pairs": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
     "cai_lite.training.api": ["train"],
@@ -82,6 +84,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "load_recipe",
     "run_recipe",
     "plan",
+    "respond",
     "losses",
     "ChatModel",
     "Constitution",
@@ -90,6 +93,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "Prompts",
     "PreferencePair",
     "Recipe",
+    "Response",
     "Sampling",
     "Verdict",
     "Loss",
