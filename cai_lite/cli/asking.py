@@ -93,8 +93,8 @@ def chat(
     from cai_lite.errors import InputError
     from cai_lite.records import Sampling
     from cai_lite.run.progress import Terminal
+    from cai_lite.serving.conversing import converse
     from cai_lite.serving.guard import open_guard
-    from cai_lite.serving.respond import converse
 
     quiet_libraries()
     if (best_of > 1) != (by is not None):

@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.local import LocalModel
@@ -33,7 +30,7 @@ from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle, load_constitution
 from cai_lite.inputs.prompts import as_prompts
 from cai_lite.pipeline.roles import short_if_embedded
-from cai_lite.records import Candidate, Critique, Message, Messages, Prompt, Request, Sampling
+from cai_lite.records import Candidate, Critique, Message, Prompt, Request, Sampling
 from cai_lite.run.ledger import Run
 
 
@@ -198,60 +195,6 @@ def responding(
         principles=ids,
         faults=tuple(faults),
     )
-
-
-def converse(
-    model: Any,
-    constitution: Any,
-    questions: Iterator[str],
-    console: Console,
-    *,
-    shown: Callable[[Messages, str], str] | None = None,
-    **how: Any,
-) -> None:
-    """Print draft, critiques and revisions of each answer as they come, and last the answer.
-
-    `questions`: of one conversation. `shown`: returns what a guard lets through of an answer. `how`: as of
-    `responding`.
-    """
-    conversation: list[Message] = []
-    for question in questions:
-        asked = (*conversation, Message("user", question))
-        response = respond(model, asked, constitution, stream=_Shown(console), **how)
-        said = shown(asked, response.text) if shown is not None and response.text else response.text
-        for fault in response.faults:
-            console.print(Text(f"! {fault}", "yellow"), soft_wrap=True)
-        console.print(Text.assemble(("reply: ", "bold"), said or "(no answer)"))
-        if said:  # a turn without an answer is no part of the conversation
-            conversation = [*asked, Message("assistant", said)]
-
-
-class _Shown:
-    """Print each step on a console, the draft piece by piece where it comes so."""
-
-    def __init__(self, console: Console) -> None:
-        self._console, self._written = console, ""
-
-    def __call__(self, step: Step) -> None:
-        say = self._console.print
-        if isinstance(step, Piece):
-            say(Text(step.text if self._written else f"draft: {step.text}", "dim"), end="", soft_wrap=True)
-            self._written += step.text
-        elif isinstance(step, Drafted):
-            if self._written:
-                say()
-            if self._written.strip() != step.text:
-                say(Text(f"draft: {step.text}", "dim"))
-            self._written = ""
-        elif isinstance(step, Critiqued):
-            for row in step.critiques:
-                word, style = {"yes": ("breaks", "red"), "no": ("keeps", "green")}.get(
-                    row.violated, ("unreadable", "yellow")
-                )
-                text = f": {row.text}" if row.violated == "yes" else ""
-                say(Text.assemble(("critique: ", "dim"), (f"{word} ", style), row.principle, (text, "dim")))
-        elif isinstance(step, Revised):
-            say(Text.assemble((f"revision for {step.principle}, {step.outcome}: ", "dim"), (step.text, "dim")))
 
 
 @dataclass(frozen=True, slots=True)
