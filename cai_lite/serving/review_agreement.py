@@ -81,12 +81,16 @@ def show_agreement(found: Mapping[str, Any], console: Console) -> None:
     if table.row_count:
         console.print(table)
         if found["drawn"] != "uniformly at random":
-            console.print("the items were drawn least certain first: on all items, the agreement is likely higher")
+            console.print(
+                "the items were drawn least certain first: on all items, the agreement is likely higher", soft_wrap=True
+            )
     aside = sum(counts.get(choice, 0) for counts in found["raters"].values() for choice in ASIDE)
     if aside and found["drawn"] == "uniformly at random":
-        console.print(f"{aside:,} items were skipped or flagged: if they differ, the others are no random sample")
-    for key in found.get("flagged", ()):
-        console.print(f"flagged: {key}", highlight=False)
+        console.print(
+            f"{aside:,} items were skipped or flagged: if they differ, the others are no random sample", soft_wrap=True
+        )
+    if flagged := found.get("flagged"):
+        console.print(f"flagged: {', '.join(flagged)}", highlight=False, soft_wrap=True)
 
 
 def _value(decision: Decision) -> str:

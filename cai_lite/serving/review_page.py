@@ -43,7 +43,8 @@ const KEYS = {
   answers: [["k", "keeps it"], ["b", "breaks it"], ["Shift+K", "leaning to keeps"], ["Shift+B", "leaning to breaks"]],
   ranks: [["1-9", "rank of the marked text"], ["Backspace", "one back"], ["Enter", "done"]],
 };
-const ALWAYS = [["s", "skip"], ["f", "flag"], ["e", "edit"], ["u", "undo"], ["j", "jump"], ["←", "previous"], ["→", "next"], ["w", "what the judge said"]];
+const ALWAYS = [["s", "skip"], ["f", "flag"], ["e", "edit"], ["u", "undo"], ["j", "jump"], ["←", "previous"], ["→", "next"]];
+const JUDGE = ["w", "what the judge said"];
 let item = null, last = null, busy = false, picking = false, hinted = false, ranks = [], side = 0, since = 0;
 
 function element(name, text, kind) {
@@ -129,7 +130,7 @@ function mark() {
 }
 
 function keys() {
-  const listed = [...KEYS[item.mode], ...ALWAYS, ...(item.mode === "answers" || !item.principles.length ? [] : [["o", "show the principle"]])];
+  const listed = [...KEYS[item.mode], ...ALWAYS, ...(item.mode === "ranks" ? [] : [JUDGE]), ...(item.mode === "pairs" ? [["o", "show the principle"]] : [])];
   find("keys").replaceChildren(...listed.map(([key, what]) => {
     const button = element("button");
     button.type = "button";
@@ -206,8 +207,8 @@ function press(key, shift) {
   else if (key === "j") { hide(); find("jump").hidden = false; find("number").value = ""; find("number").focus(); }
   else if (key === "ArrowLeft") { if (item.at > 0) go(item.at - 1); }
   else if (key === "ArrowRight") { if (item.at + 1 < item.total) go(item.at + 1); }
-  else if (key === "o" && mode !== "answers") { if (!item.choice) hinted = true; find("principles").hidden = !find("principles").hidden; }
-  else if (key === "w") judge();
+  else if (key === "o" && mode === "pairs") { if (!item.choice) hinted = true; find("principles").hidden = !find("principles").hidden; }
+  else if (key === "w" && mode !== "ranks") judge();
   else return false;
   return true;
 }
@@ -235,16 +236,16 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --faint: #5c6675; --paper: #fbfbf9; --card: #fff; --line: #dde1e6; --accent: #0b6e8f; --bad: #b3261e; --mark: #fde7c8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --faint: #9aa5b4; --paper: #14181e; --card: #1b2129; --line: #313a46; --accent: #5cc0de; --bad: #ff8f84; --mark: #5a4217; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
+body { min-height: 100vh; display: flex; flex-direction: column; margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 header, footer { position: sticky; background: var(--paper); padding: .5rem 1.25rem; display: flex; gap: .5rem 1rem; align-items: center; z-index: 1; }
 header { top: 0; border-bottom: 1px solid var(--line); } header progress { flex: 1; min-width: 3rem; height: .5rem; accent-color: var(--accent); } #who { color: var(--faint); overflow-wrap: anywhere; }
 footer { bottom: 0; border-top: 1px solid var(--line); flex-wrap: wrap; }
-main { max-width: 1200px; margin: 0 auto; padding: 1rem 1.25rem 2rem; }
+main { flex: 1; width: 100%; max-width: 1200px; margin: 0 auto; padding: 1rem 1.25rem 2rem; }
 h2 { font-size: .85rem; margin: 0 0 .2rem; color: var(--faint); font-weight: 600; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 .8rem; unicode-bidi: isolate; max-height: 55vh; overflow-y: auto; }
 .mark { background: var(--mark); border-radius: 3px; padding: 0 .2em; font: .75em ui-monospace, monospace; }
 #prompt { border-left: 3px solid var(--line); padding-left: .9rem; margin-bottom: 1rem; }
-#principles, #judge { border: 1px solid var(--line); border-left: 5px solid var(--accent); border-radius: 8px; background: var(--card); padding: .6rem 1rem; margin: 0 0 1rem; overflow-wrap: anywhere; } .principle { margin: .2rem 0; }
+#principles, #judge { border: 1px solid var(--line); border-left: 5px solid var(--accent); border-radius: 8px; background: var(--card); padding: .6rem 1rem; margin: 1rem 0; overflow-wrap: anywhere; } :is(#principles, #judge) p { margin: .2rem 0; }
 #texts { display: grid; gap: 1rem; align-items: start; } #texts.of-2 { grid-template-columns: 1fr 1fr; } #texts.of-3 { grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem 0; min-width: 0; } article.chosen { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); } article.current { outline: 2px solid var(--accent); }
 textarea { width: 100%; min-height: 12rem; } textarea, input { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .5rem; } #editor, #jump { margin-top: 1rem; } [hidden] { display: none !important; }
