@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
     from cai_lite.reporting import report
     from cai_lite.run.ledger import Run
+    from cai_lite.serving.monitor import monitor
     from cai_lite.training import losses
     from cai_lite.training.api import train
     from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -55,6 +56,7 @@ _WHERE = {
     "cai_lite.pipeline.recipe": ["Recipe", "load_recipe"],
     "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],
     "cai_lite.reporting": ["report"],
+    "cai_lite.serving.monitor": ["monitor"],
     "cai_lite.training": ["losses"],
     "cai_lite.training.config": ["Lora", "Loss", "TrainingConfig"],
 }
@@ -82,6 +84,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "load_recipe",
     "run_recipe",
     "plan",
+    "monitor",
     "losses",
     "ChatModel",
     "Constitution",
