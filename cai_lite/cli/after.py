@@ -1,4 +1,4 @@
-"""Commands for what comes after a run: review, steer, guard."""
+"""Commands for what comes after a run: review, steer, guard, monitor."""
 
 from __future__ import annotations
 
@@ -180,3 +180,85 @@ def guard(
         show_json(found)
     else:
         show_guard(found)
+
+
+@app.command(rich_help_panel=AFTER)
+@guarded
+def monitor(
+    log: Annotated[Path, typer.Argument(help="Chat completions as JSONL, OTLP/JSON with messages, or answers.jsonl.")],
+    constitution: Annotated[str, typer.Option(help="A constitution file or packaged name.")],
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A judge, asked about a share of them: URL#NAME, a folder or hub id."),
+    ] = None,
+    guard: Annotated[Path | None, typer.Option(help="The folder of a guard, with guard.json.")] = None,
+    sample: Annotated[
+        float | None, typer.Option(help="The share of conversations that judge and guard look at; 0.05 by default.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens for the judge, in this call.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more of the log, until an alarm.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Its directory, LOG.monitor by default.")] = None,
+    baseline: Annotated[int, typer.Option(min=1, help="How many conversations say what is usual.")] = 2000,
+    run: Annotated[Path | None, typer.Option(help="A run whose evaluation says what is usual instead.")] = None,
+    false_alarms: Annotated[float, typer.Option(help="How many a year to allow on average, all rates together.")] = 1.0,
+    per_day: Annotated[
+        float | None, typer.Option(help="Conversations a day; measured by default, where the log has times.")
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(help="Own patterns to redact, and tags by pattern (YAML).")] = None,
+    failures: Annotated[
+        Path | None, typer.Option(help="Write failing prompts as tests here, and as seeds to NAME.seeds.jsonl.")
+    ] = None,
+    prometheus: Annotated[Path | None, typer.Option(help="Write metrics in Prometheus' text form here.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for the checks.")] = 1,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Clear the alarms: what comes next is the new baseline.")
+    ] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Watch a model in production by its log.
+
+    Checks every conversation, asks a guard or judge about a share, and notices when a principle is broken more often,
+    with a stated number of false alarms a year. Ends with status 1 while an alarm stands.
+
+    Example: cai-lite monitor chat.jsonl --constitution medical --failures failures.jsonl
+    """
+    from cai_lite.errors import InputError
+    from cai_lite.run.ledger import Budget
+    from cai_lite.run.progress import Screen
+    from cai_lite.serving.dashboard import show
+    from cai_lite.serving.monitor import SAMPLE
+    from cai_lite.serving.monitor import monitor as watch
+
+    quiet_libraries()
+    if judge is None and max_tokens is not None:
+        raise InputError("--max-tokens is the budget of a judge; name one by --judge")
+    if judge is None and guard is None and sample is not None:
+        raise InputError("--sample is the share for a judge or a guard; the checks look at every conversation")
+    with Screen(quiet=quiet or json_ or follow) as screen, screen.stage("monitor") as tick:
+        found = watch(
+            log,
+            constitution,
+            judge=judge,
+            guard=guard,
+            sample=SAMPLE if sample is None else sample,
+            out=out,
+            baseline=baseline,
+            run=run,
+            false_alarms=false_alarms,
+            per_day=per_day,
+            rules=rules,
+            failures=failures,
+            prometheus=prometheus,
+            budget=Budget(max_tokens=max_tokens),
+            workers=workers,
+            accept=accept,
+            follow=follow,
+            progress=tick,
+        )
+    if json_:
+        show_json(found.as_dict())
+    else:
+        show(found)
+    if found.alarms:
+        raise typer.Exit(1)

@@ -72,6 +72,15 @@ class Checks:
                 in_doubt |= said != "denied"
         return True if not self.require_any else None if in_doubt or self._foreign(text) else False
 
+    def broken_by(self, text: str) -> str:
+        """Return what in the text fails the checks, in a few words; "" where nothing does."""
+        if self.max_words is not None and (words := len(text.split())) > self.max_words:
+            return f"{words:,} words, more than {self.max_words:,}"
+        stated = (found[0] for pattern in self.forbid for found, said in hits(pattern, text) if said == "asserted")
+        if found := next(stated, ""):
+            return found
+        return "states none of what is required" if self._states(text) is False else ""
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """The patterns of both kinds."""
@@ -86,11 +95,16 @@ class Checks:
 
 def said_in(pattern: str, text: str) -> Iterator[Said]:
     """Yield how each match of the pattern is said."""
+    return (said for _, said in hits(pattern, text))
+
+
+def hits(pattern: str, text: str) -> Iterator[tuple[re.Match[str], Said]]:
+    """Yield each match of the pattern, and how it is said."""
     needed = literals(plain(pattern))
     if needed and not _contains(folded(text), needed):
         return
     for match in compiled(pattern).finditer(plain(text[: readable(pattern)])):
-        yield how_said(text, *match.span())
+        yield match, how_said(text, *match.span())
 
 
 def _contains(text: str, strings: frozenset[str]) -> bool:

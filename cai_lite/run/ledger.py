@@ -102,7 +102,7 @@ class Run:
                 raise InputError(f"{self.directory} is a file; give a directory for the run")
             with writing(self.directory):
                 self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.directory)
+            self._lock = lock_directory(self.directory)
         try:
             self._db = _connect(self.directory)
             if self.directory is not None:
@@ -530,7 +530,7 @@ def in_use(directory: Path) -> bool:
     if not (directory / ".lock").is_file():
         return False
     try:
-        _lock(directory).close()
+        lock_directory(directory).close()
     except RunBusyError:
         return True
     except DiskError:  # nobody can work on such a disk
@@ -543,7 +543,7 @@ def _place(directory: str | Path) -> tuple[Path, int, int]:
     return Path(directory).resolve(), os.getpid(), threading.get_ident()
 
 
-def _lock(directory: Path) -> sqlite3.Connection:
+def lock_directory(directory: Path) -> sqlite3.Connection:
     """Lock the directory by a SQLite file lock, which works on every system and ends with the process.
 
     Raises:
@@ -563,7 +563,7 @@ def _lock(directory: Path) -> sqlite3.Connection:
             # SQLite reads the file once the lock is its own: nobody holds it, and what somebody wrote there is void.
             with writing(file):
                 os.truncate(file, 0)
-            return _lock(directory)
+            return lock_directory(directory)
         if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise InputError(f"{file} cannot be locked ({error}); choose a run directory on a local disk") from error
         holder = _owner(directory) or "another process"

@@ -222,7 +222,7 @@ def test_reading_commands_work_on_a_disk_that_takes_nothing(tmp_path, monkeypatc
         def refuse(directory):
             raise DiskError(f"{directory} could not be written")
 
-        monkeypatch.setattr(ledger, "_lock", refuse)
+        monkeypatch.setattr(ledger, "lock_directory", refuse)
     for words in (["audit", "RUN", "--verify"], ["audit", "RUN", "k1"], ["status", "RUN"]):
         told = CliRunner().invoke(app, [word.replace("RUN", str(tmp_path / "run")) for word in words])
         assert told.exit_code == 0, told.output

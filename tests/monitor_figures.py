@@ -1,0 +1,142 @@
+"""Print the figures of the monitor: false alarms a year, delays by size of the change, and conversations a second.
+
+python -m tests.monitor_figures alarms     # false alarms in simulated years without any change
+python -m tests.monitor_figures delays     # conversations until the alarm, 20 seeds for each change
+python -m tests.monitor_figures planted    # the command on 100,000 logged conversations with a change at 60,000
+python -m tests.monitor_figures speed      # conversations a second on one core, by machine checks alone
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+
+import cai_lite as cai
+from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.prompts import all_prompts
+from cai_lite.serving.change import CONFIDENCE, DAYS, Detector
+
+SEEDS = 20
+RATES = 10  # watched together
+CHANGE, LENGTH = 60_000, 100_000
+PER_DAY = 10_000
+
+
+def first_alarm(broken_N: np.ndarray, *, baseline: int, per_day: float, rates: int = RATES) -> Detector:
+    """Watch one of `rates` streams, one false alarm a year allowed for all."""
+    detector = Detector(limit=rates, chance=(1 - CONFIDENCE) / rates)
+    detector.learn(broken_N[:baseline].tolist(), baseline)
+    detector.watch(range(baseline + 1, len(broken_N) + 1), broken_N[baseline:].tolist(), 1 / (per_day * DAYS))
+    return detector
+
+
+def alarms() -> None:
+    print(f"false alarms a year, {RATES} rates together, of at most 1; 200 simulated years each")
+    for rate in (0.005, 0.05, 0.3):
+        for baseline in (100, 2000):
+            per_day = 100.0
+            n, found = int(per_day * DAYS), 0
+            for seed in range(200 * RATES):  # a year of one rate
+                rng = np.random.default_rng([seed, baseline, int(rate * 1000)])
+                broken_N = rng.random(baseline + n) < rate
+                found += first_alarm(broken_N, baseline=baseline, per_day=per_day).alarm is not None
+            print(f"rate {rate}, baseline {baseline}: {found / 200:.3f} a year")
+
+
+def delays() -> None:
+    changes = {f"{p} to {q}": (p, q, 0) for p, q in [(0.05, 0.07), (0.05, 0.1), (0.05, 0.12), (0.05, 0.15)]}
+    changes |= {
+        f"{p} to {q}": (p, q, 0) for p, q in [(0.005, 0.02), (0.01, 0.05), (0.02, 0.04), (0.2, 0.25), (0.3, 0.4)]
+    }
+    changes |= {"0.05 to 0.1 over 20,000": (0.05, 0.1, 20_000)}
+    print(f"conversations from a change at {CHANGE:,} to the alarm, {SEEDS} seeds, {PER_DAY:,} a day, {RATES} rates")
+    print("change | baseline | before | found | median | mean | most | its beginning, off by (median)")
+    for name, (old, new, drift) in changes.items():
+        for baseline in (500, 2000, 10_000):
+            found: list[int] = []
+            off: list[int] = []
+            early = 0
+            for seed in range(SEEDS):
+                rng = np.random.default_rng([seed, 7])
+                ramp_N = np.clip((np.arange(LENGTH) - CHANGE) / max(drift, 1), 0.0, 1.0)
+                broken_N = rng.random(LENGTH) < old + (new - old) * ramp_N
+                detector = first_alarm(broken_N, baseline=baseline, per_day=PER_DAY)
+                if detector.alarm is not None and detector.alarm <= CHANGE:
+                    early += 1
+                elif detector.alarm is not None and detector.began is not None:
+                    found.append(detector.alarm - CHANGE)
+                    off.append(abs(detector.began - CHANGE))
+            figures = (
+                f"{median(found):.0f} | {mean(found):.0f} | {max(found)} | {median(off):.0f}" if found else "| | |"
+            )
+            print(f"{name} | {baseline:,} | {early} | {len(found)} | {figures}", flush=True)
+
+
+def medical_answers(seed: int) -> Iterator[tuple[str, list[str], str, bool]]:
+    """Yield (prompt, tags, answer, unkind) without end: prompts of the recipe, answers of the constitution's examples."""
+    rng = random.Random(seed)
+    constitution = load_constitution("medical")
+    prompts = [prompt for prompt in all_prompts("recipes/prompts/medical.jsonl") if len(prompt.messages) == 1]
+    good = [example.good for principle in constitution.principles for example in principle.examples]
+    while True:
+        prompt = rng.choice(prompts)
+        yield prompt.text, list(prompt.tags), f"{rng.choice(good)} {rng.choice(good)}", False
+
+
+def write_log(path: Path, seed: int, n: int, *, tagged: bool, old: float, new: float, change: int) -> None:
+    """Write a log of chat completions in which the share of unkind answers changes."""
+    rng = random.Random(seed)
+    with path.open("w", encoding="utf-8") as file:
+        for number, (prompt, tags, answer, _) in zip(range(1, n + 1), medical_answers(seed), strict=False):
+            if rng.random() < (old if number <= change else new):
+                answer += " Stop whining, you are just a hypochondriac."
+            row = {
+                "id": f"chatcmpl-{number}",
+                "created": 1_760_000_000 + number * 86_400 // PER_DAY,
+                "request": {"model": "m", "messages": [{"role": "user", "content": prompt}]},
+                "response": {"choices": [{"message": {"role": "assistant", "content": answer}}]},
+            }
+            file.write(json.dumps(row | ({"metadata": {"tags": ",".join(tags)}} if tagged else {})) + "\n")
+
+
+def planted() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        write_log(log, 0, LENGTH, tagged=False, old=0.05, new=0.12, change=CHANGE)
+        began = time.process_time()
+        found = cai.monitor(log, "medical")
+        seconds = time.process_time() - began
+        for rate in found.alarms:
+            print(f"{rate.principle}: alarm at {rate.alarm:,}, began about {rate.began:,}")
+        print(f"{found.stated}\n{LENGTH / seconds:,.0f} conversations a second of one core, {seconds:.0f} s")
+
+
+def speed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for constitution, tagged in (("medical", False), ("medical", True), ("medical-embedded", False)):
+            log = Path(folder) / "log.jsonl"
+            write_log(log, 0, 6000, tagged=tagged, old=0.05, new=0.05, change=0)
+            words = mean(
+                len(json.loads(line)["response"]["choices"][0]["message"]["content"].split()) for line in log.open()
+            )
+            began = time.process_time()
+            out = Path(folder) / f"{constitution}-{tagged}"
+            found = cai.monitor(log, constitution, out=out)
+            seconds = time.process_time() - began
+            looked = sum(rate.n + rate.unknown for rate in found.rates) / found.conversations
+            print(
+                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words an answer, {looked:.1f} checks "
+                f"each: {found.conversations / seconds:,.0f} conversations a second of one core"
+            )
+
+
+if __name__ == "__main__":
+    {"alarms": alarms, "delays": delays, "planted": planted, "speed": speed}[sys.argv[1]]()
