@@ -9,6 +9,7 @@ from typing import Any
 
 from cai_lite.inputs.human import HumanEdit, HumanVote, iso
 from cai_lite.records import Message, Messages, PreferencePair, digest
+from cai_lite.run.ledger import Run
 
 RULE = "human"
 
@@ -63,15 +64,21 @@ def people_pairs(said: Iterable[HumanVote | HumanEdit], families: Mapping[Messag
         pairs += [made] if made else []
     for edit in edits.values():
         counts["edits"] += 1
-        pairs.append(
-            _pair(edit.prompt, edit.after, edit.before, [edit], 1.0, families.get(edit.prompt, ""), edit.source)
-        )
+        pairs.append(_pair(edit.prompt, edit.after, edit.before, [edit], 1.0, families.get(edit.prompt, "")))
     return People(pairs=tuple(pairs), settled=frozenset(settled), counts={what: n for what, n in counts.items() if n})
 
 
 def with_people(people: People, pairs: Iterable[PreferencePair]) -> list[PreferencePair]:
     """Return people's pairs, then those of judges on which people said nothing."""
     return [*people.pairs, *(pair for pair in pairs if _compared(pair) not in people.settled)]
+
+
+def keep_people(run: Run, people: People, said: Iterable[HumanVote | HumanEdit]) -> None:
+    """Write what people said, and the pairs that it makes, to the run: a pair can be traced back to them."""
+    run.keep_rows("said", ((row.key, (), _told(row)) for row in said))
+    run.keep_rows(
+        "human pair", ((p.key, p.parents, {"principle": p.principle, "weight": p.weight}) for p in people.pairs)
+    )
 
 
 def _voted(votes: Sequence[HumanVote], family: str) -> PreferencePair | None:
@@ -85,7 +92,7 @@ def _voted(votes: Sequence[HumanVote], family: str) -> PreferencePair | None:
     if not weight:
         return None
     chosen, rejected = (one, other) if sides[one] > sides[other] else (other, one)
-    return _pair(votes[0].prompt, chosen, rejected, votes, weight, family, votes[0].pair)
+    return _pair(votes[0].prompt, chosen, rejected, votes, weight, family)
 
 
 def _pair(
@@ -95,7 +102,6 @@ def _pair(
     rows: Sequence[HumanVote | HumanEdit],
     weight: float,
     family: str,
-    parent: str,
 ) -> PreferencePair:
     principles = {row.principle or "" for row in rows}
     return PreferencePair(
@@ -106,7 +112,7 @@ def _pair(
         principle=principles.pop() if len(principles) == 1 else "",
         rule=RULE,
         family=family,
-        parents=(parent,) if parent else (),
+        parents=tuple(row.key for row in rows),
         evidence={"people": [_evidence(row) for row in rows]},
         weight=weight,
     )
@@ -115,6 +121,13 @@ def _pair(
 def _evidence(row: HumanVote | HumanEdit) -> dict[str, Any]:
     told: dict[str, Any] = {"by": row.by, "at": iso(row.at)}
     return told | ({"edit": True} if isinstance(row, HumanEdit) else {"confidence": row.confidence})
+
+
+def _told(row: HumanVote | HumanEdit) -> dict[str, Any]:
+    own = row.as_row()
+    said = {name: own.get(name) for name in ("kind", "by", "at", "choice", "confidence", "principle")}
+    preferred = row.after if isinstance(row, HumanEdit) else {"a": row.a, "b": row.b, "tie": ""}[row.choice]
+    return {**said, "messages": row.prompt, "text": preferred}
 
 
 def _compared(pair: PreferencePair) -> Compared:

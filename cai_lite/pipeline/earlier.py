@@ -120,7 +120,10 @@ def along(earlier: Earlier, prompts: Prompts) -> list[tuple[str, str, str, str]]
     settings, counts = earlier.settings, prompts.report
     rows = []
     ids = ", ".join(f"{change.principle or 'conflicts'} ({change.how})" for change in earlier.changed)
-    rows.append(("constitution", ids or "as it was", "what these are asked about" if ids else "", "all other replies"))
+    with Run.reading(earlier.folder) as run:
+        known = run.taken_over + sum(row["calls"] for row in run.calls())
+    rows.append(("constitution", ids or "as it was", "what is asked about these" if ids else "", ""))
+    rows.append(("replies", f"{known:,} of {earlier.folder}", "", "all that are asked for again"))
     said = "; ".join(f"{n:,} {what}" for what, n in earlier.people.counts.items())
     pairs = len(earlier.people.pairs)
     if earlier.said:
@@ -135,7 +138,7 @@ def along(earlier: Earlier, prompts: Prompts) -> list[tuple[str, str, str, str]]
                 f"; {left:,} left out, near what is {'measured' if name == 'seeds' else 'learnt'}" if left else ""
             )
             rows.append((f"failures: {name}", f"{taken:,}{left_out}", new, ""))
-    replay = f"{settings.replay:g} old pairs for each new one"
+    replay = f"old pairs, {settings.replay:g} for each new one"
     rows.append(("training", f"goes on from {earlier.adapter}", "on the pairs that are new", replay))
     rows.append(("gates", "", "", f"each unchanged principle: not worse than by {settings.margin:g}"))
     return rows
@@ -145,7 +148,7 @@ def show_along(rows: Sequence[Sequence[str]], console: Console) -> None:
     """Print what `along` returned as a table."""
     table = Table(title="what this round takes along", title_justify="left")
     for name in ("", "taken along", "done anew", "kept"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)

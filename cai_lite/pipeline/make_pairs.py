@@ -14,7 +14,7 @@ from cai_lite.distill.comparisons import among_revisions
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
-from cai_lite.distill.people import with_people
+from cai_lite.distill.people import keep_people, with_people
 from cai_lite.distill.revisions import Attempt, best_of
 from cai_lite.distill.verdicts import judge, judge_comparisons
 from cai_lite.errors import Stopped
@@ -133,7 +133,8 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
     if work.earlier is not None and work.purpose == "training":
         pairs = with_people(work.earlier.people, pairs)
-        if work.earlier.people.counts:
+        if work.earlier.said:
+            keep_people(run, work.earlier.people, work.earlier.said)
             run.count("corrections", work.earlier.people.counts)
     return _filtered(work, pairs, held_out)
 

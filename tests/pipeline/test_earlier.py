@@ -32,7 +32,7 @@ from cai_lite.pipeline.ready import show_plan
 from cai_lite.pipeline.recipe import FromSection, load_recipe
 from cai_lite.pipeline.walk import check_recipe, run_recipe
 from cai_lite.records import Message, PreferencePair, dicts_of
-from cai_lite.reporting.audit import verify
+from cai_lite.reporting.audit import chain, verify
 from cai_lite.run.ledger import Run
 
 ADDED = "no-cliche"
@@ -201,6 +201,9 @@ def test_a_next_round_learns_what_people_said_and_what_failed(old, said, next_ro
     people = [pair for pair in learnt if pair.rule == "human"]
     assert [(p.chosen, p.rejected, p.weight) for p in people] == [(p.rejected, p.chosen, 0.5) for p in pairs[:3]]
     assert all((p.prompt, p.chosen, p.rejected) != shown(pairs[n])[1:4] for p in made for n in range(4))
+    with Run.reading(out) as run:  # back to who said it
+        (parent,) = chain(run, people[0].key)["parents"]
+    assert parent["payload"]["by"] == "ada" and parent["payload"]["text"] == people[0].chosen[0].content
     seeds = [pair for pair in learnt if pair.prompt[-1].content in fresh[2:]]
     assert seeds and not [pair for pair in made if pair.prompt[-1].content in fresh[:2]]
     assert result["since"]["corrections"] == {"votes": 3, "ties": 1, "on held-out prompts, left out": 1}
