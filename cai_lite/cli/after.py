@@ -48,6 +48,7 @@ def review(
     Example: cai-lite review runs/medical --answers --sample 50 --by ada
     """
     import getpass
+    import shlex
     import signal
 
     from cai_lite.run import signals
@@ -85,6 +86,8 @@ def review(
         show_json(found)
     else:
         show_agreement(found, Terminal())
+        if answers and found["raters"]:
+            say(f"`cai-lite report {shlex.quote(str(run_directory))}` corrects the judge's adherence by these labels")
 
 
 @app.command(rich_help_panel=AFTER)

@@ -123,6 +123,8 @@ def _kappa(cells: Sequence[tuple[bool, bool, str]]) -> Figure | None:
     if len(cells) < FEWEST_LABELS:
         return None
     judge, people, families = zip(*cells, strict=True)
+    if len({*judge, *people}) == 1:  # all agree on one value, which says nothing of chance
+        return None
     return kappa_figure(judge, people, families)
 
 

@@ -10,7 +10,7 @@ from cai_lite.inputs.labels import LABELS, load_labels
 from cai_lite.records import digest
 from cai_lite.reporting.audit import verify
 from cai_lite.run.ledger import Run
-from cai_lite.serving import reviewing
+from cai_lite.serving import review_agreement, reviewing
 from cai_lite.serving.review_agreement import agreement
 from cai_lite.serving.reviewing import Decision, Review
 from tests.serving.reviewed import make_run
@@ -181,6 +181,13 @@ def test_agreement_with_the_judge_on_labels(run):
         review.decide(Decision(item=key, by="ada", choice="keeps" if kept != (place == 0) else "breaks"))
     found = agreement(review)["judge_kappa"]
     assert found["n"] == 12 and found["value"] == pytest.approx(5 / 6, abs=0.02)  # 11 of 12 agree, 1/2 by chance
+
+
+def test_where_all_say_the_same_there_is_no_kappa(run):
+    review = Review(run, "answers")
+    cells = [(True, True, str(place)) for place in range(12)]
+    assert review_agreement._kappa(cells) is None and review_agreement._kappa([*cells, (True, False, "x")]).value == 0
+    assert "judge_kappa" not in agreement(review)
 
 
 def test_the_order_on_the_screen_says_nothing_of_the_order_in_the_run():
