@@ -80,22 +80,22 @@ def delays() -> None:
             print(f"{name} | {baseline:,} | {early} | {len(found)} | {figures}", flush=True)
 
 
-def medical_answers(seed: int) -> Iterator[tuple[str, list[str], str, bool]]:
-    """Yield (prompt, tags, answer, unkind) without end: prompts of the recipe, answers of the constitution's examples."""
+def medical_answers(seed: int) -> Iterator[tuple[str, list[str], str]]:
+    """Yield (prompt, tags, answer) without end: prompts of the recipe, answers of the constitution's examples."""
     rng = random.Random(seed)
     constitution = load_constitution("medical")
     prompts = [prompt for prompt in all_prompts("recipes/prompts/medical.jsonl") if len(prompt.messages) == 1]
     good = [example.good for principle in constitution.principles for example in principle.examples]
     while True:
         prompt = rng.choice(prompts)
-        yield prompt.text, list(prompt.tags), f"{rng.choice(good)} {rng.choice(good)}", False
+        yield prompt.text, list(prompt.tags), f"{rng.choice(good)} {rng.choice(good)}"
 
 
 def write_log(path: Path, seed: int, n: int, *, tagged: bool, old: float, new: float, change: int) -> None:
     """Write a log of chat completions in which the share of unkind answers changes."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
-        for number, (prompt, tags, answer, _) in zip(range(1, n + 1), medical_answers(seed), strict=False):
+        for number, (prompt, tags, answer) in zip(range(1, n + 1), medical_answers(seed), strict=False):
             if rng.random() < (old if number <= change else new):
                 answer += " Stop whining, you are just a hypochondriac."
             row = {
@@ -133,8 +133,8 @@ def speed() -> None:
             seconds = time.process_time() - began
             looked = sum(rate.n + rate.unknown for rate in found.rates) / found.conversations
             print(
-                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words an answer, {looked:.1f} checks "
-                f"each: {found.conversations / seconds:,.0f} conversations a second of one core"
+                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words, {looked:.1f} checks each: "
+                f"{found.conversations / seconds:,.0f} conversations a second of one core"
             )
 
 

@@ -122,6 +122,8 @@ def monitor(
         if folder is not None and failures is not None:
             written = write_failures(failing_prompts(folder / FAILING), Path(failures))
             left_out = f"; {written.leaks:,} that resemble a test are left out" if written.leaks else ""
+            if not written.seeds:
+                left_out += "; as all that failed is alike, it is all one side"
             tests, seeds = written.files
             engine.say(f"{tests}: {written.regression:,} prompts for tests; {seeds}: {written.seeds:,} seeds{left_out}")
             found = replace(found, notes=tuple(engine.notes))
@@ -193,7 +195,7 @@ def _from_run(run: Path, deciders: Sequence[Decider]) -> Given:
                 found[id_, decider.name] = (1 - after["value"], 1 - after["high"], 1 - after["low"])
     if not found:
         raise InputError(
-            f"{run}: has no adherence by machine checks, nor by this judge (its judge is '{evaluation['judge']}'); leave "
+            f"{run}: has no adherence by machine checks, nor by this judge (its judge: '{evaluation['judge']}'); leave "
             "out --run, and the first conversations are the baseline"
         )
     return found

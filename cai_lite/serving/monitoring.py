@@ -145,6 +145,7 @@ class Monitor:
     def _opened(self, begun: Mapping[str, Any]) -> _State:
         path = self.folder / STATE if self.folder is not None else None
         if path is None or not path.is_file():
+            self._cut(dict.fromkeys((DECISIONS, EVENTS, FAILING, ASIDE), 0))
             streams = [
                 Stream(
                     principle=name[0],
@@ -173,11 +174,17 @@ class Monitor:
             )
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(f"{path}: is damaged ({error}); remove the directory to begin anew") from error
-        for name, size in state.sizes.items():  # a kill between these files and the state
-            file = self.folder / name if self.folder is not None else Path(name)
+        self._cut({name: state.sizes.get(name, 0) for name in (DECISIONS, EVENTS, FAILING, ASIDE)})
+        return state
+
+    def _cut(self, sizes: Mapping[str, int]) -> None:
+        """Cut files to what the state knows of: a kill may have come between them and the state."""
+        if self.folder is None:
+            return
+        for name, size in sizes.items():
+            file = self.folder / name
             if file.is_file() and file.stat().st_size > size:
                 os.truncate(file, size)
-        return state
 
     def accept(self) -> None:
         """Clear all alarms; the next conversations are the baseline."""
@@ -186,6 +193,8 @@ class Monitor:
         self._state.accepted = self._state.conversations
         for name, stream in self._streams.items():
             stream.begin_anew(self._detector(name))
+        if self.folder is not None:
+            self._write(self.folder, {})
 
     def read_file(self, path: Path, follow: bool, progress: Tick | None) -> int:
         """Read what is new in a log; with `follow`, wait for more until an alarm. Return the number of new alarms."""
@@ -341,7 +350,7 @@ class Monitor:
             conversations=state.conversations,
             set_aside=dict(state.set_aside),
             other=state.other,
-            rates=tuple(stream.rate(state.width) for stream in state.streams),
+            rates=tuple(stream.rate(state.width, state.conversations) for stream in state.streams),
             themes=themes_of(failing),
             width=state.width,
             per_day=per_day,
