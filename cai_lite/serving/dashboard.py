@@ -13,6 +13,7 @@ from cai_lite.run.progress import Terminal
 from cai_lite.serving.rates import Monitored, Rate, Theme
 from cai_lite.stats import Figure
 
+PAGE = "monitor.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _WORSE, _HIGH = "alarm", "above its limit"
 
@@ -187,7 +188,7 @@ def show(found: Monitored, console: Terminal | None = None) -> None:
     for note in found.notes:
         console.print(Text(note))
     if found.out is not None:
-        console.print(Text(f"page: {found.out / 'monitor.html'}"))
+        console.print(Text(f"page: {found.out / PAGE}"))
 
 
 def metrics_text(found: Monitored) -> str:

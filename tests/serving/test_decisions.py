@@ -12,9 +12,9 @@ from cai_lite.inputs.checks import Checks
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Message, Reply
 from cai_lite.run.ledger import Budget
+from cai_lite.serving.conversations import Logged
 from cai_lite.serving.decisions import ByChecks, ByGuard, ByJudge, asked_of, drawn
 from cai_lite.serving.guard import Finding
-from cai_lite.serving.logs import Logged
 
 CONSTITUTION = Constitution(
     name="c",

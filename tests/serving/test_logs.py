@@ -7,7 +7,8 @@ import json
 import pytest
 
 from cai_lite.errors import InputError
-from cai_lite.serving.logs import Log, Logged, lines_of
+from cai_lite.serving.conversations import Logged
+from cai_lite.serving.logs import Log, lines_of
 
 ASKED = [{"role": "user", "content": "Hi?"}]
 SAID = {"role": "assistant", "content": "Hello."}
@@ -208,6 +209,18 @@ def test_a_log_that_was_rotated_is_read_from_its_beginning(tmp_path):
     assert replaced and len(lines) == 1
     path.write_text(LINE + "\n")  # the same beginning, but shorter
     assert read(path, position)[2]
+
+
+def test_a_short_log_that_grows_while_it_is_read_is_still_the_same_log(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text(LINE + "\n")
+    log = Log(path)
+    for _ in log.lines():
+        if path.stat().st_size < 3000:
+            with path.open("a") as file:
+                file.write(LINE + "\n")
+    assert log.position.offset == path.stat().st_size and not log.replaced()
+    assert not Log(path, log.position).replaced()
 
 
 def test_one_json_document_is_read_as_its_rows(tmp_path):

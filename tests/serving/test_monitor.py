@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 import cai_lite as cai
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.cli import app
-from cai_lite.errors import InputError, RunBusyError
+from cai_lite.errors import InputError, RunBusyError, Stopped
 from cai_lite.inputs.constitution import load_constitution
-from cai_lite.run.ledger import lock_directory
+from cai_lite.records import Reply
+from cai_lite.run.ledger import Budget, lock_directory
 from cai_lite.serving import monitoring
 
 CONSTITUTION = """
@@ -215,12 +216,40 @@ def test_follow_waits_for_lines_and_ends_at_the_alarm(tmp_path, policy, monkeypa
     assert found.new == 1 and found.alarms[0].alarm > 1500 and not found.set_aside
 
 
+def test_a_judge_whose_budget_is_spent_keeps_what_was_decided(tmp_path, policy):
+    log = write(tmp_path / "log.jsonl", rows(900))
+    judge = ScriptedModel(lambda _: Reply(text="yes", tokens_in=10, tokens_out=1))
+    words = {"judge": judge, "sample": 0.5}
+    with pytest.raises(Stopped, match="budget"):
+        cai.monitor(log, policy, **words, budget=Budget(max_tokens=5000))
+    done = len(judge.asked)
+    kept = len(lines(tmp_path / "log.jsonl.monitor" / "decisions.jsonl"))
+    found = cai.monitor(log, policy, **words)
+    assert found.conversations == 900 and kept > 100
+    by_judge = sum(rate.n for rate in found.rates if rate.by == "judge")
+    assert done + len(judge.asked[done:]) - by_judge < 2 * 200  # at most a chunk is asked twice
+    with pytest.raises(InputError, match="other principles or deciders"):
+        cai.monitor(log, policy, judge=ScriptedModel(lambda _: "yes", name="other"), sample=0.5)
+
+
+def test_an_evaluation_that_was_recorded_can_be_watched_as_a_log(tmp_path, policy):
+    row = {"prompt": [{"role": "user", "content": "Hi?"}], "family": "f", "tags": [], "verdicts": {}}
+    sides = [
+        {**row, "key": f"{side}{i}", "side": side, "answer": "stupid"} for i in range(5) for side in ("before", "after")
+    ]
+    found = cai.monitor(sides, policy)
+    assert (found.conversations, found.other) == (5, 5)
+
+
 def test_hostile_texts_stay_texts_on_the_page(tmp_path, policy):
     evil = "<script>alert(1)</script>\x1b[31m\u202e"
-    some = [{"prompt": f"{evil} {i}", "answer": "stupid", "tags": [evil], "family": evil} for i in range(30)]
+    some = [
+        {"prompt": f"{evil} {i}", "answer": "stupid", "tags": [evil, "ann@mail.org"], "family": evil} for i in range(30)
+    ]
     write(tmp_path / "log.jsonl", some)
     cai.monitor(tmp_path / "log.jsonl", policy)
     page = (tmp_path / "log.jsonl.monitor" / "monitor.html").read_text()
+    assert "mail.org" not in page + (tmp_path / "log.jsonl.monitor" / "state.json").read_text()
     assert "<script" not in page and "&lt;script&gt;" in page and "\x1b" not in page and "\u202e" not in page
 
 
@@ -231,6 +260,7 @@ def run(*words):
 def test_the_command_shows_a_table_and_ends_with_1_while_an_alarm_stands(tmp_path, policy):
     log = write(tmp_path / "log.jsonl", rows(1500))
     calm = run(log, "--constitution", policy, "--baseline", 500)
+    assert run(log, "--constitution", policy, "--baseline", 500, "--failures", tmp_path / "f.jsonl").exit_code == 0
     assert calm.exit_code == 0 and "kind" in calm.output and "At most one false alarm a year" in calm.output
     write(log, rows(500, change=0, first=1500))
     loud = run(log, "--constitution", policy, "--baseline", 500, "--json")
