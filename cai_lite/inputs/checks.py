@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cai_lite.inputs.assertions import Said, how_said, plain
 from cai_lite.inputs.language import ENGLISH, language_of, language_of_patterns
-from cai_lite.inputs.literals import folded, literals
+from cai_lite.inputs.literals import beginnings, folded, literals
 from cai_lite.inputs.patterns import readable
 
 
@@ -109,7 +109,7 @@ def hits(pattern: str, text: str) -> Iterator[tuple[re.Match[str], Said]]:
 
 
 class _Known(NamedTuple):
-    """What is known of a pattern. `needed`: see `literals`; `readable`: characters of a text that it may read."""
+    """What is known of a pattern. `needed`: a match contains one; `readable`: characters of a text that it reads."""
 
     compiled: re.Pattern[str]
     needed: frozenset[str]
@@ -118,7 +118,7 @@ class _Known(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _known(pattern: str) -> _Known:
-    return _Known(compiled(pattern), literals(plain(pattern)), readable(pattern))
+    return _Known(compiled(pattern), beginnings(literals(plain(pattern))), readable(pattern))
 
 
 @lru_cache(maxsize=4096)

@@ -170,8 +170,9 @@ def _rest(found: Monitored) -> Html:
 def show(found: Monitored, console: Terminal | None = None) -> None:
     """Print the table, the alarms and the notes."""
     console = console or Terminal()
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    shown.add_column("broken", overflow="fold", min_width=16)
+    title = Text("share of answers that break the principle")
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    shown.add_column("principle", overflow="fold", min_width=16)
     for name in ("by", "answers", "baseline", "now", ""):
         shown.add_column(name, justify="left" if name in ("by", "") else "right", no_wrap=True)
     for rate in _ordered(found):
