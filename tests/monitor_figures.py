@@ -42,7 +42,7 @@ def alarms() -> None:
     print(f"false alarms a year, {RATES} rates together, of at most 1; 200 simulated years each")
     for rate in (0.005, 0.05, 0.3):
         for baseline in (100, 2000):
-            per_day = 100.0
+            per_day = 20.0
             n, found = int(per_day * DAYS), 0
             for seed in range(200 * RATES):  # a year of one rate
                 rng = np.random.default_rng([seed, baseline, int(rate * 1000)])
@@ -51,51 +51,59 @@ def alarms() -> None:
             print(f"rate {rate}, baseline {baseline}: {found / 200:.3f} a year")
 
 
+def delay(old: float, new: float, drift: int, *, baseline: int, change: int) -> str:
+    """Return a row of the table: 20 seeds with a change at `change`, sudden or over `drift` conversations."""
+    found: list[int] = []
+    off: list[int] = []
+    early = 0
+    for seed in range(SEEDS):
+        rng = np.random.default_rng([seed, 7])
+        ramp_N = np.clip((np.arange(change + 40_000) - change) / max(drift, 1), 0.0, 1.0)
+        detector = first_alarm(rng.random(len(ramp_N)) < old + (new - old) * ramp_N, baseline=baseline, per_day=PER_DAY)
+        if detector.alarm is not None and detector.alarm <= change:
+            early += 1
+        elif detector.alarm is not None and detector.began is not None:
+            found.append(detector.alarm - change)
+            off.append(abs(detector.began - change))
+    figures = f"{median(found):,.0f} | {mean(found):,.0f} | {max(found):,} | {median(off):,.0f}" if found else " | | | "
+    how = f" over {drift:,}" if drift else ""
+    return f"| {old:g} to {new:g}{how} | {baseline:,} | {change:,} | {early} | {len(found)} | {figures} |"
+
+
 def delays() -> None:
-    changes = {f"{p} to {q}": (p, q, 0) for p, q in [(0.05, 0.07), (0.05, 0.1), (0.05, 0.12), (0.05, 0.15)]}
-    changes |= {
-        f"{p} to {q}": (p, q, 0) for p, q in [(0.005, 0.02), (0.01, 0.05), (0.02, 0.04), (0.2, 0.25), (0.3, 0.4)]
-    }
-    changes |= {"0.05 to 0.1 over 20,000": (0.05, 0.1, 20_000)}
-    print(f"conversations from a change at {CHANGE:,} to the alarm, {SEEDS} seeds, {PER_DAY:,} a day, {RATES} rates")
-    print("change | baseline | before | found | median | mean | most | its beginning, off by (median)")
-    for name, (old, new, drift) in changes.items():
-        for baseline in (500, 2000, 10_000):
-            found: list[int] = []
-            off: list[int] = []
-            early = 0
-            for seed in range(SEEDS):
-                rng = np.random.default_rng([seed, 7])
-                ramp_N = np.clip((np.arange(LENGTH) - CHANGE) / max(drift, 1), 0.0, 1.0)
-                broken_N = rng.random(LENGTH) < old + (new - old) * ramp_N
-                detector = first_alarm(broken_N, baseline=baseline, per_day=PER_DAY)
-                if detector.alarm is not None and detector.alarm <= CHANGE:
-                    early += 1
-                elif detector.alarm is not None and detector.began is not None:
-                    found.append(detector.alarm - CHANGE)
-                    off.append(abs(detector.began - CHANGE))
-            figures = (
-                f"{median(found):.0f} | {mean(found):.0f} | {max(found)} | {median(off):.0f}" if found else "| | |"
-            )
-            print(f"{name} | {baseline:,} | {early} | {len(found)} | {figures}", flush=True)
+    changes = [(0.05, 0.07), (0.05, 0.1), (0.05, 0.12), (0.05, 0.15), (0.005, 0.02), (0.01, 0.05), (0.02, 0.04)]
+    changes += [(0.2, 0.25), (0.3, 0.4)]
+    print(f"{SEEDS} seeds each, {PER_DAY:,} conversations a day, one false alarm a year for {RATES} rates together")
+    print("| change | baseline | at | alarms before | found | delay: median | mean | most | off by (median) |")
+    for old, new in changes:
+        print(delay(old, new, 0, baseline=2000, change=CHANGE), flush=True)
+    print(delay(0.05, 0.1, 20_000, baseline=2000, change=CHANGE), flush=True)
+    for baseline in (200, 500, 2000, 10_000):
+        for old, new in ((0.05, 0.12), (0.2, 0.3)):
+            print(delay(old, new, 0, baseline=baseline, change=baseline + 500), flush=True)
+    quiet = 0
+    for seed in range(SEEDS * (RATES - 1)):
+        broken_N = np.random.default_rng([seed, 8]).random(LENGTH) < (0.01, 0.05, 0.2)[seed % 3]
+        quiet += first_alarm(broken_N, baseline=2000, per_day=PER_DAY).alarm is not None
+    print(f"alarms of the {RATES - 1} other rates in {SEEDS} times {LENGTH:,} conversations: {quiet}")
 
 
-def medical_answers(seed: int) -> Iterator[tuple[str, list[str], str, bool]]:
-    """Yield (prompt, tags, answer, unkind) without end: prompts of the recipe, answers of the constitution's examples."""
+def medical_answers(seed: int) -> Iterator[tuple[str, list[str], str]]:
+    """Yield (prompt, tags, answer) without end: prompts of the recipe, answers of the constitution's examples."""
     rng = random.Random(seed)
     constitution = load_constitution("medical")
     prompts = [prompt for prompt in all_prompts("recipes/prompts/medical.jsonl") if len(prompt.messages) == 1]
     good = [example.good for principle in constitution.principles for example in principle.examples]
     while True:
         prompt = rng.choice(prompts)
-        yield prompt.text, list(prompt.tags), f"{rng.choice(good)} {rng.choice(good)}", False
+        yield prompt.text, list(prompt.tags), f"{rng.choice(good)} {rng.choice(good)}"
 
 
 def write_log(path: Path, seed: int, n: int, *, tagged: bool, old: float, new: float, change: int) -> None:
     """Write a log of chat completions in which the share of unkind answers changes."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
-        for number, (prompt, tags, answer, _) in zip(range(1, n + 1), medical_answers(seed), strict=False):
+        for number, (prompt, tags, answer) in zip(range(1, n + 1), medical_answers(seed), strict=False):
             if rng.random() < (old if number <= change else new):
                 answer += " Stop whining, you are just a hypochondriac."
             row = {
@@ -133,8 +141,8 @@ def speed() -> None:
             seconds = time.process_time() - began
             looked = sum(rate.n + rate.unknown for rate in found.rates) / found.conversations
             print(
-                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words an answer, {looked:.1f} checks "
-                f"each: {found.conversations / seconds:,.0f} conversations a second of one core"
+                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words, {looked:.1f} checks each: "
+                f"{found.conversations / seconds:,.0f} conversations a second of one core"
             )
 
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cai_lite.inputs.assertions import Said, how_said, plain
 from cai_lite.inputs.language import ENGLISH, language_of, language_of_patterns
-from cai_lite.inputs.literals import folded, literals
+from cai_lite.inputs.literals import beginnings, folded, literals
 from cai_lite.inputs.patterns import readable
 
 
@@ -100,15 +101,24 @@ def said_in(pattern: str, text: str) -> Iterator[Said]:
 
 def hits(pattern: str, text: str) -> Iterator[tuple[re.Match[str], Said]]:
     """Yield each match of the pattern, and how it is said."""
-    needed = literals(plain(pattern))
-    if needed and not _contains(folded(text), needed):
+    known = _known(pattern)
+    if known.needed and not any(map(folded(text).__contains__, known.needed)):
         return
-    for match in compiled(pattern).finditer(plain(text[: readable(pattern)])):
+    for match in known.compiled.finditer(plain(text[: known.readable])):
         yield match, how_said(text, *match.span())
 
 
-def _contains(text: str, strings: frozenset[str]) -> bool:
-    return any(string in text for string in strings)
+class _Known(NamedTuple):
+    """What is known of a pattern. `needed`: a match contains one; `readable`: characters of a text that it reads."""
+
+    compiled: re.Pattern[str]
+    needed: frozenset[str]
+    readable: int
+
+
+@lru_cache(maxsize=4096)
+def _known(pattern: str) -> _Known:
+    return _Known(compiled(pattern), beginnings(literals(plain(pattern))), readable(pattern))
 
 
 @lru_cache(maxsize=4096)

@@ -23,6 +23,10 @@ FUNCTION_WORDS = {
     "id": "dan yang di untuk dengan tidak ini itu dari ke pada anda ada akan atau juga bisa dalam adalah",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in FUNCTION_WORDS.items()}
+_LANGUAGES = {
+    word: tuple(language for language, known in _WORDS.items() if word in known)
+    for word in frozenset().union(*_WORDS.values())
+}
 _WORD = re.compile(r"[^\W\d_]+")
 _SCRIPTS = {
     "Cyrillic": "\u0400-\u052f",
@@ -49,7 +53,10 @@ def language_of(text: str) -> str:
     words = _WORD.findall(start.lower())
     if len(words) < FEWEST:
         return ""
-    counts = {language: sum(word in known for word in words) for language, known in _WORDS.items()}
+    counts = dict.fromkeys(_WORDS, 0)
+    for word in words:
+        for language in _LANGUAGES.get(word, ()):
+            counts[language] += 1
     best = max(counts, key=lambda language: (counts[language], language == ENGLISH))
     others = max(count for language, count in counts.items() if language != ENGLISH)
     if counts[ENGLISH] and 2 * counts[ENGLISH] >= others:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
+from os.path import commonprefix
 from re import _constants as sre  # type: ignore[attr-defined]  # the parse tree of a pattern has no public interface
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 MOST = 64  # strings for one pattern; more would be slower than matching
 LONG = 4  # letters of a string that few texts contain by chance
+ALIKE = 8  # letters by which strings begin alike; few texts contain so many by chance
 CLASS = 4  # characters of a class that are spelled out
 _REPEATS = {sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT}
 _SKIPPED = {sre.AT, sre.ASSERT, sre.ASSERT_NOT}
@@ -28,6 +30,14 @@ def literals(pattern: str) -> _Strings:
     except (re.error, OverflowError, RecursionError):
         return frozenset()
     return needed if all(string.isascii() for string in needed) else frozenset()
+
+
+def beginnings(strings: _Strings) -> _Strings:
+    """Return fewer strings that are found wherever one of these is: the common beginning of those that begin alike."""
+    alike: dict[str, list[str]] = {}
+    for string in strings:
+        alike.setdefault(string[:ALIKE], []).append(string)
+    return frozenset(commonprefix(group) for group in alike.values())  # noqa: RUF071  (these are no paths)
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from cai_lite.run.progress import Terminal
 from cai_lite.serving.rates import Monitored, Rate, Theme
 from cai_lite.stats import Figure
 
+PAGE = "monitor.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _WORSE, _HIGH = "alarm", "above its limit"
 
@@ -42,7 +43,8 @@ def page(found: Monitored) -> str:
                 tag("h2", "Over time"),
                 tag(
                     "p",
-                    "Share of answers that break the principle. The limits lie three standard errors from the "
+                    "Share of answers that break the principle; a point stands for "
+                    f"{found.width:,} conversations. The limits lie three standard errors from the "
                     "baseline; one point in several hundred leaves them by chance. The alarm is the "
                     "detector's alone, and a vertical line marks it.",
                     class_="faint",
@@ -77,8 +79,8 @@ def _verdict(found: Monitored) -> Html:
 
 
 def _since(rate: Rate) -> str:
-    was = f"{rate.baseline.value:.1%}" if rate.baseline else "?"
-    now = f"{rate.since.value:.1%}" if rate.since else "?"
+    was = _share(rate.baseline.value) if rate.baseline else "?"
+    now = _share(rate.since.value) if rate.since else "?"
     return (
         f"by {rate.by}: {was} of the answers broke it, {now} since about conversation {(rate.began or 0) + 1:,}; "
         f"noticed at {rate.alarm:,}"
@@ -90,8 +92,7 @@ def _rates(found: Monitored) -> Html:
         [
             rate.principle,
             rate.by,
-            f"{rate.n:,}",
-            f"{rate.broken:,}",
+            f"{rate.broken:,} of {rate.n:,}",
             f"{rate.unknown:,}",
             _figure(rate.baseline),
             _figure(rate.now),
@@ -99,7 +100,7 @@ def _rates(found: Monitored) -> Html:
         ]
         for rate in _ordered(found)
     ]
-    head = ["principle", "by", "answers", "broken", "undecided", "baseline", "now", "state"]
+    head = ["principle", "by", "broken", "undecided", "baseline", "now", "state"]
     return table("Share of answers that break the principle, with 95 % intervals", head, rows)
 
 
@@ -111,13 +112,20 @@ def _state(rate: Rate) -> str:
     return _HIGH if high else ""
 
 
-def _figure(figure: Figure | None) -> str:
-    return "" if figure is None else f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
+def _figure(figure: Figure | None) -> Html | None:
+    if figure is None:
+        return None
+    ends = tag("span", f"{100 * figure.low:.1f} to {100 * figure.high:.1f}", class_="span")
+    return join([_share(figure.value), Html("<br>"), ends])
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _tags(found: Monitored) -> Html | None:
     rows: list[list[Part]] = [
-        [f"{rate.principle}, {name}", rate.by, f"{n:,}", f"{broken:,}", f"{broken / n:.1%}"]
+        [f"{rate.principle}, {name}", rate.by, f"{n:,}", f"{broken:,}", _share(broken / n)]
         for rate in _ordered(found)
         for name, n, broken in rate.worst_tags()
     ]
@@ -129,12 +137,18 @@ def _tags(found: Monitored) -> Html | None:
 
 
 def _chart(rate: Rate, width: int) -> Html:
-    series = {"rate": [point.rate for point in rate.series]}
-    for name, line in (("upper limit", [p.high for p in rate.series]), ("lower limit", [p.low for p in rate.series])):
-        if any(value is not None for value in line):
-            series[name] = line
+    lines = {
+        "rate": [point.rate for point in rate.series],
+        "upper limit": [point.high for point in rate.series],
+        "lower limit": [point.low for point in rate.series],
+    }
+    series = {
+        name: [None if value is None else round(value, 3) for value in line]
+        for name, line in lines.items()
+        if any(value is not None for value in line)
+    }
     marks = [(rate.alarm - 1) // width + 1] if rate.alarm is not None else []
-    return curve(f"{rate.principle} ({rate.by})", series, marks=marks, unit=f"{width:,} conversations each, point")
+    return curve(f"{rate.principle} ({rate.by})", series, marks=marks, unit="point")
 
 
 def _themes(themes: tuple[Theme, ...]) -> Html | None:
@@ -156,12 +170,13 @@ def _rest(found: Monitored) -> Html:
 def show(found: Monitored, console: Terminal | None = None) -> None:
     """Print the table, the alarms and the notes."""
     console = console or Terminal()
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    shown.add_column("broken", overflow="fold", min_width=16)
+    title = Text("share of answers that break the principle")
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title)
+    shown.add_column("principle", overflow="fold", min_width=16)
     for name in ("by", "answers", "baseline", "now", ""):
         shown.add_column(name, justify="left" if name in ("by", "") else "right", no_wrap=True)
     for rate in _ordered(found):
-        figures = [f"{figure.value:.1%}" if figure else "" for figure in (rate.baseline, rate.now)]
+        figures = [_share(figure.value) if figure else "" for figure in (rate.baseline, rate.now)]
         state = Text(_state(rate), style="red" if _state(rate) == _WORSE else "")
         shown.add_row(rate.principle, rate.by, f"{rate.n:,}", *figures, state)
     if shown.row_count:
@@ -174,7 +189,7 @@ def show(found: Monitored, console: Terminal | None = None) -> None:
     for note in found.notes:
         console.print(Text(note))
     if found.out is not None:
-        console.print(Text(f"page: {found.out / 'monitor.html'}"))
+        console.print(Text(f"page: {found.out / PAGE}"))
 
 
 def metrics_text(found: Monitored) -> str:

@@ -18,7 +18,7 @@ from cai_lite.distill.reading import sigmoid
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import Candidate, Prompt
 from cai_lite.run.ledger import Budget, Run
-from cai_lite.serving.logs import Logged
+from cai_lite.serving.conversations import Logged
 
 if TYPE_CHECKING:
     from cai_lite.serving.guard import Guard
@@ -60,6 +60,10 @@ class Decider(Protocol):
     name: str
 
     @property
+    def about(self) -> str:
+        """Which model it is; another one would have other rates."""
+
+    @property
     def principles(self) -> Sequence[str]:
         """The ids of the principles."""
 
@@ -86,6 +90,7 @@ class ByChecks:
     """The machine checks of the constitution, on every conversation, in `workers` processes."""
 
     name = CHECKS
+    about = ""
 
     def __init__(self, constitution: Constitution, workers: int = 1) -> None:
         self._known = {principle.id: principle for principle in constitution.principles if principle.checks}
@@ -167,6 +172,11 @@ class ByGuard:
     name: str = "guard"
 
     @property
+    def about(self) -> str:
+        """The preference model behind it."""
+        return self.guard.model.name
+
+    @property
     def principles(self) -> Sequence[str]:
         """The principles that the guard knows."""
         return tuple(self.guard.principles)
@@ -202,6 +212,11 @@ class ByJudge:
 
     def __post_init__(self) -> None:
         self.run = Run(budget=self.budget)
+
+    @property
+    def about(self) -> str:
+        """The name of the judge."""
+        return self.model.name
 
     @property
     def principles(self) -> Sequence[str]:

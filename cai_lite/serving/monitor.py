@@ -27,13 +27,14 @@ from cai_lite.run.disk import writing
 from cai_lite.run.files import write_text
 from cai_lite.run.ledger import Budget, lock_directory
 from cai_lite.run.progress import Tick
-from cai_lite.serving.dashboard import metrics_text, page
+from cai_lite.serving.dashboard import PAGE, metrics_text, page
 from cai_lite.serving.decisions import CHECKS, ByChecks, ByGuard, ByJudge, Decider
 from cai_lite.serving.failures import failing_prompts, write_failures
 from cai_lite.serving.logs import lines_of
-from cai_lite.serving.monitoring import FAILING, PAGE, STATE, Monitor, Settings
+from cai_lite.serving.monitoring import FAILING, Monitor
 from cai_lite.serving.rates import Monitored
 from cai_lite.serving.redaction import Rules, load_rules
+from cai_lite.serving.state import STATE, Settings
 
 if TYPE_CHECKING:
     from cai_lite.serving.guard import Guard
@@ -114,22 +115,36 @@ def monitor(
         engine = Monitor(settings, deciders, given, folder)
         if accept:
             engine.accept()
+
+        def show(found: Monitored) -> None:
+            if folder is not None:
+                write_text(folder / PAGE, page(found))
+            if prometheus is not None:
+                write_text(Path(prometheus), metrics_text(found))
+
         if isinstance(log, (str, Path)):
-            new = engine.read_file(path_of(log, InputError), follow, progress)
+            new = engine.read_file(path_of(log, InputError), follow, progress, show)
         else:
             new = engine.read(lines_of(log), progress)
         found = engine.monitored(new)
         if folder is not None and failures is not None:
-            written = write_failures(failing_prompts(folder / FAILING), Path(failures))
-            left_out = f"; {written.leaks:,} that resemble a test are left out" if written.leaks else ""
-            tests, seeds = written.files
-            engine.say(f"{tests}: {written.regression:,} prompts for tests; {seeds}: {written.seeds:,} seeds{left_out}")
+            engine.say(_failures(folder / FAILING, Path(failures)))
             found = replace(found, notes=tuple(engine.notes))
-        if folder is not None:
-            write_text(folder / PAGE, page(found))
-        if prometheus is not None:
-            write_text(Path(prometheus), metrics_text(found))
+        show(found)
         return found
+
+
+def _failures(failing: Path, out: Path) -> str:
+    """Write tests and seeds; return what there is to say of them."""
+    prompts = failing_prompts(failing)
+    if not prompts:
+        return f"{out}: nothing failed so far, so it is not written"
+    written = write_failures(prompts, out)
+    tests, seeds = written.files
+    said = f"{tests}: {written.regression:,} prompts for tests; {seeds}: {written.seeds:,} seeds"
+    if written.leaks:
+        said += f"; {written.leaks:,} that resemble a test are left out"
+    return said if written.seeds else f"{said}: all that failed is alike, and stays on one side"
 
 
 def _tidied(folder: Path) -> None:
@@ -193,7 +208,7 @@ def _from_run(run: Path, deciders: Sequence[Decider]) -> Given:
                 found[id_, decider.name] = (1 - after["value"], 1 - after["high"], 1 - after["low"])
     if not found:
         raise InputError(
-            f"{run}: has no adherence by machine checks, nor by this judge (its judge is '{evaluation['judge']}'); leave "
+            f"{run}: has no adherence by machine checks, nor by this judge (its judge: '{evaluation['judge']}'); leave "
             "out --run, and the first conversations are the baseline"
         )
     return found

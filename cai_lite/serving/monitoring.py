@@ -5,91 +5,33 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from cai_lite.errors import InputError, plain
-from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.textfile import check_regular
 from cai_lite.run.disk import writing
-from cai_lite.run.files import read_record, write_text
+from cai_lite.run.files import write_text
 from cai_lite.run.progress import Tick
 from cai_lite.run.signals import check, held
 from cai_lite.serving.change import CONFIDENCE, DAYS, Detector
-from cai_lite.serving.dashboard import page
+from cai_lite.serving.conversations import Logged
 from cai_lite.serving.decisions import CHECKS, ByChecks, Decider, Decision, asked_of
 from cai_lite.serving.failures import failing_prompts, themes_of
-from cai_lite.serving.logs import Line, Log, Logged, Position
+from cai_lite.serving.logs import Line, Log, Position
 from cai_lite.serving.rates import Monitored, Stream, bin_width
-from cai_lite.serving.redaction import Rules
+from cai_lite.serving.state import STATE, Settings, State, read_state
 from cai_lite.serving.telemetry import decision_line, event, failing_line, log_records
 
-STATE, DECISIONS, EVENTS, FAILING, PAGE, ASIDE = (
-    "state.json",
-    "decisions.jsonl",
-    "events.jsonl",
-    "failing.jsonl",
-    "monitor.html",
-    "set_aside.jsonl",
-)
-FORMAT = 1
+DECISIONS, EVENTS, FAILING, ASIDE = "decisions.jsonl", "events.jsonl", "failing.jsonl", "set_aside.jsonl"
 PER_DAY = 10_000.0  # conversations, where neither the log nor the caller knows
-WIDTH = 50  # conversations of a chart's point at first
 CHUNK, CHUNK_ASKED = 2000, 200  # conversations between two writes: with checks alone, and with a model
-PIECES = 200  # points in time by which the traffic is measured
 THEMES_OF = 5000  # failing conversations, the latest, of which themes are made
 POLL = 1.0  # seconds between two looks at a log that is followed
-PAGE_EVERY = 10.0  # seconds between two pages then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a monitor is begun with.
-
-    Raises:
-        InputError: a number is out of range.
-    """
-
-    constitution: Constitution
-    baseline: int
-    sample: float
-    false_alarms: float
-    per_day: float | None
-    rules: Rules
-
-    def __post_init__(self) -> None:
-        for name, value, holds, expected in (
-            ("baseline", self.baseline, self.baseline >= 0, "at least 0"),
-            ("sample", self.sample, 0 < self.sample <= 1, "above 0, and at most 1"),
-            ("false_alarms", self.false_alarms, 0 < self.false_alarms <= 1000, "above 0, and at most 1,000"),
-            ("per_day", self.per_day, self.per_day is None or 0 < self.per_day < 1e12, "above 0"),
-        ):
-            if not holds:
-                raise InputError(f"'{name}' should be {expected}, got {value}")
-
-
-@dataclass(kw_only=True)
-class _State:
-    """What state.json holds."""
-
-    begun: dict[str, Any]
-    position: Position = field(default_factory=Position)
-    conversations: int = 0
-    other: int = 0
-    accepted: int = 0  # conversations before the present baseline
-    width: int = WIDTH
-    set_aside: Counter[str] = field(default_factory=Counter)
-    pieces: list[tuple[int, float]] = field(default_factory=list)
-    streams: list[Stream] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
-
-    def text(self) -> str:
-        own = {**vars(self), "position": asdict(self.position), "streams": [one.as_dict() for one in self.streams]}
-        return json.dumps({"format": FORMAT, **own})
+SHOW_EVERY = 10.0  # seconds between two pages then
 
 
 class Monitor:
@@ -108,7 +50,7 @@ class Monitor:
         self._names = [(principle, decider.name) for decider in deciders for principle in decider.principles]
         begun = {
             "constitution": settings.constitution.digest,
-            "deciders": [decider.name for decider in deciders],
+            "deciders": [f"{decider.name} {decider.about}".strip() for decider in deciders],
             "principles": [list(name) for name in self._names],
             "sample": settings.sample,
             "baseline": settings.baseline,
@@ -117,6 +59,7 @@ class Monitor:
         self._state = self._opened(begun)
         self._streams = {(one.principle, one.by): one for one in self._state.streams}
         self._asked = asked_of(settings.constitution)
+        self._redacted = lru_cache(4096)(lambda tags: tuple(settings.rules.redacted(tag) for tag in tags))
         self._chunk = CHUNK if all(isinstance(one, ByChecks) for one in deciders) else CHUNK_ASKED
         self._say_what_is_not_watched()
 
@@ -142,9 +85,10 @@ class Monitor:
             found.bound = min(1.0, value + (high - value) * far)
         return found
 
-    def _opened(self, begun: Mapping[str, Any]) -> _State:
+    def _opened(self, begun: Mapping[str, Any]) -> State:
         path = self.folder / STATE if self.folder is not None else None
         if path is None or not path.is_file():
+            self._cut(dict.fromkeys((DECISIONS, EVENTS, FAILING, ASIDE), 0))
             streams = [
                 Stream(
                     principle=name[0],
@@ -154,30 +98,19 @@ class Monitor:
                 )
                 for name in self._names
             ]
-            return _State(begun=dict(begun), streams=streams)
-        record = read_record(path, {"begun": dict, "position": dict, "streams": list, "sizes": dict})
-        for name, value in begun.items():
-            if record["begun"].get(name) != value:
-                what = "other principles or deciders" if name in ("principles", "deciders") else f"another '{name}'"
-                raise InputError(f"{path}: was begun with {what}; name another directory, or remove this one")
-        record.pop("format", None)
-        try:
-            state = _State(
-                **{
-                    **record,
-                    "position": Position(**record["position"]),
-                    "streams": [Stream.from_dict(one) for one in record["streams"]],
-                    "set_aside": Counter(record["set_aside"]),
-                    "pieces": [tuple(piece) for piece in record["pieces"]],
-                }
-            )
-        except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: is damaged ({error}); remove the directory to begin anew") from error
-        for name, size in state.sizes.items():  # a kill between these files and the state
-            file = self.folder / name if self.folder is not None else Path(name)
+            return State(begun=dict(begun), streams=streams)
+        state = read_state(path, begun)
+        self._cut({name: state.sizes.get(name, 0) for name in (DECISIONS, EVENTS, FAILING, ASIDE)})
+        return state
+
+    def _cut(self, sizes: Mapping[str, int]) -> None:
+        """Cut files to what the state knows of: a kill may have come between them and the state."""
+        if self.folder is None:
+            return
+        for name, size in sizes.items():
+            file = self.folder / name
             if file.is_file() and file.stat().st_size > size:
                 os.truncate(file, size)
-        return state
 
     def accept(self) -> None:
         """Clear all alarms; the next conversations are the baseline."""
@@ -186,9 +119,14 @@ class Monitor:
         self._state.accepted = self._state.conversations
         for name, stream in self._streams.items():
             stream.begin_anew(self._detector(name))
+        if self.folder is not None:
+            self._write(self.folder, {})
 
-    def read_file(self, path: Path, follow: bool, progress: Tick | None) -> int:
-        """Read what is new in a log; with `follow`, wait for more until an alarm. Return the number of new alarms."""
+    def read_file(self, path: Path, follow: bool, progress: Tick | None, show: Callable[[Monitored], None]) -> int:
+        """Read what is new in a log; with `follow`, wait for more until an alarm. Return the number of new alarms.
+
+        `show`: is called now and then while it waits.
+        """
         log, new, shown = Log(path, self._state.position), 0, 0.0
         while True:
             if log.replaced():
@@ -197,8 +135,8 @@ class Monitor:
             new += self.read(self._following(log), progress, size=path.stat().st_size)
             if not follow or new:
                 break
-            if self.folder is not None and time.monotonic() - shown > PAGE_EVERY:
-                write_text(self.folder / PAGE, page(self.monitored(new)))
+            if time.monotonic() - shown > SHOW_EVERY:
+                show(self.monitored(new))
                 shown = time.monotonic()
             check()
             time.sleep(POLL)
@@ -252,11 +190,11 @@ class Monitor:
         state = self._state
         rules = self.settings.rules
         asked = [
-            self._asked(number, one, one.tags or rules.tags_of(one.prompt[-1].content))
+            self._asked(number, one, self._redacted(one.tags) or rules.tags_of(one.prompt[-1].content))
             for number, one in enumerate(logged, state.conversations + 1)
         ]
         state.conversations += len(asked)
-        self._measure_traffic([one.at for one in logged if one.at is not None])
+        state.measure_traffic([one.at for one in logged if one.at is not None])
         state.width = bin_width(state.streams, state.conversations, state.width)
         by_number = {one.number: one for one in asked}
         texts: dict[str, list[str]] = {DECISIONS: [], EVENTS: [], FAILING: [], ASIDE: list(aside)}
@@ -301,25 +239,13 @@ class Monitor:
                     self._state.sizes[name] = (folder / name).stat().st_size
             write_text(folder / STATE, self._state.text())
 
-    def _measure_traffic(self, times: Sequence[float]) -> None:
-        """Remember the quartiles of the times of a chunk, by the number of conversations with a time until then."""
-        if len(times) < 4:
-            return
-        ordered, pieces = sorted(times), self._state.pieces
-        before = self._state.conversations - len(times)
-        for share in (0.25, 0.75):
-            pieces.append((before + int(share * len(times)), ordered[int(share * len(times))]))
-        del pieces[:-PIECES]
-
     @property
     def per_day(self) -> tuple[float, bool]:
         """The conversations a day, and whether that is a guess."""
         if self.settings.per_day is not None:
             return self.settings.per_day, False
-        pieces = self._state.pieces
-        if len(pieces) >= 2 and pieces[-1][1] > pieces[0][1]:
-            return 86_400 * (pieces[-1][0] - pieces[0][0]) / (pieces[-1][1] - pieces[0][1]), False
-        return PER_DAY, True
+        measured = self._state.per_day
+        return (PER_DAY, True) if measured is None else (measured, False)
 
     def monitored(self, new: int) -> Monitored:
         """Return what everything comes to."""
@@ -341,7 +267,7 @@ class Monitor:
             conversations=state.conversations,
             set_aside=dict(state.set_aside),
             other=state.other,
-            rates=tuple(stream.rate(state.width) for stream in state.streams),
+            rates=tuple(stream.rate(state.width, state.conversations) for stream in state.streams),
             themes=themes_of(failing),
             width=state.width,
             per_day=per_day,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cai_lite.intervals import score_interval
-from cai_lite.serving.change import Detector, control_limits
+from cai_lite.serving.change import CONFIDENCE, Detector, control_limits
 from cai_lite.serving.decisions import Decision
 from cai_lite.stats import Figure, wilson
 
@@ -99,8 +99,8 @@ class Stream:
             return Figure(self.given[0], 0, self.given[1], self.given[2])
         return wilson(self.base_broken, self.base_n) if self.base_n else None
 
-    def rate(self, width: int) -> Rate:
-        """Return what it comes to."""
+    def rate(self, width: int, conversations: int) -> Rate:
+        """Return what it comes to after so many conversations. An incomplete point is left out, unless it is alone."""
         recent = [sum(column) for column in zip(*self.bins[-RECENT:], strict=True)] if self.bins else [0, 0]
         alarm, began = self.detector.alarm, self.detector.began
         since = None
@@ -119,7 +119,7 @@ class Stream:
             alarm=alarm,
             began=began,
             since=since,
-            series=tuple(self._point(n, broken) for n, broken in self.bins),
+            series=tuple(self._point(n, broken) for n, broken in self.bins[: max(1, conversations // width)]),
             tags={tag: (n, broken) for tag, (n, broken) in self.tags.items()},
         )
 
@@ -223,12 +223,11 @@ class Monitored:
     @property
     def stated(self) -> str:
         """The false-alarm rate as a sentence."""
-        times = "once" if self.false_alarms == 1 else f"{self.false_alarms:g} times"
+        alarms = "one false alarm" if self.false_alarms == 1 else f"{self.false_alarms:g} false alarms"
+        rates = "for this rate" if len(self.rates) == 1 else f"for these {len(self.rates)} rates together"
         traffic = f"{self.per_day:,.0f} conversations a day" + (" (assumed)" if self.assumed else "")
-        return (
-            f"At most {times} a year would one of these {len(self.rates)} rates raise a false alarm, on average, "
-            f"at {traffic}; with 99 % confidence in the baseline."
-        )
+        sure = f"{100 * CONFIDENCE:.0f} % confidence in the baseline"
+        return f"At most {alarms} a year on average, {rates}, at {traffic}; with {sure}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON, without the points of the charts."""

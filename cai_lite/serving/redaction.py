@@ -25,13 +25,13 @@ from cai_lite.inputs.yamlfile import Document, Keys, read_document
 from cai_lite.records import Messages
 
 _IBAN_LEAST, _IBAN_MOST = 15, 34
-_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}")
+_NO_PHONE = re.compile(r"\d+\.\d+$|\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}")
 _FORMS: Mapping[str, str] = {
     "e-mail": r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}",
     "account": r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b",
     "card": r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])",
     "address": r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)",
-    "phone": r"(?<![\w.,+])(?:\+|\()?\d(?:[ ()./-]{0,2}\d){6,14}(?![\w]|[.,]\d)",
+    "phone": r"(?<![\w.,+])(?:\+|\()?\d(?:[ ()./-]{0,2}\d){6,18}(?![\w]|[.,]\d)",
     "number": r"(?<![\w.,])\d{7,}(?![\w]|[.,]\d)",
 }
 
@@ -151,7 +151,7 @@ def _is_address(text: str) -> bool:
 def _is_phone(text: str) -> bool:
     """Return whether a number is written as those of phones are: with a plus, a leading zero, or in groups."""
     enough = sum(char.isdigit() for char in text) >= 7
-    return enough and not _DATE.match(text) and (text[0] in "+(0" or not text.isdigit())
+    return enough and not _NO_PHONE.match(text) and (text[0] in "+(0" or not text.isdigit())
 
 
 _HOLDS: Mapping[str, Callable[[str], bool]] = {

@@ -75,6 +75,6 @@ def failing_line(asked: Asked, principles: Sequence[str], rules: Rules) -> str:
         "principles": list(principles),
         "prompt": rules.redacted_messages(asked.logged.prompt),
         "tags": list(asked.prompt.tags),
-        "family": asked.logged.family,
+        "family": rules.redacted(asked.logged.family),
     }
     return json.dumps(row) + "\n"

@@ -6,7 +6,7 @@ import pytest
 
 from cai_lite.inputs.checks import Checks
 from cai_lite.inputs.constitution import load_constitution
-from cai_lite.inputs.literals import folded, literals
+from cai_lite.inputs.literals import beginnings, folded, literals
 from cai_lite.inputs.patterns import sample
 from cai_lite.inputs.yamlfile import packaged_files
 
@@ -40,6 +40,16 @@ def test_no_match_of_a_packaged_pattern_is_missed(name):
         for text in [*texts, sample(pattern), sample(pattern).upper()]:
             if re.search(pattern, text, re.IGNORECASE) and (needed := literals(pattern)):
                 assert any(string in folded(text) for string in needed), (pattern, text)
+                assert any(string in folded(text) for string in beginnings(needed)), (pattern, text)
+
+
+def test_strings_that_begin_alike_are_looked_up_as_one():
+    assert beginnings(frozenset({"any adult can", "any adult could", "any child can", "mg"})) == {
+        "any adult c",
+        "any child can",
+        "mg",
+    }
+    assert beginnings(frozenset()) == frozenset()
 
 
 @pytest.mark.parametrize("text", ["\u0130nk", "\u0131nk", "IN\u212a", "\u017fink", "can\u2019t ink"])
