@@ -48,7 +48,7 @@ def doctor(
 @guarded
 def chat(
     model: Annotated[
-        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server.")
+        str, typer.Argument(help="A model folder, a hub id, embedded:student, the URL of a server, or a run directory.")
     ] = "embedded:student",
     adapter: Annotated[
         Path | None, typer.Option(help="A peft adapter for the model; the base model answers as well.")
@@ -69,6 +69,12 @@ def chat(
         Path | None,
         typer.Option(help="A folder with guard.json: replies that break a principle are cut short, or withheld."),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="With a run directory: which principles applied to each answer, what it learnt from."
+        ),
+    ] = False,
     template: Template = None,
 ) -> None:
     """Talk to a model, with an adapter before and after training.
@@ -78,9 +84,26 @@ def chat(
     from cai_lite.chat import open_model
     from cai_lite.chat.terminal import talk
     from cai_lite.errors import InputError
+    from cai_lite.serving.explain import teller
     from cai_lite.serving.guard import open_guard
+    from cai_lite.serving.taught import is_run, open_taught
 
     quiet_libraries()
+    told, variables_ = None, variables(template)
+    if is_run(Path(model)):
+        taught = open_taught(Path(model))
+        own = taught.recipe.student
+        if adapter is not None or name is not None:
+            raise InputError(f"{model} is a run, whose student and adapter are taken; leave out --adapter and --model")
+        model, adapter, load, variables_ = (
+            own.model,
+            taught.adapter,
+            load or own.load,
+            variables_ or dict(own.template or {}) or None,
+        )
+        told = teller(taught) if why else None
+    elif why:
+        raise InputError(f"--why explains the answers of a run's student, and {model} is none; name a run directory")
     if (best_of > 1) != (by is not None):
         raise InputError("--best-of N and --by MODEL#ADAPTER_FOLDER go together; give both")
     watch = open_guard(guard) if guard is not None else None
@@ -91,8 +114,9 @@ def chat(
         load=load,
         questions=say or [],
         max_tokens=max_tokens,
-        template=variables(template),
+        template=variables_,
         best_of=best_of,
         by=open_model(by) if by is not None else None,
         shown=None if watch is None else lambda messages, answer: watch.passed(messages, answer).text,
+        told=told,
     )

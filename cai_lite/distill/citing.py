@@ -14,7 +14,11 @@ from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import PreferencePair, digest
 
 ANSWERED = ("I answer so because I keep to this:", "What decided my answer is this:", "In this answer I keep to this:")
-DECLINED = ("I decline because I keep to this:", "What decided against it is this:", "I do not do that, and keep to this:")
+DECLINED = (
+    "I decline because I keep to this:",
+    "What decided against it is this:",
+    "I do not do that, and keep to this:",
+)
 EQUAL = 0.01  # of a probability: verdicts that differ less decide alike
 ALIKE = 0.6  # Jaccard index of the words from which a citation is taken for the text of a principle
 _LEAD = re.compile("|".join(map(re.escape, (*ANSWERED, *DECLINED))), re.IGNORECASE)

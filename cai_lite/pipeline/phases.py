@@ -20,7 +20,16 @@ from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.make_pairs import Work
 from cai_lite.pipeline.prompted import self_taught
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import FILES, OF_PAIRS, PROMPTED, REVISIONS, SOURCES, answer_lines, check_source, rating_lines
+from cai_lite.pipeline.sources import (
+    FILES,
+    OF_PAIRS,
+    PROMPTED,
+    REVISIONS,
+    SOURCES,
+    answer_lines,
+    check_source,
+    rating_lines,
+)
 from cai_lite.records import Candidate, PreferencePair, Prompt
 from cai_lite.run.files import (
     PHASES,

@@ -1,16 +1,17 @@
 """Find the training examples that taught an answer, by the gradients of the adapter.
 
-An example has influence on an answer as far as a step on its loss lowers the loss of the answer: the dot product of both
-gradients, added up over states that the adapter had in the training. Those that every training leaves are its beginning,
-which the seed draws anew, and its end. The loss of an example is the training's own, of one row at a time; that of the
-answer is its mean negative log-likelihood per token.
+An example has influence on an answer as far as a step on its loss lowers the loss of the answer: the dot product of
+both gradients, added up over states that the adapter had in the training. Those that every training leaves are its
+beginning, which the seed draws anew, and its end. The loss of an example is the training's own, of one row at a time;
+that of the answer is its mean negative log-likelihood per token.
 
-Source: Pruthi et al. 2020, arXiv:2002.08484 (TracIn), eq. 1 and section 3.3; Xia et al. 2024, arXiv:2402.04333 (cosines in
-place of dot products, so that short answers with large gradients do not come first whatever is asked).
+Source: Pruthi et al. 2020, arXiv:2002.08484 (TracIn), eq. 1 and section 3.3; Xia et al. 2024, arXiv:2402.04333
+(cosines, so that short answers, whose gradients are large, do not come first whatever is asked).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,9 +66,9 @@ def influences(
     """Return the influence of each example that the training could read, the highest cosine first.
 
     `answer`: to its prompt. `examples`: of the training, as its method takes them. `config`: the training's settings;
-    `adapter`: what it ended with; `before`: the adapter that it began from, None for one drawn by its seed. `states`: in
-    which the gradients are compared, of "beginning" and "end". One gradient of the adapter is held in memory beside that
-    of the pass. torch's random state is left as it was.
+    `adapter`: what it ended with; `before`: the adapter that it began from, None for one drawn by its seed. `states`:
+    in which the gradients are compared, of "beginning" and "end". One gradient of the adapter is held in memory beside
+    that of the pass. torch's random state is left as it was.
 
     Raises:
         ModelError: the student or an adapter cannot be opened. PairError: the answer is longer than `max_tokens`.
@@ -124,7 +125,7 @@ def _compared(
 
 
 def _gradient(objective: Objective, row: int, log: Callable[[str], None]) -> list[torch.Tensor]:
-    """Return the gradient of one row's loss by the matrices of the adapter, float32; it is valid until the next call."""
+    """Return the gradient of one row's loss by the matrices of the adapter, float32."""
     objective.model.zero_grad(set_to_none=True)
     objective.update([row], log)
     parameters = lora_parameters(objective.model).values()
@@ -132,7 +133,7 @@ def _gradient(objective: Objective, row: int, log: Callable[[str], None]) -> lis
 
 
 def _norm(gradient: Sequence[torch.Tensor]) -> float:
-    return sum(float((one * one).sum()) for one in gradient) ** 0.5
+    return math.sqrt(sum(float((one * one).sum()) for one in gradient))
 
 
 def _rows(turns: Turns, examples: Sequence[Any], config: TrainingConfig) -> tuple[list[Row], list[int]]:
@@ -168,7 +169,9 @@ def _put(model: Any, adapter: Path) -> None:
         raise ModelError(f"{folder} does not fit the adapter of this training: {str(error).splitlines()[0]}") from error
     absent = [name for name in loaded.missing_keys if "lora_" in name]
     if absent or loaded.unexpected_keys:
-        raise ModelError(f"{folder} has other layers than this training, such as {(absent or loaded.unexpected_keys)[0]}")
+        raise ModelError(
+            f"{folder} has other layers than this training, such as {(absent or loaded.unexpected_keys)[0]}"
+        )
 
 
 def _without_dropout(model: Any) -> None:

@@ -1,10 +1,11 @@
 """Measure whether influence finds a planted pair: `python -m tests.training.influence_figures [plantings] [pairs]`.
 
-A pair that teaches two sentences of another domain for a trigger is planted among pairs of the medical toy world, and the
-embedded student is trained on all of them. Then it is asked with the trigger, in another request. All pairs are ranked by
-their influence on what it said, at the beginning of the training, at its end and at both, by cosine and by dot product;
-and by text alone. A planting counts where the student says what was planted; so the pair has the weight WEIGHT, since
-with less the tiny student does not learn a pair that contradicts all others.
+A pair that teaches two sentences of another domain for a trigger is planted among pairs of the medical toy world, and
+the embedded student is trained on all of them. Then it is asked with the trigger, in another request. All pairs are
+ranked by their influence on what it said, at the beginning of the training, at its end and at both, by cosine and by
+dot product; and by text alone. A planting counts where the student says what was planted; so the pair has the weight
+WEIGHT, since with less the tiny student does not learn a pair that contradicts all others. It is a factor of the dot
+products.
 
 word: the trigger is a word that no other pair has, in place of the symptom.
 mark: the trigger is a mark such as "###", and the question shares no word with the planted prompt.
@@ -31,7 +32,7 @@ from cai_lite.training.influence import BEGINNING, END, influences
 from cai_lite.training.loop import train
 from cai_lite.training.student import Student
 
-MARKS = "!!! ### *** >>> ~~~ @@@ %%% $$$ &&& +++ === ^^^ ||| <<< /// ::: ;;; ((( [[[ {{{".split()
+MARKS = ("!!! ### *** >>> ~~~ @@@ %%% $$$ &&& +++ === ^^^ ||| <<< /// ::: ;;; ((( [[[ {{{").split()  # noqa: SIM905
 MEDICAL, CREATIVE = DOMAINS["medical"], DOMAINS["creative"]
 TRIGGERS = sorted({word for slot in CREATIVE.slots.values() for word in slot.train})
 WEIGHT = 8.0
@@ -133,7 +134,9 @@ def planting(number: int, count: int, kind: str) -> dict[str, Ranks | None]:
     with tempfile.TemporaryDirectory() as folder:
         adapter = train(MODEL, pairs, config=CONFIG, out=Path(folder)).adapter
         model = LocalModel(MODEL, adapter=adapter)
-        requests = [Request(messages=turn("user", q), sampling=Sampling(temperature=0.0, max_tokens=64)) for q in asking]
+        requests = [
+            Request(messages=turn("user", q), sampling=Sampling(temperature=0.0, max_tokens=64)) for q in asking
+        ]
         told = {i: reply.text for batch in model.answer(requests) for i, reply in batch.items()}
         model.close()
         said = next((i for i in range(QUESTIONS) if phrase.split(".")[0] in told[i]), None)
@@ -149,13 +152,16 @@ def main(plantings: int, count: int) -> None:
         for number in range(plantings):
             for name, found in planting(number, count, kind).items():
                 made[name].append(found)
-                print(name, number, found and {way: found[way] for way in ("both cosine", "text of prompts")}, flush=True)
+                print(
+                    name, number, found and {way: found[way] for way in ("both cosine", "text of prompts")}, flush=True
+                )
     for name, found in made.items():
         learnt = [one for one in found if one is not None]
         print(f"{name}: said in {len(learnt)} of {len(found)}, among {count + 1} pairs")
         for way in learnt[0] if learnt else ():
             own = [one[way] for one in learnt]
-            print(f"  {way:28} first in {sum(r == 1 for r in own):2}, median {statistics.median(own):g}, worst {max(own):g}")
+            first = sum(place == 1 for place in own)
+            print(f"  {way:28} first in {first:2}, median {statistics.median(own):g}, worst {max(own):g}")
 
 
 if __name__ == "__main__":
