@@ -135,7 +135,7 @@ def explain(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Explain an answer: principles, checks, and the pairs that taught it.
+    """Explain an answer by principles and training pairs.
 
     Training examples are ranked by the words that they share with it, and by influence: whether a step on their loss
     would have moved the student towards this answer.

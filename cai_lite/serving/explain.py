@@ -101,33 +101,36 @@ def why(
     """Return what explains an answer without any gradient: principles, kind, and the examples nearest by text.
 
     `principles`: those that apply, each with what machine checks, critic and guard say of the answer, as far as there
-    are any.
+    are any. A citation in the answer is cut off before: naming a principle is not keeping it.
     """
     prompt = _prompt(taught, messages, tags)
+    cited = citation(answer, taught.constitution.principles)
+    plain_answer = answer if cited is None else cited.rest
     applying = taught.constitution.applying(prompt)
     rows: dict[str, dict[str, Any]] = {
         principle.id: {
             "id": principle.id,
             "text": principle.text,
-            **({"checks": principle.checks.passed(answer)} if principle.checks is not None else {}),
+            **({"checks": principle.checks.passed(plain_answer)} if principle.checks is not None else {}),
         }
         for principle in applying
     }
     if critic is not None:
-        candidate = Candidate(key=digest("explain", prompt.key, answer), prompt=prompt, text=answer, author="student")
+        candidate = Candidate(
+            key=digest("explain", prompt.key, plain_answer), prompt=prompt, text=plain_answer, author="student"
+        )
         asked = [(candidate, principle) for principle in applying]
         for row in critique_each(critic, asked, Stage(run=Run(), name="critique")):
             rows[row.principle]["critique"] = {"violated": row.violated, "text": row.text, "by": row.author}
     if guard is not None:
-        for finding in guard.look([messages], [answer])[0]:
+        for finding in guard.look([messages], [plain_answer])[0]:
             if finding.principle in rows:
                 rows[finding.principle]["guard"] = {"p_broken": finding.p, "stopped": finding.stopped}
-    cited = citation(answer, taught.constitution.principles)
     return {
         "run": str(taught.run),
         "prompt": [message._asdict() for message in messages],
         "answer": answer,
-        "kind": reply_kind(answer),
+        "kind": reply_kind(plain_answer),
         "tags": list(prompt.tags),
         "principles": list(rows.values()),
         "not_applied": [p.id for p in taught.constitution.principles if p.id not in rows],
@@ -154,6 +157,8 @@ def show_explained(found: Mapping[str, Any], console: Console | None = None) -> 
         console.print(
             Text(f"not applied: {', '.join(found['not_applied'])}; a prompt's tags decide, see --tag", style="dim")
         )
+    if not found["learnt"]:
+        console.print(Text("the student learnt from samples of its own alone, so there are no examples to show"))
     titles = {"influence": "taught most by, as the gradients say (cosine)", "text": "nearest by words (tf-idf, cosine)"}
     for name, title in titles.items():
         if found.get(name):
@@ -172,8 +177,8 @@ def show_why(found: Mapping[str, Any], console: Console | None = None) -> None:
     said = [row["id"] + (f" ({_KEPT[row['checks']]})" if "checks" in row else "") for row in found["principles"]]
     console.print(Text(f"  principles, by machine checks: {', '.join(said) or 'none'}", style="dim"))
     for one in found["text"][:3]:
-        told = f"  like {one['key'][:12]} {one['prompt']} -> {one['chosen']}"
-        console.print(Text(" ".join(told.split()), style="dim", overflow="ellipsis", no_wrap=True))
+        told = " ".join(f"{one['key'][:12]} {one['prompt']} -> {one['chosen']}".split())
+        console.print(Text(f"  like {told}", style="dim"), no_wrap=True, overflow="ellipsis")
 
 
 def _show_kind(found: Mapping[str, Any], console: Console) -> None:

@@ -12,7 +12,7 @@ from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, load_constitution
 from cai_lite.inputs.pairs import load_pairs
 from cai_lite.pipeline.earlier import CORRECTIVE
-from cai_lite.pipeline.phases import is_trained, material, needs_pairs, student_before
+from cai_lite.pipeline.phases import material, needs_pairs, student_before
 from cai_lite.pipeline.recipe import Recipe, load_recipe
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.records import Messages
@@ -67,8 +67,7 @@ class Taught:
     def trained(self) -> Path:
         """The adapter that this training ended with."""
         several = len(self.recipe.phases) > 1
-        folder = self.place / PHASES / f"{self.number}-{self.phase.method}" if several else self.place
-        return folder / "adapter" if is_trained(folder) else self.adapter
+        return (self.place / PHASES / f"{self.number}-{self.phase.method}" if several else self.place) / "adapter"
 
     @property
     def before(self) -> Path | None:

@@ -11,12 +11,14 @@ from typer.testing import CliRunner
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.cli import app
 from cai_lite.errors import UNSAFE, InputError
+from cai_lite.inputs.constitution import load_constitution
 from cai_lite.inputs.pairs import load_pairs
+from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.records import Demonstration, Message, Ranking
 from cai_lite.reporting.audit import chain
 from cai_lite.run.ledger import Run
 from cai_lite.serving.explain import explain, show_explained, why
-from cai_lite.serving.taught import lesson, open_taught
+from cai_lite.serving.taught import Taught, lesson, open_taught
 
 HOSTILE = "\x1b[2J[bold]\u202e<script>"
 
@@ -115,3 +117,18 @@ def test_every_kind_of_example_is_put_into_words():
     assert (demonstration.chosen, demonstration.rejected, demonstration.key) == ("a", "", "k")
     ranking = lesson(Ranking(prompt=(*ask, *best, *ask), completions=(best, worst), preferences=((0, 1), (0, 0))))
     assert (ranking.prompt, ranking.chosen, ranking.rejected) == ("user: q\nassistant: a\nuser: q", "a", "b")
+
+
+def test_the_training_is_found_with_the_adapter_before_it(tmp_path):
+    """Of several phases the last that learns from written examples counts; of several rounds the one that was kept."""
+    phases = "train=[{method: sft, on: chosen}, {method: dpo, reference: base}, {method: rl}]"
+    recipe = load_recipe("medical", [phases], profile="embedded")
+    run = {"run": tmp_path, "constitution": load_constitution("medical-embedded")}
+    found = Taught(recipe=recipe, number=1, place=tmp_path, **run)
+    assert found.before == tmp_path / "phases/0-sft/adapter" and found.trained == tmp_path / "phases/1-dpo/adapter"
+    alone = load_recipe("medical", profile="embedded")
+    for number, before in ((1, None), (2, tmp_path / "rounds/1/adapter")):
+        found = Taught(recipe=alone, number=0, place=tmp_path / "rounds" / str(number), **run)
+        assert (found.before, found.trained) == (before, found.place / "adapter")
+    nothing = Taught(recipe=recipe, number=None, place=tmp_path, **run)
+    assert nothing.lessons == [] and why(nothing, (Message("user", "Hi"),), "Hello.")["learnt"] == ""
