@@ -1,13 +1,93 @@
-"""Commands for what comes after a run: steer, guard, explain."""
+"""Commands for what comes after a run: review, steer, guard, explain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from cai_lite.cli.shared import AFTER, Json, Quiet, app, guarded, quiet_libraries, show_json
+from cai_lite.cli.shared import AFTER, Json, Quiet, app, guarded, quiet_libraries, say, show_json
+from cai_lite.errors import InputError
+
+
+@app.command(rich_help_panel=AFTER)
+@guarded
+def review(
+    run_directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    pairs: Annotated[bool, typer.Option("--pairs", help="Vote on compared drafts and revisions (default).")] = False,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Label held-out answers: does each keep the principle?")
+    ] = False,
+    ranks: Annotated[
+        bool, typer.Option("--ranks", help="Rank the candidates of a prompt by the digits 1 to 9.")
+    ] = False,
+    sample: Annotated[int | None, typer.Option(min=1, help="Review that many items, the first of the queue.")] = None,
+    at_random: Annotated[
+        bool, typer.Option("--random", help="Show pairs in random order, not those first on which the judge is unsure.")
+    ] = False,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Your name; repeated, each person gets an address of their own.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 0,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="Only show how far people agree with each other and with the judge.")
+    ] = False,
+    export: Annotated[Path | None, typer.Option(help="Write the items with all decisions to this file.")] = None,
+    import_: Annotated[Path | None, typer.Option("--import", help="Take the decisions of this file over.")] = None,
+    as_: Annotated[
+        str, typer.Option("--as", help="The form of these files: jsonl, argilla or label-studio.")
+    ] = "jsonl",
+    json_: Json = False,
+) -> None:
+    """Let people vote on pairs and label answers, on a local page.
+
+    Everything is done by keys, and the order of answers is blinded. Votes and edits go to human.jsonl, which the next
+    run learns from, and labels to labels.jsonl, which correct the judge's adherence. Ctrl-C ends the review.
+
+    Example: cai-lite review runs/medical --answers --sample 50 --by ada
+    """
+    import getpass
+    import shlex
+    import signal
+
+    from cai_lite.run import signals
+    from cai_lite.run.ledger import Run
+    from cai_lite.run.progress import Terminal
+    from cai_lite.serving.review import serve
+    from cai_lite.serving.review_agreement import agreement as measured
+    from cai_lite.serving.review_agreement import show_agreement
+    from cai_lite.serving.review_forms import export_review, import_review
+    from cai_lite.serving.reviewing import Review
+
+    if pairs + answers + ranks > 1:
+        raise InputError("review one kind of items at a time: --pairs, --answers or --ranks")
+    people = list(dict.fromkeys(name.strip() for name in by or [getpass.getuser()]))
+    if not all(people):
+        raise InputError("--by should be a name")
+    if not (run_directory / "run.db").is_file():
+        raise InputError(f"{run_directory} is not a run directory (run.db not found)")
+    with Run(run_directory) as run:
+        mode: Literal["pairs", "answers", "ranks"] = "answers" if answers else "ranks" if ranks else "pairs"
+        under_way = Review(run, mode, sample=sample, at_random=at_random)
+        if import_ is not None:
+            say(f"{import_}: {import_review(under_way, import_, as_):,} new decisions", err=True)
+        if export is not None:
+            say(f"{export}: {export_review(under_way, export, as_):,} items", err=True)
+        if import_ is None and export is None and not agreement:
+            say(f"{len(under_way.keys):,} items ({mode}); open the address of each person, Ctrl-C ends", err=True)
+            try:
+                serve(under_way, people, port=port, say=lambda line: say(line, err=True))
+            except KeyboardInterrupt:
+                if signals.asked() not in (0, signal.SIGINT):
+                    raise
+        found = measured(under_way)
+    if json_:
+        show_json(found)
+    else:
+        show_agreement(found, Terminal())
+        if answers and found["raters"]:
+            say(f"`cai-lite report {shlex.quote(str(run_directory))}` corrects the judge's adherence by these labels")
 
 
 @app.command(rich_help_panel=AFTER)

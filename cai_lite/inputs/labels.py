@@ -18,6 +18,7 @@ from cai_lite.inputs.textfile import RowFault, read_rows
 
 LABELS = "labels.jsonl"  # its name in a run directory
 SHOWN = 3  # faults that an error lists
+LATEST = 253402300800  # seconds since 1970 of the year 10000, which a date cannot name
 _FIELDS = ("answer", "principle", "keeps", "by", "at", "weight")
 
 Cell = tuple[str, str]
@@ -82,6 +83,23 @@ def load_labels(path: str | Path) -> list[AnswerLabel]:
     return found
 
 
+def seconds(at: Any) -> float:
+    """Return a time of a file in seconds since 1970: a number of them, or as ISO 8601 writes it, UTC without a zone.
+
+    Raises:
+        RowFault: it is no time.
+    """
+    if _is_number(at) and abs(at) < LATEST:
+        return float(at)
+    try:
+        time = datetime.fromisoformat(at)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        raise RowFault(
+            "wrong type", f"'at' should be a time such as 2026-05-01T10:00:00Z, or seconds, got {shortened(at)}"
+        ) from None
+
+
 def settle(labels: Iterable[AnswerLabel]) -> Settled:
     """Join the labels: of one person the latest counts, of several people the majority."""
     latest: dict[tuple[Cell, str], AnswerLabel] = {}
@@ -123,21 +141,9 @@ def _read(row: Any) -> AnswerLabel:
         principle=row["principle"],
         keeps=row["keeps"],
         by=row["by"].strip(),
-        at=_seconds(row["at"]),
+        at=seconds(row["at"]),
         weight=float(weight),
     )
-
-
-def _seconds(at: Any) -> float:
-    if _is_number(at):
-        return float(at)
-    try:
-        time = datetime.fromisoformat(at)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        raise RowFault(
-            "wrong type", f"'at' should be a time such as 2026-05-01T10:00:00Z, or seconds, got {shortened(at)}"
-        ) from None
 
 
 def _is_number(value: Any) -> bool:

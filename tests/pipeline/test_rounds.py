@@ -70,7 +70,7 @@ class Scripted:
         self.note("make", work.round, drafter.adapter and drafter.adapter.parent.name)
         return [pair(10 * work.round + i) for i in range(self.pairs[work.round - 1])]
 
-    def learn(self, work, pairs, folder, *, before=None, label=""):
+    def learn(self, work, pairs, folder, *, before=None, label="", prompts=()):
         self.note("learn", label, before and before.parent.name)
         adapter = folder / "adapter"
         adapter.mkdir(parents=True, exist_ok=True)

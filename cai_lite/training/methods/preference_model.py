@@ -47,8 +47,10 @@ text of a principle.
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base, num_labels=1, trust_remote_code=False
+    )
     model.config.pad_token_id = tokenizer.pad_token_id
     model = PeftModel.from_pretrained(model, folder).eval()
 
