@@ -31,6 +31,7 @@ def talk(
     best_of: int = 1,
     by: Any = None,
     shown: Callable[[Messages, str], str] | None = None,
+    told: Callable[[Messages, str], None] | None = None,
 ) -> None:
     """Print the answers to `questions`, or if there are none, to what is typed until an empty line.
 
@@ -39,7 +40,8 @@ def talk(
     With an adapter, the base model and the adapted model answer in turn, each with its own conversation.
 
     `best_of`, `by`: of so many replies, drawn at temperature 1, the one is kept that the preference model `by` scores
-    highest. `shown`: returns what a guard lets through of a reply to a conversation.
+    highest. `shown`: returns what a guard lets through of a reply to a conversation. `told`: is called with each
+    conversation and its reply, once it is printed; not for the base model.
     """
     after = open_model(model, model=name, load=load, adapter=adapter, template=template)
     sides: dict[str, ChatModel] = {"reply": after}
@@ -63,6 +65,8 @@ def talk(
             conversations[side].append(Message("assistant", said))
             line = said or f"({reply.outcome}: {reply.fault or 'no answer'})"
             console.print(Text.assemble((f"{side}: ", "bold"), line))
+            if told is not None and said and side != "before":
+                told(conversation, said)
 
 
 def typed(console: Console) -> Iterator[str]:

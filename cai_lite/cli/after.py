@@ -1,4 +1,4 @@
-"""Commands for what comes after a run: review, steer, guard, monitor."""
+"""Commands for what comes after a run: review, steer, guard, monitor, explain."""
 
 from __future__ import annotations
 
@@ -265,3 +265,65 @@ def monitor(
         show(found)
     if found.alarms:
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=AFTER)
+@guarded
+def explain(
+    run_directory: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
+    prompt: Annotated[str, typer.Argument(help="What the student is asked.")],
+    answer: Annotated[
+        str | None, typer.Option(help="Explain this answer, such as one from a log, in place of asking the student.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A tag of the prompt, by which principles apply; may be repeated. Known prompts have theirs."
+        ),
+    ] = None,
+    critic: Annotated[
+        str | None, typer.Option(help="A model that critiques the answer: a folder, hub id or URL#NAME.")
+    ] = None,
+    guard: Annotated[
+        Path | None, typer.Option(help="A folder with guard.json; by default that of a phase of the run.")
+    ] = None,
+    influence: Annotated[
+        bool, typer.Option("--influence/--no-influence", help="Also rank examples by the gradients of the adapter.")
+    ] = True,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Compute the influence of every example, not of the 200 nearest by words.")
+    ] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The limit of tokens of the answer.")] = 256,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Explain an answer by principles and training pairs.
+
+    Training examples are ranked by the words that they share with it, and by influence: whether a step on their loss
+    would have moved the student towards this answer.
+
+    Example: cai-lite explain runs/medical "I have a headache." --critic embedded:teacher
+    """
+    from cai_lite.chat import open_model
+    from cai_lite.run.progress import Screen
+    from cai_lite.serving.explain import NEAREST, show_explained
+    from cai_lite.serving.explain import explain as explained
+
+    quiet_libraries()
+    with Screen(quiet=quiet or json_) as screen:
+        found = explained(
+            run_directory,
+            prompt,
+            answer=answer,
+            tags=tag or [],
+            critic=open_model(critic) if critic is not None else None,
+            guard=guard,
+            influence=influence,
+            nearest=None if all_ else NEAREST,
+            max_tokens=max_tokens,
+            screen=screen,
+        )
+    if json_:
+        show_json(found)
+    else:
+        show_explained(found)

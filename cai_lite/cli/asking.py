@@ -48,7 +48,7 @@ def doctor(
 @guarded
 def chat(
     model: Annotated[
-        str, typer.Argument(help="A model folder, a hub id, embedded:student, or the URL of a server.")
+        str, typer.Argument(help="A model folder, a hub id, embedded:student, the URL of a server, or a run directory.")
     ] = "embedded:student",
     adapter: Annotated[
         Path | None, typer.Option(help="A peft adapter for the model; the base model answers as well.")
@@ -81,6 +81,12 @@ def chat(
         list[str] | None,
         typer.Option(help="With --constitution: a tag of what is asked, for principles that apply to it alone."),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="With a run directory: which principles applied to each answer, what it learnt from."
+        ),
+    ] = False,
     template: Template = None,
 ) -> None:
     """Talk to a model, with an adapter before and after training.
@@ -94,17 +100,34 @@ def chat(
     from cai_lite.records import Sampling
     from cai_lite.run.progress import Terminal
     from cai_lite.serving.conversing import converse
+    from cai_lite.serving.explain import teller
     from cai_lite.serving.guard import open_guard
+    from cai_lite.serving.taught import is_run, open_taught
 
     quiet_libraries()
+    told, variables_ = None, variables(template)
+    if is_run(Path(model)):
+        taught = open_taught(Path(model))
+        own = taught.recipe.student
+        if adapter is not None or name is not None:
+            raise InputError(f"{model} is a run, whose student and adapter are taken; leave out --adapter and --model")
+        model, adapter, load, variables_ = (
+            own.model,
+            taught.adapter,
+            load or own.load,
+            variables_ or dict(own.template or {}) or None,
+        )
+        told = teller(taught) if why else None
+    elif why:
+        raise InputError(f"--why explains the answers of a run's student, and {model} is none; name a run directory")
     if (best_of > 1) != (by is not None):
         raise InputError("--best-of N and --by MODEL#ADAPTER_FOLDER go together; give both")
     watch = open_guard(guard) if guard is not None else None
     shown = None if watch is None else lambda messages, answer: watch.passed(messages, answer).text
     if constitution is not None:
-        if best_of > 1:
-            raise InputError("--constitution and --best-of go apart; leave one out")
-        speaker = open_model(model, model=name, load=checked_load(load), adapter=adapter, template=variables(template))
+        if best_of > 1 or why:
+            raise InputError("--constitution goes apart from --best-of and from --why; leave one out")
+        speaker = open_model(model, model=name, load=checked_load(load), adapter=adapter, template=variables_)
         console = Terminal()
         asked = iter(say) if say else typed(console)
         sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
@@ -120,8 +143,9 @@ def chat(
         load=load,
         questions=say or [],
         max_tokens=max_tokens,
-        template=variables(template),
+        template=variables_,
         best_of=best_of,
         by=open_model(by) if by is not None else None,
         shown=shown,
+        told=told,
     )

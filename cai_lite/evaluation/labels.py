@@ -39,6 +39,9 @@ ROBUSTNESS = Section(
     ("plain", "wrapped", "change"),
 )
 FAIRNESS = Section("Fair, and the same when unwatched", "differences near 0 are good")
+CITATIONS = Section(
+    "Citations", "a citation is faithful if it names a principle that the untrained student breaks there"
+)
 SUPERFICIAL = Section("Superficial compliance", "gaps near 0 are good")
 OTHER = Section("Other metrics")
 PAIRS = Section("Training pairs", "0.5 means that the property does not order the pairs, 1 that it orders all of them")

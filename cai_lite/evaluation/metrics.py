@@ -32,6 +32,8 @@ from cai_lite.evaluation.baselines import (
     teacher_answers,
 )
 from cai_lite.evaluation.calibrated import measure_calibrated
+from cai_lite.evaluation.citations import FIGURES as CITATION_FIGURES
+from cai_lite.evaluation.citations import measure_citations
 from cai_lite.evaluation.confounds import measure_confounds
 from cai_lite.evaluation.drift import measure_drift
 from cai_lite.evaluation.fairness import labels_of, measure_fairness, swapped_answers
@@ -322,6 +324,26 @@ METRICS: dict[str, Metric] = {
             )
         },
         answers=framed_answers,
+        default=False,
+    ),
+    "citations": Metric(
+        measure_citations,
+        {
+            "citations": Label(
+                "citations",
+                section=labels.CITATIONS,
+                parts={
+                    name: Label(
+                        text,
+                        better="neutral" if name == "chance" else "higher",
+                        section=labels.CITATIONS,
+                        change="never",
+                        needs=() if name == "citing" else (labels.COMPARED, labels.DECIDED),
+                    )
+                    for name, text in CITATION_FIGURES.items()
+                },
+            )
+        },
         default=False,
     ),
     "win_rate": Metric(

@@ -20,7 +20,16 @@ from cai_lite.pipeline.critics import training_examples
 from cai_lite.pipeline.make_pairs import Work
 from cai_lite.pipeline.prompted import self_taught
 from cai_lite.pipeline.recipe import Recipe
-from cai_lite.pipeline.sources import FILES, PROMPTED, REVISIONS, SOURCES, answer_lines, check_source, rating_lines
+from cai_lite.pipeline.sources import (
+    FILES,
+    OF_PAIRS,
+    PROMPTED,
+    REVISIONS,
+    SOURCES,
+    answer_lines,
+    check_source,
+    rating_lines,
+)
 from cai_lite.records import Candidate, PreferencePair, Prompt
 from cai_lite.run.files import (
     PHASES,
@@ -38,7 +47,6 @@ from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.preference_model import VERDICTS
-from cai_lite.training.methods.sft import CHOSEN
 from cai_lite.training.rewards import Feedback
 
 SampledMaterial = Callable[[TrainingConfig, Path], tuple[Sequence[Prompt], Feedback]]
@@ -134,7 +142,7 @@ def is_trained(folder: Path) -> bool:
 
 def needs_pairs(phase: TrainingConfig) -> bool:
     """Return whether a phase learns from the run's pairs."""
-    return phase.on == CHOSEN or (phase.on is None and METHODS[phase.method].on_pairs)
+    return phase.on in OF_PAIRS or (phase.on is None and METHODS[phase.method].on_pairs)
 
 
 def write_sources(work: Work, prompts: Sequence[Prompt], held_out: Sequence[Prompt], folder: Path) -> list[str]:

@@ -45,7 +45,7 @@ from cai_lite.inputs.yamlfile import (
     parse_value,
     read_document,
 )
-from cai_lite.pipeline.sources import CRITIQUES, OF_PHASES, PROMPTED, REVISIONS, SOURCES, check_source
+from cai_lite.pipeline.sources import CRITIQUES, OF_PAIRS, OF_PHASES, PROMPTED, REVISIONS, SOURCES, check_source
 from cai_lite.run.ledger import Budget
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -671,7 +671,7 @@ class Recipe:
                     f"{name}: critiques make a critic, a model of its own and no phase of a run; make it by `cai-lite "
                     "train --method sft --on critiques --run RUN`"
                 )
-            on_pairs = phase.on == CHOSEN or (phase.on is None and method.on_pairs)
+            on_pairs = phase.on in OF_PAIRS or (phase.on is None and method.on_pairs)
             if on_pairs and not (self.pair.rules or self.pair.human):
                 raise ValueError(
                     f"{name} learns pairs, and 'pair.rules' is an empty list; name a rule, or 'pair.human'"

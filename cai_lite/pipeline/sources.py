@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cai_lite.distill.citing import cite, deciding
 from cai_lite.distill.critics import CriticExample
 from cai_lite.distill.filters import filter_pairs
 from cai_lite.errors import InputError
-from cai_lite.inputs.constitution import Constitution, Principle
+from cai_lite.evaluation.reply_kinds import refuses
+from cai_lite.inputs.constitution import Constitution, Principle, load_constitution
 from cai_lite.inputs.pairs import load_pairs, rows_of
 from cai_lite.records import (
     Candidate,
@@ -26,8 +29,10 @@ from cai_lite.records import (
     PreferencePair,
     Rating,
     dicts_of,
+    digest,
     messages_of,
 )
+from cai_lite.run.files import CONSTITUTION
 from cai_lite.run.ledger import Run
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
@@ -37,6 +42,7 @@ from cai_lite.training.methods.sft import CHOSEN, chosen_of
 REVISIONS = "revisions"
 PROMPTED = "prompted"
 CRITIQUES = "critiques"
+CITING = "citing"
 # Names of the files in a run directory.
 FILES = {REVISIONS: "revisions.jsonl", PROMPTED: "prompted.jsonl", VERDICTS: "ratings.jsonl"}
 CriticExamples = Callable[[], Sequence[CriticExample]]
@@ -162,14 +168,39 @@ def chosen(run_dir: Path, *, include_critique: bool, critic_examples: CriticExam
     return chosen_of(load_pairs(run_dir / "pairs.jsonl"))
 
 
+def citing(run_dir: Path, *, include_critique: bool, critic_examples: CriticExamples) -> list[Demonstration]:
+    """Return the chosen sides of the run's pairs, where one principle clearly decided with a citation of it.
+
+    Refusals are told from answers by rules of English (see `evaluation.reply_kinds`), and cite in words of their own.
+    """
+    places = (folder / CONSTITUTION for folder in (run_dir, *run_dir.resolve().parents[:2]))  # a round's is its run's
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise InputError(f"{run_dir} has no {CONSTITUTION}, whose principles are cited; run its recipe in it once more")
+    constitution, pairs = load_constitution(path), load_pairs(run_dir / "pairs.jsonl")
+    decided = {(pair.prompt, pair.chosen): deciding(pair, constitution) for pair in reversed(pairs)}
+    found = []
+    for row in chosen_of(pairs):
+        principle, said = decided[row.prompt, row.completion], row.completion[-1]
+        if principle is not None:
+            text = cite(said.content, principle, declines=refuses(said.content), key=row.key or digest(row.prompt))
+            row = replace(row, completion=(*row.completion[:-1], said._replace(content=text)))
+        found.append(row)
+    return found
+
+
 SOURCES: dict[str, Callable[..., list[Any]]] = {
     REVISIONS: revisions,
     CHOSEN: chosen,
+    CITING: citing,
     PROMPTED: prompted,
     CRITIQUES: critiques,
     VERDICTS: verdicts,
 }
 """Sources of demonstrations, and of ratings, by `train.on`."""
+
+OF_PAIRS = (CHOSEN, CITING)
+"""The sources that are made of a run's pairs."""
 
 OF_PHASES = tuple(name for name in SOURCES if name not in (CRITIQUES, VERDICTS))
 """The sources of demonstrations that a phase of a run may name. Critiques are none, since they train another model."""

@@ -131,8 +131,9 @@ class TrainingConfig:
     """How a student is trained.
 
     `method`: one of `cai_lite.training.methods.METHODS`: "sft", "dpo", "listwise", "preference_model" or "rl".
-    `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "prompted" (the
-    student's own answers under the constitution) or, as a training alone, "critiques" (of the teachers, for a critic);
+    `on`: what the method "sft" learns: "revisions" (of the run), "chosen" (the chosen sides of pairs), "citing" (the
+    same with a citation of the principle that decided), "prompted" (the student's own answers under the constitution)
+    or, as a training alone, "critiques" (of the teachers, for a critic);
     what a preference model learns: the run's pairs where left out, or "verdicts" (all that the judges said of the
     candidates).
     `include_critique`: with `on: revisions` or `prompted`, learn to criticise and revise as well: each draft is
@@ -273,7 +274,7 @@ class TrainingConfig:
                 f"'loss' of the method '{self.method}' takes beta alone: its loss is the Plackett-Luce form of dpo; "
                 "leave the rest out"
             )
-        if self.include_critique and self.on == "chosen":
+        if self.include_critique and self.on in ("chosen", "citing"):
             raise InputError("'include_critique' is for 'on: revisions': nobody criticised the chosen sides of pairs")
         if self.include_critique and self.on == "critiques":
             raise InputError("'include_critique' is for 'on: revisions': 'on: critiques' learns nothing else anyway")

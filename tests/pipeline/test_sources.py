@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cai_lite.distill.citing import ANSWERED, DECLINED, citation
 from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.inputs.pairs import save_pairs
@@ -120,6 +121,35 @@ def test_the_chosen_sides_are_those_of_the_runs_pairs(tmp_path):
     save_pairs(tmp_path / "pairs.jsonl", [pair, pair])
     (found,) = SOURCES["chosen"](tmp_path, include_critique=False, critic_examples=list)
     assert found.completion == pair.chosen
+
+
+def test_chosen_sides_cite_the_principle_that_clearly_decided(tmp_path):
+    """Of an answer in two pairs the first counts; where no verdict is clear, the answer stays as it is."""
+
+    def pair(prompt, chosen, **p_chosen):
+        verdicts = [{"principle": id_, "p_chosen": p} for id_, p in p_chosen.items()]
+        sides = {"chosen": (Message("assistant", chosen),), "rejected": (Message("assistant", "b"),)}
+        return PreferencePair(
+            prompt=(Message("user", prompt),), key=prompt, evidence={"verdicts": verdicts}, principle="short", **sides
+        )
+
+    refusal = "I'm sorry, but I can't help with that."
+    given = [
+        pair("q1", "A doctor.", doctor=0.9, short=0.8),
+        pair("q2", refusal, short=1.0),
+        pair("q3", "Eh.", short=0.6),
+    ]
+    save_pairs(tmp_path / "pairs.jsonl", [*given, pair("q1", "A doctor.", short=0.9)])
+    settings = {"include_critique": False, "critic_examples": list}
+    with pytest.raises(InputError, match=r"has no constitution\.yaml"):
+        SOURCES["citing"](tmp_path, **settings)
+    lines = [f"  - {{id: {p.id}, text: {p.text}, priority: {p.priority}}}" for p in CONSTITUTION.principles]
+    (tmp_path / "constitution.yaml").write_text("\n".join(["name: c", "principles:", *lines]))
+    found = {row.key: row.completion[0].content for row in SOURCES["citing"](tmp_path, **settings)}
+    first, second, third = found["q1"], found["q2"], found["q3"]
+    read = [citation(text, CONSTITUTION.principles) for text in (first, second, third)]
+    assert read == [("doctor", "A doctor."), ("short", refusal), None] and third == "Eh."
+    assert any(lead in first for lead in ANSWERED) and any(lead in second for lead in DECLINED)
 
 
 @pytest.mark.parametrize(
