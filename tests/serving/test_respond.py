@@ -165,7 +165,7 @@ def test_the_command_shows_draft_critique_and_revision():
         assert part in told.output
     for wrong, says in (
         (["--critic", "embedded:teacher"], "name it by --constitution"),
-        (["--constitution", "medical-embedded", "--best-of", "2", "--by", "x#y"], "go apart"),
+        (["--constitution", "medical-embedded", "--best-of", "2", "--by", "x#y"], "goes apart"),
         (["--constitution", "nowhere.yaml"], "nowhere.yaml"),
     ):
         refused = CliRunner().invoke(app, [*asked, *wrong])
