@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cai_lite.reporting import report
     from cai_lite.run.ledger import Run
     from cai_lite.serving.monitor import monitor
+    from cai_lite.serving.respond import Response, respond
     from cai_lite.training import losses
     from cai_lite.training.api import train
     from cai_lite.training.config import Lora, Loss, TrainingConfig
@@ -46,6 +47,7 @@ _WHERE = {
     "cai_lite.distill.verdicts": ["judge"],
     "cai_lite.evaluation.modules": ["metric"],
     "cai_lite.run.ledger": ["Run"],
+    "cai_lite.serving.respond": ["Response", "respond"],
     "cai_lite.linting": ["lint"],
     "cai_lite.inputs.pairs": ["from_dataset", "load_pairs", "save_pairs", "to_dataset"],
     "cai_lite.training.api": ["train"],
@@ -85,6 +87,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "run_recipe",
     "plan",
     "monitor",
+    "respond",
     "losses",
     "ChatModel",
     "Constitution",
@@ -93,6 +96,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "Prompts",
     "PreferencePair",
     "Recipe",
+    "Response",
     "Sampling",
     "Verdict",
     "Loss",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -67,6 +67,31 @@ class Connection:
             raise ValueError(type(error).__name__) from error
         finally:
             self._until.pop(thread, None)
+
+    def events(self, body: dict[str, Any], bound: Bound) -> Iterator[Any]:
+        """Send one chat completion, and yield the events of the answer as they arrive.
+
+        Raises:
+            openai.OpenAIError: the server refuses the call or cannot be reached.
+            Overrun: the answer goes beyond its bound.
+            ValueError: an event cannot be read.
+        """
+        import openai
+
+        self._bound.now = bound
+        try:
+            with self._client.post(
+                "/chat/completions",
+                cast_to=object,
+                body={**body, "stream": True},
+                stream=True,
+                stream_cls=openai.Stream[object],
+            ) as events:
+                yield from events
+        except (openai.OpenAIError, Overrun):
+            raise
+        except Exception as error:  # the client raises what it meets between two events
+            raise ValueError(type(error).__name__) from error
 
     def end_overdue(self) -> None:
         """End the calls that are beyond their bounds and still under way, such as one whose headers drip.

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Generator, Sequence
+from typing import Any, cast
 
 from cai_lite.chat.sampling import draw
 from cai_lite.errors import ModelError
 from cai_lite.records import Request
+
+Decoded = tuple[list[tuple[list[int], int | None]], Any]
+"""Of each request the tokens and the end token, or None; and the first step's logits."""
 
 
 def decode(
@@ -27,7 +30,7 @@ def decode(
     ends: Collection[int],
     pad: int,
     copies: int = 1,
-) -> tuple[list[tuple[list[int], int | None]], Any]:
+) -> Decoded:
     """Decode a batch of prompts, each `copies` times; a prompt is read once for all of its copies.
 
     `asked`: one request for each copy, those of a prompt one after another. Returns, for each of them, the tokens
@@ -37,6 +40,24 @@ def decode(
     Raises:
         ModelError: the architecture decodes with a cache of its own.
     """
+    steps = decode_steps(model, prompts, asked, ends=ends, pad=pad, copies=copies)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return cast(Decoded, ended.value)
+
+
+def decode_steps(
+    model: Any,
+    prompts: Sequence[list[int]],
+    asked: Sequence[Request],
+    *,
+    ends: Collection[int],
+    pad: int,
+    copies: int = 1,
+) -> Generator[Sequence[list[int]], None, Decoded]:
+    """Decode as `decode` does, and yield after each step the tokens of each row so far; return what `decode` does."""
     import torch
 
     device = model.get_input_embeddings().weight.device
@@ -68,6 +89,7 @@ def decode(
             rows[row][0].append(token)
             if len(rows[row][0]) < limits[row]:
                 still.append(place)
+        yield [tokens for tokens, _ in rows]
         if not still:
             return rows, first_logits
         positions_BT = positions_BT[:, -1:] + 1

@@ -15,7 +15,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from cai_lite.chat.base import SystemMessage, settings_digest
+from cai_lite.chat.bounded import Bound, Overrun, answer_size
 from cai_lite.chat.calling import Calls
+from cai_lite.chat.completions import read_completion
 from cai_lite.chat.connection import CONNECT, Connection
 from cai_lite.chat.line import Line
 from cai_lite.chat.rendering import merged_system
@@ -131,6 +133,31 @@ class EndpointModel:
         finally:
             if running or problem is not None:
                 self.close()
+
+    def stream(self, request: Request) -> Iterator[str | Reply]:
+        """Yield the reply piece by piece, and last as a whole; see `streaming`. A broken stream yields no reply."""
+        import openai
+
+        started, parts, ending = (
+            time.monotonic(),
+            dict.fromkeys(("content", "reasoning_content", "reasoning"), ""),
+            None,
+        )
+        bound = Bound(started + self._deadline, answer_size(request) * 100)  # each token comes in an event of its own
+        try:
+            for event in self.connection().events(self.body(request), bound):
+                choice = (event.get("choices") or [{}])[0]
+                delta = choice.get("delta") or {}
+                for name in parts:
+                    parts[name] += delta.get(name) or ""
+                ending = choice.get("finish_reason") or ending
+                if delta.get("content"):
+                    yield delta["content"]
+        except (openai.OpenAIError, Overrun, ValueError, TypeError, AttributeError):
+            return  # asked again as a whole, where each fault has its name
+        body = {"choices": [{"message": parts, "finish_reason": ending}]}
+        if ending is not None:
+            yield read_completion(body, request, prices=self._prices, seconds=time.monotonic() - started)
 
     def answered_before(self) -> None:
         """Take note that the server answered requests like these in an earlier session of a run."""

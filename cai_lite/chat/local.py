@@ -27,7 +27,7 @@ from cai_lite.chat.capacity import (
     row_cost,
 )
 from cai_lite.chat.completions import settled
-from cai_lite.chat.decoding import decode
+from cai_lite.chat.decoding import decode, decode_steps
 from cai_lite.chat.ends import end_tokens
 from cai_lite.chat.rendering import merged_system, read_template, token_ids
 from cai_lite.chat.thoughts import opening_mark, thinks
@@ -220,25 +220,45 @@ class LocalModel:
                 raise
             return None
         seconds = (time.perf_counter() - started) / len(batch)
-        replies = {}
-        for row, i in enumerate(batch):
-            tokens, end = drawn[row]
-            text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            if mark := opening_mark(tokenizer.decode(prompts[i][-24:])):
-                text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
-            options = requests[i].options
-            outcome, fault = settled(text, cut=end is None, brief=bool(options))
-            scored = bool(options) and not thinks(text)
-            replies[i] = Reply(
-                text=text,
-                outcome=outcome,
-                fault=fault,
-                log_probs=_option_log_probs(tokenizer, first_logits[row], options) if scored else None,
-                tokens_in=len(prompts[i]),
-                tokens_out=len(tokens),
-                seconds=seconds,
+        return {
+            i: _reply(
+                tokenizer,
+                prompts[i],
+                requests[i],
+                drawn[row],
+                None if first_logits is None else first_logits[row],
+                seconds,
             )
-        return replies
+            for row, i in enumerate(batch)
+        }
+
+    def stream(self, request: Request) -> Iterator[str | Reply]:
+        """Yield the reply piece by piece, and last as a whole; see `streaming`.
+
+        Raises:
+            ModelError: the model cannot be opened or decoded.
+        """
+        import torch
+
+        model, tokenizer = self.opened()
+        prompt, started = self.token_ids(tokenizer, request), time.perf_counter()
+        ends, pad = end_tokens(model, tokenizer), tokenizer.pad_token_id
+        steps = decode_steps(model, [prompt], [request], ends=ends, pad=pad)
+        yield opening_mark(tokenizer.decode(prompt[-24:]))
+        shown = ""
+        while True:
+            try:
+                with torch.inference_mode():  # not while the caller has its turn
+                    (tokens,) = next(steps)
+            except StopIteration as ended:
+                (drawn,), first_logits = ended.value
+                break
+            text = tokenizer.decode(tokens, skip_special_tokens=True)
+            if not text.endswith("\ufffd"):  # half of a character
+                yield text[len(shown) :]
+                shown = text
+        logits = None if first_logits is None else first_logits[0]
+        yield _reply(tokenizer, prompt, request, drawn, logits, time.perf_counter() - started)
 
 
 class _AdapterOff(LocalModel):
@@ -259,10 +279,41 @@ class _AdapterOff(LocalModel):
     def opened(self) -> tuple[Any, Any]:
         return self._adapted.opened()
 
+    def stream(self, request: Request) -> Iterator[str | Reply]:
+        """Yield the reply as a whole: between two pieces the adapter would be off for whoever has the weights, too."""
+        for answered in self.answer([request]):
+            yield from answered.values()
+
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
         model, _ = self.opened()
         with model.disable_adapter() if self._adapted.adapter is not None else contextlib.nullcontext():
             yield from super().answer(requests)
+
+
+def _reply(
+    tokenizer: Any,
+    prompt: list[int],
+    request: Request,
+    drawn: tuple[list[int], int | None],
+    logits_V: Any,
+    seconds: float,
+) -> Reply:
+    """Return the reply of one row: its tokens, and the end token that was reached, or None."""
+    tokens, end = drawn
+    text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    if mark := opening_mark(tokenizer.decode(prompt[-24:])):
+        text = f"{mark}\n{text}"  # the template opened the thought, so the reply begins inside it
+    outcome, fault = settled(text, cut=end is None, brief=bool(request.options))
+    scored = bool(request.options) and not thinks(text)
+    return Reply(
+        text=text,
+        outcome=outcome,
+        fault=fault,
+        log_probs=_option_log_probs(tokenizer, logits_V, request.options) if scored else None,
+        tokens_in=len(prompt),
+        tokens_out=len(tokens),
+        seconds=seconds,
+    )
 
 
 def _option_log_probs(tokenizer: Any, logits_V: Any, options: tuple[str, ...]) -> dict[str, float] | None:

@@ -50,7 +50,7 @@ def talk(
     temperature = 1.0 if best_of > 1 else 0.0
     console = Terminal()
     conversations: dict[str, list[Message]] = {side: [] for side in sides}
-    for question in questions or _typed(console):
+    for question in questions or typed(console):
         for side, speaker in sides.items():
             conversations[side].append(Message("user", question))
             conversation = tuple(conversations[side])
@@ -65,7 +65,8 @@ def talk(
             console.print(Text.assemble((f"{side}: ", "bold"), line))
 
 
-def _typed(console: Console) -> Iterator[str]:
+def typed(console: Console) -> Iterator[str]:
+    """Yield what is typed, until an empty line."""
     while True:
         try:
             question = console.input(Text("you: ", "bold")).strip()

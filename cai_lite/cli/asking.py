@@ -69,6 +69,18 @@ def chat(
         Path | None,
         typer.Option(help="A folder with guard.json: replies that break a principle are cut short, or withheld."),
     ] = None,
+    constitution: Annotated[
+        str | None,
+        typer.Option(help="Draft, critique and revise each answer under this constitution, and show every step."),
+    ] = None,
+    critic: Annotated[
+        str | None, typer.Option(help="With --constitution: who critiques and revises; the model itself by default.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=0, help="With --constitution: the limit of revisions of an answer.")] = 1,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="With --constitution: a tag of what is asked, for principles that apply to it alone."),
+    ] = None,
     template: Template = None,
 ) -> None:
     """Talk to a model, with an adapter before and after training.
@@ -76,14 +88,31 @@ def chat(
     Example: cai-lite chat embedded:student --adapter runs/demo-medical/adapter --say "I have a headache."
     """
     from cai_lite.chat import open_model
-    from cai_lite.chat.terminal import talk
+    from cai_lite.chat.terminal import talk, typed
+    from cai_lite.chat.weights import checked_load
     from cai_lite.errors import InputError
+    from cai_lite.records import Sampling
+    from cai_lite.run.progress import Terminal
+    from cai_lite.serving.conversing import converse
     from cai_lite.serving.guard import open_guard
 
     quiet_libraries()
     if (best_of > 1) != (by is not None):
         raise InputError("--best-of N and --by MODEL#ADAPTER_FOLDER go together; give both")
     watch = open_guard(guard) if guard is not None else None
+    shown = None if watch is None else lambda messages, answer: watch.passed(messages, answer).text
+    if constitution is not None:
+        if best_of > 1:
+            raise InputError("--constitution and --best-of go apart; leave one out")
+        speaker = open_model(model, model=name, load=checked_load(load), adapter=adapter, template=variables(template))
+        console = Terminal()
+        asked = iter(say) if say else typed(console)
+        sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
+        how = {"critic": critic, "reviser": critic, "rounds": rounds, "tags": tag or (), "sampling": sampling}
+        converse(speaker, constitution, asked, console, shown=shown, **how)
+        return
+    if critic is not None or tag or rounds != 1:
+        raise InputError("--critic, --rounds and --tag are for answers under a constitution; name it by --constitution")
     talk(
         model,
         adapter=adapter,
@@ -94,5 +123,5 @@ def chat(
         template=variables(template),
         best_of=best_of,
         by=open_model(by) if by is not None else None,
-        shown=None if watch is None else lambda messages, answer: watch.passed(messages, answer).text,
+        shown=shown,
     )

@@ -104,27 +104,38 @@ def run(
         bool,
         typer.Option(
             "--only-changed",
-            help="With --from: ask, learn and compare only what a change of the constitution makes different; exit 1 "
-            "unless each other principle is shown to be no worse.",
+            help="With --from: take along a changed constitution alone, and no corrections.",
         ),
     ] = False,
     earlier: Annotated[
         Path | None,
-        typer.Option("--from", help="The finished run to go on from, of the constitution as it was."),
+        typer.Option(
+            "--from",
+            help="The finished run to go on from, with what people corrected there and how the constitution changed; "
+            "exit 1 unless each unchanged principle is shown to be no worse.",
+        ),
+    ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(help="With --from: what failed in production, a file that `monitor --failures` wrote."),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a recipe, from the drafts to the report.
 
-    The stages are draft, critique, revise, judge, pair, train, evaluate and report.
+    The stages are draft, critique, revise, judge, pair, train, evaluate and report. With --from, the next round of a
+    finished run, compared with it on the same prompts.
 
     Example: cai-lite run medical --set teacher.url=http://localhost:8000/v1 --out runs/medical
     """
-    if only_changed != (earlier is not None):
-        raise InputError("--only-changed and --from RUN go together: the run to go on from, and what is done anew")
-    place = out or Path("runs") / (run_name(recipe) + ("-changed" if only_changed else ""))
-    chosen = [*(settings or []), *([f"from.run={json.dumps(str(earlier))}"] if earlier is not None else [])]
+    for option, given in (("--only-changed", only_changed), ("--failures", failures is not None)):
+        if given and earlier is None:
+            raise InputError(f"{option} and --from RUN go together: which run is gone on from, and what is taken along")
+    ending = "" if earlier is None else "-changed" if only_changed else "-next"
+    place = out or Path("runs") / f"{run_name(recipe)}{ending}"
+    begun = {"run": earlier and str(earlier), "failures": failures and str(failures), "only_changed": only_changed}
+    chosen = [*(settings or []), *(f"from.{name}={json.dumps(value)}" for name, value in begun.items() if value)]
     walk(recipe, place, chosen, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
 
 

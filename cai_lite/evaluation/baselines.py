@@ -47,7 +47,15 @@ def earlier_answers(subject: Subject) -> list[Candidate]:
     """Return the answers of the student with the adapter that the run went on from; none where it began anew."""
     if subject.earlier is None:
         return []
+    failing_answers(subject, subject.earlier, "answers earlier")
     return subject.answers_to(subject.prompts, "answers earlier", subject.earlier, samples=subject.samples)
+
+
+def failing_answers(subject: Subject, model: ChatModel | None = None, stage: str = "answers now") -> list[Candidate]:
+    """Return the answers of the trained student, or of `model`, to the prompts that failed in production."""
+    if subject.earlier is None or not subject.regression:
+        return []
+    return subject.answers_to(subject.regression, f"{stage} to what failed", model, samples=subject.samples)
 
 
 def measure_prompted(subject: Subject) -> dict[str, Any]:
@@ -93,9 +101,14 @@ def measure_earlier(subject: Subject) -> dict[str, Any]:
     given = earlier_answers(subject)
     if not given:
         return {}
-    keeps = subject.keeps(given, "judge the earlier answers")
-    found = adherence([given, subject.sides[-1]], subject.constitution, keeps, seed=subject.seed)
-    return {"adherence_over_earlier": {name: part for name, part in found.items() if name != "splits"}} if found else {}
+    failed = [failing_answers(subject, subject.earlier, "answers earlier"), failing_answers(subject)]
+    keeps = subject.keeps([*given, *failed[0], *failed[1]], "judge the earlier answers")
+    found = {}
+    # Apart: whoever is chosen for having failed does better the next time, also without any training.
+    for name, sides in (("adherence_over_earlier", [given, subject.sides[-1]]), ("regression", failed)):
+        own = adherence(sides, subject.constitution, keeps, seed=subject.seed)
+        found[name] = {part: figure for part, figure in own.items() if part != "splits"}
+    return {name: own for name, own in found.items() if own}
 
 
 def gap_closed(

@@ -50,6 +50,7 @@ def evaluate(
     baselines: Collection[str] = DEFAULT,
     teacher: Any = None,
     earlier: ChatModel | None = None,
+    regression: Sequence[Prompt] = (),
     own: Mapping[str, OwnMetric | Mapping[str, Any]] | None = None,
     must: Mapping[str, str] | None = None,
     oracle: Literal["embedded"] | None = None,
@@ -81,8 +82,9 @@ def evaluate(
     `metrics.METRICS`, where left out all of them but "fairness" and "watched", which take many calls. `baselines`:
     names in `metrics.BASELINES`, what a model is compared with besides `against`: "prompted", `against` with the
     constitution in its system message, "teacher", the model `teacher` with the same, and "earlier", the model of that
-    name, which is the student as it was before further training. `own`: further metrics by
-    name, such as `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
+    name, which is the student as it was before further training. `regression`: prompts that it failed in production,
+    measured beside the others, since they were chosen for that. `own`: further metrics by name, such as
+    `{"questions": {"function": "package.module:questions"}}`, whose code is run (see `own`). `must`:
     gates, such as `{"adherence": ">= 0.8"}`. `judging`: how judges are asked; `mode`, `votes` and `log_probs` replace
     single settings of it. `oracle="embedded"` decides adherence by the grammar that the embedded models were made
     from. `refusals`: what decides the kinds of replies, rules of English or the first judge. `answering`: servers of
@@ -149,6 +151,7 @@ def evaluate(
             labels=take_labels(None if labels is None else Path(labels), None if run is None else run.directory),
             teacher=None if teacher is None else open_model(teacher),
             earlier=earlier,
+            regression=regression,
             refusals=refusals,
             answering=answering or {},
             own=loaded,

@@ -55,7 +55,8 @@ class Planned:
     adapter can be switched off. `pairs`, `held_out_pairs`, `seen`: whether there are training pairs, held-out pairs
     and training prompts. `oracle`: the embedded world's oracle scores too. `judges`: how many there are. `second`:
     a judge without a part in the training is named. `kinds_judged`: the first judge decides the kinds of replies.
-    `revisions`: drafts are revised. `earlier`: training went on from an adapter of an earlier run.
+    `revisions`: drafts are revised. `earlier`: training went on from an adapter of an earlier run; `regression`:
+    there are prompts that failed in production.
     """
 
     metrics: Collection[str]
@@ -74,6 +75,7 @@ class Planned:
     kinds_judged: bool = False
     revisions: bool = True
     earlier: bool = False
+    regression: bool = False
 
 
 class Need(NamedTuple):
@@ -94,6 +96,7 @@ JUDGES = Need(lambda plan: plan.judges > 1, "it takes several judges")
 SECOND = Need(lambda plan: plan.second, "it takes a judge without a part in the training: evaluate.second_judge")
 TEACHER_NAMED = Need(lambda plan: plan.teacher, "it takes a teacher, and there is none")
 GONE_ON = Need(lambda plan: plan.earlier, "it takes an earlier run to go on from: `from` in the recipe")
+FAILED = Need(lambda plan: plan.regression, "it takes prompts that failed in production: from.failures in the recipe")
 WIN_RATE = Need(lambda plan: "win_rate" in plan.metrics, "it takes 'win_rate' among evaluate.metrics")
 JUDGE_NAMED = Need(lambda plan: plan.judges > 0, "it takes a judge; name one as judge.by")
 KINDS_JUDGED = Need(lambda plan: plan.kinds_judged, "it takes evaluate.refusals: judge")

@@ -24,6 +24,7 @@ from cai_lite.evaluation.baselines import (
     PROMPTED,
     TEACHER,
     earlier_answers,
+    failing_answers,
     measure_earlier,
     measure_prompted,
     measure_teacher,
@@ -465,8 +466,18 @@ BASELINES: dict[str, Metric] = {
                 needs=(labels.GONE_ON, labels.DECIDED),
                 by_principle=True,
                 splits=False,
-            )
+            ),
+            "regression": Label(
+                "adherence on what failed in production, all principles",
+                better="higher",
+                section=labels.EARLIER,
+                change="always",
+                needs=(labels.GONE_ON, labels.FAILED, labels.DECIDED),
+                by_principle=True,
+                splits=False,
+            ),
         },
+        answers=failing_answers,
         others=earlier_answers,
     ),
 }

@@ -46,8 +46,9 @@ class Subject:
     constitution, for the baseline of that name. `own`: metrics of the user's own, see `own`. `told`: the answers of
     the baselines, by name. `metrics`: the names of those that are measured. `refusals`: what decides the kinds of
     replies, rules of English or the first judge. `second`: a judge who had no part in the training. `labels`: what
-    people say of the answers. `earlier`: the student with the adapter that the run went on from. `answering`: servers
-    of the same weights that answer in place of "before" or "after", by these names.
+    people say of the answers. `earlier`: the student with the adapter that the run went on from; `regression`: prompts
+    that it failed in production. `answering`: servers of the same weights that answer in place of "before" or "after",
+    by these names.
     """
 
     after: ChatModel
@@ -68,6 +69,7 @@ class Subject:
     labels: Sequence[AnswerLabel] = ()
     teacher: ChatModel | None = None
     earlier: ChatModel | None = None
+    regression: Sequence[Prompt] = ()
     refusals: Literal["rules", "judge"] = "rules"
     answering: Mapping[str, ChatModel] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)

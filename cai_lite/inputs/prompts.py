@@ -42,12 +42,17 @@ class Prompts:
     prompts identical or nearly identical to a held-out one); `beyond_limit` left out; `train` and `held_out` kept;
     `families_on_both_sides` (only if the file itself gives the rows of a family different splits);
     `rows_with_other_keys` (with keys that are ignored); `unusable` rows, which `bad` lists with their reasons.
+
+    `seeds`: those of `train` that came of failures in production. `regression`: failures that are kept as tests, apart
+    from `held_out`, since they were chosen for having failed.
     """
 
     train: list[Prompt]
     held_out: list[Prompt]
     report: dict[str, int]
     bad: list[BadRow] = field(default_factory=list)
+    seeds: list[Prompt] = field(default_factory=list)
+    regression: list[Prompt] = field(default_factory=list)
 
 
 def load_prompts(
@@ -127,6 +132,20 @@ def all_prompts(source: str | Path) -> list[Prompt]:
     """
     rows, _ = _read(source, 0.0)
     return _prompts_of(_without_duplicates(rows))
+
+
+def repeating(prompts: Sequence[Prompt], others: Sequence[Prompt]) -> list[bool]:
+    """Return, for each prompt, whether it is of the family of one of the others, or is (nearly) identical to one."""
+    index, families = NearIndex[Features](), {other.family for other in others if other.family}
+    for features in {_features(other.messages) for other in others}:
+        index.add(features, features)
+    return [
+        prompt.family in families
+        or any(
+            jaccard(own, other) >= NEAR_IDENTICAL for own in [_features(prompt.messages)] for other in index.near(own)
+        )
+        for prompt in prompts
+    ]
 
 
 PROMPTS_TAKEN = "a path, Prompts, or a list of texts, of {'prompt': ...} or {'messages': ...}, or of Prompt"

@@ -1,14 +1,15 @@
-"""Go on from an earlier run whose constitution was changed since: what is checked, and what is learnt.
+"""Go on from an earlier run: what is taken along since, what is checked, and what is learnt.
 
-The replies of the earlier run are taken over, so a walk under the new constitution asks only for what the change makes
-different. It learns, from the earlier adapter on, the pairs that the earlier run does not have and those that a changed
-principle decides (corrective.jsonl), with a share of the others so that these are held.
+Taken along are principles that changed, corrections by people and failures in production (see `taken`). The replies of
+the earlier run are taken over, so a walk asks only for what these make different. It learns, from the earlier adapter
+on, the pairs that the earlier run does not have, those that people or a changed principle decide (corrective.jsonl),
+with a share of the others so that these are held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,28 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.distill.people import RULE, People
 from cai_lite.errors import InputError, Stopped
 from cai_lite.evaluation.baselines import EARLIER
 from cai_lite.evaluation.gates import expected_figures
 from cai_lite.evaluation.labels import Planned
 from cai_lite.evaluation.paths import figures
 from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.human import HumanEdit, HumanVote
+from cai_lite.inputs.labels import AnswerLabel
 from cai_lite.inputs.pairs import load_pairs
+from cai_lite.inputs.prompts import Prompts
 from cai_lite.inputs.versions import Change, changes
 from cai_lite.pipeline.recipe import FromSection, Recipe
 from cai_lite.pipeline.roles import Roles
+from cai_lite.pipeline.taken import LEFT_OUT, corrections, labels_again, people_of
 from cai_lite.records import PreferencePair, digest
 from cai_lite.run.files import CONSTITUTION
 from cai_lite.run.ledger import Run
 from cai_lite.stats import Comparison
 
 CORRECTIVE = "corrective.jsonl"
-FIGURE = "adherence_over_earlier"
+FIGURE, FAILED = "adherence_over_earlier", "regression"
 _NEEDED = (CONSTITUTION, "recipe.yaml", "pairs.jsonl", "adapter/adapter_config.json", "evaluation.json", "run.db")
 # What may differ from the earlier recipe: how the new pairs are learnt, what is spent, what is measured and must hold.
 _FREE = ("constitution", "from", "train", "rounds", "steer", "budget")
@@ -42,11 +48,20 @@ _FREE_IN_EVALUATE = ("metrics", "own", "baselines", "must")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """An earlier run to go on from. `changed`: what its constitution and the present one differ in."""
+    """An earlier run to go on from, and what is taken along since.
+
+    `changed`: what its constitution and the present one differ in. `said`: people's votes and edits, and `people`, what
+    they come to. `labels`: those of answers that are given again. `seeds`: keys of the training prompts that failed in
+    production.
+    """
 
     folder: Path
     changed: tuple[Change, ...]
     settings: FromSection
+    said: tuple[HumanVote | HumanEdit, ...] = ()
+    people: People = field(default_factory=lambda: People(counts={}))
+    labels: tuple[AnswerLabel, ...] = ()
+    seeds: frozenset[str] = frozenset()
 
     @property
     def adapter(self) -> Path:
@@ -59,15 +74,16 @@ class Earlier:
         return {change.principle for change in self.changed if change.principle}
 
 
-def earlier_of(recipe: Recipe, roles: Roles, out: Path) -> Earlier | None:
+def earlier_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Earlier | None:
     """Return the run that a recipe goes on from, after it was checked; None where it begins anew.
 
     Raises:
-        InputError: it is not a finished run, nothing changed since, or more than the constitution did.
+        InputError: it is not a finished run, nothing changed since, or more than may be taken along did.
     """
-    if recipe.from_ is None:
+    settings = recipe.from_
+    if settings is None:
         return None
-    folder = Path(recipe.from_.run)
+    folder = Path(settings.run)
     if folder.resolve() == out.resolve():
         raise InputError(f"--out {out} is the run to go on from, which is left as it is; choose another directory")
     _check_finished(folder)
@@ -77,26 +93,77 @@ def earlier_of(recipe: Recipe, roles: Roles, out: Path) -> Earlier | None:
             f"{recipe.path} differs from {folder / 'recipe.yaml'} in more than the constitution: {', '.join(others)}; "
             "answers under other settings are no comparison. Take these back, or make a whole run"
         )
-    found = changes(load_constitution(folder / CONSTITUTION), roles.constitution)
-    if not found:
+    found, said = changes(load_constitution(folder / CONSTITUTION), roles.constitution), corrections(settings)
+    earlier = Earlier(
+        folder=folder,
+        changed=tuple(found),
+        settings=settings,
+        said=tuple(said),
+        people=people_of(said, prompts, near=recipe.pair.near is not None),
+        labels=tuple(labels_again(folder)),
+        seeds=frozenset(prompt.key for prompt in prompts.seeds),
+    )
+    if not (found or earlier.seeds or _new_pairs(earlier.people.pairs, earlier)):
+        people = "; ".join(f"{n} {what}" for what, n in earlier.people.counts.items())
+        also = "" if settings.only_changed else f", and there are no corrections{people and f' ({people})'} or failures"
         raise InputError(
-            f"nothing changed: {roles.constitution.path} says the same as the constitution of {folder}; edit a "
+            f"nothing changed: {roles.constitution.path} says the same as the constitution of {folder}{also}; edit a "
             f"principle, or name another constitution. `cai-lite constitution diff {folder / CONSTITUTION} NEW` shows "
-            "what a change would take"
+            f"what a change would take; `cai-lite review {folder}` takes corrections, --failures what failed in "
+            "production"
         )
-    return Earlier(folder=folder, changed=tuple(found), settings=recipe.from_)
+    return earlier
+
+
+def along(earlier: Earlier, prompts: Prompts) -> list[tuple[str, str, str, str]]:
+    """Return what a run does about the earlier one, as rows: of what, what is taken along, done anew, and kept."""
+    settings, counts = earlier.settings, prompts.report
+    rows = []
+    ids = ", ".join(f"{change.principle or 'conflicts'} ({change.how})" for change in earlier.changed)
+    with Run.reading(earlier.folder) as run:
+        known = run.taken_over + sum(row["calls"] for row in run.calls())
+    rows.append(("constitution", ids or "as it was", "what is asked about these" if ids else "", ""))
+    rows.append(("replies", f"{known:,} of {earlier.folder}", "", "all that are asked for again"))
+    said = "; ".join(f"{n:,} {what}" for what, n in earlier.people.counts.items())
+    pairs = len(earlier.people.pairs)
+    if earlier.said:
+        by = ", ".join(sorted({row.by for row in earlier.said}))
+        rows.append((f"corrections by {by}", said, f"{pairs:,} pairs of theirs; what they voted on", "all other pairs"))
+    if earlier.labels:
+        rows.append(("labels", f"{len(earlier.labels):,} of answers before training", "", ""))
+    for name, new in (("seeds", "drafts, critiques, revisions and verdicts"), ("tests", "answers, then and now")):
+        taken, left = counts.get({"tests": "regression"}.get(name, name), 0), counts.get(f"{name} {LEFT_OUT}", 0)
+        if taken or left:
+            left_out = (
+                f"; {left:,} left out, near what is {'measured' if name == 'seeds' else 'learnt'}" if left else ""
+            )
+            rows.append((f"failures: {name}", f"{taken:,}{left_out}", new, ""))
+    replay = f"old pairs, {settings.replay:g} for each new one"
+    rows.append(("training", f"goes on from {earlier.adapter}", "on the pairs that are new", replay))
+    rows.append(("gates", "", "", f"each unchanged principle: not worse than by {settings.margin:g}"))
+    return rows
+
+
+def show_along(rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print what `along` returned as a table."""
+    table = Table(title="what this round takes along", title_justify="left")
+    for name in ("", "taken along", "done anew", "kept"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def corrective(pairs: Sequence[PreferencePair], earlier: Earlier, *, seed: int) -> list[PreferencePair]:
-    """Return the pairs to learn: those that the earlier run lacks or a changed principle decides, and the replay.
+    """Return the pairs to learn: those that the earlier run lacks, that people decided since or that a changed
+    principle decides, and the replay.
 
     `pairs`: all of them under the present constitution, so that none is replayed which the change turned around.
 
     Raises:
         Stopped: the change makes no difference to any pair.
     """
-    known = {_content(pair) for pair in load_pairs(earlier.folder / "pairs.jsonl")}
-    new = {pair.key for pair in pairs if _content(pair) not in known or pair.principle in earlier.names}
+    new = {pair.key for pair in _new_pairs(pairs, earlier)}
     if not new:
         raise Stopped(
             f"nothing to learn: the change makes no pair that {earlier.folder} lacks, and decides none; the adapter "
@@ -119,7 +186,8 @@ def since(evaluation: Mapping[str, Any], earlier: Earlier, run: Run) -> dict[str
     """Return what a run came to that went on from an earlier one: calls, and adherence to each principle since.
 
     `asked`: the calls of this run; `known`: the replies that it took over. `not_worse` is absent where the principle
-    itself changed.
+    itself changed. `corrections`: what became of people's votes and edits; `regression`: how many of the tests are
+    passed, where there are any.
     """
     how = {change.principle: change.how for change in earlier.changed}
     rows = {}
@@ -135,6 +203,8 @@ def since(evaluation: Mapping[str, Any], earlier: Earlier, run: Run) -> dict[str
         "tokens": sum(row["tokens_in"] + row["tokens_out"] for row in asked),
         "known": run.taken_over,
         "margin": earlier.settings.margin,
+        **({"corrections": dict(earlier.people.counts)} if earlier.said else {}),
+        **({"regression": evaluation["metrics"][FAILED]["overall"]} if FAILED in evaluation["metrics"] else {}),
         "principles": dict(sorted(rows.items(), key=lambda row: not row[1]["how"])),
     }
 
@@ -159,6 +229,14 @@ def show_since(found: Mapping[str, Any], console: Console) -> None:
             {True: "yes", False: "not shown"}.get(row.get("not_worse"), ""),
         )
     console.print(table)
+    if failed := found.get("regression"):
+        before, after = failed["before"]["value"], failed["after"]
+        console.print(
+            f"tests from failures: kept in {after['value']:.2f} [{after['low']:.2f}, {after['high']:.2f}] of "
+            f"{after['n']:,} cases; {before:.2f} by the earlier student, for which they were chosen",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print(
         f"{found['asked']:,} calls ({found['tokens']:,} tokens) were asked anew; {found['known']:,} replies were taken "
         f"over; not worse: the interval of the change lies above {-found['margin']:+g}",
@@ -212,5 +290,12 @@ def _other_models(roles: Roles, folder: Path) -> Iterator[str]:
             yield f"{name} (other weights than then)"
 
 
+def _new_pairs(pairs: Iterable[PreferencePair], earlier: Earlier) -> list[PreferencePair]:
+    """Return the pairs that the earlier run lacks, or that a changed principle decides."""
+    known = {_content(pair) for pair in load_pairs(earlier.folder / "pairs.jsonl")}
+    return [pair for pair in pairs if _content(pair) not in known or pair.principle in earlier.names]
+
+
 def _content(pair: PreferencePair) -> str:
-    return digest(pair.prompt, pair.chosen, pair.rejected)
+    """Return the digest of what a pair teaches; people's say is more than a judge's of the same answers."""
+    return digest(pair.prompt, pair.chosen, pair.rejected, *([RULE] if pair.rule == RULE else []))

@@ -14,6 +14,7 @@ from cai_lite.distill.comparisons import among_revisions
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.filters import balance, filter_pairs
 from cai_lite.distill.pairs import pairs_of
+from cai_lite.distill.people import keep_people, with_people
 from cai_lite.distill.revisions import Attempt, best_of
 from cai_lite.distill.verdicts import judge, judge_comparisons
 from cai_lite.errors import Stopped
@@ -130,6 +131,11 @@ def make_pairs(work: Work, prompts: Sequence[Prompt], *, held_out: Sequence[Prom
             work.bad.extend(bad)
             work.screen.warn(f"{len(bad):,} human pairs left out ({reasons(bad)})")
         pairs = [*people, *pairs]  # people's first: of two near duplicates the earlier one is kept
+    if work.earlier is not None and work.purpose == "training":
+        pairs = with_people(work.earlier.people, pairs)
+        if work.earlier.said:
+            keep_people(run, work.earlier.people, work.earlier.said)
+            run.count("corrections", work.earlier.people.counts)
     return _filtered(work, pairs, held_out)
 
 
@@ -196,18 +202,28 @@ def spread(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
 def _drafts(work: Work, prompts: Sequence[Prompt], *, stay_open: bool = False) -> list[Candidate]:
     recipe, roles = work.recipe, work.roles
     by_teacher = recipe.draft.from_ == "teacher"
-    authors = list(roles.assign(prompts)) if by_teacher else [(roles.drafter, list(prompts))]
+    authors = list(roles.assign(prompts)) if by_teacher else _students(work, prompts)
     drafts: list[Candidate] = []
-    for author, assigned in authors:
+    for number, (author, assigned) in enumerate(authors):
         chooser = roles.chooser
         speaker = author if chooser is None else BestOf(author, recipe.draft.best_of, chooser)
-        with work.stage("draft", speaker, named=by_teacher) as stage:
+        name = "draft" if by_teacher or not number else "draft what failed"
+        with work.stage(name, speaker, named=by_teacher) as stage:
             drafts += draft(speaker, assigned, n=recipe.draft.n, sampling=sampling_of(recipe), stage=stage)
         if not stay_open:
             close(speaker)
     if prompts and not drafts and work.purpose == "training":
         raise Stopped(nothing_left(work))
     return drafts
+
+
+def _students(work: Work, prompts: Sequence[Prompt]) -> list[tuple[ChatModel, list[Prompt]]]:
+    """Return the student with its prompts; where prompts failed in production, with these also as it failed them."""
+    seeds = work.earlier.seeds if work.earlier is not None and work.purpose == "training" else frozenset()
+    found: list[tuple[ChatModel, list[Prompt]]] = [(work.roles.drafter, [p for p in prompts if p.key not in seeds])]
+    if work.earlier is not None and (failed := [prompt for prompt in prompts if prompt.key in seeds]):
+        found.append((work.roles.student.with_adapter(work.earlier.adapter), failed))
+    return found
 
 
 def _check_critics(work: Work, prompts: Sequence[Prompt]) -> None:

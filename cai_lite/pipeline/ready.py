@@ -26,6 +26,7 @@ from cai_lite.evaluation.own import load_own
 from cai_lite.evaluation.refusal_judge import check_judge
 from cai_lite.inputs.constitution import Constitution
 from cai_lite.inputs.prompts import Prompts
+from cai_lite.pipeline.earlier import show_along
 from cai_lite.pipeline.prompted import limits
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles
@@ -40,6 +41,7 @@ PREFLIGHT = "preflight.json"
 class Plan:
     """What a run is going to do.
 
+    `along`: what it takes along of an earlier run, see `earlier.along`; empty where it begins anew.
     `prompts`: the report of `load_prompts`. `calls`: calls of models, by part of the run. `forecast`: tokens, cost and
     hours measured by an earlier preflight with the same models; None where there was none. `paid`: a server is asked.
     """
@@ -51,10 +53,11 @@ class Plan:
     warnings: tuple[str, ...]
     forecast: dict[str, float] | None
     paid: bool
+    along: tuple[tuple[str, str, str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain data."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        return {**asdict(self), "warnings": list(self.warnings), "along": [list(row) for row in self.along]}
 
     @property
     def headline(self) -> str:
@@ -161,6 +164,7 @@ def planned(recipe: Recipe, roles: Roles, prompts: Prompts, *, pairs: bool = Tru
         kinds_judged=recipe.evaluate.refusals == "judge",
         revisions=pairs and recipe.revises,
         earlier=recipe.from_ is not None,
+        regression=bool(prompts.regression),
     )
 
 
@@ -266,6 +270,8 @@ def show_plan(plan: Plan, next_: Sequence[str], console: Console | None = None) 
     for part, n in plan.calls.items():
         table.add_row(part, f"about {n:,} calls")
     console.print(table, highlight=False)
+    if plan.along:
+        show_along(plan.along, console)
     for warning in plan.warnings:
         console.print(Text(f"! {warning}", style="yellow"), soft_wrap=True)
     console.print(plan.headline, highlight=False, markup=False, soft_wrap=True)

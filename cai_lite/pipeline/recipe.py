@@ -452,12 +452,20 @@ class EvaluateSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromSection:
-    """Settings of a run that goes on from an earlier one, whose constitution was changed since.
+    """Settings of a run that goes on from an earlier one: the next round.
 
-    Nothing that the earlier run asked is asked again. The training goes on with its adapter, on the pairs that the
-    change made or decided (`corrective.jsonl`), and the student is compared with what it was.
+    It takes along what was learnt since: principles that changed, corrections by people, failures in production.
+    Nothing that the earlier run asked is asked again. The training goes on with its adapter, on the pairs that are new,
+    that people decided, or that a changed principle decides (`corrective.jsonl`), and the student is compared with what
+    it was.
 
     `run`: the directory of the earlier run, relative to the recipe.
+    `human`: a file of people's votes and edits; by default human.jsonl of the earlier run, if it has one.
+    `failures`: prompts that failed in production, as `cai-lite monitor --failures` writes them. They are tests: apart
+    from the other held-out prompts, since they were chosen for having failed.
+    `seeds`: prompts of the same failures to learn from; by default FAILURES.seeds.jsonl beside `failures`. The student
+    as the earlier run left it drafts answers to them.
+    `only_changed`: take along a changed constitution alone.
     `replay`: number of pairs that the change left as they were, for each corrective one, drawn at random and learnt
     again, so that the other principles are held.
     `margin`: what adherence to an unchanged principle may lose: a gate fails, and the exit status is 1, unless the
@@ -465,12 +473,19 @@ class FromSection:
     """
 
     run: str
+    human: str | None = None
+    failures: str | None = None
+    seeds: str | None = None
+    only_changed: bool = False
     replay: float = 1.0
     margin: float = MARGIN
 
     def __post_init__(self) -> None:
         _check(0 <= self.replay < math.inf, "replay", "0 or more, and finite", self.replay)
         _check(0 < self.margin < 1, "margin", "above 0 and below 1", self.margin)
+        more = [name for name in ("human", "failures", "seeds") if getattr(self, name) is not None]
+        if self.only_changed and more:
+            raise ValueError(f"'only_changed' takes a changed constitution along alone; leave it out, or '{more[0]}'")
 
 
 DRIFT: Mapping[str, str] = {"kl": "<= 0.2", "well_formed.change": ">= -0.1"}
@@ -864,7 +879,8 @@ def _with_paths(document: Document) -> Document:
     begun = data.get("from")
     if isinstance(begun, dict) and isinstance(begun.get("run"), str):
         data["from"] = begun | {"run": resolved(("from", "run"), begun["run"])}
-    for section, key in (("prompts", "file"), ("pair", "human")):
+    files = (("prompts", "file"), ("pair", "human"), ("from", "human"), ("from", "failures"), ("from", "seeds"))
+    for section, key in files:
         within = data.get(section)
         if isinstance(within, dict) and isinstance(within.get(key), str):
             file = resolved((section, key), within[key])

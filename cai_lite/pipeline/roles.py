@@ -64,7 +64,7 @@ class Roles:
     @property
     def itself(self) -> ChatModel:
         """The student as it answers under the constitution and critiques and revises itself."""
-        return _short_if_embedded(copy.copy(self.drafter))
+        return short_if_embedded(copy.copy(self.drafter))
 
     def digests(self) -> dict[str, str]:
         """Return the digests of the constitution and all models, by role and name, as recipe.yaml lists them."""
@@ -188,11 +188,11 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
                 model.name = section.source  # with the adapter's folder, by which critics differ
         else:
             model, name = copy.copy(student), "student"
-        found.append(WeightedModel(_short_if_embedded(model), 1.0, name))
+        found.append(WeightedModel(short_if_embedded(model), 1.0, name))
     return tuple(found)
 
 
-def _short_if_embedded(model: ChatModel) -> ChatModel:
+def short_if_embedded(model: ChatModel) -> ChatModel:
     """Return the model, which is asked in the short wording if it is an embedded one."""
     if isinstance(model, LocalModel) and model.model.startswith("embedded:"):
         model.wording = "short"

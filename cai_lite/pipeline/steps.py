@@ -30,7 +30,7 @@ def make(work: Work, prompts: Prompts) -> list[PreferencePair]:
     Raises:
         Stopped: the budget is spent, or too few replies of a stage are usable to go on.
     """
-    pairs = make_pairs(work, prompts.train, held_out=prompts.held_out)
+    pairs = make_pairs(work, prompts.train, held_out=[*prompts.held_out, *prompts.regression])
     write_quarantine(work.run.path(QUARANTINE), work.bad)
     return pairs
 
@@ -43,7 +43,7 @@ def write_pairs(work: Work, pairs: Sequence[PreferencePair], prompts: Prompts) -
         name=work.recipe.name,
         digests=work.roles.digests(),
         counts=work.run.counts(),
-        held_out=[prompt.messages for prompt in prompts.held_out],
+        held_out=[prompt.messages for prompt in (*prompts.held_out, *prompts.regression)],
     )
     write_text(work.run.path("dataset_card.md"), card)
     if work.earlier is None:
@@ -116,6 +116,7 @@ def measure(
         own=recipe.evaluate.own,
         teacher=roles.teachers[0].model if roles.teachers else None,
         earlier=roles.student.with_adapter(earlier.adapter) if earlier else None,
+        regression=prompts.regression,
         oracle=recipe.evaluate.oracle,
         refusals=recipe.evaluate.refusals,
         sampling=sampling_of(recipe, recipe.evaluate.temperature),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from cai_lite.evaluation.relabelled import take_labels
 from cai_lite.evaluation.result import ANSWERS
 from cai_lite.inputs.prompts import Prompts, load_prompts
 from cai_lite.inputs.quarantine import QUARANTINE, reasons, write_quarantine
-from cai_lite.pipeline.earlier import earlier_of, since
+from cai_lite.pipeline.earlier import along, earlier_of, show_along, since
 from cai_lite.pipeline.make_pairs import Work, draft_held_out, held_out_pairs
 from cai_lite.pipeline.phases import check_first, write_sources
 from cai_lite.pipeline.ready import Plan, check_ready, plan_of
@@ -18,6 +19,7 @@ from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import open_roles
 from cai_lite.pipeline.rounds import put_rounds_aside, walk_rounds
 from cai_lite.pipeline.steps import learn, make, measure, write_pairs
+from cai_lite.pipeline.taken import with_failures, write_labels, write_taken
 from cai_lite.records import PreferencePair
 from cai_lite.reporting import write_report
 from cai_lite.run.files import CONSTITUTION, recipe_text, write_aside, write_manifest
@@ -49,7 +51,7 @@ def run_recipe(
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     check_first(recipe, out, phase)
     take_labels(labels, out)
-    plan, earlier = plan_of(recipe, roles, prompts, out), earlier_of(recipe, roles, out)
+    plan, earlier = plan_of(recipe, roles, prompts, out), earlier_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         screen.taken_over(run.recovered)
         if earlier is not None:
@@ -59,6 +61,11 @@ def run_recipe(
         if (out / CONSTITUTION).resolve() != (policy := Path(roles.constitution.path).resolve()):  # a project's own
             write_aside(out / CONSTITUTION, policy.read_text(encoding="utf-8"))
         written = ["recipe.yaml", CONSTITUTION]
+        if earlier is not None:
+            show_along(rows := along(earlier, prompts), screen.console)
+            screen.note(*(": ".join(filter(None, row)) for row in rows))
+            written += write_taken(earlier.said, prompts, out)
+            write_labels(earlier.labels, out)
         for warning in plan.warnings:
             screen.warn(warning)
         if plan.paid and plan.forecast is None:
@@ -111,9 +118,10 @@ def _record(run: Run, screen: Screen, written: Sequence[str]) -> None:
 
 
 def prompts_of(recipe: Recipe) -> Prompts:
-    """The prompts of a recipe, read and split."""
+    """Return the prompts of a recipe, read and split; of a next round, with those that failed in production."""
     settings = recipe.prompts
-    return load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
+    found = load_prompts(settings.file, settings.held_out, settings.limit, settings.eval_limit)
+    return found if recipe.from_ is None else with_failures(found, recipe.from_)
 
 
 def check_recipe(recipe: Recipe, out: Path) -> Plan:
@@ -124,8 +132,9 @@ def check_recipe(recipe: Recipe, out: Path) -> Plan:
     """
     roles, prompts = open_roles(recipe), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out)
-    earlier_of(recipe, roles, out)
-    return plan_of(recipe, roles, prompts, out)
+    earlier = earlier_of(recipe, roles, prompts, out)
+    plan = plan_of(recipe, roles, prompts, out)
+    return plan if earlier is None else replace(plan, along=tuple(along(earlier, prompts)))
 
 
 def resolved_text(recipe: Recipe) -> str:

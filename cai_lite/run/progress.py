@@ -133,6 +133,11 @@ class Screen:
         self._bars.console.print(message, highlight=False, soft_wrap=True)
         self._write(message)
 
+    def note(self, *lines: str) -> None:
+        """Write lines to the log alone."""
+        for line in lines:
+            self._write(without_secrets(line))
+
     def warn(self, message: str) -> None:
         """Print a warning, marked with a yellow "!", and write it to the log."""
         message = without_secrets(message)

@@ -5,26 +5,34 @@ Walked on the embedded models, small: the earlier run lacks one principle of the
 
 from __future__ import annotations
 
+import io
 import json
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cai_lite.cli import app
+from cai_lite.embedded.grammar import DOMAINS, draw_ask
 from cai_lite.errors import InputError, RecipeError, Stopped
 from cai_lite.evaluation.labels import Planned
+from cai_lite.evaluation.result import read_answers
 from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.human import append_rows
 from cai_lite.inputs.pairs import load_pairs, save_pairs
+from cai_lite.inputs.prompts import all_prompts
 from cai_lite.inputs.versions import Change
 from cai_lite.pipeline.earlier import Earlier, corrective, held, since
+from cai_lite.pipeline.ready import show_plan
 from cai_lite.pipeline.recipe import FromSection, load_recipe
 from cai_lite.pipeline.walk import check_recipe, run_recipe
-from cai_lite.records import Message, PreferencePair
-from cai_lite.reporting.audit import verify
+from cai_lite.records import Message, PreferencePair, dicts_of
+from cai_lite.reporting.audit import chain, verify
 from cai_lite.run.ledger import Run
 
 ADDED = "no-cliche"
@@ -150,6 +158,103 @@ def test_a_run_that_is_killed_goes_on_and_ends_in_the_same_bytes(old, new, tmp_p
         assert (tmp_path / "cut" / name).read_bytes() == (new[0] / name).read_bytes(), name
 
 
+@pytest.fixture(scope="module")
+def said(old, tmp_path_factory):
+    """Votes against some of the earlier run's pairs, an edit of a held-out answer, and failures in production."""
+    folder, pairs = tmp_path_factory.mktemp("said"), load_pairs(old / "old" / "pairs.jsonl")
+    rows = [
+        {
+            "kind": "vote",
+            "prompt": dicts_of(pair.prompt),
+            "a": pair.chosen[0].content,
+            "b": pair.rejected[0].content,
+            "choice": "b" if n < 3 else "tie",
+            "confidence": 0.5,
+            "by": "ada",
+            "at": 1.0,
+        }
+        for n, pair in enumerate(pairs[:4])
+    ]
+    measured = read_answers(old / "old")[0]
+    edit = {"kind": "edit", "prompt": dicts_of(measured.prompt), "before": measured.answer, "after": "Better."}
+    append_rows(folder / "human.jsonl", [*rows, {**edit, "by": "ada", "at": 1.0}])
+    known = {prompt.text for prompt in all_prompts(recipe("creative-embedded").prompts.file)}
+    asks = (draw_ask(DOMAINS["creative"], random.Random(n)) for n in range(60))
+    fresh = list(dict.fromkeys(ask.text for ask in asks if ask.text not in known))[:4]
+    for name, some in (("out.jsonl", fresh[:2]), ("out.seeds.jsonl", fresh[2:])):
+        append_rows(folder / name, [{"prompt": text, "family": f"failed/{text}"} for text in some])
+    return folder, pairs, fresh
+
+
+@pytest.fixture(scope="module")
+def next_round(old, said):
+    folder = said[0]
+    out, more = folder / "next", [f"from.human={folder / 'human.jsonl'}", f"from.failures={folder / 'out.jsonl'}"]
+    begun = recipe(old / "old" / "constitution.yaml", f"from.run={old / 'old'}", *more)
+    return out, begun, run_recipe(begun, out, quiet=True)
+
+
+def test_a_next_round_learns_what_people_said_and_what_failed(old, said, next_round):
+    _, pairs, fresh = said
+    out, _, result = next_round
+    learnt, made = load_pairs(out / "corrective.jsonl"), load_pairs(out / "pairs.jsonl")
+    people = [pair for pair in learnt if pair.rule == "human"]
+    assert [(p.chosen, p.rejected, p.weight) for p in people] == [(p.rejected, p.chosen, 0.5) for p in pairs[:3]]
+    assert all((p.prompt, p.chosen, p.rejected) != shown(pairs[n])[1:4] for p in made for n in range(4))
+    with Run.reading(out) as run:  # back to who said it
+        (parent,) = chain(run, people[0].key)["parents"]
+    assert parent["payload"]["by"] == "ada" and parent["payload"]["text"] == people[0].chosen[0].content
+    seeds = [pair for pair in learnt if pair.prompt[-1].content in fresh[2:]]
+    assert seeds and not [pair for pair in made if pair.prompt[-1].content in fresh[:2]]
+    assert result["since"]["corrections"] == {"votes": 3, "ties": 1, "on held-out prompts, left out": 1}
+    with Run.reading(out) as run:  # as it failed: by the student with the earlier adapter, the others as they were
+        calls = {row["stage"]: (row["model"], row["calls"]) for row in run.calls()}
+    assert calls["draft what failed"] == ("embedded:student + adapter", 4) and "draft" not in calls
+
+
+def test_a_next_round_measures_what_failed_apart_and_every_principle_has_a_gate(said, next_round):
+    out, _, result = next_round
+    metrics, gates = result["evaluation"]["metrics"], result["evaluation"]["gates"]
+    failed = metrics["regression"]["overall"]
+    assert failed["after"]["n"] == 2 * 4 and result["since"]["regression"] == failed
+    fresh = {row.prompt[-1].content for row in read_answers(out)} & set(said[2])
+    assert not fresh  # of the answers that measure the round
+    principles = metrics["adherence_over_earlier"]["principles"]
+    assert {gate["name"] for gate in gates} == {f"adherence_over_earlier.{id_}.change.low" for id_ in principles}
+    log = (out / "log.txt").read_text()
+    assert "corrections by ada: 3 votes; 1 ties; 1 on held-out prompts, left out" in log
+    assert verify(out) == []
+
+
+def test_a_next_round_that_is_killed_ends_in_the_same_bytes(next_round, tmp_path, monkeypatch):
+    out, begun, _ = next_round
+    keep, kept = Run.keep_replies, []
+
+    def cut_off(self, stage, *args):
+        kept.append(stage)
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+        keep(self, stage, *args)
+
+    monkeypatch.setattr(Run, "keep_replies", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(begun, tmp_path / "cut", quiet=True)
+    monkeypatch.setattr(Run, "keep_replies", keep)
+    run_recipe(load_recipe(tmp_path / "cut" / "recipe.yaml"), tmp_path / "cut", quiet=True)
+    for name in (*SAME, "seeds.jsonl", "regression.jsonl", "corrections.jsonl"):
+        assert (tmp_path / "cut" / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_what_a_next_round_takes_along_is_said_before_it_begins(next_round, tmp_path):
+    plan = check_recipe(next_round[1], tmp_path / "new")
+    rows = {row[0]: row[1:] for row in plan.along}
+    assert rows["corrections by ada"][0].startswith("3 votes; 1 ties")
+    assert rows["failures: seeds"][0] == rows["failures: tests"][0] == "2"
+    console = Console(record=True, width=200, file=io.StringIO())
+    show_plan(plan, [], console)
+    assert "what this round takes along" in console.export_text() and not (tmp_path / "new").exists()
+
+
 def test_the_constitution_is_kept_as_it_was(old):
     kept = load_constitution(old / "old" / "constitution.yaml")
     assert ADDED not in {principle.id for principle in kept.principles}
@@ -162,6 +267,11 @@ def test_what_cannot_be_gone_on_from_is_refused_before_anything_is_written(old, 
 
     refused("is the run to go on from", gone_on(old), old / "old")
     refused("is not a run directory", gone_on(old, f"from.run={tmp_path}"))
+    measured = tmp_path / "human.jsonl"
+    edit = {"kind": "edit", "prompt": dicts_of(read_answers(old / "old")[0].prompt), "before": "a", "after": "b"}
+    append_rows(measured, [{**edit, "by": "ada", "at": 1.0}])
+    same = f"constitution={old / 'old' / 'constitution.yaml'}"
+    refused(r"no corrections \(1 on held-out prompts, left out\)", gone_on(old, same, f"from.human={measured}"))
     refused("nothing changed: .* says the same", gone_on(old, f"constitution={old / 'old' / 'constitution.yaml'}"))
     refused(r"in more than the constitution: draft.n, judge.votes;", gone_on(old, "draft.n=3", "judge.votes=3"))
     for missing, said in (
