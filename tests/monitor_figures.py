@@ -116,33 +116,33 @@ def write_log(path: Path, seed: int, n: int, *, tagged: bool, old: float, new: f
 
 
 def planted() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log.jsonl"
-        write_log(log, 0, LENGTH, tagged=False, old=0.05, new=0.12, change=CHANGE)
-        began = time.process_time()
-        found = cai.monitor(log, "medical")
-        seconds = time.process_time() - began
-        for rate in found.alarms:
-            print(f"{rate.principle}: alarm at {rate.alarm:,}, began about {rate.began:,}")
-        print(f"{found.stated}\n{LENGTH / seconds:,.0f} conversations a second of one core, {seconds:.0f} s")
+    for seed in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log.jsonl"
+            write_log(log, seed, LENGTH, tagged=False, old=0.05, new=0.12, change=CHANGE)
+            began = time.process_time()
+            found = cai.monitor(log, "medical")
+            seconds = time.process_time() - began
+            alarms = [f"{rate.principle} at {rate.alarm:,}, began about {rate.began:,}" for rate in found.alarms]
+            print(f"seed {seed}: {'; '.join(alarms) or 'no alarm'}; {LENGTH / seconds:,.0f} a second, {seconds:.0f} s")
+    print(found.stated)
 
 
 def speed() -> None:
+    """Print conversations a second of processor time, the best of three readings of 10,000 conversations."""
     with tempfile.TemporaryDirectory() as folder:
-        for constitution, tagged in (("medical", False), ("medical", True), ("medical-embedded", False)):
-            log = Path(folder) / "log.jsonl"
-            write_log(log, 0, 6000, tagged=tagged, old=0.05, new=0.05, change=0)
-            words = mean(
-                len(json.loads(line)["response"]["choices"][0]["message"]["content"].split()) for line in log.open()
-            )
-            began = time.process_time()
-            out = Path(folder) / f"{constitution}-{tagged}"
-            found = cai.monitor(log, constitution, out=out)
-            seconds = time.process_time() - began
+        for name, tagged in (("medical", False), ("medical", True), ("medical-embedded", False)):
+            log, constitution = Path(folder) / "log.jsonl", load_constitution(name)
+            write_log(log, 0, 10_000, tagged=tagged, old=0.05, new=0.05, change=0)
+            seconds = []
+            for attempt in range(3):
+                began = time.process_time()
+                found = cai.monitor(log, constitution, out=Path(folder) / f"{name}-{tagged}-{attempt}")
+                seconds.append(time.process_time() - began)
             looked = sum(rate.n + rate.unknown for rate in found.rates) / found.conversations
             print(
-                f"{constitution}, {'with' if tagged else 'without'} tags, {words:.0f} words, {looked:.1f} checks each: "
-                f"{found.conversations / seconds:,.0f} conversations a second of one core"
+                f"{name}, {'with' if tagged else 'without'} tags, {looked:.1f} checks a conversation: "
+                f"{found.conversations / min(seconds):,.0f} conversations a second of one core"
             )
 
 
