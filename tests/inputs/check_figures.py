@@ -1,8 +1,10 @@
 """Measure the machine checks of the domains on labelled and on public replies: `python -m tests.inputs.check_figures`.
 
-`replies/DOMAIN.jsonl` and `replies/DOMAIN_held_out.jsonl` hold a reply a line: {"prompt", "reply", "register",
-"labels": {principle: true or false}}, where true says that the reply keeps the principle. A false alarm is a check that
-fails a reply labelled as kept, a miss one that passes a reply labelled as broken.
+`replies/DOMAIN.jsonl` and `replies/DOMAIN_second.jsonl`, on which the patterns were tuned, and
+`replies/DOMAIN_held_out.jsonl`, the half of an independent writer's that nobody tuned on, hold a reply a line:
+{"prompt", "reply", "register", "labels": {principle: true or false}}, where true says that the reply keeps the
+principle. A false alarm is a check that fails a reply labelled as kept, a miss one that passes a reply labelled as
+broken.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cai_lite.inputs.constitution import load_constitution
+from cai_lite.inputs.constitution import Principle, load_constitution
 
 REPLIES = Path(__file__).parent / "replies"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -32,6 +34,7 @@ class Figures:
     false_alarms: int = 0
     misses: int = 0
     abstained: int = 0
+    found: int = 0
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
@@ -46,7 +49,7 @@ def label_files() -> list[Path]:
 
 
 def domain_of(path: Path) -> str:
-    return path.stem.removesuffix("_held_out")
+    return path.stem.removesuffix("_second").removesuffix("_held_out")
 
 
 def rows_of(path: Path) -> list[dict]:
@@ -61,7 +64,8 @@ def measured(path: Path) -> dict[str, Figures]:
         for id_, kept in row["labels"].items():
             if checks := constitution.principle(id_).checks:
                 said = checks.passed(row["reply"])
-                one = Figures(kept, not kept, kept and said is False, not kept and said is True, said is None)
+                fails, passes = said is False, said is True
+                one = Figures(kept, not kept, kept and fails, not kept and passes, said is None, not kept and fails)
                 found[id_] = found.get(id_, Figures()) + one
     return found
 
@@ -100,16 +104,24 @@ def support_turns(shared: Path) -> list[str]:
 
 
 def on_public_replies(shared: Path) -> Iterator[tuple[str, str, Counter[bool | None]]]:
-    """Yield the source, the principle, and how many replies pass (True), fail (False) or stay undecided (None)."""
-    medical = load_constitution("medical")
+    """Yield the source, the principle, and how many replies pass (True), fail (False) or stay undecided (None).
+
+    Only `forbid` is read: nobody labelled whether these replies name help, and no turn answers to a hazard.
+    """
+    declining = [load_constitution("medical").principle("decline-with-care")]
     for source, replies in refusals(shared).items():
-        for principle in medical.principles:
-            if principle.id == "decline-with-care" and principle.checks:
-                yield source, principle.id, Counter(map(principle.checks.passed, replies))
-    turns = support_turns(shared)
-    for principle in load_constitution("customer-service").principles:
-        if principle.checks:
-            yield "tau-bench, turns of agents", principle.id, Counter(map(principle.checks.passed, turns))
+        yield from _forbidden(source, declining, replies)
+    support = load_constitution("customer-service").principles
+    yield from _forbidden("tau-bench, turns of agents", support, support_turns(shared))
+
+
+def _forbidden(
+    source: str, principles: Iterable[Principle], replies: list[str]
+) -> Iterator[tuple[str, str, Counter[bool | None]]]:
+    for principle in principles:
+        if principle.checks and principle.checks.forbid:
+            checks = replace(principle.checks, require_any=())
+            yield source, principle.id, Counter(map(checks.passed, replies))
 
 
 def table(rows: Iterable[Iterable[object]]) -> str:
@@ -120,13 +132,13 @@ def table(rows: Iterable[Iterable[object]]) -> str:
 
 def main() -> None:
     rows: list[tuple[object, ...]] = [
-        ("file", "principle", "kept", "broken", "false alarms", "share", "misses", "abstained")
+        ("file", "principle", "kept", "broken", "false alarms", "share", "found", "misses", "abstained")
     ]
     for path in label_files():
         found = measured(path)
         for id_, f in [*found.items(), ("all", sum(found.values(), Figures()))]:
             share = f"{f.false_alarm_rate:.1%}"
-            rows.append((path.stem, id_, f.kept, f.broken, f.false_alarms, share, f.misses, f.abstained))
+            rows.append((path.stem, id_, f.kept, f.broken, f.false_alarms, share, f.found, f.misses, f.abstained))
     print(table(rows))
     if SHARED.is_dir():
         public: list[tuple[object, ...]] = [("source", "principle", "replies", "failed", "share", "undecided")]
