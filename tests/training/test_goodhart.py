@@ -159,9 +159,9 @@ def test_a_reward_that_is_gamed_is_noticed_and_the_best_step_by_the_second_judge
     said, lines = train_on(reward, talker, tmp_path)
     looks = [line for line in lines if "eval/second" in line]
     assert lines[-1]["reward"] > lines[0]["reward"]
-    assert looks[-1]["eval/second"] < max(look["eval/second"] for look in looks)
     assert sum("have parted (Goodhart's law)" in line for line in said) == 1
     assert said[-1].startswith("kept: the weights of step ")
+    assert looks[-1]["eval/second"] < float(said[-1].split("(")[1].rstrip(")"))  # what is kept is better than the end
     assert not said[-1].startswith("kept: the weights of step 24")
     best = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))["best"]
     assert best <= 8
