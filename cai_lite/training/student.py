@@ -174,6 +174,16 @@ def set_checkpointing(model: Any, layers: int) -> None:
         module.gradient_checkpointing = place < layers
 
 
+def has_dropout(model: Any) -> bool:
+    """Return whether a pass in training mode differs from one without dropout."""
+    from torch.nn import Dropout
+
+    configs = getattr(model, "peft_config", {}).values()
+    return any(config.lora_dropout for config in configs) or any(
+        isinstance(module, Dropout) and module.p > 0 for module in model.modules()
+    )
+
+
 def lora_parameters(model: Any) -> dict[str, Any]:
     """Return the parameters that are trained, by name, in a fixed order."""
     return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}
