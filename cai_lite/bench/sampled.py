@@ -206,7 +206,7 @@ def plain(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> 
             ratio = torch.exp((policy - old).sum(1, keepdim=True))
         loss = -torch.min(ratio * advantages_B1, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages_B1)
         if old is None:
-            loss = loss + KL * (torch.exp(before - policy) - (before - policy) - 1)
+            loss = loss + KL * ratio * (torch.exp(before - policy) - (before - policy) - 1)
         loss.mean().backward()  # type: ignore[no-untyped-call]
         _stepped(parameters.values(), optimizer)
         return Seconds(drawn - began, time.perf_counter() - drawn, cpu_drawn - cpu, time.process_time() - cpu_drawn)
@@ -261,6 +261,8 @@ def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> St
         train_dataset=datasets.Dataset.from_list([{"prompt": str(number)} for number in range(len(numbered))]),
         processing_class=tokenizer,
     )
+    if "ref" in trainer.model.peft_config:  # a copy of the adapter for the reference, where without one costs less
+        trainer.model.delete_adapter("ref")
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1  # as `train` would set it
     trained = [p for p in trainer.model.parameters() if p.requires_grad]

@@ -20,7 +20,7 @@ class Rl:
 
     `form`: "rloo" takes a completion for one action, compares its reward with the mean of the others of its prompt, and
     takes the KL penalty off the reward; "grpo" takes each token for an action, divides a group's advantages by their
-    standard deviation, and adds the KL penalty to the loss.
+    standard deviation, and adds the KL penalty to the loss, times the ratio.
     `divide_by_std`: of "grpo"; if false, a group's advantages are not divided by their standard deviation.
     `samples`: completions of a prompt, at least 2.
     `max_completion_tokens`: length limit of a completion.

@@ -175,13 +175,8 @@ def set_checkpointing(model: Any, layers: int) -> None:
 
 
 def has_dropout(model: Any) -> bool:
-    """Return whether a pass in training mode differs from one without dropout."""
-    from torch.nn import Dropout
-
-    configs = getattr(model, "peft_config", {}).values()
-    return any(config.lora_dropout for config in configs) or any(
-        isinstance(module, Dropout) and module.p > 0 for module in model.modules()
-    )
+    """Return whether the adapter has dropout, so that a pass in training mode differs from one without."""
+    return any(config.lora_dropout for config in model.peft_config.values())
 
 
 def lora_parameters(model: Any) -> dict[str, Any]:
