@@ -1,12 +1,12 @@
 """Measure a step of reinforcement learning, generation apart and together: `python -m cai_lite.bench.sampled`.
 
-Ours is beside a plain loop on transformers and, with `--against trl`, beside TRL's GRPOTrainer. The plain loop does
-what TRL's published trainer does for a step without its framework: `generate` for every copy of a prompt, then one
-padded pass of the reference and one of the policy over all completions, with the logits of every completion token and
-their entropies, and GRPO's loss. All draw completions of the same length, take the same number of samples of the same
-prompts, and do one update. They take turns in one process, and medians are shown; a ratio is the median over the turns
-of the other's time divided by ours. The output layer of the model, which has random weights, is scaled so that its
-distributions are about as sharp as a language model's.
+Ours is beside a plain loop on transformers and, with `--against trl`, beside TRL's GRPOTrainer, or with `--form rloo`
+its RLOOTrainer. The plain loop does what TRL's published trainers do for a step without their framework: `generate` for
+every copy of a prompt, then one padded pass of the reference, with RLOO another one of the policy, and one with a
+gradient over all completions, with the logits of every completion token and their entropies. All draw completions of
+the same length, take the same number of samples of the same prompts, and do one update. They take turns in one process,
+and medians are shown; a ratio is the median over the turns of the other's time divided by ours. The output layer of the
+model, which has random weights, is scaled so that its distributions are about as sharp as a language model's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 
@@ -37,7 +37,7 @@ from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.on_policy import OnPolicy
 from cai_lite.training.rewards import Feedback
-from cai_lite.training.rl_settings import Rl
+from cai_lite.training.rl_settings import Form, Rl
 from cai_lite.training.source import Asked
 from cai_lite.training.student import lora_parameters, with_adapter
 from cai_lite.training.tokens import Row
@@ -62,6 +62,7 @@ class Sampling:
     """What is measured: `prompts` of `prompt_tokens`, `samples` completions each, of `completion_tokens`."""
 
     shape: str = "small"
+    form: Form = "grpo"
     prompts: int = 4
     samples: int = 4
     prompt_tokens: int = 128
@@ -120,7 +121,7 @@ def ours(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> S
     config = TrainingConfig(
         method="rl",
         rl=Rl(
-            form="grpo",
+            form=asked.form,
             samples=asked.samples,
             max_completion_tokens=asked.completion_tokens,
             kl_weight=KL,
@@ -137,7 +138,7 @@ def ours(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> S
     prompts = [Prompt(key=row.key, messages=(Message("user", row.key),), family=row.key) for row in rows]
     parameters = lora_parameters(model)
     optimizer = torch.optim.AdamW(parameters.values(), lr=RATE)
-    passes = Passes("shared", 1 << 20, 0)
+    passes = Passes("shared", 1 << 20, 0, "token_logps")
     drawn: list[float] = []
 
     def reward(some: Sequence[Prompt], replies: Sequence[str]) -> list[float]:
@@ -162,7 +163,7 @@ def ours(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> S
 
 
 def plain(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> Step:
-    """Return the step of a plain loop on transformers, as TRL's published GRPOTrainer does it."""
+    """Return the step of a plain loop on transformers, as TRL's published trainers do it."""
     parameters = lora_parameters(model)
     optimizer = torch.optim.AdamW(parameters.values(), lr=RATE)
     model.generation_config.eos_token_id = None
@@ -188,15 +189,24 @@ def plain(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> 
             )
         drawn, cpu_drawn = time.perf_counter(), time.process_time()
         rewards_BK = torch.arange(float(many)).repeat(len(batches[number]), 1)
-        spread = rewards_BK.std(1, keepdim=True) + 1e-4
-        advantages_B1 = ((rewards_BK - rewards_BK.mean(1, keepdim=True)) / spread).view(-1, 1)
-        with torch.no_grad(), model.disable_adapter():
-            before = logps(ids_BT, entropy=False)
+        with torch.no_grad():
+            old = logps(ids_BT, entropy=False) if asked.form == "rloo" else None
+            with model.disable_adapter():
+                before = logps(ids_BT, entropy=False)
         model.train()
         policy = logps(ids_BT, entropy=True)
-        ratio = torch.exp(policy - policy.detach())
+        if old is None:
+            spread_B1 = rewards_BK.std(1, keepdim=True) + 1e-4
+            advantages_B1 = ((rewards_BK - rewards_BK.mean(1, keepdim=True)) / spread_B1).view(-1, 1)
+            ratio = torch.exp(policy - policy.detach())
+        else:
+            shaped_BK = rewards_BK - KL * (old - before).sum(1).view_as(rewards_BK)
+            others_BK = (shaped_BK.sum(1, keepdim=True) - shaped_BK) / (many - 1)
+            advantages_B1 = (shaped_BK - others_BK).view(-1, 1)
+            ratio = torch.exp((policy - old).sum(1, keepdim=True))
         loss = -torch.min(ratio * advantages_B1, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages_B1)
-        loss = loss + KL * (torch.exp(before - policy) - (before - policy) - 1)
+        if old is None:
+            loss = loss + KL * ratio * (torch.exp(before - policy) - (before - policy) - 1)
         loss.mean().backward()  # type: ignore[no-untyped-call]
         _stepped(parameters.values(), optimizer)
         return Seconds(drawn - began, time.perf_counter() - drawn, cpu_drawn - cpu, time.process_time() - cpu_drawn)
@@ -205,9 +215,10 @@ def plain(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> 
 
 
 def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> Step:
-    """Return the step of TRL's GRPOTrainer: its `training_step` on the copies of the prompts of a batch.
+    """Return the step of TRL's trainer of the form: its `training_step` on the copies of the prompts of a batch.
 
-    Drawing ends where the reward is asked. Raises MissingPackageError where trl is not installed.
+    A prompt is named by a number, which stands for its ids, as random ids do not survive being written as text. Drawing
+    ends where the reward is asked. Raises MissingPackageError where trl is not installed.
     """
     module, datasets = trl_module("trl"), trl_module("datasets")
     tokenizer = open_weights("embedded:student")[1]
@@ -217,12 +228,20 @@ def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> St
         drawn[:] = [time.perf_counter(), time.process_time()]
         return [float(i % asked.samples) for i in range(len(completions))]
 
-    texts = [[tokenizer.decode(list(ids)) for ids in batch] for batch in batches]
+    numbered = [ids for batch in batches for ids in batch]
     size = asked.prompts * asked.samples
-    trainer: Any = module.GRPOTrainer(
+    base, arguments = (
+        (module.GRPOTrainer, module.GRPOConfig) if asked.form == "grpo" else (module.RLOOTrainer, module.RLOOConfig)
+    )
+
+    class OnTokens(base):  # type: ignore[misc, valid-type]
+        def _tokenize_prompts(self, prompts: Sequence[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [list(numbered[int(prompt)]) for prompt in prompts], None, {}
+
+    trainer: Any = OnTokens(
         model=model,
         reward_funcs=reward,
-        args=module.GRPOConfig(
+        args=arguments(
             output_dir=tempfile.mkdtemp(),
             per_device_train_batch_size=size,
             num_generations=asked.samples,
@@ -230,7 +249,7 @@ def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> St
             generation_kwargs={"min_new_tokens": asked.completion_tokens},
             beta=KL,
             epsilon=CLIP,
-            loss_type="grpo",
+            **({"loss_type": "grpo"} if asked.form == "grpo" else {}),
             learning_rate=RATE,
             gradient_checkpointing=False,
             bf16=False,
@@ -239,9 +258,11 @@ def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> St
             disable_tqdm=True,
             logging_steps=10**6,
         ),
-        train_dataset=datasets.Dataset.from_list([{"prompt": text} for batch in texts for text in batch]),
+        train_dataset=datasets.Dataset.from_list([{"prompt": str(number)} for number in range(len(numbered))]),
         processing_class=tokenizer,
     )
+    if "ref" in trainer.model.peft_config:  # a copy of the adapter for the reference, where without one costs less
+        trainer.model.delete_adapter("ref")
     trainer.create_optimizer()
     trainer.current_gradient_accumulation_steps = 1  # as `train` would set it
     trained = [p for p in trainer.model.parameters() if p.requires_grad]
@@ -249,8 +270,9 @@ def trl(model: Any, batches: list[list[tuple[int, ...]]], asked: Sampling) -> St
 
     def step(number: int) -> Seconds:
         began, cpu = time.perf_counter(), time.process_time()
-        inputs = [{"prompt": text} for text in texts[number] for _ in range(asked.samples)]
-        trainer.training_step(trainer.model, inputs)
+        first = number * asked.prompts
+        asked_for = [{"prompt": str(first + i)} for i in range(asked.prompts) for _ in range(asked.samples)]
+        trainer.training_step(trainer.model, asked_for, None)
         _stepped(trained, trainer.optimizer)
         return Seconds(drawn[0] - began, time.perf_counter() - drawn[0], drawn[1] - cpu, time.process_time() - drawn[1])
 
@@ -299,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--against", nargs="+", choices=(PLAIN.replace(" ", "-"), TRL), default=["plain-loop"])
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     given = vars(parser.parse_args(arguments))
+    if given["form"] not in (known := get_args(Form)):
+        raise InputError(f"--form should be one of {', '.join(known)}, got '{given['form']}'")
     file, against = given.pop("json"), [name.replace("-", " ") for name in given.pop("against")]
     asked = Sampling(**given)
     if min(asked.prompts, asked.steps, asked.completion_tokens, asked.prompt_tokens) < 1 or asked.samples < 2:

@@ -8,6 +8,7 @@ pass count once, not for each row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,16 @@ def release(device: Any) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Within this context, running out of memory ends the block and is no error; what its frames held is let go."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

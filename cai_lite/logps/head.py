@@ -72,21 +72,12 @@ def score_of(model: Any) -> Any:
 def token_logps_and_entropies(model: Any, packed: Packed) -> tuple[Tensor, Tensor]:
     """Return the log-probability of each token and the entropy of what was predicted there, both in nats, shape [N].
 
-    Without a gradient. The entropy takes the logits of a chunk, so it needs no more memory than the log-probabilities.
+    The entropy has no gradient. It takes the logits of a chunk, so it is never stored for a whole batch.
     """
     if packed.segments is not None:
         check_segments(model)
-    with torch.no_grad():
-        hidden_RTH = text_body(model)(**packed.inputs()).last_hidden_state
-        hidden_NH, head = hidden_RTH.flatten(0, 1)[packed.predicts_N], head_of(model)
-        logps_N, entropy_N = (hidden_NH.new_empty(len(hidden_NH), dtype=torch.float32) for _ in range(2))
-        chunk = chunk_of(hidden_NH, len(head.weight_VH))
-        for start in range(0, len(hidden_NH), chunk):
-            part = slice(start, start + chunk)
-            log_probs_CV = head.log_probs(hidden_NH[part])
-            logps_N[part] = log_probs_CV.gather(1, packed.targets_N[part, None])[:, 0]
-            entropy_N[part] = -(log_probs_CV.exp() * log_probs_CV.clamp(min=torch.finfo(torch.float32).min)).sum(-1)
-    return logps_N, entropy_N
+    hidden_RTH = text_body(model)(**packed.inputs()).last_hidden_state
+    return _from_hidden(model, hidden_RTH.flatten(0, 1)[packed.predicts_N], packed.targets_N, entropies=True)
 
 
 def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None) -> Tensor:
@@ -94,11 +85,19 @@ def head_logps(model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int |
 
     `chunk` is the number of states whose logits are stored at a time; None takes `chunk_of`.
     """
+    return _from_hidden(model, hidden_NH, targets_N, chunk=chunk)[0]
+
+
+def _from_hidden(
+    model: Any, hidden_NH: Tensor, targets_N: Tensor, *, chunk: int | None = None, entropies: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities and entropies; the second is empty where none are asked for."""
     head = head_of(model)
     apply: Any = _HeadLogps.apply
     if chunk is None:
         chunk = chunk_of(hidden_NH, len(head.weight_VH))
-    return cast(Tensor, apply(hidden_NH, head.weight_VH, head.bias_V, targets_N, head.cap, head.scale, chunk))
+    found = apply(hidden_NH, head.weight_VH, head.bias_V, targets_N, head.cap, head.scale, chunk, entropies)
+    return cast(tuple[Tensor, Tensor], found)
 
 
 def chunk_of(hidden_NH: Tensor, vocabulary: int) -> int:
@@ -154,7 +153,10 @@ def base_of(model: Any) -> Any:
 
 
 class _HeadLogps(torch.autograd.Function):
-    """Head, soft cap, log-softmax and gather in chunks; the gradient is computed in the forward pass."""
+    """Head, soft cap, log-softmax and gather in chunks; the gradient is computed in the forward pass.
+
+    The second output holds the entropies, without a gradient.
+    """
 
     @staticmethod
     def forward(
@@ -166,8 +168,10 @@ class _HeadLogps(torch.autograd.Function):
         cap: float | None,
         scale: float,
         chunk: int,
-    ) -> Tensor:
+        entropies: bool,
+    ) -> tuple[Tensor, Tensor]:
         logps_N = hidden_NH.new_empty(len(hidden_NH), dtype=torch.float32)
+        entropy_N = hidden_NH.new_empty(len(hidden_NH) if entropies else 0, dtype=torch.float32)
         grad_NH = torch.empty_like(hidden_NH) if ctx.needs_input_grad[0] else None
         for start in range(0, len(hidden_NH), chunk):
             part = slice(start, start + chunk)
@@ -179,6 +183,8 @@ class _HeadLogps(torch.autograd.Function):
             log_probs_CV = logits_CV.log_softmax(-1)
             targets_C1 = targets_N[part, None]
             logps_N[part] = log_probs_CV.gather(1, targets_C1)[:, 0]
+            if entropies:  # the clamp: 0 times minus infinity is no number
+                entropy_N[part] = -(log_probs_CV.exp() * log_probs_CV.clamp(min=torch.finfo(torch.float32).min)).sum(-1)
             if grad_NH is not None:
                 # d log p_y / d logits = onehot(y) - p; through the cap: times 1 - (logits / cap)^2; times the scale;
                 # then back through the head.
@@ -190,12 +196,13 @@ class _HeadLogps(torch.autograd.Function):
                     slope_CV *= scale
                 grad_NH[part] = slope_CV.to(weight_VH.dtype) @ weight_VH
         ctx.save_for_backward(grad_NH)
-        return logps_N
+        ctx.mark_non_differentiable(entropy_N)
+        return logps_N, entropy_N
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None, None, None]:
         (grad_NH,) = ctx.saved_tensors
-        return (grads[0][:, None] * grad_NH).to(grad_NH.dtype), None, None, None, None, None, None
+        return (grads[0][:, None] * grad_NH).to(grad_NH.dtype), None, None, None, None, None, None, None
 
 
 def text_body(model: Any) -> Any:

@@ -49,8 +49,11 @@ from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.rewards import Feedback
 
-SampledMaterial = Callable[[TrainingConfig, Path], tuple[Sequence[Prompt], Feedback]]
-"""Return the prompts of a phase that draws its samples itself, and what rewards them; of its settings and folder."""
+SampledMaterial = Callable[[TrainingConfig, Path, Path | None], tuple[Sequence[Prompt], Feedback]]
+"""Return the prompts of a phase that draws its samples itself, and what rewards them.
+
+The arguments are its settings, its folder, and the adapter of the preference model before it, if there is one.
+"""
 
 
 def train_phases(
@@ -95,7 +98,7 @@ def train_phases(
         else:
             begin = adapter if students else scorer or adapter
             made, files = train_phase(
-                recipe, phase, pairs, out, folder, screen, name=called, before=begin, sampled=sampled
+                recipe, phase, pairs, out, folder, screen, name=called, before=begin, scorer=scorer, sampled=sampled
             )
         adapter, scorer = (made, scorer) if students else (adapter, made)
         written += [f"{PHASES}/{name}/{file}" for file in files]
@@ -246,11 +249,13 @@ def train_phase(
     *,
     name: str = "",
     before: Path | None = None,
+    scorer: Path | None = None,
     sampled: SampledMaterial | None = None,
 ) -> tuple[Path, list[str]]:
     """Train one phase in its folder; return its adapter and the names of its files.
 
-    `name`: what its messages begin with. `before`: the adapter before it. `sampled`: as of `train_phases`.
+    `name`: what its messages begin with. `before`: the adapter before it; `scorer`: that of the preference model
+    before it. `sampled`: as of `train_phases`.
     """
     from cai_lite.training.loop import train  # which imports torch
 
@@ -263,7 +268,7 @@ def train_phase(
             raise InputError(
                 f"'{phase.method}' draws its samples itself, and nothing here rewards them: it is a phase of a run"
             )
-        data, feedback = sampled(phase, folder)
+        data, feedback = sampled(phase, folder, scorer)
     else:
         data, feedback = material(phase, pairs, out, say, student=recipe.student.model), None
     shown_as = name.replace("phase ", "")

@@ -13,7 +13,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,7 @@ from cai_lite.training.config import Lora, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.preference_model import VERDICTS
 from cai_lite.training.methods.sft import CHOSEN
+from cai_lite.training.rl_settings import Rl
 
 STUDENT = "student"  # in `critique.by`
 
@@ -652,12 +653,8 @@ class Recipe:
         for number, phase in enumerate(given):
             name = f"'train': phase {number} ({phase.method})" if isinstance(self.train, tuple) else "'train'"
             method = METHODS[phase.method]
-            if method.on_policy and not self.all_teachers and not self.judge.models:
-                raise ValueError(f"{name} learns from a judge's rewards, and the recipe has none; name judge.by")
-            if method.on_policy and not (phase.rl.judge or phase.rl.checks):
-                raise ValueError(
-                    f"{name}: 'rl.judge' and 'rl.checks' are both 0, so nothing is rewarded; set one above 0"
-                )
+            if method.on_policy and (problem := self._unrewarded(phase.rl, given[:number])):
+                raise ValueError(f"{name}{problem}")
             if phase.on is None and not (method.on_pairs or method.on_policy):
                 raise ValueError(f"{name}: name what '{phase.method}' learns, as 'on': {' or '.join(OF_PHASES)}")
             if phase.on is not None and phase.on not in SOURCES:
@@ -686,6 +683,22 @@ class Recipe:
                 "'train' trains a preference model and no student; add a phase such as {method: dpo}, or train the "
                 "model alone on a run by `cai-lite train --method preference_model --run RUN`"
             )
+
+    def _unrewarded(self, rl: Rl, before: Sequence[TrainingConfig]) -> str:
+        """Return what keeps a phase "rl" from its rewards, or ""; `before`: the phases before it."""
+        if not (rl.judge or rl.preference_model or rl.checks):
+            return ": 'rl.judge', 'rl.preference_model' and 'rl.checks' are 0, so nothing is rewarded; set one above 0"
+        if rl.judge and not self.all_teachers and not self.judge.models:
+            return (
+                " learns from a judge's rewards, and the recipe has none; name judge.by, or set rl.judge: 0 and "
+                "rl.preference_model or rl.checks above 0"
+            )
+        if rl.preference_model and all(METHODS[phase.method].trains_student for phase in before):
+            return (
+                f": 'rl.preference_model' is {rl.preference_model:g}, and no phase before it trains a preference "
+                "model; add {method: preference_model} before it, or set it to 0"
+            )
+        return ""
 
     def _needs_teacher(self) -> str:
         """Return what needs a teacher, or "" where nothing does."""

@@ -1,9 +1,10 @@
-"""What rewards the samples of a phase "rl": the recipe's judge under the principles drawn, less failed machine checks.
+"""What rewards the samples of a phase "rl": a mix of judge and preference model by weight, less failed machine checks.
 
-A reward is the mean probability that the sample keeps each of the principles drawn for its prompt, weighed by their
-weights. The oracle of the toy world, or else the second judge of the evaluation, watches it. No gradient comes of that
-one, but with `train.keep: best` it chooses among the steps, on training prompts that are held out; with `keep: last` it
-only looks on.
+The judge's reward is the mean probability that the sample keeps each of the principles drawn for its prompt, weighed by
+their weights; so is that of a preference model that reads the principle, and any other gives the probability that the
+sample is good. The oracle of the toy world, or else the second judge of the evaluation, watches it. No gradient comes
+of that one, but with `train.keep: best` it chooses among the steps, on training prompts that are held out; with `keep:
+last` it only looks on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.preference import PreferenceModel, open_preference_model
 from cai_lite.distill.pointwise import score
 from cai_lite.distill.reading import sigmoid
 from cai_lite.embedded import oracle
+from cai_lite.errors import InputError
 from cai_lite.inputs.constitution import Constitution, Principle, draw
 from cai_lite.pipeline.make_pairs import Work
 from cai_lite.records import Candidate, Prompt, digest
@@ -36,19 +39,36 @@ class Passing(Stage):
 
 
 def sampled_material(
-    work: Work, prompts: Sequence[Prompt], phase: TrainingConfig, folder: Path
+    work: Work, prompts: Sequence[Prompt], phase: TrainingConfig, folder: Path, scorer: Path | None = None
 ) -> tuple[list[Prompt], Feedback]:
     """Return the prompts of a phase that draws its samples itself, and what rewards them.
 
     Left out are prompts to which no principle applies, since nothing could be said of an answer. `folder`: of the
-    phase, by which its stages are named in the ledger.
+    phase, by which its stages are named in the ledger. `scorer`: the adapter of the preference model before it.
+
+    Raises:
+        InputError: a preference model is to reward, and no phase before this one has trained one.
     """
-    recipe, constitution = work.recipe, work.roles.constitution
-    judge, section = work.roles.judge, phase.rl
+    recipe, constitution, section = work.recipe, work.roles.constitution, phase.rl
     drawn = recipe.judge.principles
     parts: list[tuple[float, Reward]] = []
+    judges: list[str | None] = []  # digests of what rewards, in the order of `parts`
     if section.judge:
+        judge = work.roles.judge
         parts.append((section.judge, judged(work, judge, drawn, f"{SAMPLES} of {folder.name}")))
+        judges.append(judge.digest)
+    if section.preference_model:
+        if scorer is None:
+            raise InputError(
+                f"'rl.preference_model' is {section.preference_model:g}, and no phase before {folder.name} trains a "
+                "preference model; add {method: preference_model} before it, or set it to 0"
+            )
+        student = recipe.student
+        model = open_preference_model(
+            student.model, scorer, load=student.load, template=student.template, system=student.system
+        )
+        parts.append((section.preference_model, preferred(model, constitution, drawn)))
+        judges.append(model.digest)
     if section.checks:
         parts.append((section.checks, broken_checks(constitution)))
     second: Reward | None = None
@@ -59,8 +79,9 @@ def sampled_material(
         other = work.roles.second.model
         second = judged(work, other, len(constitution.principles), f"{WATCH} of {folder.name}")
         watched = other.digest
-    settings = [section.judge, section.checks, drawn, recipe.judge.votes, recipe.judge.log_probs]
-    told = digest("rewards", constitution.digest, judge.digest, settings, watched)
+    weights = [section.judge, section.preference_model, section.checks]
+    settings = [*weights, drawn, recipe.judge.votes, recipe.judge.log_probs]
+    told = digest("rewards", constitution.digest, judges, settings, watched)
     asked = [prompt for prompt in prompts if constitution.applying(prompt)]
     return asked, Feedback(reward=mixed(parts), second=second, digest=told)
 
@@ -94,6 +115,31 @@ def judged(work: Work, judge: ChatModel, principles: int, stage: str) -> Reward:
             else 0.0
             for answer in answers
         ]
+
+    return reward
+
+
+def preferred(model: PreferenceModel, constitution: Constitution, principles: int) -> Reward:
+    """Return the calibrated probability, by a preference model, that a reply is good.
+
+    A model that reads principles gives the weighted mean over those drawn; `principles`: how many that are. An empty
+    reply is not shown to it: it is worth 0.
+    """
+
+    def reward(prompts: Sequence[Prompt], replies: Sequence[str]) -> list[float | None]:
+        pairs = [(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True) if reply]
+        if model.calibration.input == "joint":
+            good = iter(model.p_good([prompt.messages for prompt, _ in pairs], [reply for _, reply in pairs]))
+            return [next(good) if reply else 0.0 for reply in replies]
+        sums, weights = [0.0] * len(pairs), [0.0] * len(pairs)
+        chosen = [draw(constitution, prompt, principles) for prompt, _ in pairs]
+        for principle in constitution.principles:
+            asked = [i for i, drawn in enumerate(chosen) if principle in drawn]
+            messages, texts = [pairs[i][0].messages for i in asked], [pairs[i][1] for i in asked]
+            for i, p in zip(asked, model.p_good(messages, texts, principle.text), strict=True):
+                sums[i], weights[i] = sums[i] + principle.weight * p, weights[i] + principle.weight
+        means = iter(total / weight if weight else None for total, weight in zip(sums, weights, strict=True))
+        return [next(means) if reply else 0.0 for reply in replies]
 
     return reward
 

@@ -76,8 +76,8 @@ def learn(
     if work.earlier is not None:
         pairs, before = corrective(pairs, work.earlier, seed=work.recipe.seed), work.earlier.adapter
 
-    def sampled(phase: TrainingConfig, place: Path) -> tuple[Sequence[Prompt], Feedback]:
-        return sampled_material(work, prompts, phase, place)
+    def sampled(phase: TrainingConfig, place: Path, scorer: Path | None) -> tuple[Sequence[Prompt], Feedback]:
+        return sampled_material(work, prompts, phase, place, scorer)
 
     return train_phases(
         work.recipe, pairs, folder, work.screen, first=first, before=before, label=label, sampled=sampled

@@ -147,8 +147,9 @@ def _feedback(config: TrainingConfig, reward: Scores | None, second: Scores | No
         if reward is not None or second is not None:
             raise InputError(f"'reward' and 'second_judge' mean nothing to the method '{config.method}'; take 'rl'")
         return None
-    if (config.rl.judge, config.rl.checks) != (Rl().judge, Rl().checks):
-        raise InputError("'rl.judge' and 'rl.checks' are for recipes; here 'reward' says all, so leave them out")
+    of_recipes = ("judge", "preference_model", "checks")
+    if given := [name for name in of_recipes if getattr(config.rl, name) != getattr(Rl(), name)]:
+        raise InputError(f"'rl.{given[0]}' is for recipes; here 'reward' says all, so leave it out")
     if reward is None:
         raise InputError(f"the method '{config.method}' learns from a reward: give train(..., reward=FUNCTION)")
     return Feedback(

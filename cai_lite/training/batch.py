@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from cai_lite.logps.head import completion_logps, completion_scores, token_logps, token_logps_and_entropies
+from cai_lite.logps.head import completion_logps, completion_scores, token_logps_and_entropies
 from cai_lite.logps.layout import Ids, Layout, Packed, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps, TokenLogps
@@ -108,28 +108,25 @@ class Passes:
         return Logps(sums_BK.masked_scatter(lengths_BK > 0, values_S), lengths_BK)
 
     def token_logps(self, model: Any, rows: Sequence[Row]) -> TokenLogps:
-        """Return the log-probabilities of all tokens, in one pass. The shared layout needs `segments`."""
+        """Return the log-probabilities and entropies of all tokens, in one pass. The shared layout needs `segments`."""
         device = model.get_input_embeddings().weight.device
         packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
-        return _of_tokens(token_logps(model, packed), packed, rows)
-
-    def with_entropies(self, model: Any, rows: Sequence[Row]) -> tuple[TokenLogps, torch.Tensor]:
-        """Return the same, and the entropies of what was predicted there, in nats, [B, K, T]; without a gradient."""
-        device = model.get_input_embeddings().weight.device
-        packed = pack(sequences_of(rows), self.layout, pad_token_id=self.pad_token_id, device=device)
-        logps_N, entropy_N = token_logps_and_entropies(model, packed)
-        return _of_tokens(logps_N, packed, rows), _of_tokens(entropy_N, packed, rows).tokens_BKT
+        logps_N, entropies_N = token_logps_and_entropies(model, packed)
+        return _of_tokens(logps_N, entropies_N, packed, rows)
 
 
-def _of_tokens(values_N: torch.Tensor, packed: Packed, rows: Sequence[Row]) -> TokenLogps:
-    """Return the values of all tokens by completion, and their sums; a shared row has them in another order."""
+def _of_tokens(logps_N: torch.Tensor, entropies_N: torch.Tensor, packed: Packed, rows: Sequence[Row]) -> TokenLogps:
+    """Return the values of all tokens by completion; a shared row has them in another order."""
     most = max(len(row.completions) for row in rows)
     lengths = [[*map(len, row.completions), *[0] * (most - len(row.completions))] for row in rows]
-    lengths_BK = torch.tensor(lengths, device=values_N.device)
-    there_BKT = torch.arange(int(lengths_BK.max()), device=values_N.device) < lengths_BK[..., None]
-    ordered_N = values_N[torch.argsort(packed.sequence_N, stable=True)]
-    tokens_BKT = values_N.new_zeros(there_BKT.shape).masked_scatter(there_BKT, ordered_N)
-    return TokenLogps(tokens_BKT.sum(-1), lengths_BK, tokens_BKT)
+    lengths_BK = torch.tensor(lengths, device=logps_N.device)
+    there_BKT = torch.arange(int(lengths_BK.max()), device=logps_N.device) < lengths_BK[..., None]
+    order_N = torch.argsort(packed.sequence_N, stable=True)
+    tokens_BKT, entropies_BKT = (
+        values_N.new_zeros(there_BKT.shape).masked_scatter(there_BKT, values_N[order_N])
+        for values_N in (logps_N, entropies_N)
+    )
+    return TokenLogps(tokens_BKT.sum(-1), lengths_BK, tokens_BKT, entropies_BKT)
 
 
 def tokens_read(batch: Sequence[int], rows: Sequence[Row], layout: Layout, *, whole: bool = False) -> int:

@@ -269,6 +269,10 @@ def _steps(
             group["lr"] = rate(step)
         found = objective.update(batch, log)
         numbers = found.numbers
+        if not source.takes(numbers):
+            optimizer.zero_grad(set_to_none=True)
+            step -= 1
+            break
         if finite(numbers) and skipped.total == step - 1:  # the weights are still those of the start
             check_gradients(parameters)
             if _begins_at_reference(model, objective.reference, config):

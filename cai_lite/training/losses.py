@@ -39,11 +39,15 @@ class Logps(NamedTuple):
 
 
 class TokenLogps(NamedTuple):
-    """The same with the log-probability of each token, shape [B, K, T], 0 behind the end of a completion."""
+    """The same with the log-probability of each token, shape [B, K, T], 0 behind the end of a completion.
+
+    `entropies_BKT`: of the distribution that predicts each token, in nats, without a gradient.
+    """
 
     sums_BK: Tensor
     lengths_BK: Tensor
     tokens_BKT: Tensor
+    entropies_BKT: Tensor
 
 
 class PairLogps(NamedTuple):

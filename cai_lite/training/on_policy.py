@@ -13,11 +13,11 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from cai_lite.chat.capacity import SMALL
+from cai_lite.chat.capacity import SMALL, release, within_memory
 from cai_lite.errors import TrainingError
 from cai_lite.records import Prompt, digest
 from cai_lite.training import policy_gradient
@@ -25,27 +25,13 @@ from cai_lite.training.batch import total_steps, updates
 from cai_lite.training.goodhart import Looked, Watched
 from cai_lite.training.losses import Logps, TokenLogps
 from cai_lite.training.rewards import Feedback, malformed, rewarded
-from cai_lite.training.samples import Sample, samples
+from cai_lite.training.samples import Sample, Sampler
 from cai_lite.training.source import Asked, Batch
-from cai_lite.training.student import lora_parameters
+from cai_lite.training.student import has_dropout, lora_parameters
 from cai_lite.training.tokens import Row, Sampled
 from cai_lite.training.update import Objective
 
 SAME = 1e-2  # nats per completion: largest divergence of policy and reference before the first step
-
-
-class Scored(NamedTuple):
-    """Samples with their log-probabilities; all of shape [B, K] or [B, K, T], on the CPU."""
-
-    rows: list[Row]
-    policy: TokenLogps
-    reference: TokenLogps
-    entropies_BK: torch.Tensor
-
-    @property
-    def kl_BK(self) -> torch.Tensor:
-        """The log-ratio of policy and reference of each completion, in nats."""
-        return policy_gradient.k1(self.policy.sums_BK, self.reference.sums_BK)
 
 
 class OnPolicy:
@@ -58,6 +44,9 @@ class OnPolicy:
         self._prompts: dict[str, Prompt] = {prompt.key: prompt for prompt in asked.data}
         self._initial = _cloned(objective.model) if config.reference_is_init else None
         self._same = config.init_adapter is None or config.reference_is_init  # policy and reference, at first
+        # With a single update of each batch of samples, its own pass reads the policy that drew them.
+        self._single = config.updates_of_batch == 1 and not has_dropout(objective.model)
+        self._sampler = Sampler(objective.model, asked.turns, tokens=SMALL, pad=objective.passes.pad_token_id)
         self._drawn: tuple[int, list[Row]] | None = None  # the iteration, and its rows
         self.total = total_steps(len(objective.rows), config)
         self.ended = ""
@@ -81,6 +70,11 @@ class OnPolicy:
             for number, part in enumerate(self._parts(iteration, len(objective.rows)), first):
                 if start <= number < self.total:
                     yield Batch(epoch, objective, part)
+
+    def takes(self, numbers: Mapping[str, float]) -> bool:
+        """Return whether an update is made that has these numbers: the divergence is known by them at last."""
+        assert self._drawn is not None
+        return not self._single or self._within(self._drawn[0], numbers["kl"])
 
     def held_out(
         self, rows: Sequence[Row], data: Sequence[Any], reference: Logps | None, *, every: int, checkpoints: Path
@@ -127,25 +121,12 @@ class OnPolicy:
             ),
             dtype=torch.float64,
         ).view(len(planned), -1)
-        scored = self._scored(planned, drawn)
-        kl_BK = scored.kl_BK.double()
-        kl = float(kl_BK.mean())
-        if iteration == 0 and self._same and abs(kl) > SAME:
-            raise TrainingError(
-                f"before the first step the policy should equal the reference, but their KL is {kl:.4f}"
-            )
-        if config.rl.kl_limit is not None and kl > config.rl.kl_limit:
-            self.ended = (
-                f"the policy is {kl:.2f} nats per completion away from the reference, beyond train.rl.kl_limit "
-                f"{config.rl.kl_limit:g}"
-            )
-            if iteration == 0:
-                raise TrainingError(f"before the first step {self.ended}; raise it, or set train.reference: init")
-            return []
-        weight = self._kl_weight
-        if config.rl.kl_target is not None:
-            self._kl_weight = policy_gradient.adapted(weight, kl, target=config.rl.kl_target)
-        advantages_BK = self._advantages(rewards_BK - self._penalties(drawn), kl_BK, weight)
+        rows, weight = _completed(planned, drawn), self._kl_weight
+        reference, policy = self._of_reference(rows), None
+        if not self._single:
+            policy = self._values(rows)
+            if not self._within(iteration, float(_kl(policy, reference).mean())):
+                return []
         compared_B = (~rewards_BK.isnan()).sum(1) > 1
         if missing := int(rewards_BK.isnan().sum()):
             self._asked.log(f"iteration {iteration + 1}: {missing} of {rewards_BK.numel()} samples have no reward")
@@ -154,70 +135,90 @@ class OnPolicy:
                 row,
                 sampled=Sampled(
                     rewards=tuple(rewards_BK[b].tolist()),
-                    advantages=tuple(advantages_BK[b].tolist()),
-                    old=_tokens(scored.policy, b),
-                    reference=_tokens(scored.reference, b),
-                    entropies=tuple(scored.entropies_BK[b].tolist()),
+                    penalties=tuple(map(self._penalty, drawn[b])),
+                    old=None if policy is None else _tokens(policy, b),
+                    reference=_tokens(reference, b),
                     ended=tuple(sample.ended for sample in drawn[b]),
                     kl_weight=weight,
                 ),
             )
-            for b, row in enumerate(scored.rows)
+            for b, row in enumerate(rows)
             if compared_B[b]
         ]
 
+    def _within(self, iteration: int, kl: float) -> bool:
+        """Return whether samples may be learnt from whose policy diverges so far, and adapt the weight of the penalty.
+
+        `kl`: nats per completion. If not, `ended` says why.
+        """
+        rl = self._config.rl
+        if iteration == 0 and self._same and abs(kl) > SAME:
+            raise TrainingError(
+                f"before the first step the policy should equal the reference, but their KL is {kl:.4f}"
+            )
+        if rl.kl_limit is not None and kl > rl.kl_limit:
+            self.ended = (
+                f"the policy is {kl:.2f} nats per completion away from the reference, beyond train.rl.kl_limit "
+                f"{rl.kl_limit:g}"
+            )
+            if iteration == 0:
+                raise TrainingError(f"before the first step {self.ended}; raise it, or set train.reference: init")
+            return False
+        if rl.kl_target is not None and math.isfinite(kl):
+            self._kl_weight = policy_gradient.adapted(self._kl_weight, kl, target=rl.kl_target)
+        return True
+
     def _samples(self, rows: Sequence[Row], prompts: Sequence[Prompt], each: int, seed: str) -> list[list[Sample]]:
-        return samples(
-            self._objective.model,
-            self._asked.turns,
+        return self._sampler.draw(
             prompts,
             rows,
             each=each,
             max_tokens=self._config.rl.max_completion_tokens,
             seed=int(digest("samples", seed)[:12], 16),
-            tokens=SMALL,
-            pad=self._objective.passes.pad_token_id,
         )
 
-    def _penalties(self, drawn: Sequence[Sequence[Sample]]) -> torch.Tensor:
-        rl = self._config.rl
-        return torch.tensor(
-            [[rl.missing_end * (not one.ended) + rl.malformed * malformed(one.text) for one in each] for each in drawn],
-            dtype=torch.float64,
-        )
+    def _penalty(self, sample: Sample) -> float:
+        return self._config.rl.missing_end * (not sample.ended) + self._config.rl.malformed * malformed(sample.text)
 
-    def _advantages(self, rewards_BK: torch.Tensor, kl_BK: torch.Tensor, weight: float) -> torch.Tensor:
-        there_BK = ~rewards_BK.isnan()
-        if self._config.rl.form == "rloo":
-            return policy_gradient.leave_one_out(rewards_BK - weight * kl_BK, there_BK)
-        return policy_gradient.group_relative(rewards_BK, there_BK, divided=self._config.rl.divides)
+    def _values(self, rows: Sequence[Row]) -> TokenLogps:
+        """Return the log-probabilities of the model as it is, on the CPU, without gradient or dropout.
 
-    def _scored(self, planned: Sequence[Row], drawn: Sequence[Sequence[Sample]]) -> Scored:
-        """Return the samples as rows, with the log-probabilities of policy and reference, without dropout."""
+        A pass that runs out of memory is read in halves.
+
+        Raises:
+            TrainingError: memory runs out with a single row.
+        """
         model, passes = self._objective.model, self._objective.passes
-        rows = [
-            replace(row, completions=tuple(sample.ids for sample in each))
-            for row, each in zip(planned, drawn, strict=True)
-        ]
         most, longest = len(rows[0].completions), max(len(ids) for row in rows for ids in row.completions)
-        there_BK = torch.tensor([[len(ids) for ids in row.completions] for row in rows])
-        policy, reference, entropy = (torch.zeros(len(rows), most, longest) for _ in range(3))
+        lengths_BK = torch.tensor([[len(ids) for ids in row.completions] for row in rows])
+        tokens_BKT, entropies_BKT = torch.zeros(2, len(rows), most, longest)
         training = model.training
         model.eval()
         try:
-            parts = passes.cut(range(len(rows)), rows)
-            for part in parts:
-                found, entropies = passes.with_entropies(model, [rows[i] for i in part])
-                policy[part, :, : found.tokens_BKT.shape[2]] = found.tokens_BKT.cpu()
-                entropy[part, :, : entropies.shape[2]] = entropies.cpu()
-            with self._as_reference(), torch.no_grad():
-                for part in parts:
-                    tokens = passes.token_logps(model, [rows[i] for i in part]).tokens_BKT
-                    reference[part, :, : tokens.shape[2]] = tokens.cpu()
+            waiting = passes.cut(range(len(rows)), rows)[::-1]
+            while waiting:
+                part, found = waiting.pop(), None
+                with within_memory(), torch.no_grad():
+                    found = passes.token_logps(model, [rows[i] for i in part])
+                if found is not None:
+                    tokens_BKT[part, :, : found.tokens_BKT.shape[2]] = found.tokens_BKT.cpu()
+                    entropies_BKT[part, :, : found.tokens_BKT.shape[2]] = found.entropies_BKT.cpu()
+                    continue
+                if len(part) == 1:
+                    raise TrainingError(
+                        f"out of memory while reading {most} completions of one prompt: lower train.rl.samples or "
+                        "train.rl.max_completion_tokens, or set load: nf4"
+                    )
+                release(model.get_input_embeddings().weight.device)
+                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
         finally:
             model.train(training)
-        of_policy, of_reference = (TokenLogps(each.sum(-1), there_BK, each) for each in (policy, reference))
-        return Scored(rows, of_policy, of_reference, entropy.sum(-1) / there_BK)
+        return TokenLogps(tokens_BKT.sum(-1), lengths_BK, tokens_BKT, entropies_BKT)
+
+    def _of_reference(self, rows: Sequence[Row]) -> TokenLogps:
+        """Return the log-probabilities of the reference."""
+        with self._as_reference():
+            return self._values(rows)
 
     @contextmanager
     def _as_reference(self) -> Iterator[None]:
@@ -250,14 +251,15 @@ class OnPolicy:
         """Draw one reply to each prompt, the same random numbers each time, and reward it by both judges."""
         drawn = self._samples(rows, prompts, 1, f"{self._config.seed}:held out")
         texts = [each[0].text for each in drawn]
-        scored = self._scored(rows, drawn)
-        second = self._feedback.second
+        read = _completed(rows, drawn)
+        policy, second = self._values(read), self._feedback.second
+        kl_BK = _kl(policy, self._of_reference(read))
         return Looked(
             reward=rewarded(self._feedback.reward, prompts, texts),
             second=None if second is None else rewarded(second, prompts, texts),
             numbers={
-                "kl": float(scored.kl_BK.mean()),
-                "entropy": float(scored.entropies_BK.mean()),
+                "kl": float(kl_BK.mean()),
+                "entropy": float(_mean_entropy(policy).mean()),
                 "length": fmean(len(each[0].ids) for each in drawn),
                 "unfinished": fmean(not each[0].ended for each in drawn),
                 "malformed": fmean(malformed(text) for text in texts),
@@ -265,7 +267,9 @@ class OnPolicy:
         )
 
 
-def numbers_of(policy: TokenLogps, rows: Sequence[Row], clipped_BK: torch.Tensor) -> Mapping[str, torch.Tensor]:
+def numbers_of(
+    policy: TokenLogps, rows: Sequence[Row], advantages_BK: torch.Tensor, clipped_BK: torch.Tensor
+) -> Mapping[str, torch.Tensor]:
     """Return what is reported of each row: means over its completions, shape [B], computed in float64 on the CPU."""
     known = [row.sampled for row in rows]
     assert all(one is not None for one in known)
@@ -277,15 +281,32 @@ def numbers_of(policy: TokenLogps, rows: Sequence[Row], clipped_BK: torch.Tensor
     found = {
         "reward": rewards_BK.nanmean(1),  # of at least two of each prompt
         "reward_std": _spread(rewards_BK),
-        "advantage": column(lambda one: one.advantages).abs().mean(1),
+        "advantage": advantages_BK.double().cpu().abs().mean(1),
         "kl": policy_gradient.k1(policy.sums_BK.detach().double().cpu(), reference_BK).mean(1),
         "kl_weight": column(lambda one: [one.kl_weight])[:, 0],
-        "entropy": column(lambda one: one.entropies).mean(1),
+        "entropy": _mean_entropy(policy).double().cpu().mean(1),
         "clip_fraction": clipped_BK.detach().double().cpu().mean(1),
         "length": policy.lengths_BK.double().cpu().mean(1),
         "unfinished": 1 - column(lambda one: one.ended).mean(1),
     }
     return found
+
+
+def _completed(planned: Sequence[Row], drawn: Sequence[Sequence[Sample]]) -> list[Row]:
+    """Return the rows with what was drawn for them."""
+    return [
+        replace(row, completions=tuple(sample.ids for sample in each)) for row, each in zip(planned, drawn, strict=True)
+    ]
+
+
+def _kl(policy: TokenLogps, reference: TokenLogps) -> torch.Tensor:
+    """Return the log-ratio of policy and reference of each completion, in nats, float64, shape [B, K]."""
+    return policy_gradient.k1(policy.sums_BK.double(), reference.sums_BK.double())
+
+
+def _mean_entropy(policy: TokenLogps) -> torch.Tensor:
+    """Return the mean entropy of the distributions that predict the tokens of each completion, in nats, [B, K]."""
+    return policy.entropies_BKT.sum(-1) / policy.lengths_BK
 
 
 def _spread(rewards_BK: torch.Tensor) -> torch.Tensor:
@@ -308,17 +329,16 @@ def _plain(sampled: Sampled | None) -> list[Any]:
 
 def _stored(prompt_ids: list[int], completions: list[list[int]], key: str, sampled: list[Any]) -> Row:
     """Return a row as `record` stored it."""
-    rewards, advantages, old, reference, entropies, ended, kl_weight = sampled
+    rewards, penalties, old, reference, ended, kl_weight = sampled
     return Row(
         tuple(prompt_ids),
         tuple(map(tuple, completions)),
         key=key,
         sampled=Sampled(
             tuple(math.nan if reward is None else reward for reward in rewards),
-            tuple(advantages),
-            tuple(map(tuple, old)),
+            tuple(penalties),
+            None if old is None else tuple(map(tuple, old)),
             tuple(map(tuple, reference)),
-            tuple(entropies),
             tuple(ended),
             kl_weight,
         ),

@@ -126,13 +126,17 @@ def grpo(
 ) -> Surrogate:
     """Return the mean loss of the tokens of each completion, and the share of them that is clipped; shape [B, K].
 
-    Each token has a ratio of its own, the advantage of its completion, and the penalty `kl_weight` times `k3`. The
-    gradient of that penalty is, over samples of the policy, the gradient of KL(reference || policy).
+    Each token has a ratio of its own, the advantage of its completion, and the penalty `kl_weight` times `k3` times the
+    ratio. With the ratio, which has a gradient even where it is 1, the gradient of the penalty is that of KL(policy ||
+    reference) over the policy's samples; `k3` alone has that of KL(reference || policy). The optimum is then the same
+    as with `rloo`.
 
-    Source: Shao et al. 2024, arXiv:2402.03300, eq. 3 and 4.
+    Source: Shao et al. 2024, arXiv:2402.03300, eq. 3 and 4; the ratio: DeepSeek-AI 2025, arXiv:2512.02556, and TRL's
+    GRPOTrainer, which multiplies by it unless told otherwise (`use_bias_correction_kl`).
     """
-    found = clipped_surrogate(policy_BKT - old_BKT, advantages_BK[..., None], clip=clip)
-    loss_BKT = found.loss + kl_weight * k3(policy_BKT, reference_BKT)
+    log_ratio_BKT = policy_BKT - old_BKT
+    found = clipped_surrogate(log_ratio_BKT, advantages_BK[..., None], clip=clip)
+    loss_BKT = found.loss + kl_weight * log_ratio_BKT.exp() * k3(policy_BKT, reference_BKT)
     return Surrogate(mean_of_tokens(loss_BKT, there_BKT), mean_of_tokens(found.clipped.to(loss_BKT), there_BKT))
 
 

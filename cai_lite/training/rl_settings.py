@@ -20,7 +20,7 @@ class Rl:
 
     `form`: "rloo" takes a completion for one action, compares its reward with the mean of the others of its prompt, and
     takes the KL penalty off the reward; "grpo" takes each token for an action, divides a group's advantages by their
-    standard deviation, and adds the KL penalty to the loss.
+    standard deviation, and adds the KL penalty to the loss, times the ratio.
     `divide_by_std`: of "grpo"; if false, a group's advantages are not divided by their standard deviation.
     `samples`: completions of a prompt, at least 2.
     `max_completion_tokens`: length limit of a completion.
@@ -33,8 +33,10 @@ class Rl:
     `missing_end`: taken off the reward of a completion that reaches `max_completion_tokens` without an end token.
     `malformed`: taken off the reward of a completion that is empty or repeats itself.
     `judge`: weight in the reward of the recipe's judge, who says of each principle drawn whether a completion keeps it.
-    `checks`: taken off the reward for each principle whose machine checks a completion fails. Both are for recipes; in
-    Python the reward is a function of the caller's.
+    `preference_model`: weight in the reward of the preference model that the last phase before this one has trained, by
+    its calibrated probability that a completion is good. It is a second copy of the weights in memory.
+    `checks`: taken off the reward for each principle whose machine checks a completion fails. These three are for
+    recipes; in Python the reward is a function of the caller's.
     `stop_when_parted`: end the training when the reward and the second judge have parted, see `training.goodhart`.
 
     Raises:
@@ -54,6 +56,7 @@ class Rl:
     missing_end: float = 1.0
     malformed: float = 1.0
     judge: float = 1.0
+    preference_model: float = 0.0
     checks: float = 0.5
     stop_when_parted: bool = False
 
@@ -65,7 +68,7 @@ class Rl:
             value = getattr(self, name)
             _check(1 <= value <= 1_000_000, name, "from 1 to 1,000,000", value)
         _check(0 < self.clip < 1, "clip", "above 0 and below 1", self.clip)
-        for name in ("kl_weight", "missing_end", "malformed", "judge", "checks"):
+        for name in ("kl_weight", "missing_end", "malformed", "judge", "preference_model", "checks"):
             value = getattr(self, name)
             _check(0 <= value <= 1e6, name, "from 0 to 1,000,000", value)
         for name in ("kl_target", "kl_limit"):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cai_lite.chat.capacity import is_out_of_memory, release
+from cai_lite.chat.capacity import release, within_memory
 from cai_lite.chat.decoding import decode
 from cai_lite.chat.turns import Turns
 from cai_lite.errors import TrainingError
@@ -28,65 +28,85 @@ class Sample(NamedTuple):
     ended: bool
 
 
-def samples(
-    model: Any,
-    turns: Turns,
-    prompts: Sequence[Prompt],
-    rows: Sequence[Row],
-    *,
-    each: int,
-    max_tokens: int,
-    seed: int,
-    tokens: int,
-    pad: int,
-) -> list[list[Sample]]:
-    """Return `each` completions of every prompt, drawn at temperature 1 from the model as it is, without dropout.
+class Sampler:
+    """Draws completions from a model as it is, in batches of at most `tokens` prompt and completion tokens together.
 
-    `rows`: with the ids of the prompts. `max_tokens`: limit of a completion; `tokens`: of a batch, prompts and
-    completions together. A batch that runs out of memory is drawn in halves.
-
-    Raises:
-        TrainingError: memory runs out with the completions of a single prompt.
+    A batch that runs out of memory is drawn in halves, by prompts and then by the samples of one, and so are all later
+    ones. `pad`: the padding token.
     """
-    sampling = Sampling(temperature=1.0, max_tokens=max_tokens, seed=seed)
-    found: list[list[Sample]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: (-len(rows[i].prompt_ids), i))
-    waiting = list(_batches(order, rows, each, max_tokens, tokens))[::-1]
-    with _generating(model):
-        while waiting:
-            part = waiting.pop()
-            asked = [
-                Request(messages=prompts[i].messages, sampling=sampling, index=index)
-                for i in part
-                for index in range(each)
-            ]
-            try:
-                drawn, _ = decode(
-                    model,
-                    [list(rows[i].prompt_ids) for i in part],
-                    asked,
-                    ends=turns.ends,
-                    pad=pad,
-                    copies=each,
+
+    def __init__(self, model: Any, turns: Turns, *, tokens: int, pad: int) -> None:
+        self._model, self._turns, self._pad = model, turns, pad
+        self._tokens = tokens
+
+    def draw(
+        self, prompts: Sequence[Prompt], rows: Sequence[Row], *, each: int, max_tokens: int, seed: int
+    ) -> list[list[Sample]]:
+        """Return `each` completions of every prompt, drawn at temperature 1, without dropout.
+
+        `rows`: with the ids of the prompts. `max_tokens`: limit of a completion.
+
+        Raises:
+            TrainingError: memory runs out with a single completion.
+        """
+        found: list[list[Sample]] = [[] for _ in prompts]
+        lengths = [len(row.prompt_ids) + max_tokens for row in rows]
+        waiting = [(i, range(each)) for i in sorted(range(len(prompts)), key=lambda i: (-lengths[i], i))]
+        with _generating(self._model):
+            while waiting:
+                part = self._next(waiting, lengths)
+                asked = [(prompts[i], index) for i in part for index in waiting[0][1]]
+                drawn = self._decoded([list(rows[i].prompt_ids) for i in part], asked, max_tokens, seed)
+                if drawn is None:
+                    self._halve(len(asked), lengths[part[0]], max_tokens)
+                    continue
+                for number, sample in enumerate(drawn):
+                    found[part[number * len(part) // len(drawn)]].append(sample)
+                del waiting[: len(part)]
+        return found
+
+    def _next(self, waiting: list[tuple[int, range]], lengths: Sequence[int]) -> list[int]:
+        """Return the prompts of the next batch, with as many samples each; the first is split where it is too large."""
+        i, numbers = waiting[0]
+        at_once = max(1, self._tokens // lengths[i])
+        if len(numbers) > at_once:
+            waiting[:1] = [(i, numbers[:at_once]), (i, numbers[at_once:])]
+            return [i]
+        alike = 1
+        while alike < min(len(waiting), at_once // len(numbers)) and waiting[alike][1] == numbers:
+            alike += 1
+        return [i for i, _ in waiting[:alike]]
+
+    def _decoded(
+        self, ids: list[list[int]], asked: Sequence[tuple[Prompt, int]], max_tokens: int, seed: int
+    ) -> list[Sample] | None:
+        """Return a sample for each (prompt, number) asked, or None if memory ran out."""
+        sampling = Sampling(temperature=1.0, max_tokens=max_tokens, seed=seed)
+        requests = [Request(messages=prompt.messages, sampling=sampling, index=index) for prompt, index in asked]
+        with within_memory():
+            drawn, _ = decode(
+                self._model, ids, requests, ends=self._turns.ends, pad=self._pad, copies=len(requests) // len(ids)
+            )
+            decoded = self._turns.tokenizer.decode
+            return [
+                Sample(
+                    tuple(tokens) if end is None else (*tokens, end),
+                    decoded(tokens, skip_special_tokens=True).strip(),
+                    end is not None,
                 )
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                drawn = []
-            if not drawn:  # here the error and what its frames held are gone
-                if len(part) == 1:
-                    raise TrainingError(
-                        f"out of memory while drawing {each} completions of one prompt: lower train.rl.samples or "
-                        "train.rl.max_completion_tokens, or set load: nf4"
-                    )
-                release(model.get_input_embeddings().weight.device)
-                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
-                continue
-            for number, (ids, end) in enumerate(drawn):
-                text = turns.tokenizer.decode(ids, skip_special_tokens=True).strip()
-                whole = tuple(ids) if end is None else (*ids, end)
-                found[part[number // each]].append(Sample(whole, text, end is not None))
-    return found
+                for tokens, end in drawn
+            ]
+        return None
+
+    def _halve(self, completions: int, length: int, max_tokens: int) -> None:
+        """Lower the limit of a batch to half of the completions that ran out of memory."""
+        if completions == 1:
+            raise TrainingError(
+                f"out of memory while drawing a completion of up to {max_tokens} tokens: lower "
+                "train.rl.max_completion_tokens, or set load: nf4"
+            )
+        release(self._model.get_input_embeddings().weight.device)
+        self._tokens = completions // 2 * length
 
 
 @contextmanager
@@ -99,16 +119,3 @@ def _generating(model: Any) -> Iterator[None]:
             yield
     finally:
         model.train(training)
-
-
-def _batches(order: Sequence[int], rows: Sequence[Row], each: int, max_tokens: int, tokens: int) -> Iterator[list[int]]:
-    """Yield the prompts of each batch, the longest first; as many as `tokens` allows, at least one."""
-    part: list[int] = []
-    for i in order:
-        width = len(rows[part[0] if part else i].prompt_ids) + max_tokens
-        if part and (len(part) + 1) * each * width > tokens:
-            yield part
-            part = []
-        part.append(i)
-    if part:
-        yield part

@@ -6,7 +6,7 @@ by epoch; `on_policy.OnPolicy` draws new ones from the model as often as it like
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -47,6 +47,14 @@ class Source(Protocol):
         """Yield the batch of each update after the first `start`; the next is made once the last is learnt from."""
         ...
 
+    def takes(self, numbers: Mapping[str, float]) -> bool:
+        """Return whether an update is made that has these numbers; if not, `ended` says why the training ends.
+
+        Raises:
+            TrainingError: the numbers of the first update show that policy and reference differ.
+        """
+        ...
+
     def held_out(
         self, rows: Sequence[Row], data: Sequence[Any], reference: Logps | None, *, every: int, checkpoints: Path
     ) -> HeldOut:
@@ -76,6 +84,10 @@ class Fixed:
         objective = self._objective
         for epoch, rows in islice(updates(len(objective.rows), objective.config), start, self.total):
             yield Batch(epoch, objective, rows)
+
+    def takes(self, numbers: Mapping[str, float]) -> bool:
+        """Return True."""
+        return True
 
     def held_out(
         self, rows: Sequence[Row], data: Sequence[Any], reference: Logps | None, *, every: int, checkpoints: Path

@@ -174,6 +174,11 @@ def set_checkpointing(model: Any, layers: int) -> None:
         module.gradient_checkpointing = place < layers
 
 
+def has_dropout(model: Any) -> bool:
+    """Return whether the adapter has dropout, so that a pass in training mode differs from one without."""
+    return any(config.lora_dropout for config in model.peft_config.values())
+
+
 def lora_parameters(model: Any) -> dict[str, Any]:
     """Return the parameters that are trained, by name, in a fixed order."""
     return {name: p for name, p in sorted(model.named_parameters()) if p.requires_grad}

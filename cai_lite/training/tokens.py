@@ -30,17 +30,16 @@ class Example(NamedTuple):
 class Sampled(NamedTuple):
     """What is known of the K completions of a row that the policy itself has drawn.
 
-    `rewards`: before penalties; NaN where there is none. `advantages`: what the update makes of them. `old`,
-    `reference`: log-probabilities of the tokens under the policy that drew them and under the reference, in nats.
-    `entropies`: mean entropy of the distributions that the tokens were drawn from, in nats. `ended`: whether a
-    completion reached an end token. `kl_weight`: of the penalty when these were drawn.
+    `rewards`: as they were given, NaN where there is none. `penalties`: for form, taken off them. `old`, `reference`:
+    log-probabilities of the tokens under the policy that drew them and under the reference, in nats. `old` is None
+    where a single update is made of these samples: the policy is the one that drew them. `ended`: whether a completion
+    reached an end token. `kl_weight`: of the penalty when these were drawn.
     """
 
     rewards: tuple[float, ...]
-    advantages: tuple[float, ...]
-    old: tuple[tuple[float, ...], ...]
+    penalties: tuple[float, ...]
+    old: tuple[tuple[float, ...], ...] | None
     reference: tuple[tuple[float, ...], ...]
-    entropies: tuple[float, ...]
     ended: tuple[bool, ...]
     kl_weight: float
 

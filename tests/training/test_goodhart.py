@@ -136,7 +136,7 @@ def train_on(reward, talker, out, **settings):
     said = []
     rl = Rl(
         **{
-            "samples": 8,
+            "samples": 6,
             "max_completion_tokens": 12,
             "kl_weight": 0.0,
             "missing_end": 0.0,
@@ -145,7 +145,7 @@ def train_on(reward, talker, out, **settings):
         }
     )
     config = TrainingConfig(
-        method="rl", rl=rl, learning_rate=1e-2, batch_size=12, max_steps=24, eval_every=4, init_adapter=adapter
+        method="rl", rl=rl, learning_rate=2e-2, batch_size=12, max_steps=12, eval_every=2, init_adapter=adapter
     )
     cai.train(
         student, PROMPTS, reward=reward, second_judge=wanted, held_out=HELD_OUT, config=config, out=out, log=said.append
@@ -159,17 +159,17 @@ def test_a_reward_that_is_gamed_is_noticed_and_the_best_step_by_the_second_judge
     said, lines = train_on(reward, talker, tmp_path)
     looks = [line for line in lines if "eval/second" in line]
     assert lines[-1]["reward"] > lines[0]["reward"]
-    assert looks[-1]["eval/second"] < max(look["eval/second"] for look in looks)
     assert sum("have parted (Goodhart's law)" in line for line in said) == 1
     assert said[-1].startswith("kept: the weights of step ")
-    assert not said[-1].startswith("kept: the weights of step 24")
+    assert looks[-1]["eval/second"] < float(said[-1].split("(")[1].rstrip(")"))  # what is kept is better than the end
+    assert not said[-1].startswith("kept: the weights of step 12")
     best = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))["best"]
-    assert best <= 8
+    assert best <= 6
 
 
 def test_a_training_stops_where_it_is_asked_to(talker, tmp_path):
     said, lines = train_on(flattered, talker, tmp_path, stop_when_parted=True)
-    assert len(lines) < 24
+    assert len(lines) < 12
     assert any("stopped early" in line and "have parted" in line for line in said)
 
 

@@ -20,8 +20,9 @@ from cai_lite.records import Prompt, digest_of_list
 from cai_lite.training.alarms import Collapse, level
 from cai_lite.training.losses import Logps, TokenLogps
 from cai_lite.training.methods.base import Method
-from cai_lite.training.policy_gradient import grpo, rloo
-from cai_lite.training.tokens import NothingKept, Row, TokenReport, percentiles, refused
+from cai_lite.training.policy_gradient import group_relative, grpo, k1, leave_one_out, rloo
+from cai_lite.training.rl_settings import Rl
+from cai_lite.training.tokens import NothingKept, Row, Sampled, TokenReport, percentiles, refused
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,11 +118,10 @@ class Reinforcement(Method):
         assert isinstance(policy, TokenLogps)
         tokens_BKT = policy.tokens_BKT
         known = [row.sampled for row in rows if row.sampled is not None]
-        advantages_BK = tokens_BKT.new_tensor([one.advantages for one in known])
-        old_BKT, reference_BKT = (
-            _padded([one.old for one in known], tokens_BKT),
-            _padded([one.reference for one in known], tokens_BKT),
-        )
+        reference_BKT = _padded([one.reference for one in known], tokens_BKT)
+        stored = [one.old for one in known if one.old is not None]
+        old_BKT = _padded(stored, tokens_BKT) if stored else tokens_BKT.detach()
+        advantages_BK = advantages(known, old_BKT, reference_BKT, config.rl)
         if config.rl.form == "rloo":
             found = rloo(policy.sums_BK, old_BKT.sum(-1), advantages_BK, clip=config.rl.clip)
         else:
@@ -137,7 +137,7 @@ class Reinforcement(Method):
                 kl_weight=weight_B11,
             )
         completions = sum(len(row.completions) for row in update)
-        return found.loss.sum(1) / completions, numbers_of(policy, rows, found.clipped.double())
+        return found.loss.sum(1) / completions, numbers_of(policy, rows, advantages_BK, found.clipped)
 
     def closing(self, lines: Sequence[Mapping[str, float]], config: Any) -> str | None:
         """Return a warning if the reward has not risen."""
@@ -148,6 +148,22 @@ class Reinforcement(Method):
     ) -> Callable[[Mapping[str, float]], None]:
         """Watch for samples that all earn the same, run into the limit, or lose their variety."""
         return Collapse(log).look
+
+
+def advantages(known: Sequence[Sampled], old_BKT: Tensor, reference_BKT: Tensor, rl: Rl) -> Tensor:
+    """Return the advantages of samples, shape [B, K], in the type of `old_BKT`: of the policy that drew them."""
+    import torch
+
+    rewards_BK = torch.tensor([one.rewards for one in known], dtype=torch.float64)
+    shaped_BK, there_BK = rewards_BK - rewards_BK.new_tensor([one.penalties for one in known]), ~rewards_BK.isnan()
+    if rl.form == "rloo":
+        kl_BK = k1(old_BKT.double().sum(-1), reference_BKT.double().sum(-1)).cpu()
+        found_BK = leave_one_out(
+            shaped_BK - rewards_BK.new_tensor([[one.kl_weight] for one in known]) * kl_BK, there_BK
+        )
+    else:
+        found_BK = group_relative(shaped_BK, there_BK, divided=rl.divides)
+    return found_BK.to(old_BKT)
 
 
 def _planned(prompt_ids: tuple[int, ...], end: int, rl: Any) -> tuple[tuple[int, ...], ...]:

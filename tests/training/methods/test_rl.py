@@ -16,13 +16,14 @@ from cai_lite.errors import InputError, TrainingError
 from cai_lite.inputs.prompts import as_prompts
 from cai_lite.logps.attention import attention_of
 from cai_lite.records import Request, Sampling
+from cai_lite.training import samples
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.on_policy import OnPolicy
 from cai_lite.training.rewards import Feedback, over_messages
 from cai_lite.training.rl_settings import Rl
-from cai_lite.training.samples import samples
+from cai_lite.training.samples import Sampler
 from cai_lite.training.source import Asked
 from cai_lite.training.student import lora_parameters, open_student
 from cai_lite.training.update import Objective
@@ -95,7 +96,7 @@ def test_a_completion_is_as_likely_to_be_drawn_as_the_model_says(opened):
     model, turns = opened
     prompts = as_prompts(PROMPTS[:1], "train")
     rows, _ = METHODS["rl"].rows(turns, prompts, settings(), max_tokens=64)
-    drawn = samples(model, turns, prompts, rows, each=2000, max_tokens=1, seed=3, tokens=1 << 20, pad=2)[0]
+    drawn = Sampler(model, turns, tokens=1 << 20, pad=2).draw(prompts, rows, each=2000, max_tokens=1, seed=3)[0]
     with torch.no_grad():
         probabilities = model(input_ids=torch.tensor([rows[0].prompt_ids])).logits[0, -1].softmax(-1)
     counts = torch.bincount(torch.tensor([sample.ids[0] for sample in drawn]), minlength=259).double()
@@ -122,8 +123,9 @@ def test_copies_of_a_prompt_are_drawn_as_if_each_were_read_alone(opened):
 def test_what_is_recorded_of_samples_is_what_transformers_computes(opened, layout):
     model, _ = opened
     with attention_of(model, layout):
-        source = source_of(opened, settings(), layout=layout)
+        source = source_of(opened, settings(rl={"ppo_epochs": 2}), layout=layout)
         batch = next(source.batches(0))
+        entropies_BKT = batch.objective.passes.token_logps(model, batch.objective.rows).entropies_BKT
     row = batch.objective.rows[1]
     assert len(row.completions) == 4
     model.eval()
@@ -137,8 +139,8 @@ def test_what_is_recorded_of_samples_is_what_transformers_computes(opened, layou
         taken = torch.tensor(ids)[:, None]
         assert list(row.sampled.old[number]) == pytest.approx(logps.gather(1, taken)[:, 0].tolist(), abs=1e-4)
         assert list(row.sampled.reference[number]) == pytest.approx(before.gather(1, taken)[:, 0].tolist(), abs=1e-4)
-        entropy = float(-(logps.exp() * logps).sum(-1).mean())
-        assert row.sampled.entropies[number] == pytest.approx(entropy, abs=1e-4)
+        entropies = -(logps.exp() * logps).sum(-1)
+        torch.testing.assert_close(entropies_BKT[1, number, : len(ids)], entropies, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", ["plain", "shared"])
@@ -155,7 +157,10 @@ def test_the_first_gradient_is_that_of_the_mean_advantage_times_log_probability(
     model.zero_grad()
     total, completions = 0.0, 0
     for row in rows:
-        for ids, advantage in zip(row.completions, row.sampled.advantages, strict=True):
+        rewards = torch.tensor(row.sampled.rewards)
+        apart = rewards - rewards.mean()
+        advantages = apart * 4 / 3 if form == "rloo" else apart / (rewards.std() + 1e-4)
+        for ids, advantage in zip(row.completions, advantages.tolist(), strict=True):
             whole = torch.tensor([row.prompt_ids + ids])
             logits = model(input_ids=whole).logits[0, len(row.prompt_ids) - 1 : -1]
             logps = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None])[:, 0]
@@ -169,9 +174,97 @@ def test_the_first_gradient_is_that_of_the_mean_advantage_times_log_probability(
 
 
 @pytest.mark.parametrize("form", ["rloo", "grpo"])
+def test_a_single_update_learns_the_same_without_a_pass_over_the_policy_before_it(opened, form):
+    """With two epochs the log-probabilities of the policy that drew the samples are stored, with one they are not."""
+    model, _ = opened
+    found = []
+    for epochs in (1, 2):
+        batch = next(source_of(opened, settings(rl={"form": form, "ppo_epochs": epochs, "kl_weight": 0.5})).batches(0))
+        assert [row.sampled.old is None for row in batch.objective.rows] == [epochs == 1] * 4
+        numbers = batch.objective.accumulate(range(4)).numbers
+        found.append((numbers, {name: p.grad.clone() for name, p in lora_parameters(model).items()}))
+        model.zero_grad()
+    (once, its_grads), (again, others) = found
+    assert once == pytest.approx(again, abs=1e-5)
+    assert abs(once["kl"]) > 1e-3
+    for name, gradient in its_grads.items():
+        torch.testing.assert_close(gradient, others[name], rtol=1e-4, atol=1e-7)
+
+
+def out_of_memory(where, monkeypatch, limit):
+    """Let calls of a function with more than `limit` completions run out of memory; return how many each had."""
+    module, name = where
+    whole, seen = getattr(module, name), []
+
+    def limited(model, given, *rest, **more):
+        seen.append(len(rest[0]) if name == "decode" else sum(len(row.completions) for row in rest[0]))
+        if seen[-1] > limit():
+            raise torch.OutOfMemoryError("CUDA out of memory") if len(seen) % 2 else RuntimeError("not enough memory")
+        return whole(model, given, *rest, **more)
+
+    monkeypatch.setattr(module, name, limited)
+    return seen
+
+
+def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(opened, monkeypatch):
+    model, turns = opened
+    prompts = as_prompts(PROMPTS, "train")
+    rows, _ = METHODS["rl"].rows(turns, prompts, settings(), max_tokens=64)
+
+    def drawn():
+        sampler = Sampler(model, turns, tokens=1 << 14, pad=2)
+        return [[sampler.draw(prompts, rows, each=4, max_tokens=8, seed=i)] for i in range(2)]
+
+    whole = drawn()
+    seen = out_of_memory((samples, "decode"), monkeypatch, lambda: 2)
+    assert drawn() == whole  # every sample has random numbers of its own
+    assert seen[:5] == [32, 16, 8, 4, 2]  # less than one prompt's samples at a time
+    assert max(seen[5 : len(seen) // 2]) == 2  # it is not tried again
+
+
+def test_a_training_that_runs_out_of_memory_keeps_its_checkpoint(student, tmp_path, monkeypatch):
+    changes = {"rl": {"max_completion_tokens": 4}, "checkpoint_every": 1, "max_steps": 3}
+    run(student, tmp_path / "whole", **changes)
+    left = 3
+
+    def limit():
+        nonlocal left
+        left -= 1
+        return 16 if left > 0 else 0
+
+    with monkeypatch.context() as patched:
+        out_of_memory((samples, "decode"), patched, limit)
+        with pytest.raises(TrainingError, match=r"out of memory while drawing a completion of up to 4 tokens: lower"):
+            run(student, tmp_path / "cut", **changes)
+    said, _ = run(student, tmp_path / "cut", **changes)
+    assert "resumed at step 2 of 3" in said
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_log_probabilities_that_do_not_fit_into_memory_are_read_in_halves(opened, monkeypatch):
+    config = settings(rl={"ppo_epochs": 2})
+    whole = next(source_of(opened, config).batches(0)).objective.rows
+    read = Passes.token_logps
+
+    def limited(passes, model, rows):
+        if len(rows) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(passes, model, rows)
+
+    monkeypatch.setattr(Passes, "token_logps", limited)
+    most = 1
+    for row, other in zip(next(source_of(opened, config).batches(0)).objective.rows, whole, strict=True):
+        assert [sum(logps) for logps in row.sampled.old] == pytest.approx([sum(logps) for logps in other.sampled.old])
+    most = 0
+    with pytest.raises(TrainingError, match="out of memory while reading 4 completions of one prompt"):
+        next(source_of(opened, config).batches(0))
+
+
+@pytest.mark.parametrize("form", ["rloo", "grpo"])
 def test_the_student_learns_what_is_rewarded(student, tmp_path, form):
-    free = {"form": form, "samples": 8, "kl_weight": 0.0}
-    said, lines = run(student, tmp_path, rl=free, epochs=40.0, batch_size=8, learning_rate=2e-2)
+    free = {"form": form, "samples": 16, "max_completion_tokens": 4, "kl_weight": 0.0}
+    changes = {"epochs": 14.0, "batch_size": 8, "learning_rate": 4e-2, "scheduler": "constant"}
+    said, lines = run(student, tmp_path, rl=free, **changes)
     assert sum(line["reward"] for line in lines[-3:]) > 1.5 * sum(line["reward"] for line in lines[:3])
     assert not any("learnt next to nothing" in line for line in said)
 
@@ -194,9 +287,9 @@ def test_a_bandit_of_tokens_comes_near_its_known_optimum(student, tmp_path):
         return [float(reply == "b") for reply in replies]
 
     one = {"samples": 256, "max_completion_tokens": 1, "kl_weight": b}
-    more = {"batch_size": 1, "lora": Lora(rank=8), "scheduler": "constant", "learning_rate": 2e-2}
-    _, lines = run(student, tmp_path, reward=letter, prompts=prompt, rl=one, max_steps=60, **more)
-    reward, kl = (sum(line[name] for line in lines[-20:]) / 20 for name in ("reward", "kl"))
+    more = {"batch_size": 1, "lora": Lora(rank=8), "scheduler": "constant", "learning_rate": 4e-2}
+    _, lines = run(student, tmp_path, reward=letter, prompts=prompt, rl=one, max_steps=30, **more)
+    reward, kl = (sum(line[name] for line in lines[-12:]) / 12 for name in ("reward", "kl"))
     assert p < 0.05 < 5 * p < reward < 0.4
     assert 0.7 * most < reward - b * kl < 1.1 * most
 
@@ -274,15 +367,18 @@ def test_the_weight_of_the_penalty_rises_where_the_divergence_is_above_its_targe
 
 
 def test_samples_without_an_end_and_loops_cost_reward(opened):
-    config = settings(rl={"missing_end": 2.0, "malformed": 0.5, "kl_weight": 0.0})
+    config = settings(rl={"missing_end": 2.0, "malformed": 0.5, "kl_weight": 0.0, "samples": 32})
     source = source_of(opened, config, reward=lambda prompts, replies: [0.0] * len(replies))
     batch = next(source.batches(0))
+    paid = []
     for row in batch.objective.rows:
         both = zip(row.completions, row.sampled.ended, strict=True)
-        cost = [2.0 * (not ended) + 0.5 * (ended and len(ids) == 1) for ids, ended in both]
-        expected = [(sum(cost) - own) / 3 - own for own in cost]
-        assert list(row.sampled.advantages) == pytest.approx(expected)
-        assert row.sampled.rewards == (0.0,) * 4
+        paid.append([2.0 * (not ended) + 0.5 * (ended and len(ids) == 1) for ids, ended in both])
+        assert list(row.sampled.penalties) == paid[-1]
+        assert row.sampled.rewards == (0.0,) * 32
+    expected = [abs((sum(cost) - own) / 31 - own) for cost in paid for own in cost]
+    found = batch.objective.accumulate(range(4)).numbers["advantage"]
+    assert found == pytest.approx(sum(expected) / 128) != 0
 
 
 def test_samples_that_nobody_could_reward_take_no_part(student, tmp_path):
@@ -353,5 +449,5 @@ def test_a_reward_is_asked_for_where_it_is_read_and_nowhere_else(student, pairs,
         cai.train(student, pairs, reward=high, out=tmp_path)
     with pytest.raises(InputError, match="'rl' means nothing to the method 'dpo'"):
         TrainingConfig(rl=Rl(samples=8))
-    with pytest.raises(InputError, match=r"'rl\.judge' and 'rl\.checks' are for recipes"):
+    with pytest.raises(InputError, match=r"'rl\.checks' is for recipes"):
         cai.train(student, PROMPTS, reward=high, config=settings(rl={"checks": 2.0}), out=tmp_path)
