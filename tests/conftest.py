@@ -94,7 +94,8 @@ def server() -> Iterator[ThreadingHTTPServer]:
     owner.url = f"http://127.0.0.1:{owner.server_port}/v1"
     owner.reply = None  # in place of `behave`, where the whole request decides
     owner.behave = lambda text, attempt: (200, {}, completion(text.upper()))
-    thread = threading.Thread(target=owner.serve_forever, daemon=True)
+    # `shutdown` waits for the next look, half a second by default: as long as a whole test.
+    thread = threading.Thread(target=owner.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield owner
     owner.shutdown()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from cai_lite.chat.bounded import Bound, Overrun, bind
 
 CONNECT = 15.0  # seconds to open a connection; a server that is silent for longer then is not there
 _PROBED = Bound(600.0, 1 << 24)  # of a call without a bound of its own: seconds, and bytes
+_OPENED = ("connection.connect_tcp.complete", "connection.start_tls.complete")  # what the HTTP client says of a socket
 _GRACE = 5.0  # seconds beyond its bound after which a call is ended from outside
 
 
@@ -24,6 +28,9 @@ class Connection:
 
     def __init__(self, client: Callable[..., Any], threads: int) -> None:
         self._make = client
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._lock = threading.Lock()  # of the sockets
+        self._ended = False
         self._client = self._made()
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="cai-lite-call")
         self._closed = threading.Event()
@@ -102,6 +109,7 @@ class Connection:
         if any(now > until + _GRACE for until in list(self._until.values())):
             old, self._client = self._client, self._made()
             self._until.clear()
+            self._shut_down()
             old.close()
 
     def finish(self) -> None:
@@ -112,10 +120,31 @@ class Connection:
     def close(self) -> None:
         """Drop the calls that wait and end those under way. A second time does no harm."""
         self.finish()
+        self._ended = True
+        self._shut_down()
         self._client.close()
 
     def _made(self) -> Any:
-        return self._make({"response": [self._arrives]})
+        return self._make({"request": [self._sends], "response": [self._arrives]})
+
+    def _sends(self, request: Any) -> None:
+        """Follow the sockets of a request; called by the HTTP client, in the thread of the call."""
+        request.extensions["trace"] = self._follow
+
+    def _follow(self, event: str, info: dict[str, Any]) -> None:
+        if event in _OPENED:
+            with self._lock:
+                self._sockets.add(info["return_value"].get_extra_info("socket"))
+            if self._ended:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        """End the connections of all sockets: closing one does not wake a thread that waits for a silent server."""
+        with self._lock:
+            for each in self._sockets:
+                with suppress(OSError):  # it is closed already
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)  # TLS would have its own, which is not for threads
+            self._sockets.clear()
 
     def _arrives(self, response: Any) -> None:
         """Bound a response whose headers have arrived; called by the HTTP client, in the thread of the call."""

@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -27,6 +28,7 @@ Keys = tuple[str | int, ...]
 
 DEPTH = 60  # nested lists and sections of a file
 BITS = 64  # of a whole number
+REMEMBERED = 1 << 17  # characters of a file whose parsed text is kept; the packaged ones are shorter
 PACKAGED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # Metadata of a dataclass field that is not read from the file but filled in by `build`.
@@ -160,6 +162,10 @@ def dotted(keys: Keys) -> str:
 
 
 def _composed(text: str, file: str, error: type[InputError], *, lines: bool = True) -> yaml.Node | None:
+    return (_remembered if len(text) <= REMEMBERED else _composed_anew)(text, file, error, lines)
+
+
+def _composed_anew(text: str, file: str, error: type[InputError], lines: bool) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as fault:
@@ -169,6 +175,10 @@ def _composed(text: str, file: str, error: type[InputError], *, lines: bool = Tr
         raise error.at(file, None, f"not valid YAML: {fault}") from None
     except (ValueError, OverflowError) as fault:  # such as the escape "\\UFFFFFFFF", which is no character
         raise error.at(file, None, f"not valid YAML: {fault}") from None
+
+
+# A run reads its recipe and its constitution again and again; nobody changes a node.
+_remembered = lru_cache(maxsize=16)(_composed_anew)
 
 
 class _Loader(yaml.SafeLoader):

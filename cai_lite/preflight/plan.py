@@ -87,7 +87,7 @@ def plan(
         "cards": cards,
         "fits": bool(fitting),
         "notes": notes,
-        "advice": _advice(recipe, config, load, cards, cache),
+        "advice": _advice(recipe, config, sizes, load, cards, cache),
         "assumed": _assumed(recipe, lengths, teacher_rate),
     }
 
@@ -219,7 +219,9 @@ def _assumed(recipe: Recipe, lengths: Lengths, teacher_rate: float) -> list[str]
     ]
 
 
-def _advice(recipe: Recipe, config: Any, load: str, cards: list[dict[str, Any]], cache: Path | None) -> str:
+def _advice(
+    recipe: Recipe, config: Any, sizes: list[Sizes], load: str, cards: list[dict[str, Any]], cache: Path | None
+) -> str:
     """Return one sentence: how it fits on the largest GPU shown, or what would fit there."""
     from cai_lite.preflight.sizes import sizes_of
 
@@ -246,8 +248,9 @@ def _advice(recipe: Recipe, config: Any, load: str, cards: list[dict[str, Any]],
     where = f"does not fit on {card['gpu_memory_gb']:g} GB"
     if load != "nf4" and fits({}, "nf4"):
         return f"{where}; it fits with student.load: nf4"
+    standing = max(each.full.weights + each.full.adapter for each in sizes)  # whatever the length
     tokens = longest // 2
-    while tokens >= SHORTEST:
+    while tokens >= SHORTEST and standing < budget:
         if fits({"max_tokens": tokens}, load):
             completion = min(recipe.draft.max_tokens, tokens // 2)
             return f"{where}; it fits with train.max_tokens: {tokens} and draft.max_tokens: {completion}"

@@ -1,5 +1,8 @@
 """Against a real HTTP server on this machine that misbehaves on request."""
 
+import threading
+import time
+
 import pytest
 
 from cai_lite.chat import open_model
@@ -174,17 +177,27 @@ def test_connection_and_window_are_kept_from_stage_to_stage(server):
     assert ask(model, requests("c"), run=Run(), stage="three")[0].text == "C"  # it opens again
 
 
-def test_who_stops_listening_ends_the_calls_under_way(server):
-    server.behave = lambda text, attempt: (
-        (503, {"retry-after": "30"}, {}) if text != "0" else (200, {}, completion("x"))
-    )
+@pytest.mark.parametrize("silent", [False, True])
+def test_who_stops_listening_ends_the_calls_under_way(server, silent):
+    """Nobody waits for half a minute: not in a pause that was asked for, and not for a server that says nothing."""
+    over = threading.Event()
+
+    def behave(text, attempt):
+        if text != "0" and silent:
+            over.wait(30)
+        return (200, {}, completion("x")) if text == "0" else (503, {"retry-after": "30"}, {})
+
+    server.behave = behave
     model = open_model(server.url, model="m")
     replies = model.answer(requests(*map(str, range(5))))
     next(replies)
     connection = model.connection()
+    begun = time.monotonic()
     replies.close()
     assert connection.closed
-    connection.pool.shutdown(wait=True)  # nobody waits for half a minute
+    connection.pool.shutdown(wait=True)
+    assert time.monotonic() - begun < 15
+    over.set()
 
 
 def test_a_password_in_the_url_is_in_no_name_and_no_digest():

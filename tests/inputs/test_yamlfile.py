@@ -180,3 +180,10 @@ def test_a_packaged_name_a_path_and_neither(tmp_path: Path) -> None:
         find_packaged("constitutions", tmp_path / "other.yaml", InputError)
     with pytest.raises(InputError, match="is a folder; give a file"):
         find_packaged("constitutions", tmp_path, InputError)
+
+
+def test_what_is_read_twice_is_nobody_elses():
+    """The parsed text is kept, the data is not: who changes it changes it for himself."""
+    first, second = (parse_document("name: a\nlist: [1]\n", "f", InputError).data for _ in range(2))
+    first["list"].append(2)
+    assert second == {"name": "a", "list": [1]}
