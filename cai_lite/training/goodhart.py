@@ -29,11 +29,11 @@ from cai_lite.intervals import Sample, of_mean
 from cai_lite.training import checkpoint
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.held_out import PREFIX, Best, HeldOut
+from cai_lite.training.rl_settings import WATCHED
 from cai_lite.training.update import Objective
 
 ALARMS = 0.05  # share of trainings whose second judge follows that may be called parted
 FOLLOWS = 0.25  # of the reward's gain, in standard deviations, that a second judge makes at least where it follows
-FEW = 40  # prompt families below which only large gaps are seen, see tests/training/test_goodhart.py
 LEAST = 1e-3  # standard deviation below which the values of a judge are taken to be all alike
 
 
@@ -151,10 +151,10 @@ class Watched(HeldOut):
     def begin(self, parameters: dict[str, Any], log: Callable[[str], None]) -> None:
         """Evaluate before the first update, since all later gains are counted from there."""
         found = self._evaluated(0, parameters)
-        if self._evaluations and (many := len(set(self._families))) < FEW:
+        if self._evaluations and (many := len(set(self._families))) < WATCHED:
             log(
-                f"the watch over the reward has {many} prompt families: it sees large gaps alone; {FEW} or more are "
-                "better"
+                f"the watch over the reward has {many} prompt families: it sees large gaps alone; {WATCHED} or more "
+                "are better"
             )
         log("before training: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cai_lite.inputs.prompts import as_prompts
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.held_out import interval, split
@@ -71,6 +72,15 @@ def test_a_tenth_of_the_families_is_held_out_and_no_prompt_is_on_both_sides(make
     named = [replace(pair, family="one") for pair in pairs]
     assert split(named, METHODS["dpo"], said.append) == (named, [])
     assert "120 examples come from 1 prompt families, and at least 10 are needed" in said[-1]
+
+
+def test_a_method_that_needs_more_families_gets_them_up_to_a_third():
+    prompts = as_prompts([{"prompt": f"q{i}", "family": f"f{i // 2}"} for i in range(240)], "train")
+    kept, held = split(prompts, METHODS["rl"], print)
+    assert len({prompt.family for prompt in held}) == METHODS["rl"].held_out_families == 40
+    assert not {prompt.family for prompt in kept} & {prompt.family for prompt in held}
+    _, few = split(prompts[:60], METHODS["rl"], print)
+    assert len({prompt.family for prompt in few}) == 10
 
 
 def test_what_is_measured_is_what_an_update_of_these_rows_reports(student, pairs):
