@@ -17,8 +17,8 @@ from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
 SMALL = [
-    "prompts.limit=8",
-    "prompts.eval_limit=8",
+    "prompts.limit=6",
+    "prompts.eval_limit=4",
     "draft.n=2",
     "train.epochs=2",
     "train.batch_size=4",
@@ -198,7 +198,7 @@ def test_a_dry_run_reads_everything_and_writes_nothing(tmp_path, monkeypatch):
     no_model(monkeypatch)
     monkeypatch.chdir(tmp_path)
     plan = check_recipe(recipe(), tmp_path / "out")
-    assert plan.models["teacher"] == "embedded:teacher" and plan.headline.startswith("ready: 16 prompts")
+    assert plan.models["teacher"] == "embedded:teacher" and plan.headline.startswith("ready: 10 prompts")
     assert "# constitution creative" in resolved_text(recipe())
     assert list(tmp_path.iterdir()) == []
 
