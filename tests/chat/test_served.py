@@ -34,6 +34,8 @@ def server(tmp_path_factory, request):
     program = "from transformers.cli.transformers import main; main()"
     command = [sys.executable, "-c", program, "serve", TEACHER, "--port", str(port), "--device", "cpu"]
     command.append(request.param)
+    if not request.param.startswith("--no-"):  # by default its cache takes most of the memory of the machine
+        command += ["--cb-num-blocks", "64", "--cb-block-size", "32", "--cb-max-batch-tokens", "256"]
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:
@@ -47,7 +49,7 @@ def server(tmp_path_factory, request):
                 time.sleep(0.25)
         else:
             pytest.skip(f"transformers serve is not up after a minute: {log.read_text()[-300:]}")
-        yield f"http://127.0.0.1:{port}/v1", request.param.startswith("--no-")
+        yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.kill()
         process.wait()
@@ -55,8 +57,7 @@ def server(tmp_path_factory, request):
 
 @pytest.mark.slow
 def test_a_served_model_says_what_the_same_weights_say_here(server, constitution):
-    url, judged = server
-    served, here = open_model(url, model=TEACHER, concurrency=4), open_model("embedded:teacher")
+    served, here = open_model(server, model=TEACHER, concurrency=4), open_model("embedded:teacher")
     served.wording = "short"  # that of the embedded teacher
     prompt = Prompt(key="p", messages=(Message("user", "I have a cough. What helps?"),), family="f")
     texts = ["You definitely have the flu.", "A cough can have several causes. See a doctor if it lasts."]
@@ -71,8 +72,6 @@ def test_a_served_model_says_what_the_same_weights_say_here(server, constitution
         ]
 
     assert said(served) == said(here)
-    if not judged:  # on a CPU, each call of an engine that refills its batches takes seconds
-        return
     rows = [Candidate(key=text, prompt=prompt, text=text, author="s", parents=("p",)) for text in texts]
     settings = {"rule": "best_over_worst", "mode": "pointwise", "principles": 3}
     run = Run()
@@ -85,5 +84,5 @@ def test_a_served_model_says_what_the_same_weights_say_here(server, constitution
 
 @pytest.mark.slow
 def test_the_probe_finds_out_that_it_tells_no_log_probabilities(server):
-    found = probe(open_model(server[0], model=TEACHER))
+    found = probe(open_model(server, model=TEACHER))
     assert found.log_probs is False
