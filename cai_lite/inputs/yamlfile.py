@@ -162,7 +162,8 @@ def dotted(keys: Keys) -> str:
 
 
 def _composed(text: str, file: str, error: type[InputError], *, lines: bool = True) -> yaml.Node | None:
-    return (_remembered if len(text) <= REMEMBERED else _composed_anew)(text, file, error, lines)
+    read: Callable[..., yaml.Node | None] = _remembered if len(text) <= REMEMBERED else _composed_anew
+    return read(text, file, error, lines)
 
 
 def _composed_anew(text: str, file: str, error: type[InputError], lines: bool) -> yaml.Node | None:
@@ -178,7 +179,7 @@ def _composed_anew(text: str, file: str, error: type[InputError], lines: bool) -
 
 
 # A run reads its recipe and its constitution again and again; nobody changes a node.
-_remembered = lru_cache(maxsize=16)(_composed_anew)
+_remembered: Any = lru_cache(maxsize=16)(_composed_anew)
 
 
 class _Loader(yaml.SafeLoader):
