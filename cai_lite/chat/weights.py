@@ -90,11 +90,14 @@ def weights_digest(model: str) -> str:
 def check_opens(model: str) -> None:
     """Check, without reading any weights, that a model's configuration, tokenizer and chat template can be read.
 
-    Nothing is fetched: a model of the hub that is not on this machine yet is not checked.
+    Nothing is fetched: a model of the hub that is not on this machine yet is not checked. Neither is an embedded one,
+    which travels with the package: a run that asks servers alone would import transformers, in seconds, for nothing.
 
     Raises:
         ModelError: one of them is missing or cannot be read.
     """
+    if model in EMBEDDED:
+        return
     if model.startswith(loaded.PREFIX):
         tokenizer = loaded.find(model).tokenizer
     else:
