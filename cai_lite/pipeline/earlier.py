@@ -106,6 +106,8 @@ def earlier_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Ear
     if not (found or earlier.seeds or _new_pairs(earlier.people.pairs, earlier)):
         people = "; ".join(f"{n} {what}" for what, n in earlier.people.counts.items())
         also = "" if settings.only_changed else f", and there are no corrections{people and f' ({people})'} or failures"
+        if left := prompts.report.get(f"seeds {LEFT_OUT}"):
+            also += f" (seeds left out because they repeat prompts that measure: {left:,})"
         raise InputError(
             f"nothing changed: {roles.constitution.path} says the same as the constitution of {folder}{also}; edit a "
             f"principle, or name another constitution. `cai-lite constitution diff {folder / CONSTITUTION} NEW` shows "

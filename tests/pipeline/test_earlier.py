@@ -272,6 +272,9 @@ def test_what_cannot_be_gone_on_from_is_refused_before_anything_is_written(old, 
     append_rows(measured, [{**edit, "by": "ada", "at": 1.0}])
     same = f"constitution={old / 'old' / 'constitution.yaml'}"
     refused(r"no corrections \(1 on held-out prompts, left out\)", gone_on(old, same, f"from.human={measured}"))
+    seeds = tmp_path / "seeds.jsonl"  # what failed was measured there, so nothing may be learnt of it
+    seeds.write_text(json.dumps({"prompt": edit["prompt"]}) + "\n")
+    refused(r"or failures \(seeds left out .*: 1\)", gone_on(old, same, f"from.seeds={seeds}"))
     refused("nothing changed: .* says the same", gone_on(old, f"constitution={old / 'old' / 'constitution.yaml'}"))
     refused(r"in more than the constitution: draft.n, judge.votes;", gone_on(old, "draft.n=3", "judge.votes=3"))
     for missing, said in (
