@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cai_lite.distill.leaks import jaccard
 from cai_lite.distill.pairs import CLEAR
 from cai_lite.inputs.constitution import Constitution, Principle
 from cai_lite.records import PreferencePair, digest
@@ -71,7 +72,7 @@ def citation(answer: str, principles: Sequence[Principle]) -> Citation | None:
     if lead is None:
         return None
     said, _, behind = answer[lead.end() :].partition("\n")
-    likeness = [(_jaccard(_words(said), _words(principle.behaviour)), principle.id) for principle in principles]
+    likeness = [(jaccard(_words(said), _words(principle.behaviour)), principle.id) for principle in principles]
     best, id_ = max(likeness, default=(0.0, ""))
     rest = f"{answer[: lead.start()].rstrip()}\n{behind.lstrip()}".strip()
     return Citation(id_ if best >= ALIKE else None, rest)
@@ -79,7 +80,3 @@ def citation(answer: str, principles: Sequence[Principle]) -> Citation | None:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
-
-
-def _jaccard(first: set[str], second: set[str]) -> float:
-    return len(first & second) / max(1, len(first | second))

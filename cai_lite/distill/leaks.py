@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -89,9 +90,9 @@ def _same(first: _Text, second: _Text) -> bool:
     )
     if one_changed:
         return True
-    if _jaccard(set(short.words), set(long.words)) < WORDS:
+    if jaccard(set(short.words), set(long.words)) < WORDS:
         return False
-    return len(long.words) < LONG or _jaccard(_triples(short.words), _triples(long.words)) >= TRIPLES
+    return len(long.words) < LONG or jaccard(_triples(short.words), _triples(long.words)) >= TRIPLES
 
 
 def _within(short: _Text, long: _Text) -> bool:
@@ -130,5 +131,6 @@ def _triples(words: tuple[str, ...]) -> set[tuple[str, ...]]:
     return set(zip(words, words[1:], words[2:], strict=False))
 
 
-def _jaccard(first: set[tuple[str, ...]] | set[str], second: set[tuple[str, ...]] | set[str]) -> float:
-    return len(first & second) / len(first | second)
+def jaccard(first: AbstractSet[Hashable], second: AbstractSet[Hashable]) -> float:
+    """Return the Jaccard index of two sets, 0 to 1: the share of their members that both have; 0.0 for empty sets."""
+    return len(first & second) / max(1, len(first | second))

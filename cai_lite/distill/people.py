@@ -69,7 +69,7 @@ def people_pairs(said: Iterable[HumanVote | HumanEdit], families: Mapping[Messag
 
 
 def with_people(people: People, pairs: Iterable[PreferencePair]) -> list[PreferencePair]:
-    """Return people's pairs, then those of judges on which people said nothing."""
+    """Return people's pairs, followed by those of the judges' pairs that nobody compared."""
     return [*people.pairs, *(pair for pair in pairs if _compared(pair) not in people.settled)]
 
 

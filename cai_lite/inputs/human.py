@@ -18,12 +18,11 @@ from typing import Any, Literal, cast
 from cai_lite.errors import LabelError, did_you_mean, shortened
 from cai_lite.inputs.forms import RAW, answered
 from cai_lite.inputs.labels import seconds
-from cai_lite.inputs.textfile import RowFault, check_writable, read_rows
+from cai_lite.inputs.textfile import RowFault, check_writable, read_valid
 from cai_lite.records import Messages, dicts_of, digest
 from cai_lite.run.disk import writing
 
 HUMAN = "human.jsonl"  # its name in a run directory
-SHOWN = 3  # faults that an error lists
 CHOICES = ("a", "b", "tie")
 _VOTE = ("kind", "prompt", "a", "b", "choice", "principle", "confidence", "by", "at", "pair")
 _EDIT = ("kind", "prompt", "before", "after", "principle", "by", "at", "from")
@@ -113,20 +112,7 @@ def read_human(path: str | Path) -> list[HumanVote | HumanEdit]:
     Raises:
         LabelError: the file cannot be read, or lines of it are invalid, with file, line and field.
     """
-    path = Path(path)
-    found: list[HumanVote | HumanEdit] = []
-    wrong = []
-    for line, row in read_rows(path, LabelError):
-        try:
-            if isinstance(row, RowFault):
-                raise row
-            found.append(human_of(row))
-        except RowFault as fault:
-            wrong.append(f"{path}:{line}: {fault}")
-    if wrong:
-        more = [f"{path}: {len(wrong) - SHOWN:,} more lines cannot be used"] if len(wrong) > SHOWN else []
-        raise LabelError("\n".join([*wrong[:SHOWN], *more]))
-    return found
+    return read_valid(Path(path), human_of, LabelError)
 
 
 def human_of(row: Any) -> HumanVote | HumanEdit:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cai_lite.errors import LabelError, did_you_mean, shortened
-from cai_lite.inputs.textfile import RowFault, read_rows
+from cai_lite.inputs.textfile import RowFault, read_valid
 
 LABELS = "labels.jsonl"  # its name in a run directory
-SHOWN = 3  # faults that an error lists
 LATEST = 253402300800  # seconds since 1970 of the year 10000, which a date cannot name
 _FIELDS = ("answer", "principle", "keeps", "by", "at", "weight")
 
@@ -68,19 +67,7 @@ def load_labels(path: str | Path) -> list[AnswerLabel]:
     Raises:
         LabelError: the file cannot be read, or lines of it are invalid, with file, line and field.
     """
-    path = Path(path)
-    found, wrong = [], []
-    for line, row in read_rows(path, LabelError):
-        try:
-            if isinstance(row, RowFault):
-                raise row
-            found.append(_read(row))
-        except RowFault as fault:
-            wrong.append(f"{path}:{line}: {fault}")
-    if wrong:
-        more = [f"{path}: {len(wrong) - SHOWN:,} more lines cannot be used"] if len(wrong) > SHOWN else []
-        raise LabelError("\n".join([*wrong[:SHOWN], *more]))
-    return found
+    return read_valid(Path(path), _read, LabelError)
 
 
 def seconds(at: Any) -> float:

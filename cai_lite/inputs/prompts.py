@@ -135,7 +135,7 @@ def all_prompts(source: str | Path) -> list[Prompt]:
 
 
 def repeating(prompts: Sequence[Prompt], others: Sequence[Prompt]) -> list[bool]:
-    """Return, for each prompt, whether it is of the family of one of the others, or is (nearly) identical to one."""
+    """Return, for each prompt, whether it shares a family with one of the others or is nearly identical to one."""
     index, families = NearIndex[Features](), {other.family for other in others if other.family}
     for features in {_features(other.messages) for other in others}:
         index.add(features, features)

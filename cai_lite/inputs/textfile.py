@@ -10,10 +10,10 @@ import json
 import re
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cai_lite.errors import InputError
 
@@ -22,6 +22,9 @@ LARGEST_DOCUMENT = 1 << 20  # bytes; constitutions, recipes and policies are wri
 DIGITS = 300  # of an integer in JSON; every such number fits into a float
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _BLANKS = " \t\r\n"
+_FAULTS = 3  # that the error of a file lists
+
+T = TypeVar("T")
 
 
 class RowFault(ValueError):
@@ -125,6 +128,27 @@ def read_rows(path: Path, error: type[InputError]) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
         if line.strip():
             yield number, _parsed(line)
+
+
+def read_valid(path: Path, parse: Callable[[Any], T], error: type[InputError]) -> list[T]:
+    """Return what `parse` makes of each row of a JSON file; it raises a `RowFault` for a row that it cannot use.
+
+    Raises:
+        InputError: (as `error`) as for `read_rows`; or rows cannot be used, of which the first are named with their
+            lines.
+    """
+    found, wrong = list[T](), list[str]()
+    for line, row in read_rows(path, error):
+        try:
+            if isinstance(row, RowFault):
+                raise row
+            found.append(parse(row))
+        except RowFault as fault:
+            wrong.append(f"{path}:{line}: {fault}")
+    if wrong:
+        more = [f"{path}: {len(wrong) - _FAULTS:,} more lines cannot be used"] if len(wrong) > _FAULTS else []
+        raise error("\n".join([*wrong[:_FAULTS], *more]))
+    return found
 
 
 def read_lines(path: Path, error: type[InputError]) -> Generator[tuple[int, str], None, None]:

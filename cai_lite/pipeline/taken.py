@@ -36,7 +36,7 @@ def with_failures(prompts: Prompts, settings: FromSection) -> Prompts:
         PromptError: a file cannot be read, or the same prompt is a seed and a test.
     """
     run, failures = Path(settings.run), Path(settings.failures) if settings.failures else None
-    beside = failures.with_suffix(f".seeds{failures.suffix}") if failures else None
+    beside = seeds_path(failures) if failures else None
     given = Path(settings.seeds) if settings.seeds else beside if beside and beside.is_file() else None
     tests = _read([run / REGRESSION, *([failures] if failures else [])], required=failures)
     seeds = _read([run / SEEDS, *([given] if given else [])], required=given)
@@ -64,6 +64,11 @@ def with_failures(prompts: Prompts, settings: FromSection) -> Prompts:
         f"tests {LEFT_OUT}": len(tests) - len(kept_tests),
     }
     return replace(prompts, train=[*prompts.train, *new], seeds=kept_seeds, regression=kept_tests, report=report)
+
+
+def seeds_path(failures: Path) -> Path:
+    """Return the file of seeds that stands beside a file of tests: failures.seeds.jsonl beside failures.jsonl."""
+    return failures.with_name(f"{failures.stem}.seeds{failures.suffix}")
 
 
 def corrections(settings: FromSection) -> list[HumanVote | HumanEdit]:

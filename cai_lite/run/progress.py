@@ -134,7 +134,7 @@ class Screen:
         self._write(message)
 
     def note(self, *lines: str) -> None:
-        """Write lines to the log alone."""
+        """Write lines to the log without showing them in the terminal."""
         for line in lines:
             self._write(without_secrets(line))
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from cai_lite.distill.leaks import HeldOut
 from cai_lite.errors import InputError
 from cai_lite.inputs.prompts import as_prompts, key_of, split_of
+from cai_lite.pipeline.taken import seeds_path
 from cai_lite.records import Prompt, dicts_of, messages_of
 from cai_lite.run.files import read_records, write_lines
 from cai_lite.serving.rates import Theme
@@ -27,7 +28,7 @@ EXAMPLE = 200  # characters of a prompt that stands for its theme
 
 
 class Written(NamedTuple):
-    """How many prompts stand in each of the two files. `leaks`: seeds left out, as they resemble a regression test."""
+    """The number of prompts in each of the two files. `leaks`: seeds left out because they resemble a test."""
 
     regression: int
     seeds: int
@@ -50,11 +51,6 @@ def failing_prompts(path: Path, latest: int | None = None) -> list[Prompt]:
         tags = [*known["tags"], *row["tags"], *(FAILED + principle for principle in row["principles"])]
         known["tags"] = list(dict.fromkeys(tags))
     return as_prompts(list(rows.values()), "train")
-
-
-def seeds_path(out: Path) -> Path:
-    """Return the name of the file of seeds beside that of the regression set."""
-    return out.with_name(f"{out.stem}.seeds{out.suffix}")
 
 
 def write_failures(prompts: Sequence[Prompt], out: Path) -> Written:

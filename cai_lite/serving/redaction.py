@@ -149,7 +149,7 @@ def _is_address(text: str) -> bool:
 
 
 def _is_phone(text: str) -> bool:
-    """Return whether a number is written as those of phones are: with a plus, a leading zero, or in groups."""
+    """Return whether a number is written like a phone number: with a plus, a leading zero, or in groups."""
     enough = sum(char.isdigit() for char in text) >= 7
     return enough and not _NO_PHONE.match(text) and (text[0] in "+(0" or not text.isdigit())
 

@@ -103,7 +103,7 @@ def _value(decision: Decision) -> str:
 def _cells(
     said: Mapping[str, Sequence[Decision]], items: Mapping[str, Item]
 ) -> dict[str, list[tuple[bool, bool, str]]]:
-    """Return, by principle, (the judge's choice, the person's, family) of each decision that is no tie."""
+    """Return, for each principle, the judge's choice, the person's choice and the family of every decision but ties."""
     found: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)
     for key, decisions in said.items():
         item = items[key]

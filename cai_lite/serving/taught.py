@@ -151,7 +151,7 @@ def lesson(example: Any) -> Lesson:
 
 
 def plain(text: str) -> str:
-    """Return a prompt without letter case and with single blanks, for comparison."""
+    """Return a prompt in lower case and with single spaces, so that copies of it compare equal."""
     return " ".join(text.lower().split())
 
 

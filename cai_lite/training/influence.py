@@ -150,7 +150,10 @@ def _rows(turns: Turns, examples: Sequence[Any], config: TrainingConfig) -> tupl
 
 
 def _reference(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig) -> Logps | None:
-    """Return the log-probabilities of the training's reference, while the model is in the state of its beginning."""
+    """Return the log-probabilities of the rows under the reference of the training, None where the method has none.
+
+    The model has to hold the weights that the training began with.
+    """
     if not METHODS[config.method].needs_reference(config):
         return None
     initial = "beginning" if config.reference_is_init else None

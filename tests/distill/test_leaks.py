@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -147,12 +146,17 @@ def test_distinct_prompts_of_the_half_apart_are_no_leaks(prompts):
     assert set(wrong) <= {"xstest", "hh"}
 
 
-def test_a_hundred_thousand_comparisons_take_no_hundred_thousand_times_one():
-    """Ten times the training prompts take about ten times as long, and a millisecond each at most."""
+def test_of_three_million_comparisons_a_handful_is_made_in_full(monkeypatch):
+    """The prompts that share words are found by their pairs of words; the others cost nothing."""
+    compared = []
+    monkeypatch.setattr("cai_lite.distill.leaks._same", lambda *texts: compared.append(texts))
     rng = random.Random(3)
     words = [f"w{i}" for i in range(3000)]
     held_out = [asked(" ".join(rng.choices(words, k=15))) for _ in range(1000)]
     train = [asked(" ".join(rng.choices(words, k=15))) for _ in range(3000)]
-    guard, start = HeldOut(held_out), time.perf_counter()
+    guard = HeldOut(held_out)
     assert not any(map(guard.matches, train))
-    assert time.perf_counter() - start < 3.0
+    assert len(compared) < 30
+    compared.clear()
+    near = [asked(f"{prompt[-1].content} please") for prompt in held_out[:20]]
+    assert not any(map(guard.matches, near)) and len(compared) >= 20  # what is alike is compared

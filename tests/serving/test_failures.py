@@ -10,7 +10,8 @@ import pytest
 from cai_lite.distill.leaks import HeldOut
 from cai_lite.errors import InputError
 from cai_lite.inputs.prompts import all_prompts, load_prompts
-from cai_lite.serving.failures import failing_prompts, seeds_path, themes_of, write_failures
+from cai_lite.pipeline.taken import seeds_path
+from cai_lite.serving.failures import failing_prompts, themes_of, write_failures
 
 SUBJECTS = ["tax", "rent", "cough", "fever", "visa", "garden", "piano", "divorce", "loan", "dog"]
 PLACES = ["Berlin", "Lima", "Oslo", "Quito", "Delhi", "Cairo", "Tokyo", "Perth"]
