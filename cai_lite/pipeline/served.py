@@ -243,7 +243,7 @@ def _by_prompt(rows: Sequence[Answered]) -> dict[Messages, list[Answered]]:
 
 
 def _cells(rows: Sequence[Answered], constitution: Constitution, of_run: Sequence[Answered]) -> list[KeptCell]:
-    """Return a cell for each verdict. `of_run`: the run's answers to the same prompt, by which an empty one is judged."""
+    """Return a cell for each verdict. `of_run`: the run's answers to the same prompt; an empty one is judged alike."""
     known = {principle.id: principle for principle in constitution.principles}
     asked = [id_ for row in of_run for id_, kept in row.verdicts.items() if kept is not None and id_ in known]
     found = []

@@ -47,7 +47,7 @@ def merge(
     template: Mapping[str, Any] | None = None,
     system: SystemMessage = "keep",
 ) -> Drift:
-    """Write the merged model to the folder `out`, with tokenizer, chat template and generation settings; return its drift.
+    """Write the merged model to `out`, with tokenizer, chat template and generation settings; return its drift.
 
     `said`: prompts with the answers of the trained student, on which it is compared. `load`, `template`, `system`: how
     the run opened the student. The folder is written aside, opened again and compared before it gets its name.
