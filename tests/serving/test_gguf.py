@@ -37,7 +37,7 @@ def test_the_converters_are_found_where_they_are_named(converters, monkeypatch, 
     assert find_converters(converters) == converters
     monkeypatch.setenv("LLAMA_CPP", str(converters))
     assert find_converters() == converters
-    with pytest.raises(InputError, match="no convert_lora_to_gguf.py there"):
+    with pytest.raises(InputError, match=r"no convert_lora_to_gguf\.py there"):
         find_converters(tmp_path)
 
 

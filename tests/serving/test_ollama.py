@@ -57,7 +57,10 @@ def test_a_system_message_of_its_own_and_an_empty_thought_are_kept(tokenizer):
     [
         (MERGING, "puts the system message into the first turn"),
         ("{% for m in messages %}{{ m['content'] | upper }}{% endfor %}", "changes or leaves out the text"),
-        (CHATML.replace("user", "u").replace("{{ m['role'] }}", "{{ m['role'] }}{{ loop.index }}"), "Ollama's language"),
+        (
+            CHATML.replace("user", "u").replace("{{ m['role'] }}", "{{ m['role'] }}{{ loop.index }}"),
+            "Ollama's language",
+        ),
     ],
 )
 def test_what_cannot_be_said_in_gos_language_is_not_written(template, says, tokenizer):
