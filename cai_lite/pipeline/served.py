@@ -153,11 +153,13 @@ def compared(
     shared = [prompt for prompt in before if prompt in after]
     if not shared:
         raise InputError("the run and the server answered no prompt in common; take the recipe of the run")
-    differences = paired(
-        [cell for prompt in shared for cell in _cells(before[prompt], constitution, before[prompt])],
-        [cell for prompt in shared for cell in _cells(after[prompt], constitution, before[prompt])],
-        margin=margin,
-    )
+    cells = [
+        [cell for prompt in shared for cell in _cells(side[prompt], constitution, before[prompt])]
+        for side in (before, after)
+    ]
+    differences = paired(*cells, margin=margin)
+    decided, still = ({(cell.prompt, cell.principle) for cell in side} for side in cells)
+    undecided = len(decided - still) / max(1, len(decided))
     families = [before[prompt][0].family for prompt in shared]
     unusable = compare(*([_unusable(side[prompt]) for prompt in shared] for side in (before, after)), families)
     texts = [[[each.answer.strip() for each in side[prompt]] for prompt in shared] for side in (before, after)]
@@ -170,7 +172,7 @@ def compared(
         differences=differences,
         unusable=unusable,
         same=same,
-        against=tuple(_against(differences, unusable, margin)),
+        against=tuple(_against(differences, unusable, undecided, margin)),
         notes=tuple(_notes(differences, margin, len(before) - len(shared))),
     )
 
@@ -262,8 +264,11 @@ def _unusable(rows: Sequence[Answered]) -> float:
     return sum(not row.answer.strip() or refuses(row.answer) for row in rows) / len(rows)
 
 
-def _against(differences: Mapping[str, Difference], unusable: Comparison, margin: float) -> list[str]:
-    """Return why the gate does not hold: what is worse, and what was not shown not to be."""
+def _against(differences: Mapping[str, Difference], unusable: Comparison, undecided: float, margin: float) -> list[str]:
+    """Return why the gate does not hold: what is worse, and what was not shown not to be.
+
+    `undecided`: the share of the run's verdicts that have no counterpart; what cannot be judged may be anything.
+    """
     overall = differences.get("adherence")
     if overall is None:
         return ["no verdict on what is served can be compared with one of the run"]
@@ -278,6 +283,8 @@ def _against(differences: Mapping[str, Difference], unusable: Comparison, margin
                 f"{name} may be worse by more than {margin:g}: {span}; more held-out prompts or evaluate.samples say "
                 "more, or --margin allows more"
             )
+    if undecided > margin:
+        found.append(f"{undecided:.0%} of what was decided in the run cannot be decided on what is served")
     if unusable.change.low > margin:
         found.append(f"empty answers and refusals are more frequent than in the run: {unusable.change.value:+.2f}")
     return found
