@@ -14,7 +14,7 @@ from cai_lite.cli.shared import AFTER, Json, app, guarded, quiet_libraries, say,
 @guarded
 def export(
     run_directory: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
-    to: Annotated[Path, typer.Option("--out", help="The folder to write to; an earlier export there is replaced.")],
+    to: Annotated[Path, typer.Option("--out", help="The folder to write to: new, empty, or of an earlier export.")],
     merge: Annotated[
         bool, typer.Option("--merge", help="Also merge the adapter into its base, in 16 bits, and measure the drift.")
     ] = False,

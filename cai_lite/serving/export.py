@@ -95,7 +95,8 @@ def export(
     `gguf`: the adapter, and with `merge` the merged model, by llama.cpp's converters in the folder `llama_cpp`; where
     they are not installed, the commands are returned. `ollama`: a Modelfile. `dataset`: the pairs, as Parquet with card
     and Croissant metadata, under `license`. `push`: the repository on the hub for what was chosen: the data set, the
-    merged model, or the adapter. An earlier export in `out` is replaced.
+    merged model, or the adapter. What an earlier export in `out` wrote under the same names is
+    replaced; the rest of it stays.
 
     Raises:
         InputError: `run` is no finished run, or `out` holds something else; nothing was written.
@@ -197,7 +198,7 @@ def _merge(found: Export, recipe: Recipe, run: Path, dtype: Half) -> None:
         template=student.template,
         system=student.system,
     )
-    lines = (f"Merged into the base in {dtype}.", f"{found.drift.in_words().capitalize()}.")
+    lines = (f"Merged into the base in {dtype}.", f"{(said := found.drift.in_words())[0].upper()}{said[1:]}.")
     if text := _card(run, merged=lines):
         write_text(place / CARD, text)
     found.written[_MERGED] = place

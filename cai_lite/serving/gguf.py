@@ -49,8 +49,8 @@ class Conversion(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The command as it is typed."""
-        return shlex.join(self.command)
+        """The command as it is typed; a shell puts the folder of llama.cpp in where it is not known here."""
+        return re.sub(rf"'\${PLACE}/(\S+)'", rf'"${PLACE}"/\1', shlex.join(self.command))
 
 
 def find_converters(given: Path | None = None) -> Path | None:

@@ -76,7 +76,7 @@ def test_without_llama_cpp_the_commands_are_printed_and_the_status_tells(untrain
     done = exported(untrained, tmp_path / "out", "--gguf", "--ollama")
     assert done.exit_code == 1, done.output
     assert "converters are not installed here" in done.output
-    assert f"python '$LLAMA_CPP/{LORA}'" in done.output and "llama-server -m" in done.output
+    assert f'python "$LLAMA_CPP"/{LORA} ' in done.output and "llama-server -m" in done.output
     modelfile = (tmp_path / "out" / "Modelfile").read_text()
     assert "ADAPTER ./adapter\n" in modelfile and "student\n" in modelfile.splitlines()[0] + "\n"
 

@@ -64,7 +64,7 @@ def test_without_converters_the_command_is_the_result(tmp_path):
     asked = model_conversion(None, "merged", tmp_path / "m.gguf")
     done = convert(asked, None)
     assert "not installed" in done.problem and not done.file.exists()
-    assert done.text == f"python '$LLAMA_CPP/{MODEL}' merged --outfile {tmp_path / 'm.gguf'} --outtype auto"
+    assert done.text == f'python "$LLAMA_CPP"/{MODEL} merged --outfile {tmp_path / "m.gguf"} --outtype auto'
 
 
 @pytest.mark.parametrize(
