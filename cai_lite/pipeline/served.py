@@ -157,11 +157,12 @@ def compared(
         [cell for prompt in shared for cell in _cells(side[prompt], constitution, before[prompt])]
         for side in (before, after)
     ]
-    differences = paired(*cells, margin=margin)
+    differences = paired(cells[0], cells[1], margin=margin)
     decided, still = ({(cell.prompt, cell.principle) for cell in side} for side in cells)
     undecided = len(decided - still) / max(1, len(decided))
     families = [before[prompt][0].family for prompt in shared]
-    unusable = compare(*([_unusable(side[prompt]) for prompt in shared] for side in (before, after)), families)
+    useless = [[_unusable(side[prompt]) for prompt in shared] for side in (before, after)]
+    unusable = compare(useless[0], useless[1], families)
     texts = [[[each.answer.strip() for each in side[prompt]] for prompt in shared] for side in (before, after)]
     same = sum(one == other for one, other in zip(*texts, strict=True)) / len(shared)
     return Served(

@@ -10,13 +10,14 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from cai_lite.chat.modelfiles import read_object
 from cai_lite.chat.weights import adapter_folder
 from cai_lite.errors import ModelError
 
-VLLM, LLAMA_CPP = "vLLM", "llama.cpp"
+VLLM: Final = "vLLM"
+LLAMA_CPP: Final = "llama.cpp"
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's max_lora_rank; newer versions take 1, too
 MERGE = "--merge makes a model of it that any server takes"
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
