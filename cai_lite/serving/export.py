@@ -194,6 +194,7 @@ def _merge(found: Export, recipe: Recipe, run: Path, dtype: Half) -> None:
         place,
         _said(run),
         dtype=dtype,
+        sampled=_temperature(recipe) > 0,
         load=student.load,
         template=student.template,
         system=student.system,
@@ -252,11 +253,7 @@ def _ollama(found: Export, recipe: Recipe, model: str) -> None:
         source, adapter = "./gguf/base.gguf", "./gguf/adapter.gguf"
     else:
         source, adapter = str(bases.folder_of(resolve(model)) or model), f"./{_ADAPTER}"
-    temperature = recipe.evaluate.temperature
-    settings: Mapping[str, Any] = {
-        "temperature": recipe.draft.temperature if temperature is None else temperature,
-        "top_p": recipe.draft.top_p,
-    }
+    settings: Mapping[str, Any] = {"temperature": _temperature(recipe), "top_p": recipe.draft.top_p}
     file = found.out / _MODELFILE
     try:
         text = modelfile(source, form_of(tokenizer), tokenizer, adapter=adapter, settings=settings)
@@ -273,6 +270,12 @@ def _push(found: Export, name: str, *, dataset: bool, merged: bool, public: bool
     kind: Literal["model", "dataset"] = "dataset" if dataset else "model"
     folder = found.out / (_DATASET if dataset else _MERGED if merged else _ADAPTER)
     found.pushed = pushed_to_hub(folder, name, kind, public=public)
+
+
+def _temperature(recipe: Recipe) -> float:
+    """Return the temperature at which the run's answers were drawn."""
+    own = recipe.evaluate.temperature
+    return recipe.draft.temperature if own is None else own
 
 
 def _card(run: Path, merged: tuple[str, ...] = ()) -> str:

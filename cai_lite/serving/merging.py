@@ -43,14 +43,17 @@ def merge(
     said: Sequence[tuple[Messages, str]],
     *,
     dtype: Half,
+    sampled: bool = False,
     load: Load | None = None,
     template: Mapping[str, Any] | None = None,
     system: SystemMessage = "keep",
 ) -> Drift:
     """Write the merged model to `out`, with tokenizer, chat template and generation settings; return its drift.
 
-    `said`: prompts with the answers of the trained student, on which it is compared. `load`, `template`, `system`: how
-    the run opened the student. The folder is written aside, opened again and compared before it gets its name.
+    `said`: prompts with the answers of the trained student, on which it is compared. `sampled`: the run drew its
+    answers, so the generation settings say so; without that, some servers take the most likely token whatever
+    temperature they are asked for. `load`, `template`, `system`: how the run opened the student. The folder is written
+    aside, opened again and compared before it gets its name.
 
     Raises:
         ModelError: the adapter cannot be merged, or what was written renders or computes something else.
@@ -70,6 +73,8 @@ def merge(
         merged = whole.merge_and_unload(safe_merge=True)
     except ValueError as error:  # a weight that is not finite
         raise ModelError(f"{adapter} cannot be merged in {dtype}: {error}") from error
+    if sampled:
+        merged.generation_config.do_sample = True
     merged.save_pretrained(str(partial))
     del whole, merged
     own = (adapter / "tokenizer_config.json").is_file()  # with the chat template as it is to be served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -25,7 +26,7 @@ SAID = [((Message("user", asked),), "A cough can have several causes. See a doct
 def merged(untrained, tmp_path_factory):
     """The folder of the merged model, and its drift."""
     out = tmp_path_factory.mktemp("merged") / "merged"
-    return out, merge(STUDENT, untrained / "adapter", out, SAID, dtype="float16")
+    return out, merge(STUDENT, untrained / "adapter", out, SAID, dtype="float16", sampled=True)
 
 
 def test_the_drift_is_that_of_rounding_and_no_more(merged):
@@ -59,6 +60,7 @@ def test_the_folder_is_a_model_that_any_server_opens(merged, untrained):
     for name in ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"):
         assert (folder / name).is_file(), name
     assert (folder / "chat_template.jinja").read_text() == (untrained / "adapter" / "chat_template.jinja").read_text()
+    assert json.loads((folder / "generation_config.json").read_text())["do_sample"] is True  # as the run drew
     assert not list(folder.parent.glob(".*"))  # nothing half done is left
     asked = [Request(messages=SAID[0][0], sampling=Sampling(temperature=0.0, max_tokens=12))]
 
