@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cai_lite.records import PreferencePair, Prompt, Sampling, Verdict
     from cai_lite.reporting import report
     from cai_lite.run.ledger import Run
+    from cai_lite.serving.export import export
     from cai_lite.serving.monitor import monitor
     from cai_lite.serving.respond import Response, respond
     from cai_lite.training import losses
@@ -58,6 +59,7 @@ _WHERE = {
     "cai_lite.pipeline.recipe": ["Recipe", "load_recipe"],
     "cai_lite.records": ["PreferencePair", "Prompt", "Sampling", "Verdict"],
     "cai_lite.reporting": ["report"],
+    "cai_lite.serving.export": ["export"],
     "cai_lite.serving.monitor": ["monitor"],
     "cai_lite.training": ["losses"],
     "cai_lite.training.config": ["Lora", "Loss", "TrainingConfig"],
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022  (in the order of the walk)
     "load_recipe",
     "run_recipe",
     "plan",
+    "export",
     "monitor",
     "respond",
     "losses",

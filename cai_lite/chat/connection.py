@@ -75,6 +75,15 @@ class Connection:
         finally:
             self._until.pop(thread, None)
 
+    def listed(self) -> object:
+        """Return what the server says at /models, as JSON.
+
+        Raises:
+            openai.OpenAIError: the server refuses the call or cannot be reached.
+        """
+        self._bound.now = Bound(time.monotonic() + CONNECT, _PROBED.size)
+        return self._client.get("/models", cast_to=object)
+
     def events(self, body: dict[str, Any], bound: Bound) -> Iterator[Any]:
         """Send one chat completion, and yield the events of the answer as they arrive.
 

@@ -7,7 +7,8 @@ from cai_lite.cli.shared import app
 from cai_lite.cli import walking
 from cai_lite.cli import measuring
 from cai_lite.cli import after
+from cai_lite.cli import exporting
 from cai_lite.cli import writing
 from cai_lite.cli import asking
 
-__all__ = ["after", "app", "asking", "measuring", "walking", "writing"]
+__all__ = ["after", "app", "asking", "exporting", "measuring", "walking", "writing"]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Margin = Annotated[
     float,
-    typer.Option(min=0.0, help="With --compare: a principle that lost less than this, surely, is called not worse."),
+    typer.Option(min=0.0, help="With --compare or --served: what lost less than this, surely, is called not worse."),
 ]
 Unpaired = Annotated[
     bool, typer.Option("--unpaired", help="With --compare: also compare runs that were evaluated on other prompts.")
@@ -95,6 +95,12 @@ def evaluate(
     ] = None,
     margin: Margin = 0.05,
     unpaired: Unpaired = False,
+    served: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL[#NAME]", help="Examine this server as the run --out was; exit 1 unless it is shown not worse."
+        ),
+    ] = None,
     out: Out = None,
     settings: Settings = None,
     profile: Profile = None,
@@ -103,12 +109,19 @@ def evaluate(
 ) -> None:
     """Measure a model on held-out prompts; exit 1 if a gate fails.
 
-    With an adapter, the model is measured before and after training.
+    With an adapter, the model is measured before and after training. With --served, what a server answers is measured
+    and compared, prompt by prompt, with what the run --out measured.
 
     Example: cai-lite evaluate medical --profile embedded --adapter runs/demo-medical/adapter --out runs/again
     """
     if compare:
         _compare(compare, json_, margin, unpaired)
+        return
+    if served is not None:
+        given = {"--adapter": adapter, "--model": model, "--against": against, "--must": must, "--baseline": baseline}
+        if odd := [name for name, value in given.items() if value]:
+            raise InputError(f"{odd[0]} does not go with --served, which examines a server as the run --out was")
+        _served(recipe, served, out, margin, settings, profile, json_, quiet)
         return
     if recipe is not None:
         if template:
@@ -244,6 +257,34 @@ def audit(
         show_json(found)
     else:
         show_chain(found)
+
+
+def _served(
+    recipe: str | None,
+    served: str,
+    out: Path | None,
+    margin: float,
+    settings: list[str] | None,
+    profile: str | None,
+    json_: bool,
+    quiet: bool,
+) -> None:
+    """Examine a server as a run was; exit 1 unless it is shown to be as good."""
+    from cai_lite.pipeline.recipe import load_recipe
+    from cai_lite.pipeline.served import examine, show_served
+    from cai_lite.run.progress import Terminal
+
+    if out is None:
+        raise InputError("--served needs the run that it is compared with: --out RUN")
+    quiet_libraries()
+    read = load_recipe(recipe or str(out / "recipe.yaml"), overrides=settings or [], profile=profile)
+    found = examine(read, out, served, margin=margin, quiet=quiet or json_)
+    if json_:
+        show_json(found.as_dict())
+    else:
+        show_served(found, out, Terminal())
+    if not found.holds:
+        raise typer.Exit(1)
 
 
 def _gate(text: str) -> tuple[str, str]:

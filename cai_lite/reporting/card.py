@@ -34,18 +34,27 @@ _LEARNT = {
 }
 
 
-def card(evaluation: Mapping[str, Any], methods: Sequence[str] = ("dpo",)) -> str:
-    """Return the text of the card. `methods`: the training methods of the phases, in order."""
+def card(evaluation: Mapping[str, Any], methods: Sequence[str] = ("dpo",), *, merged: Sequence[str] = ()) -> str:
+    """Return the text of the card. `methods`: the training methods of the phases, in order.
+
+    `merged`: for a model with the adapter merged into it, how that was done and how far it is from what was measured.
+    """
     methods = [method for method in methods if re.fullmatch(r"\w+", method, re.ASCII)]
     how = ", then by ".join(_LEARNT.get(method, method) for method in methods)
     against = evaluation["against"]
     tags = ", ".join(["cai_lite", *dict.fromkeys(methods), "constitutional-ai"])
     hub = f"base_model: {against}\n" if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", against, re.ASCII) else ""
+    what, kind = ("model", "The merge of a LoRA adapter into") if merged else ("adapter", "A LoRA adapter for")
     lines = [
-        f"---\n{hub}library_name: peft\ntags: [{tags}]\n---\n",
-        f"# An adapter that follows the constitution '{inline(evaluation['constitution'])}'\n",
-        f"A LoRA adapter for {code(against)}, trained by {how}. "
+        f"---\n{hub}library_name: {'transformers' if merged else 'peft'}\ntags: [{tags}]\n---\n",
+        f"# {'A' if merged else 'An'} {what} that follows the constitution '{inline(evaluation['constitution'])}'\n",
+        f"{kind} {code(against)}, trained by {how}. "
         f"Measured on held-out prompts before and after training; adherence by {inline(evaluation['judge'])}.\n",
+        *(
+            [" ".join(merged) + " The figures are those of the adapter on its base, before the merge.\n"]
+            if merged
+            else []
+        ),
     ]
     for section, rows in sections(evaluation["metrics"]):
         if section in (PAIRS, JUDGE):

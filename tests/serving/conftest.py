@@ -18,3 +18,11 @@ def finished(tmp_path_factory) -> Path:
     settings += ["evaluate.baselines=[]", "revise.rounds=1", "draft.max_tokens=96", "evaluate.pair_prompts=2"]
     run_recipe(load_recipe("medical", settings, profile="embedded"), out, quiet=True)
     return out
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory) -> Path:
+    """The directory of a run whose adapter has random weights; see `exported`."""
+    from tests.serving.exported import unfinished
+
+    return unfinished(tmp_path_factory.mktemp("untrained") / "run")
