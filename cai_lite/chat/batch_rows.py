@@ -89,7 +89,7 @@ def _reply(row: Mapping[str, Any], request: Request, prices: tuple[float, float]
         if status == 200:
             try:
                 return read_completion(body, request, prices=prices, seconds=seconds)
-            except ValueError as fault:
+            except (ValueError, RecursionError) as fault:
                 return _failed(f"body: {plainly(str(fault), 80)}", seconds)
         if isinstance(status, int):
             said = SimpleNamespace(status_code=status, body=body, response=SimpleNamespace(headers={}))
