@@ -9,16 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from cai_lite.chat.batch_rows import ENDPOINT
 from cai_lite.chat.bounded import Bound, Overrun
+from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.line import PATIENCE, backoff
 from cai_lite.chat.statuses import meaning, pause_asked
 from cai_lite.errors import ChatError, Stopped
 
-if TYPE_CHECKING:
-    from cai_lite.chat.endpoint import EndpointModel
 
 MARK = "cai_lite"  # the name of a batch's mark in its metadata
 _ATTEMPTS = 4  # at a server that never answered
