@@ -18,7 +18,6 @@ from cai_lite.chat.line import PATIENCE, backoff
 from cai_lite.chat.statuses import meaning, pause_asked
 from cai_lite.errors import ChatError, Stopped
 
-
 MARK = "cai_lite"  # the name of a batch's mark in its metadata
 _ATTEMPTS = 4  # at a server that never answered
 _PAGES = 100  # of the server's list of batches
