@@ -105,7 +105,10 @@ def test_a_batch_under_way_outlives_ctrl_c_and_a_kill_and_is_paid_once(tmp_path:
 
         def stopped(batch: str, number: int) -> tuple[int, str]:
             """The exit status and what was said, after a signal while this batch is waited for."""
+            # Where tests run in the background, SIGINT is ignored, and a child would inherit that.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
             process, looks = subprocess.Popen(command, stderr=subprocess.PIPE, text=True), server.seen[batch]
+            signal.signal(signal.SIGINT, before)
             while process.poll() is None and server.seen[batch] == looks:
                 time.sleep(0.01)
             process.send_signal(number)
