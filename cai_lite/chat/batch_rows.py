@@ -98,8 +98,8 @@ def _reply(row: Mapping[str, Any], request: Request, prices: tuple[float, float]
     code = error.get("code") if isinstance(error, Mapping) else None
     if code in _UNANSWERED:
         return None
-    words = error.get("message") if isinstance(error, Mapping) else error
-    return _failed(plainly(f"{code or 'no response'}: {words or ''}", 120).removesuffix(":"), seconds)
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return _failed(plainly(f"{code or 'no response'}: {message or ''}", 120).removesuffix(":"), seconds)
 
 
 def _failed(fault: str, seconds: float, *, refused: bool = False) -> Reply:
