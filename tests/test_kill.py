@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cai_lite.run.ledger import Run
+from tests.chat.batch_server import asked, batch_server
 from tests.conftest import completion
 
 AT_ONCE = 4
@@ -77,3 +79,48 @@ def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(serv
     assert len(asked) == calls
     # What was under way when it was killed had no answer yet; nothing else is asked again.
     assert sum(asked.values()) - calls <= kills * AT_ONCE
+
+
+@pytest.mark.slow
+def test_a_batch_under_way_outlives_ctrl_c_and_a_kill_and_is_paid_once(tmp_path: Path) -> None:
+    rows = [{"prompt": f"I have had pain number {i} since Monday.", "family": str(i)} for i in range(4)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    with batch_server() as server:
+        recipe.write_text(
+            f"constitution: medical-embedded\nprompts: {{file: {tmp_path / 'prompts.jsonl'}, held_out: 0}}\n"
+            f"teacher: {{url: '{server.url}', model: m, batch: {{least: 1}}}}\nstudent: {{model: 'embedded:student'}}\n"
+            "draft: {from: teacher, n: 2}\njudge: {log_probs: never, principles: 1}\n"
+            "pair: {rules: [best_over_worst], min_margin: 0.1}\n"
+        )
+
+        def reply(body):
+            """The greater number is preferred."""
+            drafted = DRAFTED.findall(asked(body))
+            judged = "A" if len(drafted) == 2 and drafted[0] > drafted[1] else "B"
+            return 200, completion(judged if drafted else f"Advice 0.{body['seed']}")
+
+        server.answer, server.looks = reply, 10**9
+        command = [sys.executable, "-m", "cai_lite", "pairs", str(recipe), "--out", str(out)]
+
+        def stopped(batch: str, number: int) -> tuple[int, str]:
+            """The exit status and what was said, after a signal while this batch is waited for."""
+            # Where tests run in the background, SIGINT is ignored, and a child would inherit that.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            process, looks = subprocess.Popen(command, stderr=subprocess.PIPE, text=True), server.seen[batch]
+            signal.signal(signal.SIGINT, before)
+            while process.poll() is None and server.seen[batch] == looks:
+                time.sleep(0.01)
+            process.send_signal(number)
+            return process.wait(), process.communicate()[1]
+
+        status, said = stopped("GET /batches/batch_0", signal.SIGINT)
+        assert status == 130 and "8 calls are submitted as batch batch_0" in said, said
+        assert stopped("GET /batches/batch_0", signal.SIGKILL)[0] == -signal.SIGKILL
+        server.looks = 1
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "batch batch_0 of 8 calls was submitted earlier and is awaited" in done.stderr
+    assert [len(server.rows(batch)) for batch in server.batches.values()] == [8, 8]  # the drafts, and both orders
+    assert sum(server.paid.values()) == 16 and not server.live
+    assert (out / "pairs.jsonl").read_text()

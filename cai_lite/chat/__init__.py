@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cai_lite.chat.base import ChatModel, SystemMessage
+from cai_lite.chat.batch import Batch, BatchModel
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.loaded import hold, is_transformers_model, named
 from cai_lite.chat.local import LocalModel
@@ -38,6 +39,7 @@ def open_model(
     template: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
     system: SystemMessage = "keep",
+    batch: bool | Batch = False,
 ) -> ChatModel:
     """Open a model to be asked. Nothing is loaded or connected before the first question.
 
@@ -49,6 +51,7 @@ def open_model(
     at once), `prices` (of a million tokens read and written) and `extra_body` (further fields of every request) for
     servers. `template`: variables of the chat template, such as `{"enable_thinking": False}` for a model that thinks.
     `system`: "merge" puts the system message in front of the first user turn, for chat templates that refuse one.
+    `batch`: leave many requests at once to the server's batch API, at half the price and within a day.
 
     Raises:
         ModelError: no such folder, or options that do not go together.
@@ -72,6 +75,7 @@ def open_model(
         "template": template,
         "extra_body": extra_body,
         "system": system if system != "keep" else None,
+        "batch": (Batch() if batch is True else batch) or None,
     }
     if prefix in BACKENDS:
         server = {"api_key_env": api_key_env, "concurrency": concurrency, "prices": prices}
@@ -80,6 +84,8 @@ def open_model(
         raise ModelError(f"'{where}' is a local model, so 'model' says nothing; to ask a server give its URL")
     if extra_body:
         raise ModelError(f"'{where}' is a local model: 'extra_body' is for servers; 'template' works for both")
+    if batch:
+        raise ModelError(f"'{where}' is a local model: 'batch' is for servers with a batch API")
     if adapter is not None and is_preference_adapter(adapter):
         return open_preference_model(where, adapter, load=load, template=template, system=system)
     return LocalModel(
@@ -125,21 +131,22 @@ def _endpoint(
     template: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
     system: SystemMessage = "keep",
+    batch: Batch | None = None,
 ) -> EndpointModel:
     if model is None:
         raise ModelError(f"{where}: which model? open_model(url, model='Qwen/Qwen3-32B')")
     if load is not None or adapter is not None:
         raise ModelError(f"{where}: 'load' and 'adapter' are for local models; the server decides how it loads its own")
-    return EndpointModel(
-        where,
-        model=model,
-        api_key_env=api_key_env,
-        concurrency=concurrency,
-        prices=prices,
-        template=template,
-        extra_body=extra_body,
-        system=system,
-    )
+    settings: dict[str, Any] = {
+        "model": model,
+        "api_key_env": api_key_env,
+        "concurrency": concurrency,
+        "prices": prices,
+        "template": template,
+        "extra_body": extra_body,
+        "system": system,
+    }
+    return EndpointModel(where, **settings) if batch is None else BatchModel(where, batch=batch, **settings)
 
 
 BACKENDS: dict[str, Callable[..., ChatModel]] = {"http": _endpoint, "https": _endpoint}

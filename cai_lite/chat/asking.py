@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cai_lite.chat.base import ChatModel
+from cai_lite.chat.base import ChatModel, Collecting
 from cai_lite.chat.faults import Watch
 from cai_lite.errors import Stopped
 from cai_lite.records import Reply, Request
@@ -20,13 +20,16 @@ LOOK = 128  # calls between two checks of the budget, and so the largest number 
 class Stage:
     """One step of the walk: the run it writes to, its name in the ledger, and who is told how far it is.
 
-    `watch`: says and judges the share of unusable replies; without one, faults are only counted.
+    `watch`: says and judges the share of unusable replies; without one, faults are only counted. `say`: called with a
+    sentence about calls that take hours. `live`: nothing is left to a batch, since somebody waits for the replies.
     """
 
     run: Run = field(default_factory=Run)
     name: str
     tick: Tick | None = None
     watch: Watch | None = None
+    say: Callable[[str], None] | None = None
+    live: bool = False
 
     def ask(self, model: ChatModel, requests: Sequence[Request], *, section: str = "") -> list[Reply]:
         """Return one reply per request; see `ask`. `section`: the section of a recipe that sets these requests.
@@ -36,7 +39,16 @@ class Stage:
         """
         watch = self.watch
         seen = None if watch is None else lambda arrived: watch.arrived(self.name, model, section, arrived)
-        return ask(model, requests, run=self.run, stage=self.name, progress=self.tick, seen=seen)
+        return ask(
+            model,
+            requests,
+            run=self.run,
+            stage=self.name,
+            progress=self.tick,
+            seen=seen,
+            say=self.say,
+            live=self.live,
+        )
 
     def keep(self, kind: str, rows: Iterable[tuple[str, Iterable[str], Mapping[str, Any]]]) -> None:
         """Write (key, parents, payload) rows to the run; a row that is there already stays as it is."""
@@ -74,13 +86,16 @@ def ask(
     stage: str,
     progress: Tick | None = None,
     seen: Callable[[Sequence[tuple[Request, Reply]]], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    live: bool = False,
 ) -> list[Reply]:
     """Return one reply per request, in the same order. Each reply is stored in the run as soon as it arrives.
 
     Requests with equal keys are sent once, and replies stored under one of the model's `former_digests` count as its
     own. Calls that failed earlier are repeated. If the run has a budget, it is checked before every `LOOK` calls.
     `seen` is called with the replies that are known already, then with each batch once it is stored; an error that it
-    raises ends the asking.
+    raises ends the asking. A model that takes batches submits the requests as such, unless `live`; it minds the budget
+    itself, and `say` is called with what it says.
 
     Raises:
         Stopped: the run's budget is spent, or the server answers no more for now; the replies so far are stored.
@@ -100,12 +115,22 @@ def ask(
         asked = dict(zip(keys, requests, strict=True))
         seen([(asked[key], reply) for key, reply in known.items()])
     wanted_keys = list(wanted)
-    limited = run.budget != Budget()
-    step = LOOK if limited else max(1, len(wanted_keys))
+    collects = isinstance(model, Collecting) and not live
+    step = LOOK if run.budget != Budget() and not collects else max(1, len(wanted_keys))
     for start in range(0, len(wanted_keys), step):
         part = wanted_keys[start : start + step]
-        run.check_budget()
-        for batch in _counting(model.answer([wanted[key] for key in part]), known, total, stage):
+        requested = [wanted[key] for key in part]
+        if isinstance(model, Collecting) and collects:
+            answers = model.collect(
+                requested,
+                run=run,
+                waiting=lambda ready: tick(min(total, len(known) + ready), total),
+                say=say or (lambda sentence: None),
+            )
+        else:
+            run.check_budget()
+            answers = model.answer(requested)
+        for batch in _counting(answers, known, total, stage):
             arrived = {part[position]: reply for position, reply in batch.items()}
             run.keep_replies(stage, model.name, arrived)
             known.update(arrived)

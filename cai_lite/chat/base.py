@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from cai_lite.records import Reply, Request
+from cai_lite.run.ledger import Run
 
 SystemMessage = Literal["keep", "merge"]
 """Where a system message goes: it is kept, or put in front of the first user turn."""
@@ -35,6 +36,29 @@ class ChatModel(Protocol):
 
         Raises:
             ChatError: the model cannot be asked at all (wrong key, unknown model).
+        """
+        ...
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """A chat model that also answers requests later and at a lower price, once many were submitted together."""
+
+    def collect(
+        self,
+        requests: Sequence[Request],
+        *,
+        run: Run,
+        waiting: Callable[[int], None],
+        say: Callable[[str], None],
+    ) -> Iterator[dict[int, Reply]]:
+        """Answer every request, as `ChatModel.answer` does; no request may be repeated.
+
+        `run`: where it is noted what was submitted, so that nothing is submitted twice. `waiting`: called now and then
+        with the number of replies that are ready to be fetched. `say`: called with a sentence for a person.
+
+        Raises:
+            ChatError, Stopped: as in `ChatModel.answer`; what was submitted is fetched the next time.
         """
         ...
 

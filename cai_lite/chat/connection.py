@@ -109,6 +109,11 @@ class Connection:
         except Exception as error:  # the client raises what it meets between two events
             raise ValueError(type(error).__name__) from error
 
+    def client(self, bound: Bound) -> Any:
+        """Return the client for a call of this thread that is no chat completion; `bound` limits the answer to it."""
+        self._bound.now = bound
+        return self._client
+
     def end_overdue(self) -> None:
         """End the calls that are beyond their bounds and still under way, such as one whose headers drip.
 

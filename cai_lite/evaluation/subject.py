@@ -197,7 +197,7 @@ class Subject:
         # A score comes without a reason, and all of its votes are asked.
         judging = self.judging.but(mode="pointwise", reason="none", until=None, **otherwise)
         with self.screen.stage(stage) as tick:
-            return score(judge, cells, judging, Stage(run=self.run, name=stage, tick=tick))
+            return score(judge, cells, judging, Stage(run=self.run, name=stage, tick=tick, say=self.screen.say))
 
     # Verdicts: two answers to one prompt
 
@@ -218,7 +218,7 @@ class Subject:
                     self._pairings(against),
                     self.constitution,
                     judging,
-                    Stage(run=self.run, name=stage, tick=tick),
+                    Stage(run=self.run, name=stage, tick=tick, say=self.screen.say),
                     rule=f"after_against_{against}",
                 )
         return self._verdicts[mode, against]

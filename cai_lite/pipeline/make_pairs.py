@@ -75,7 +75,7 @@ class Work:
         name = self.name(stage, model if named else None)
         watch = self.roles.watch(model, self._say, self.told, stops=self.purpose == "training")
         with self.screen.stage(f"{name} {detail}".strip()) as tick:
-            yield Stage(run=self.run, name=name, tick=tick, watch=watch)
+            yield Stage(run=self.run, name=name, tick=tick, watch=watch, say=self.screen.say)
 
     def _say(self, sentence: str) -> None:
         self.faulty.append(sentence)

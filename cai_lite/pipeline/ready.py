@@ -51,7 +51,7 @@ class Plan:
     calls: dict[str, int]
     models: dict[str, str]
     warnings: tuple[str, ...]
-    forecast: dict[str, float] | None
+    forecast: dict[str, Any] | None
     paid: bool
     along: tuple[tuple[str, str, str, str], ...] = ()
 
@@ -69,7 +69,8 @@ class Plan:
             return text + ("; tokens, cost and hours: not measured yet" if self.paid else "")
         f = self.forecast
         cost = f", cost {f['cost']:,.2f}" if f["cost"] else ""
-        return f"{text}; making the pairs takes about {f['tokens']:,} tokens{cost}, {f['hours']:.1f} h"
+        days = " and up to a day for each batch" if "batched" in f else ""
+        return f"{text}; making the pairs takes about {f['tokens']:,} tokens{cost}, {f['hours']:.1f} h{days}"
 
 
 def check_ready(
@@ -249,7 +250,7 @@ def preflight_folder(out: Path, name: str) -> Path:
     return out.parent / f"preflight-{name}"
 
 
-def forecast_of(roles: Roles, out: Path, name: str) -> dict[str, float] | None:
+def forecast_of(roles: Roles, out: Path, name: str) -> dict[str, Any] | None:
     """Return the forecast of an earlier preflight with the same constitution and models, or None."""
     path = preflight_folder(out, name) / PREFLIGHT
     if not path.is_file():

@@ -22,6 +22,7 @@ import yaml
 
 from cai_lite.chat import BACKENDS
 from cai_lite.chat.base import SystemMessage
+from cai_lite.chat.batch import Batch
 from cai_lite.chat.endpoint import own_field
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
@@ -173,6 +174,8 @@ class ModelSection:
     `extra_body`: further fields of every request to the server, such as `{top_k: 20}`.
     `system`: "keep" sends a system message as such; "merge" puts it in front of the first user turn, for models whose
     chat template refuses one.
+    `batch`: true leaves many calls at once to the server's batch API, in OpenAI's form: half the price, within a day. A
+    section holds its settings, see `chat.batch.Batch`. `prices` stay those of live calls.
     `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
     joined verdict; above 0.
     """
@@ -187,11 +190,14 @@ class ModelSection:
     template: Mapping[str, Any] | None = None
     extra_body: Mapping[str, Any] | None = None
     system: SystemMessage = "keep"
+    batch: bool | Batch = False
     weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.extra_body and self.url is None and not _names_backend(self.model):
             raise ValueError("'extra_body' is for servers; add their 'url', or use 'template' for a local model")
+        if self.batch and self.url is None:
+            raise ValueError("'batch' is for servers with a batch API; add their 'url', or leave it out")
         if problem := own_field(self.extra_body or {}):
             raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):
@@ -227,6 +233,8 @@ class StudentSection(ModelSection):
 
     def __post_init__(self) -> None:
         ModelSection.__post_init__(self)
+        if self.batch:
+            raise ValueError("'batch' is for teachers, judges and critics; the student is asked live, so leave it out")
         if self.adapter is not None:
             raise ValueError("a student begins without 'adapter'; to train one further, set train.init_adapter")
         for name in ("served", "adapter_name"):

@@ -107,7 +107,7 @@ def judged(work: Work, judge: ChatModel, principles: int, stage: str) -> Reward:
         }
         name = work.name(stage)
         watch = work.roles.watch(judge, work.screen.warn, work.told, stops=True)
-        scores = score(judge, list(cells.values()), judging, Passing(run=work.run, name=name, watch=watch))
+        scores = score(judge, list(cells.values()), judging, Passing(run=work.run, name=name, watch=watch, live=True))
         log_odds = {key: found.log_odds for key, found in zip(cells, scores, strict=True)}
         return [
             _mean([(p, log_odds[answer.key, p.id]) for p in draw(constitution, answer.prompt, principles)])

@@ -211,6 +211,7 @@ def _opened(section: ModelSection) -> ChatModel:
             template=section.template,
             extra_body=section.extra_body,
             system=section.system,
+            batch=section.batch,
         )
     return open_model(
         section.source,

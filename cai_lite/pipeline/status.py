@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cai_lite.chat.submitted import under_way
 from cai_lite.evaluation.result import read_evaluation
 from cai_lite.pipeline.phases import is_trained
 from cai_lite.run.files import ROUNDS_FILE, phase_folders, read_record, round_folders, training_folders
@@ -37,7 +38,7 @@ def status(directory: str | Path) -> dict[str, Any]:
     """
     folder = Path(directory)
     with Run.reading(folder) as run:
-        calls, counts = run.calls(), run.counts()
+        calls, counts, batches = run.calls(), run.counts(), under_way(run)
     done = {stage: _is_done(folder, file) for stage, file in STAGES.items()}
     # Training from Python, or on other people's pairs, begins in the middle.
     needed = [stage for stage in STAGES if stage != "pair" or counts or not done["train"]]
@@ -55,6 +56,7 @@ def status(directory: str | Path) -> dict[str, Any]:
         ],
         "calls": calls,
         "counts": counts,
+        "batches": [{"id": one.id, "calls": len(one.keys), "state": one.state, "at": one.at} for one in batches],
         "faults": sum(row["faults"] for row in calls),
         "cost": sum(row["cost"] or 0.0 for row in calls),
         "tokens": sum((row["tokens_in"] or 0) + (row["tokens_out"] or 0) for row in calls),
@@ -91,6 +93,9 @@ def show_status(found: Mapping[str, Any], console: Console | None = None) -> Non
     if found["now"]:
         lines.append(_now_line(found["now"], found["working"]))
     lines += [f"faults: {found['faults']:,} of {sum(row['calls'] for row in found['calls']):,} calls"]
+    for batch in found["batches"]:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(batch["at"]))
+        lines.append(f"batch {batch['id'] or '(not confirmed)'}: {batch['calls']:,} calls, submitted {at}")
     lines += [f"cost so far: {found['cost']:,.2f}"] if found["cost"] else []
     lines += [f"last: {found['last']['line']} ({found['last']['at']})"] if found["last"] else []
     lines += ["a process is working in this run"] if found["working"] else []

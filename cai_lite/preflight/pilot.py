@@ -20,6 +20,8 @@ from rich.text import Text
 
 from cai_lite.chat.asking import Stage
 from cai_lite.chat.base import ChatModel
+from cai_lite.chat.batch import BatchModel
+from cai_lite.chat.batch_rows import HALF
 from cai_lite.distill.drafts import draft
 from cai_lite.distill.verdicts import judge
 from cai_lite.errors import InputError, Stopped
@@ -30,7 +32,7 @@ from cai_lite.pipeline.make_pairs import sampling_of, spread
 from cai_lite.pipeline.ready import PREFLIGHT, calls_for_pairs
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.revising import quality_of, revise_drafts
-from cai_lite.pipeline.roles import close, open_roles
+from cai_lite.pipeline.roles import Roles, close, open_roles
 from cai_lite.pipeline.walk import prompts_of
 from cai_lite.preflight.examples import in_other_words
 from cai_lite.records import Prompt, Verdict
@@ -70,7 +72,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
     reworded = in_other_words(constitution)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
         screen.taken_over(run.recovered)
-        author = roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
+        author = _author(recipe, roles)
         faults: list[str] = []
         told: set[str] = set()
 
@@ -80,7 +82,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
 
         with screen.stage("draft") as tick:
             watch = roles.watch(author, say, told, stops=False)
-            stage = Stage(run=run, name="draft", tick=tick, watch=watch)
+            stage = Stage(run=run, name="draft", tick=tick, watch=watch, live=True)
             drafts = draft(author, sample, n=2, sampling=sampling_of(recipe), stage=stage)
         if not drafts:
             raise Stopped(f"no draft to judge: {'; '.join(faults)}. Then run the same command again")
@@ -94,7 +96,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
                     rules,
                     rule="best_over_worst",
                     judging=recipe.judge.but(principles=len(rules.principles), **settings),
-                    stage=Stage(run=run, name=name, tick=tick, watch=watch),
+                    stage=Stage(run=run, name=name, tick=tick, watch=watch, live=True),
                 )
 
         plain, paraphrased = judged(constitution, "judge"), judged(reworded, "judge in other words")
@@ -109,7 +111,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         def opened(name: str, model: ChatModel) -> Iterator[Stage]:
             with screen.stage(name) as tick:
                 watch = roles.watch(model, say, told, stops=False)
-                yield Stage(run=run, name=f"{name} ({model.name})", tick=tick, watch=watch)
+                yield Stage(run=run, name=f"{name} ({model.name})", tick=tick, watch=watch, live=True)
 
         critics = try_critics(recipe, roles, drafts, opened) if roles.critics and recipe.revises else []
         revised: dict[str, Any] = {}
@@ -122,7 +124,7 @@ def preflight(recipe: Recipe, out: Path, *, prompts: int = 24, quiet: bool = Fal
         trials = (plain, paraphrased, repeated)
         unread = next((sentence for sentence in faults if sentence.startswith("judge:")), "")
         rows = [_principle(p, sample, trials, p.id in opposed, recipe, unread) for p in constitution.principles]
-        forecast = _forecast(recipe, len(known.train), run.calls(), plain)
+        forecast = _forecast(recipe, roles, len(known.train), run.calls(), plain)
     roles.close()
     found = {
         "format": 1,
@@ -198,6 +200,7 @@ def show_preflight(found: dict[str, Any], console: Console | None = None) -> Non
     f = found["forecast"]
     console.print(
         f"forecast for the whole run: about {f['calls']:,} calls, {f['tokens']:,} tokens, {f['hours']:.1f} h"
+        + (f" and up to a day for each batch of {' and '.join(f['batched'])}" if "batched" in f else "")
         + (f", cost {f['cost']:.2f}" if f["cost"] else "")
         + f"; {f['discarded']:.0%} of the comparisons are below pair.min_margin",
         highlight=False,
@@ -270,14 +273,22 @@ def _conflicts(constitution: Constitution, verdicts: Sequence[Verdict]) -> list[
     ]
 
 
+def _author(recipe: Recipe, roles: Roles) -> ChatModel:
+    """Return the model that drafts."""
+    return roles.teachers[0].model if recipe.draft.from_ == "teacher" else roles.drafter
+
+
 def _forecast(
-    recipe: Recipe, prompts: int, calls: Sequence[dict[str, Any]], plain: Sequence[Verdict]
+    recipe: Recipe, roles: Roles, prompts: int, calls: Sequence[dict[str, Any]], plain: Sequence[Verdict]
 ) -> dict[str, Any]:
     """Return the forecast of the whole run.
 
     The number of calls follows from the recipe. Tokens, cost and seconds per call are those measured here; critiques
-    and revisions are taken to cost as much as drafts.
+    and revisions are taken to cost as much as drafts. What the run leaves to a batch API costs less than here, where
+    every call is live, and takes up to a day each time (`batched`).
     """
+    asked = {"draft": _author(recipe, roles), "judge": roles.judge}
+    batched = [stage for stage, model in asked.items() if isinstance(model, BatchModel)]
     needed = {stage: recipe.repeats.n * n for stage, n in calls_for_pairs(recipe, prompts).items()}
     total = {"tokens": 0.0, "cost": 0.0, "seconds": 0.0}
     for stage, n in needed.items():
@@ -285,8 +296,8 @@ def _forecast(
         if measured:
             share = n / measured["calls"]
             total["tokens"] += share * (measured["tokens_in"] + measured["tokens_out"])
-            total["cost"] += share * (measured["cost"] or 0.0)
-            total["seconds"] += share * measured["seconds"]
+            total["cost"] += share * (measured["cost"] or 0.0) * (HALF if stage in batched else 1.0)
+            total["seconds"] += share * measured["seconds"] * (stage not in batched)
     at_once = sum(section.concurrency if section.url else 1 for section in recipe.all_teachers)
     read = [v for v in plain if v.p_first is not None]
     small = sum(abs((v.p_first or 0.5) - 0.5) < recipe.pair.min_margin for v in read)
@@ -296,6 +307,7 @@ def _forecast(
         "cost": total["cost"],
         "hours": total["seconds"] / at_once / 3600,
         "discarded": small / len(read) if read else 1.0,
+        **({"batched": batched} if batched else {}),
     }
 
 

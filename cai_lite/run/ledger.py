@@ -296,16 +296,29 @@ class Run:
         Raises:
             Stopped: the budget is spent.
         """
-        own = "select sum(tokens_in + tokens_out), sum(cost) from calls where rowid > ?"
-        tokens, cost = self._db.execute(own, (self.taken_over,)).fetchone()
+        cost, tokens = self._spent()
         for name, spent, limit in (
-            ("max_cost", cost or 0.0, self.budget.max_cost),
-            ("max_tokens", tokens or 0, self.budget.max_tokens),
+            ("max_cost", cost, self.budget.max_cost),
+            ("max_tokens", tokens, self.budget.max_tokens),
         ):
             if limit is not None and spent >= limit:
                 raise Stopped(
                     f"the budget is spent: {spent:,.4g} of {limit:,.4g} (budget.{name}); raise it to continue"
                 )
+
+    def budget_left(self) -> tuple[float, float]:
+        """Return what is left of the budget, as (cost, tokens); infinite where there is no limit."""
+        limits = (self.budget.max_cost, self.budget.max_tokens)
+        cost, tokens = (
+            math.inf if limit is None else limit - spent for limit, spent in zip(limits, self._spent(), strict=True)
+        )
+        return cost, tokens
+
+    def _spent(self) -> tuple[float, int]:
+        """Return (cost, tokens) of all calls of this run."""
+        own = "select sum(tokens_in + tokens_out), sum(cost) from calls where rowid > ?"
+        tokens, cost = self._db.execute(own, (self.taken_over,)).fetchone()
+        return cost or 0.0, tokens or 0
 
     # Rows and counts
 

@@ -1,5 +1,6 @@
 import pytest
 
+from cai_lite.chat.batch import Batch, BatchModel
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.local import LocalModel
 from cai_lite.errors import InputError
@@ -35,6 +36,36 @@ def test_a_teacher_with_a_url_is_an_endpoint_and_nothing_is_connected(monkeypatc
     roles = open_roles(load_recipe("medical", ["student.model=embedded:student", "student.load=null"]))
     assert isinstance(roles.teachers[0].model, EndpointModel) and isinstance(roles.student, LocalModel)
     assert list(roles.warnings([])) == []
+
+
+def test_a_batch_is_asked_of_a_server_and_changes_no_key(monkeypatch):
+    monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:9/v1")
+    student = ["student.model=embedded:student", "student.load=null"]
+    live = open_roles(load_recipe("medical", student)).judge
+    batch = open_roles(load_recipe("medical", [*student, "teacher.batch=true"])).judge
+    set_ = open_roles(load_recipe("medical", [*student, "teacher.batch={least: 5, expired: live}"])).judge
+    assert isinstance(batch, BatchModel) and isinstance(set_, BatchModel) and not isinstance(live, BatchModel)
+    assert batch.digest == set_.digest == live.digest
+    assert (batch.batch, set_.batch) == (Batch(), Batch(least=5, expired="live"))
+    assert load_recipe("medical", [*student, "teacher.batch=true"]).resolved().count("batch: true") == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("student.batch=true", "'batch' is for teachers, judges and critics|add their 'url'"),
+        (
+            "judge.by={model: 'embedded:student', batch: true}",
+            "'batch' is for servers with a batch API; add their 'url'",
+        ),
+        ("teacher={url: 'http://h/v1', model: m, batch: {requests: 0}}", "'requests' should be from 1 to 50,000"),
+        ("teacher={url: 'http://h/v1', model: m, batch: {expired: wait}}", "should be one of fail, live"),
+        ("teacher={url: 'http://h/v1', model: m, batch: {last: 3}}", "unknown key 'last'"),
+    ],
+)
+def test_a_batch_that_cannot_be_is_an_error(setting, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("medical", [setting], "embedded")
 
 
 def test_everybody_has_a_digest_of_their_own():

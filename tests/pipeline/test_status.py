@@ -7,6 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from cai_lite.chat.submitted import Submitted
 from cai_lite.cli import app
 from cai_lite.errors import InputError
 from cai_lite.pipeline.status import status
@@ -36,6 +37,16 @@ def test_a_run_that_stopped_says_what_is_left_and_how_to_go_on(begun):
     shown = CliRunner().invoke(app, ["status", str(begun)])
     assert shown.exit_code == 0 and "left: pair, train, evaluate, report" in shown.output
     assert "cost so far: 0.50" in shown.output and shown.output.rstrip().endswith(found["next"].split()[-1])
+
+
+def test_a_batch_under_way_is_shown_with_its_calls(begun):
+    with Run(begun) as run:
+        one = Submitted(mark="m", model="d", keys=("a", "b"), file="file-1").noted(run, id="batch_7", state="submitted")
+        assert [batch["id"] for batch in status(begun)["batches"]] == ["batch_7"]
+        shown = CliRunner().invoke(app, ["status", str(begun)])
+        assert "batch batch_7: 2 calls, submitted 20" in shown.output
+        one.noted(run, state="done")
+    assert status(begun)["batches"] == []
 
 
 def test_it_is_read_while_another_process_works_in_it(begun):

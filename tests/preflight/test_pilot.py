@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from cai_lite.chat import open_model
 from cai_lite.chat.faults import Watch
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.inputs.constitution import Conflict, Constitution, Principle
 from cai_lite.pipeline.recipe import load_recipe
-from cai_lite.preflight.pilot import preflight, show_preflight
+from cai_lite.preflight.pilot import _forecast, preflight, show_preflight
 
 GOOD = Principle(id="good", text="Prefer what says good.")
 LONG = Principle(id="long", text="Prefer what says long.")
@@ -118,6 +119,21 @@ def test_the_forecast_counts_the_calls_of_the_recipe(look):
     found, _, _ = look(honest, [GOOD], "pair.rules=[best_over_worst]", "draft.n=4", "judge.principles=1")
     # 30 prompts: 4 drafts each, and 6 comparisons of them in two orders.
     assert found["forecast"]["calls"] == 30 * 4 + 30 * 6 * 2
+
+
+def test_the_forecast_halves_the_price_of_what_is_left_to_a_batch():
+    """By hand: the run makes 30 x 2 drafts of 1 each, and judges 30 comparisons in two orders at 3 each."""
+    recipe = load_recipe("medical", ["draft.n=2", "pair.rules=[best_over_worst]", "judge.principles=1"], "embedded")
+    live, batch = (open_model("http://h/v1", model="m", batch=each) for each in (False, True))
+    calls = [
+        {"stage": stage, "calls": 10, "tokens_in": 10, "tokens_out": 10, "cost": cost, "seconds": 36.0}
+        for stage, cost in (("draft", 10.0), ("judge", 30.0))
+    ]
+    plain, half = (
+        _forecast(recipe, SimpleNamespace(drafter=live, judge=judge), 30, calls, []) for judge in (live, batch)
+    )
+    assert plain["cost"] == pytest.approx(60 + 60 * 3) and "batched" not in plain
+    assert half["cost"] == pytest.approx(60 + 60 * 3 / 2) and half["batched"] == ["judge"]
 
 
 def test_a_judge_that_says_something_else_when_asked_again_has_no_kappa(look):

@@ -171,7 +171,9 @@ def test_replies_of_another_run_are_taken_over_once_and_are_no_calls_of_this_one
             assert new.replies(["k", "bad"]) == {"k": reply}  # what failed is asked again
             assert (new.calls(), new.times(), new.period(), new.row("row")) == ([], [], None, None)
             new.check_budget()
+            assert new.budget_left() == (float("inf"), 4)
             new.keep_replies("judge", "m", {"bad": reply, "more": reply})
+            assert new.budget_left() == (float("inf"), -4)
             old.keep_replies("draft", "m", {"late": reply})
             new.take_over(old)
             assert new.replies(["late"]) == {} and new.taken_over == 2
