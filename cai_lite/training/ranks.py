@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
+from torch import distributed
 
 from cai_lite.errors import InputError, Stopped
 from cai_lite.records import digest
 from cai_lite.run.launch import launch
 
 T = TypeVar("T")
+dist: Any = distributed  # many of its functions have no types
 
 PATIENCE = timedelta(hours=1)  # for ranks that load or download more slowly; one that ended is noticed at once
 

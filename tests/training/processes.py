@@ -13,6 +13,8 @@ from typing import Any
 
 MODULES = ["tests.training.processes", "cai_lite.training.loop", "peft", "transformers", "torch.distributed"]
 
+PATIENCE = 600.0  # seconds, on a busy machine
+
 
 def together(world_size: int, out: Path, student: str, pairs: Any, settings: dict[str, Any], **more: Any) -> list[Any]:
     """Train in so many processes; return what each ended with: a dictionary, or the error as "type: message".
@@ -29,10 +31,10 @@ def together(world_size: int, out: Path, student: str, pairs: Any, settings: dic
     processes = []
     for rank in range(world_size):
         given = (rank, world_size, port, results / f"{rank}.json", out, student, pairs, settings, more)
-        processes.append(context.Process(target=_rank, args=given))
+        processes.append(context.Process(target=_rank, args=given, daemon=True))
         processes[-1].start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
         assert process.exitcode is not None, "a rank waits forever"
     found = [results / f"{rank}.json" for rank in range(world_size)]
     return [json.loads(file.read_text()) if file.exists() else None for file in found]
