@@ -68,7 +68,7 @@ def test_kills_at_random_moments_repeat_no_answered_call_and_change_no_pair(serv
     calls = len(asked)
     asked.clear()
     drawn, kills = random.Random(0), 0
-    while not run(tmp_path / "killed", sum(asked.values()) + drawn.randrange(3, 18)):
+    while not run(tmp_path / "killed", sum(asked.values()) + drawn.randrange(6, 22)):
         kills += 1
     assert kills >= 3  # `make soak` has more than a hundred
     pairs = (tmp_path / "whole" / "pairs.jsonl").read_bytes()

@@ -162,12 +162,8 @@ def dotted(keys: Keys) -> str:
 
 
 def _composed(text: str, file: str, error: type[InputError], *, lines: bool = True) -> yaml.Node | None:
-    return (_remembered if len(text) <= REMEMBERED else _composed_anew)(text, file, error, lines)
-
-
-def _composed_anew(text: str, file: str, error: type[InputError], lines: bool) -> yaml.Node | None:
     try:
-        return yaml.compose(text, Loader=_Loader)
+        return _remembered(text) if len(text) <= REMEMBERED else _composed_anew(text)
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         raise error.at(file, mark.line + 1 if mark and lines else None, f"not valid YAML: {fault.problem}") from None
@@ -177,8 +173,14 @@ def _composed_anew(text: str, file: str, error: type[InputError], lines: bool) -
         raise error.at(file, None, f"not valid YAML: {fault}") from None
 
 
-# A run reads its recipe and its constitution again and again; nobody changes a node.
-_remembered = lru_cache(maxsize=16)(_composed_anew)
+def _composed_anew(text: str) -> yaml.Node | None:
+    return yaml.compose(text, Loader=_Loader)
+
+
+@lru_cache(maxsize=16)
+def _remembered(text: str) -> yaml.Node | None:
+    """Return what `_composed_anew` returns: a run reads its files again and again, and nobody changes a node."""
+    return _composed_anew(text)
 
 
 class _Loader(yaml.SafeLoader):

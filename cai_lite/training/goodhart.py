@@ -29,11 +29,11 @@ from cai_lite.intervals import Sample, of_mean
 from cai_lite.training import checkpoint
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.held_out import PREFIX, Best, HeldOut
+from cai_lite.training.rl_settings import WATCHED
 from cai_lite.training.update import Objective
 
 ALARMS = 0.05  # share of trainings whose second judge follows that may be called parted
 FOLLOWS = 0.25  # of the reward's gain, in standard deviations, that a second judge makes at least where it follows
-FEW = 40  # prompt families below which only large gaps are seen, see tests/training/test_goodhart.py
 LEAST = 1e-3  # standard deviation below which the values of a judge are taken to be all alike
 
 
@@ -151,10 +151,10 @@ class Watched(HeldOut):
     def begin(self, parameters: dict[str, Any], log: Callable[[str], None]) -> None:
         """Evaluate before the first update, since all later gains are counted from there."""
         found = self._evaluated(0, parameters)
-        if self._evaluations and (many := len(set(self._families))) < FEW:
+        if self._evaluations and (many := len(set(self._families))) < WATCHED:
             log(
-                f"the watch over the reward has {many} prompt families: it sees large gaps alone; {FEW} or more are "
-                "better"
+                f"the watch over the reward has {many} prompt families: it sees large gaps alone; {WATCHED} or more "
+                "are better"
             )
         log("before training: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 
@@ -175,7 +175,8 @@ class Watched(HeldOut):
 
     def summary(self) -> str:
         """Return which weights are kept, in words."""
-        assert self.best is not None
+        if self.best is None:
+            return "kept: the last weights; no evaluation had replies that could be rewarded"
         judge = "second judge" if self._evaluations else "reward"
         which = f"step {self.best.step}, the best by the {judge} on held-out prompts ({-self.best.loss:.4f})"
         if self._config.keep == "last":
@@ -184,10 +185,13 @@ class Watched(HeldOut):
 
     def _evaluated(self, step: int, parameters: dict[str, Any]) -> dict[str, float]:
         found = self._look()
-        numbers = {"reward": fmean(_known(found.reward)), **found.numbers}
+        rewards, seconds = _known(found.reward), _known(found.second or [])
+        if not rewards or (found.second is not None and not seconds):
+            return {**found.numbers}  # a judge whom nobody understood says nothing of these weights
+        numbers = {"reward": fmean(rewards), **found.numbers}
         judged = numbers["reward"]
         if found.second is not None:
-            judged = numbers["second"] = fmean(_known(found.second))
+            judged = numbers["second"] = fmean(seconds)
             self._evaluations.append(Evaluation(step, found.reward, found.second))
             if self.parted is None:
                 self.parted = parted(self._evaluations, self._families)
@@ -207,8 +211,8 @@ def _fields(parted: Parted | None) -> dict[str, Any] | None:
 
 
 def _known(values: Sequence[float]) -> list[float]:
-    """Return the values that are there, [0.0] if none is."""
-    return [value for value in values if not math.isnan(value)] or [0.0]
+    """Return the values that are there."""
+    return [value for value in values if not math.isnan(value)]
 
 
 def _places(families: Sequence[str]) -> Any:

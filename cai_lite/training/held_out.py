@@ -42,9 +42,10 @@ def interval(config: TrainingConfig, examples: int, *, given: bool) -> int:
 
 
 def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tuple[Sequence[Any], list[Any]]:
-    """Return the examples to train on and those held out, a tenth of the families, in a fixed order by their digests.
+    """Return the examples to train on and those held out, a tenth of them by family, in the order of their digests.
 
-    Nothing is held out where the examples come from fewer than ten families.
+    As many families are held out as the method needs, but no more than a third. Nothing is where the examples come from
+    fewer than ten families.
     """
     # A family is known by the beginning of its digest: 8 bytes for each example, however many there are.
     places = array("Q", (_place(method.family(example)) for example in data))
@@ -56,11 +57,12 @@ def split(data: Sequence[Any], method: Method, log: Callable[[str], None]) -> tu
         )
         return data, []
     held, taken, limit = set[int](), 0, min(int(SHARE * len(data)), LIMIT)
+    needed = min(method.held_out_families, len(families) // 3)
     for family, size in zip(families, sizes, strict=True):
-        if taken + size <= limit:
+        if taken + size <= (limit if len(held) >= needed else LIMIT):
             held.add(int(family))
             taken += int(size)
-        if taken == limit:
+        if taken >= limit and len(held) >= needed:
             break
     log(
         f"evaluation during training: {taken} of {len(data)} examples, those of {len(held)} of {len(families)} prompt "

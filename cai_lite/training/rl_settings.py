@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from cai_lite.errors import InputError
 
 Form = Literal["rloo", "grpo"]
+WATCHED = 40  # prompt families below which the watch over a reward sees large gaps alone, see `training.goodhart`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,23 @@ def finished(tmp_path_factory):
     return out, run_recipe(recipe(), out, quiet=True)
 
 
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """The same run in another directory, and the weights that it opened: each model, and whether with an adapter."""
+    opened, open_weights = [], weights.open_weights
+
+    def counted(model, **how):
+        opened.append((model, how.get("adapter") is not None))
+        return open_weights(model, **how)
+
+    out = tmp_path_factory.mktemp("run") / "second"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cai_lite.chat.local.open_weights", counted)
+        patch.setattr("cai_lite.training.student.open_weights", counted)
+        run_recipe(recipe(), out, quiet=True)
+    return out, opened
+
+
 @pytest.fixture
 def again(finished, tmp_path):
     """A copy of the finished run."""
@@ -100,31 +117,30 @@ def test_a_finished_run_asks_no_model_again(again, finished, monkeypatch):
     assert (again / "adapter" / "adapter_model.safetensors").read_bytes() == before
 
 
-def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
-    run_recipe(recipe(), tmp_path / "other", quiet=True)
+def test_the_same_seed_gives_the_same_bytes(finished, second):
     for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
-        assert (tmp_path / "other" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+        assert (second[0] / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("batch", [1, 5])
-def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, tmp_path, monkeypatch, batch):
-    keep, kept = Run.keep_replies, []
+def test_a_run_cut_off_between_two_batches_ends_like_an_unbroken_one(finished, tmp_path, monkeypatch):
+    """Cut off twice: among the first drafts, and later on. Nothing is asked twice."""
+    keep, kept, asked = Run.keep_replies, [], []
 
-    def cut_off(self, *args):
-        if len(kept) == batch:
+    def noted(self, *args):
+        if len(kept) in ends:
+            ends.remove(len(kept))
             raise KeyboardInterrupt
         kept.append(args)
+        asked.extend(args[2])
         keep(self, *args)
 
-    monkeypatch.setattr(Run, "keep_replies", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        run_recipe(recipe(), tmp_path / "cut", quiet=True)
-    asked = {key for _, _, replies in kept for key in replies}
-    monkeypatch.setattr(Run, "keep_replies", keep)
-    again = []
-    monkeypatch.setattr(Run, "keep_replies", lambda self, *args: (again.extend(args[2]), keep(self, *args))[1])
+    ends = [1, 5]
+    monkeypatch.setattr(Run, "keep_replies", noted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe(), tmp_path / "cut", quiet=True)
     run_recipe(recipe(), tmp_path / "cut", quiet=True)
-    assert not asked & set(again)  # nothing is asked twice
+    assert ends == [] and len(asked) == len(set(asked))
     for name in ("pairs.jsonl", "evaluation.json", "adapter/adapter_model.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
@@ -211,17 +227,8 @@ def test_a_foreign_principle_under_the_embedded_teacher_gets_a_plain_warning(tmp
     assert "was not trained for new-one" in str(check_recipe(recipe(f"constitution={path}"), tmp_path / "out").warnings)
 
 
-def test_the_student_is_opened_once_for_all_drafts_once_to_train_and_once_to_evaluate(tmp_path, monkeypatch):
-    opened, open_weights = [], weights.open_weights
-
-    def counted(model, **how):
-        opened.append((model, how.get("adapter") is not None))
-        return open_weights(model, **how)
-
-    monkeypatch.setattr("cai_lite.chat.local.open_weights", counted)
-    monkeypatch.setattr("cai_lite.training.student.open_weights", counted)
-    run_recipe(recipe(), tmp_path / "out", quiet=True)
-    assert [adapted for model, adapted in opened if model == "embedded:student"] == [False, False, True]
+def test_the_student_is_opened_once_for_all_drafts_once_to_train_and_once_to_evaluate(second):
+    assert [adapted for model, adapted in second[1] if model == "embedded:student"] == [False, False, True]
 
 
 def test_a_server_of_the_students_weights_drafts_and_answers(tmp_path, server):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +47,28 @@ def lines(out):
     return [{name: value for name, value in row.items() if name != "tokens_per_second"} for row in rows]
 
 
+@pytest.fixture(scope="module")
+def whole(student, pairs, tmp_path_factory):
+    """The directory of an unbroken training."""
+    out = tmp_path_factory.mktemp("unbroken") / "whole"
+    run(student, pairs, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def killed_at_7(student, pairs, tmp_path_factory):
+    """The directory of one that was killed at step 7 of 9, with checkpoints of steps 4 and 6; for `stopped`."""
+    out = tmp_path_factory.mktemp("killed") / "out"
+    killed(student, pairs, out, 7)
+    return out
+
+
+@pytest.fixture
+def stopped(killed_at_7, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copytree(killed_at_7, tmp_path / "out"))
+
+
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adamw_8bit"}, {"optimizer": "sgd"}, {"load": "nf4"}])
 def test_killed_twice_a_training_ends_in_the_same_bytes_as_an_unbroken_one(student, pairs, tmp_path, settings):
     run(student, pairs, tmp_path / "whole", **settings)
@@ -56,21 +80,19 @@ def test_killed_twice_a_training_ends_in_the_same_bytes_as_an_unbroken_one(stude
     assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
 
 
-def test_killed_before_the_first_checkpoint_it_begins_again(student, pairs, tmp_path):
-    run(student, pairs, tmp_path / "whole")
+def test_killed_before_the_first_checkpoint_it_begins_again(student, pairs, whole, tmp_path):
     killed(student, pairs, tmp_path / "broken", 1)
     assert run(student, pairs, tmp_path / "broken").resumed_from == 0
-    assert weights(tmp_path / "broken") == weights(tmp_path / "whole")
-    assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
+    assert weights(tmp_path / "broken") == weights(whole)
+    assert lines(tmp_path / "broken") == lines(whole)
 
 
-def test_a_torn_last_line_is_cut_off(student, pairs, tmp_path):
-    run(student, pairs, tmp_path / "whole")
+def test_a_torn_last_line_is_cut_off(student, pairs, whole, tmp_path):
     killed(student, pairs, tmp_path / "broken", 4)
     with (tmp_path / "broken" / "metrics.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"step": 5, "lo')
     run(student, pairs, tmp_path / "broken")
-    assert lines(tmp_path / "broken") == lines(tmp_path / "whole")
+    assert lines(tmp_path / "broken") == lines(whole)
 
 
 def test_a_finished_training_opens_no_model(student, pairs, tmp_path, monkeypatch):
@@ -104,52 +126,45 @@ FILES = ["adapter.safetensors", "state.safetensors", "state.json"]
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_aloud(student, pairs, tmp_path, name, harm):
-    run(student, pairs, tmp_path / "whole")
-    killed(student, pairs, tmp_path / "out", 7)
-    file = tmp_path / "out" / "checkpoints" / "step-6" / name
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_aloud(student, pairs, whole, stopped, name, harm):
+    file = stopped / "checkpoints" / "step-6" / name
     harmed(file, harm)
     said = []
-    assert run(student, pairs, tmp_path / "out", said).resumed_from == 4
+    assert run(student, pairs, stopped, said).resumed_from == 4
     (word,) = [text for text in said if "step-6" in text]
     assert word.startswith(f"warning: {file} is") and word.endswith("the checkpoint before, step-4, is taken")
     assert "resumed at step 4 of 9" in said
-    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
-    assert lines(tmp_path / "out") == lines(tmp_path / "whole")
+    assert weights(stopped) == weights(whole)
+    assert lines(stopped) == lines(whole)
 
 
-def test_killed_again_after_a_fallback_it_goes_on_from_a_whole_checkpoint(student, pairs, tmp_path):
-    run(student, pairs, tmp_path / "whole")
-    killed(student, pairs, tmp_path / "out", 7)
-    harmed(tmp_path / "out" / "checkpoints" / "step-6" / "state.safetensors", "flip")
-    killed(student, pairs, tmp_path / "out", 5)
-    killed(student, pairs, tmp_path / "out", 7)
+def test_killed_again_after_a_fallback_it_goes_on_from_a_whole_checkpoint(student, pairs, whole, stopped):
+    harmed(stopped / "checkpoints" / "step-6" / "state.safetensors", "flip")
+    killed(student, pairs, stopped, 5)
+    killed(student, pairs, stopped, 7)
     said = []
-    assert run(student, pairs, tmp_path / "out", said).resumed_from == 6
+    assert run(student, pairs, stopped, said).resumed_from == 6
     assert not any("damaged" in text for text in said)
-    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert weights(stopped) == weights(whole)
 
 
-def test_without_a_whole_checkpoint_the_training_starts_anew_aloud(student, pairs, tmp_path):
-    run(student, pairs, tmp_path / "whole")
-    killed(student, pairs, tmp_path / "out", 7)
+def test_without_a_whole_checkpoint_the_training_starts_anew_aloud(student, pairs, whole, stopped):
     for step in (4, 6):
-        harmed(tmp_path / "out" / "checkpoints" / f"step-{step}" / "adapter.safetensors", "flip")
+        harmed(stopped / "checkpoints" / f"step-{step}" / "adapter.safetensors", "flip")
     said = []
-    assert run(student, pairs, tmp_path / "out", said).resumed_from == 0
+    assert run(student, pairs, stopped, said).resumed_from == 0
     words = [text for text in said if "is damaged" in text]
     assert len(words) == 2 and words[1].endswith("no other checkpoint is left, so the training starts anew")
-    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
-    assert lines(tmp_path / "out") == lines(tmp_path / "whole")
+    assert weights(stopped) == weights(whole)
+    assert lines(stopped) == lines(whole)
 
 
-def test_the_newest_two_checkpoints_are_kept_and_a_half_written_one_is_not_looked_at(student, pairs, tmp_path):
-    killed(student, pairs, tmp_path, 7)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-4", "step-6"]
-    half = tmp_path / "checkpoints" / ".step-8.partial"
+def test_the_newest_two_checkpoints_are_kept_and_a_half_written_one_is_not_looked_at(student, pairs, stopped):
+    assert sorted(path.name for path in (stopped / "checkpoints").iterdir()) == ["step-4", "step-6"]
+    half = stopped / "checkpoints" / ".step-8.partial"
     half.mkdir()
     (half / "adapter.safetensors").write_bytes(b"half")
-    assert run(student, pairs, tmp_path).resumed_from == 6
+    assert run(student, pairs, stopped).resumed_from == 6
 
 
 @pytest.mark.parametrize("stop", [5, None])

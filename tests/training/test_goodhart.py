@@ -10,7 +10,7 @@ import pytest
 
 import cai_lite as cai
 from cai_lite.training.config import Lora, TrainingConfig
-from cai_lite.training.goodhart import ALARMS, Evaluation, parted
+from cai_lite.training.goodhart import ALARMS, Evaluation, Looked, Watched, parted
 from cai_lite.training.rl_settings import Rl
 
 
@@ -44,8 +44,8 @@ FOLLOWING = {
 def test_a_second_judge_that_follows_is_rarely_called_parted(case, binary):
     """Measured over 300 trainings of 12 evaluations: at most 3.3 % at the very boundary, below 1.1 % elsewhere."""
     rng, reward_second = np.random.default_rng(1), FOLLOWING[case]
-    alarms = [first_alarm(rng, 40, *reward_second, binary=binary) is not None for _ in range(60)]
-    assert sum(alarms) <= 60 * ALARMS
+    alarms = [first_alarm(rng, 40, *reward_second, binary=binary) is not None for _ in range(40)]
+    assert sum(alarms) <= 40 * ALARMS
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,19 @@ def test_a_reward_that_means_what_it_says_is_no_alarm(talker, tmp_path):
     looks = [line["eval/second"] for line in lines if "eval/second" in line]
     assert looks[-1] > looks[0]
     assert not any("parted" in line for line in said)
+
+
+@pytest.mark.parametrize("second", [None, [math.nan] * 4], ids=["no reward", "no second judgement"])
+def test_an_evaluation_that_nobody_could_judge_is_no_figure_and_never_the_best(second, tmp_path):
+    rewards = [math.nan] * 4 if second is None else [1.0] * 4
+    looks = iter(
+        [Looked(rewards, second, {"kl": 0.0}), Looked([0.5] * 4, None if second is None else [-1.0] * 4, {"kl": 0.1})]
+    )
+    config = TrainingConfig(method="rl", eval_every=1, keep="last", rl=Rl())
+    watch = Watched(lambda: next(looks), list("abcd"), every=1, config=config, checkpoints=tmp_path)
+    said: list[str] = []
+    watch.begin({}, said.append)
+    assert said == ["before training: kl 0.000"]
+    assert watch.best is None and watch.record() is None and "no evaluation" in watch.summary()
+    assert watch._evaluated(1, {})["reward"] == 0.5
+    assert watch.best is not None and watch.best.step == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cai_lite.inputs.prompts import as_prompts
 from cai_lite.training.batch import Passes
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.held_out import interval, split
@@ -49,6 +50,13 @@ def swapped(pairs):
     return [replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs[:4]]
 
 
+@pytest.fixture(scope="module")
+def best(student, pairs, swapped, tmp_path_factory):
+    """An unbroken training that is measured every third step: its directory, and its result."""
+    out = tmp_path_factory.mktemp("measured") / "whole"
+    return out, run(student, pairs, out, held_out=swapped, eval_every=3)
+
+
 def test_a_small_training_is_not_evaluated_and_a_long_one_ten_times():
     config = TrainingConfig(batch_size=4)
     assert interval(config, 396, given=False) == 0
@@ -71,6 +79,15 @@ def test_a_tenth_of_the_families_is_held_out_and_no_prompt_is_on_both_sides(make
     named = [replace(pair, family="one") for pair in pairs]
     assert split(named, METHODS["dpo"], said.append) == (named, [])
     assert "120 examples come from 1 prompt families, and at least 10 are needed" in said[-1]
+
+
+def test_a_method_that_needs_more_families_gets_them_up_to_a_third():
+    prompts = as_prompts([{"prompt": f"q{i}", "family": f"f{i // 2}"} for i in range(240)], "train")
+    kept, held = split(prompts, METHODS["rl"], print)
+    assert len({prompt.family for prompt in held}) == METHODS["rl"].held_out_families == 40
+    assert not {prompt.family for prompt in kept} & {prompt.family for prompt in held}
+    _, few = split(prompts[:60], METHODS["rl"], print)
+    assert len({prompt.family for prompt in few}) == 10
 
 
 def test_what_is_measured_is_what_an_update_of_these_rows_reports(student, pairs):
@@ -111,17 +128,17 @@ def test_without_evaluation_the_result_is_that_of_a_training_that_knows_of_none(
     assert weights(tmp_path / "none") == weights(tmp_path / "last")
 
 
-def test_the_best_weights_are_kept_and_not_the_last_ones(student, pairs, swapped, tmp_path):
-    result = run(student, pairs, tmp_path / "best", held_out=swapped, eval_every=3)
-    losses = {row["step"]: row["eval/loss"] for row in lines(tmp_path / "best") if "eval/loss" in row}
+def test_the_best_weights_are_kept_and_not_the_last_ones(student, pairs, swapped, best, tmp_path):
+    out, result = best
+    losses = {row["step"]: row["eval/loss"] for row in lines(out) if "eval/loss" in row}
     assert result.best == min(losses, key=losses.get) == 3
     run(student, pairs, tmp_path / "last", held_out=swapped, eval_every=3, keep="last")
-    assert weights(tmp_path / "best") != weights(tmp_path / "last")
+    assert weights(out) != weights(tmp_path / "last")
     # The learning rate is constant, so that the first steps of a longer training are those of a shorter one.
     for name, more in (("long", {"held_out": swapped, "eval_every": 3}), ("short", {"max_steps": 3})):
         run(student, pairs, tmp_path / name, scheduler="constant", **more)
     assert weights(tmp_path / "long") == weights(tmp_path / "short")
-    assert not (tmp_path / "best" / "checkpoints").exists()
+    assert not (out / "checkpoints").exists()
 
 
 def test_early_stop_ends_a_training_that_no_longer_improves(student, pairs, swapped, tmp_path):
@@ -160,9 +177,8 @@ def test_killed_and_resumed_it_keeps_the_same_best_weights(student, pairs, swapp
 
 
 @pytest.mark.parametrize("harm", ["flip", "remove"])
-def test_damaged_best_weights_belong_to_a_damaged_checkpoint(student, pairs, swapped, tmp_path, harm):
+def test_damaged_best_weights_belong_to_a_damaged_checkpoint(student, pairs, swapped, best, tmp_path, harm):
     settings = {"held_out": swapped, "eval_every": 3}
-    run(student, pairs, tmp_path / "whole", **settings)
     killed(student, pairs, tmp_path / "out", 9, **settings)
     (file,) = (tmp_path / "out" / "checkpoints").glob("best-*.safetensors")
     data = bytearray(file.read_bytes())
@@ -172,7 +188,7 @@ def test_damaged_best_weights_belong_to_a_damaged_checkpoint(student, pairs, swa
     result = run(student, pairs, tmp_path / "out", said, **settings)
     assert (result.resumed_from, result.best) == (0, 3)  # both checkpoints need the weights of step 3
     assert sum(f"warning: {file} is" in text for text in said) == 2
-    assert weights(tmp_path / "out") == weights(tmp_path / "whole")
+    assert weights(tmp_path / "out") == weights(best[0])
 
 
 def test_each_checkpoint_keeps_the_best_weights_that_it_names(student, pairs, swapped, tmp_path):

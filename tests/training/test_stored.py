@@ -126,11 +126,11 @@ def test_percentiles_are_those_of_the_standard_library():
 def test_reading_splitting_and_tokenizing_take_no_memory_for_each_pair(tokenizer, tmp_path, monkeypatch):
     from cai_lite.bench.reading import lines
 
-    monkeypatch.setattr(mapped, "IN_MEMORY", 200)
-    monkeypatch.setattr(mapped, "_WRITTEN", 100)
-    monkeypatch.setattr(held_out, "LIMIT", 20)
+    monkeypatch.setattr(mapped, "IN_MEMORY", 100)
+    monkeypatch.setattr(mapped, "_WRITTEN", 50)
+    monkeypatch.setattr(held_out, "LIMIT", 10)
     turns, peaks, method = Turns(tokenizer), [], METHODS["dpo"]
-    for count in (300, 600, 1800):  # the first one warms caches
+    for count in (150, 300, 900):  # the first one warms caches
         (tmp_path / "pairs.jsonl").write_text("".join(lines(count)), encoding="utf-8")
         tracemalloc.start()
         data, _ = read_pairs(tmp_path / "pairs.jsonl", aside=tmp_path / f"pairs-{count}")

@@ -39,6 +39,7 @@ class Method(Protocol):
     `calibrates`: whether `beside` needs held-out examples, which are then split off as for evaluations.
     `trains_student`: whether the adapter is the student's, from which the next phase goes on.
     `on_policy`: whether it learns from samples of its own to the run's prompts, so that `on` names nothing.
+    `held_out_families`: number of prompt families that its evaluations need, where a tenth of the data has fewer.
     """
 
     unread: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Method(Protocol):
     calibrates: bool = False
     trains_student: bool = True
     on_policy: bool = False
+    held_out_families: int = 0
 
     @abstractmethod
     def rows(self, turns: Turns, data: Sequence[Any], config: Any, *, max_tokens: int) -> tuple[list[Row], TokenReport]:

@@ -21,7 +21,7 @@ from cai_lite.training.alarms import Collapse, level
 from cai_lite.training.losses import Logps, TokenLogps
 from cai_lite.training.methods.base import Method
 from cai_lite.training.policy_gradient import group_relative, grpo, k1, leave_one_out, rloo
-from cai_lite.training.rl_settings import Rl
+from cai_lite.training.rl_settings import WATCHED, Rl
 from cai_lite.training.tokens import NothingKept, Row, Sampled, TokenReport, percentiles, refused
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Reinforcement(Method):
     unread = ("on", "include_critique", "loss", "sft_weight", "principle_weights", "overlong", "input")
     on_pairs = False
     on_policy = True
+    held_out_families = WATCHED
     reads = "token_logps"
 
     def given(
