@@ -107,7 +107,7 @@ class Ranks:
         grads = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in some]
         flat = torch.cat([reached, *(grad.float() for grad in grads)])
         self.add(flat)
-        sums = flat[len(some) :].split([p.numel() for p in some])
+        sums = torch.split(flat[len(some) :], [p.numel() for p in some])
         for parameter, total, count in zip(some, sums, flat[: len(some)].tolist(), strict=True):
             parameter.grad = total.view_as(parameter).to(parameter.dtype) if count else None
 
@@ -121,7 +121,7 @@ class Ranks:
             dist.broadcast(flat, src=self._source, group=self._group)
         if not self.first:
             with torch.no_grad():
-                for parameter, values in zip(some, flat.split([p.numel() for p in some]), strict=True):
+                for parameter, values in zip(some, torch.split(flat, [p.numel() for p in some]), strict=True):
                     parameter.copy_(values.view_as(parameter))
 
     def check_same(self, found: Mapping[str, str]) -> None:
