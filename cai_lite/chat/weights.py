@@ -209,7 +209,7 @@ def _read(model: str, load: Load | None) -> tuple[Any, Any]:
     elif load not in (None, "auto"):
         options["dtype"] = getattr(torch, str(load))
     if device != "cpu":
-        options["device_map"] = {"": 0 if device == "cuda" else device}
+        options["device_map"] = {"": torch.cuda.current_device() if device == "cuda" else device}
     local = Path(source).is_dir() or _only_here(model, source)
     config = config_of_source(model, source, local=local)
     if Path(source).is_dir():

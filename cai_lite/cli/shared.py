@@ -35,11 +35,13 @@ from cai_lite.errors import (
 )
 from cai_lite.run import signals
 from cai_lite.run.disk import disk_error
+from cai_lite.run.launch import launch
 
 if TYPE_CHECKING:
     from cai_lite.pipeline.recipe import Recipe
 
 P = ParamSpec("P")
+SHARED = "train"  # the command that several processes run together
 _PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}  # what else can be wrong with a path that was typed
 
 # Groups of the help, in its order.
@@ -89,6 +91,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         # Only commands with a run directory can be resumed; the linter's is optional, and others have none.
         resumable = kwargs.get("out") is not None or ("out" in kwargs and command.__name__ != "lint")
         try:
+            if launch().world_size > 1 and command.__name__ != SHARED:
+                raise InputError("torchrun is for `train`, whose work several processes share; start this without it")
             command(*args, **kwargs)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
@@ -179,8 +183,9 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def _fail(message: str, status: int) -> None:
+    who = "cai-lite" if launch().world_size == 1 else f"cai-lite (rank {launch().rank})"
     with suppress(OSError):  # standard error may be a file on the full disk, or a terminal that was closed
-        say(f"cai-lite: {message}", err=True)
+        say(f"{who}: {message}", err=True)
     raise typer.Exit(status)
 
 

@@ -27,6 +27,7 @@ from cai_lite.cli.shared import (
     walk,
 )
 from cai_lite.errors import InputError, did_you_mean
+from cai_lite.run.launch import launch
 
 if TYPE_CHECKING:
     from cai_lite.pipeline.recipe import Recipe
@@ -274,7 +275,8 @@ def train(
 ) -> None:
     """Train a LoRA adapter on a preference file or on a run.
 
-    Trains by one method; with --run, on the material of a run.
+    Trains by one method; with --run, on the material of a run. On several GPUs: torchrun --nproc_per_node 8 -m cai_lite
+    train, with the same options; the updates are the same ones.
 
     Example: cai-lite train --student embedded:student --pairs pairs.jsonl --out runs/mine --set train.loss.beta=0.2
     """
@@ -293,7 +295,8 @@ def train(
         raise InputError("give --student and --pairs, or --run with a run directory")
     else:
         result = train_file(student, pairs, chosen, out, load=load, max_bad=max_bad, quiet=quiet or json_)
-    show(result, json_, f"adapter: {result['adapter']}")
+    if launch().rank == 0:
+        show(result, json_, f"adapter: {result['adapter']}")
 
 
 @app.command(rich_help_panel=BEFORE)

@@ -41,10 +41,12 @@ def train_file(
     Rows that cannot be used are listed in quarantine.jsonl. `settings`: such as `train.loss.beta=0.2`. `max_bad`: the
     share of unusable rows above which the file is refused, from 0 to below 1.
     """
+    from cai_lite.training.ranks import joined  # which imports torch
+
     config = training_config(settings)
     _check_alone(config)
     notes: list[str] = []
-    with scratch(out, "pairs") as aside:
+    with joined() as ranks, ranks.folder(out) as own, scratch(own, "pairs") as aside:
         data, bad = _read(file, config, max_bad, aside / "pairs.arrow", notes.append)
         return _train(student, data, bad, config, out, load=load, quiet=quiet, notes=notes)
 
@@ -140,12 +142,18 @@ def _train(
     system: SystemMessage = "keep",
 ) -> dict[str, Any]:
     from cai_lite.training.loop import train  # which imports torch
+    from cai_lite.training.ranks import joined
 
     how = checked_load(load)
     resolve(student)
-    with Run(out) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
+    with (
+        joined() as ranks,
+        ranks.folder(out) as own,
+        Run(own) as run,
+        Screen(quiet=quiet or not ranks.first, log=own / "log.txt") as screen,
+    ):
         screen.taken_over(run.recovered)
-        write_quarantine(out / QUARANTINE, bad)
+        write_quarantine(own / QUARANTINE, bad)
         if bad:
             screen.warn(f"{len(bad):,} rows left out ({reasons(bad)}); see {out / QUARANTINE}")
         for note in notes:
@@ -163,8 +171,9 @@ def _train(
                 reference_progress=reference_tick,
                 log=screen.say,
             )
-        for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
-            screen.warn(line)
+        if ranks.first:
+            for line in write_manifest(out, *trained(out, anew=result.resumed_from < result.steps)):
+                screen.warn(line)
     return {
         "adapter": str(result.adapter),
         "steps": result.steps,
@@ -174,4 +183,5 @@ def _train(
         "last": result.last,
         "best": result.best,
         "skipped": result.skipped,
+        "world_size": result.world_size,
     }

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -88,15 +88,17 @@ def held() -> Iterator[None]:
         check()
 
 
-def unbroken(items: Iterable[T]) -> Iterator[T]:
+def unbroken(items: Iterable[T], stop: Callable[[], None] = check) -> Iterator[T]:
     """Yield the items; a signal that arrives while one is worked on takes effect before the next one.
+
+    `stop`: called before each item, in place of `check` where several processes have to stop before the same one.
 
     Raises:
         KeyboardInterrupt: a signal arrived and there is another item.
     """
     global _held
     for item in items:
-        check()
+        stop()
         _held += 1
         try:
             yield item

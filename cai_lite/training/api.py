@@ -57,11 +57,15 @@ def train(
     nothing is learnt from it. `progress`: True shows a bar; a function is called with (done, total). Nothing is
     printed: messages go to log.txt in the folder, and to `log`.
 
+    Under torchrun, every process makes the same call, with `out` or the directory of a run; they share the rows of each
+    update.
+
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
         TrainingError: a number is not finite.
     """
     from cai_lite.training.loop import train as train_adapter
+    from cai_lite.training.ranks import joined
 
     if (run is None) == (out is None):
         raise InputError("where to? give either train(..., run=Run('runs/first')) or train(..., out='runs/first')")
@@ -73,15 +77,17 @@ def train(
     method, notes = METHODS[settings.method], list[str]()
     target = run.directory if isinstance(run, Run) else Path(str(out if run is None else run))
     with ExitStack() as opened:
-        aside = opened.enter_context(scratch(target or Path(), "pairs"))
+        ranks = opened.enter_context(joined())
+        own = opened.enter_context(ranks.folder(target or Path()))
+        aside = opened.enter_context(scratch(own, "pairs"))
         data = method.given(pairs, settings, notes.append, aside=aside / "pairs.arrow")
         looked_at = None if held_out is None else method.given(held_out, settings, lambda _: None)
         model.close()
         if isinstance(run, (str, Path)):
-            run = opened.enter_context(Run(run))
+            run = opened.enter_context(Run(own))
         elif run is not None:
             _check("run", run, Run, "a Run or a directory")
-        folder = run.path(".") if run is not None else Path(str(out))
+        folder = run.path(".") if run is not None else own
         written = Screen(quiet=True, log=folder / "log.txt").say
 
         def say(message: str) -> None:
@@ -96,16 +102,16 @@ def train(
             model.model,
             data,
             config=settings,
-            out=folder,
+            out=target,
             load=model.load,
             template=model.template,
             system=model.system,
             held_out=looked_at,
             feedback=feedback,
-            progress=tick_of(progress, "train"),
+            progress=tick_of(progress if ranks.first else None, "train"),
             log=say,
         )
-        if run is not None:
+        if run is not None and ranks.first:
             for line in write_manifest(folder, *trained(folder, anew=done.resumed_from < done.steps)):
                 warnings.warn(line, stacklevel=2)
     return done.adapter

@@ -15,6 +15,7 @@ from cai_lite.logps.head import completion_logps, completion_scores, token_logps
 from cai_lite.logps.layout import Ids, Layout, Packed, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps, TokenLogps
+from cai_lite.training.ranks import ALONE, Ranks, dealt
 from cai_lite.training.tokens import Row
 
 Reads = Literal["logps", "token_logps", "score"]
@@ -47,13 +48,15 @@ class Passes:
     """How an update is split into passes of the model.
 
     `tokens`: limit of one pass, padding included; the loop halves it where memory runs out. `reads`: what `values`
-    computes; a score is read at the last token of a completion, from which no log-probability is predicted.
+    computes; a score is read at the last token of a completion, from which no log-probability is predicted. `ranks`:
+    the processes that share the rows of an update, and the passes of what is only read.
     """
 
     layout: Layout
     tokens: int
     pad_token_id: int
     reads: Reads = "logps"
+    ranks: Ranks = ALONE
 
     @property
     def whole(self) -> bool:
@@ -83,6 +86,13 @@ class Passes:
                 shared = _completions(row, self.whole) + len(row.prompt_ids)
             prompts.add(row.prompt_ids)
         return cut
+
+    def share(self, cut: list[list[int]], rows: Sequence[Row]) -> list[list[int]]:
+        """Return the passes of this rank, which read about as many tokens as those of every other."""
+        if self.ranks.world_size == 1:
+            return cut
+        hands = dealt([self.read(part, rows) for part in cut], self.ranks.world_size)
+        return [cut[place] for place in hands[self.ranks.rank]]
 
     def read(self, batch: Sequence[int], rows: Sequence[Row]) -> int:
         """Return the number of tokens that the model reads for these rows in one pass, padding included."""

@@ -34,6 +34,7 @@ class TrainingResult:
     a fresh start. `report`: what became of the data; `last`: the last line of metrics.jsonl. `best`: the update whose
     weights were kept, if there were evaluations and `keep` is "best". `skipped`: number of updates that were skipped,
     because a number was not finite. `figures`: what the method measured on held-out examples once all was trained.
+    `world_size`: the number of processes that it was trained by, at the end.
     """
 
     adapter: Path
@@ -44,6 +45,7 @@ class TrainingResult:
     best: int | None = None
     skipped: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
+    world_size: int = 1
 
 
 class Initial(NamedTuple):
@@ -124,6 +126,7 @@ def finished(out: Path, identity: Mapping[str, str], log: Callable[[str], None])
         best=record.get("best"),
         skipped=record.get("skipped", 0),
         figures=record.get("figures", {}),
+        world_size=record.get("world_size", 1),
     )
 
 
@@ -187,6 +190,7 @@ def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> No
         "finished": True,
         "last": result.last,
         "best": result.best,
+        "world_size": result.world_size,
         **({"skipped": result.skipped} if result.skipped else {}),
         **({"figures": dict(result.figures)} if result.figures else {}),
         "report": dataclasses.asdict(result.report),

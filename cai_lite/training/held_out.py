@@ -133,7 +133,7 @@ class HeldOut:
         if not all(math.isfinite(value) for value in found.values()):
             raise TrainingError(f"step {step}: a held-out number is not finite ({found}); lower train.learning_rate")
         if self.best is None or found["loss"] < self.best.loss:
-            keeps = self._config.keep == "best"
+            keeps = self._config.keep == "best" and training.passes.ranks.first
             sha256 = checkpoint.save_best(self._checkpoints, step, parameters) if keeps else ""
             self.best = Best(step, found["loss"], sha256)
         else:

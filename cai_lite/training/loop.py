@@ -16,15 +16,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from cai_lite.chat.turns import Turns
-from cai_lite.chat.weights import Load, base_record, random_state_kept, resolve
-from cai_lite.errors import TrainingError
+from cai_lite.chat.weights import Load, base_record, folder_digest, random_state_kept, resolve
+from cai_lite.errors import InputError, TrainingError
 from cai_lite.logps.attention import attention_of
 from cai_lite.logps.fused import fuse
-from cai_lite.records import digest
+from cai_lite.records import digest, digest_of_list
 from cai_lite.run.disk import writing
 from cai_lite.run.mapped import scratch
 from cai_lite.run.progress import Tick
-from cai_lite.run.signals import asked, unbroken
+from cai_lite.run.signals import asked, check, unbroken
 from cai_lite.training import checkpoint, folder
 from cai_lite.training.batch import Passes
 from cai_lite.training.checks import check_gradients, check_head, check_rows, choose_layout
@@ -36,6 +36,7 @@ from cai_lite.training.memory import fit
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.base import Measured
 from cai_lite.training.optim import OPTIMIZERS, learning_rates
+from cai_lite.training.ranks import Ranks, joined
 from cai_lite.training.reference import reference_logps, scored
 from cai_lite.training.rewards import Feedback
 from cai_lite.training.skipping import Skipped, finite
@@ -82,7 +83,8 @@ def train(
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
     training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
     of the phase before, from which this one goes on, as from `config.init_adapter`. `feedback`: what rewards the
-    samples of a method that draws them itself. Writes adapter/,
+    samples of a method that draws them itself. Under torchrun, every process makes the same call; they share the rows
+    of each update, the first of them writes, and all return the same. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
@@ -90,11 +92,32 @@ def train(
     Raises:
         DiskError: the disk is full, read-only or gone; the same call resumes.
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
-        to train on. TrainingError: a number is not finite, or a check before the first step failed.
+        to train on. TrainingError: a number is not finite, or a check before the first step failed. Stopped: another
+        process of the training has ended; the same call resumes.
     """
-    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
-        source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, aside, before, feedback, progress, reference_progress, log)
+    source = Student(student, load, template or {}, system)
+    with joined() as ranks, ranks.folder(out) as own, random_state_kept(), writing(own):
+        if ranks.world_size > 1 and METHODS[config.method].on_policy:
+            raise InputError(f"'{config.method}' draws samples of its own, in one process; start it without torchrun")
+        if not ranks.first:
+            progress = reference_progress = None
+            log = _silent
+        with scratch(own, "train", clear=True) as aside:
+            result = _train(
+                source,
+                data,
+                held_out,
+                config,
+                own,
+                aside,
+                before,
+                feedback,
+                progress,
+                reference_progress,
+                log,
+                ranks,
+            )
+        return ranks.told(lambda: result)
 
 
 def _train(
@@ -109,6 +132,7 @@ def _train(
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
+    ranks: Ranks,
 ) -> TrainingResult:
     method = METHODS[config.method]
     if before is not None:
@@ -118,8 +142,9 @@ def _train(
         data, held_out = split(data, method, log)
     evaluation = [every, config.keep, config.early_stop, method.data_digest(held_out)] if every and held_out else None
     told = feedback.digest if feedback is not None else ""
-    initial, identity = _begun(out, student, method.data_digest(data), evaluation, config, before, told)
-    known = folder.finished(out, identity, log)
+    data_digest = method.data_digest(data)
+    initial, identity = ranks.told(lambda: _begun(out, student, data_digest, evaluation, config, before, told))
+    known = ranks.told(lambda: folder.finished(out, identity, log))
     if known is not None:
         return known
     model, tokenizer = open_student(
@@ -130,11 +155,12 @@ def _train(
         seed=config.seed,
         score=method.reads == "score",
     )
+    ranks.spread(lora_parameters(model).values())
     fuse(model)
     max_tokens = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
     if max_tokens < config.max_tokens:
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
-    today = folder.date_of(out, identity)
+    today = ranks.told(lambda: folder.date_of(out, identity))
     turns = Turns.of_model(model, tokenizer, template=student.template, system=student.system, today=today)
     rows, report = rows_of(method, turns, data, config, max_tokens=max_tokens, path=aside / "rows.arrow")
     served = turns.served_template() if tokenizer.chat_template else None
@@ -143,9 +169,22 @@ def _train(
     check_rows(rows, turns.ends)
     if method.reads != "score":
         check_head(model, min(rows, key=lambda row: row.tokens))
-    layout = choose_layout(model, rows, config, tokenizer.pad_token_id, log)
-    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads)
+    layout = ranks.told(lambda: choose_layout(model, rows, config, tokenizer.pad_token_id, log))
+    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads, ranks)
     fit(model, rows, passes, config, log)
+    if ranks.world_size > 1:
+        passes.tokens = min(ranks.gathered(passes.tokens))  # GPUs may have unequal memory
+        adapter = initial and folder_digest(Path(initial.folder))
+        ranks.check_same(
+            {
+                "model": student.digest,
+                "settings": digest(config.identity(), evaluation, *student.served_digest),
+                "data": data_digest,
+                "tokens": digest_of_list(digest(row.prompt_ids, *row.completions) for row in rows),
+                "adapter": digest(adapter, [(name, *p.shape) for name, p in lora_parameters(model).items()]),
+            }
+        )
+        log(f"{ranks.world_size} processes: each computes a share of every update")
     folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)
     with attention_of(model, layout):
 
@@ -173,6 +212,7 @@ def _train(
         except TrainingError as error:
             folder.stop(out, str(error))
             raise
+        ranks.spread(lora_parameters(model).values())  # rank 0 may have put the best weights back
         measured = None
         if looking is not None and method.calibrates:
             measured = Measured(held_out, held_rows, scored(model, held_rows, passes))
@@ -193,6 +233,7 @@ def _train(
         best=looking.best.step if looking and looking.best and config.keep == "best" else None,
         skipped=done.skipped,
         figures=figures,
+        world_size=ranks.world_size,
     )
     folder.finish(out, identity, result)
     return result
@@ -241,14 +282,15 @@ def _steps(
     progress: Tick | None,
     log: Log,
 ) -> _Done:
-    """Do all updates from the newest whole checkpoint on."""
-    model, config, total = planned.model, planned.config, source.total
+    """Do all updates from the newest whole checkpoint on; rank 0 has the checkpoints and makes the steps."""
+    model, config, total, ranks = planned.model, planned.config, source.total, planned.passes.ranks
     parameters, checkpoints = lora_parameters(model), out / "checkpoints"
     optimizer = OPTIMIZERS[config.optimizer].make(
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     rate = learning_rates(config.learning_rate, config.scheduler, warmup=config.warmup_of(total), total=total)
-    state = checkpoint.load(checkpoints, parameters, optimizer, log) or {"step": 0}
+    state = ranks.told(lambda: checkpoint.load(checkpoints, parameters, optimizer, log)) or {"step": 0}
+    ranks.spread(parameters.values())
     start = saved = step = state["step"]
     skipped = Skipped(log)
     skipped.resume(state.get("skipped"))
@@ -263,10 +305,12 @@ def _steps(
     model.train()
     last: dict[str, float] = {}
     began = time.perf_counter()
-    for step, (epoch, objective, batch) in unbroken(enumerate(source.batches(start), start + 1)):
+    stop = check if ranks.world_size == 1 else ranks.check
+    for step, (epoch, objective, batch) in unbroken(enumerate(source.batches(start), start + 1), stop):
         rows = objective.rows
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
+        ranks.draw_apart(config.seed, step)
         found = objective.update(batch, log)
         numbers = found.numbers
         if not source.takes(numbers):
@@ -279,12 +323,14 @@ def _steps(
                 METHODS[config.method].checks(numbers, config)
         numbers["grad_norm"] = _clip(parameters, config.max_grad_norm)
         if good := finite(numbers):
-            optimizer.step()
+            if ranks.first:
+                optimizer.step()
             skipped.took()
         else:
             skipped.skip(step, numbers, [rows[i].key or f"number {i + 1}" for i in found.faulty or batch])
             numbers = {"skipped": skipped.total}  # so many so far; JSON has no NaN
         optimizer.zero_grad(set_to_none=True)
+        ranks.spread(parameters.values())
         seconds = time.perf_counter() - began
         line = {
             "step": step,
@@ -307,10 +353,11 @@ def _steps(
         if held_out is not None and (why := held_out.stops()):
             log(f"stopped early at step {step} of {total}: {why}")
             break
-        if (step % config.checkpoint_every == 0 or asked()) and step < total:
-            best = held_out.record() if held_out is not None else None
-            made = {"best": best, "skipped": skipped.record(), "source": source.record()}
-            checkpoint.save(checkpoints, step, parameters, optimizer, **made)
+        if (ranks.agree_to_stop(bool(asked())) or step % config.checkpoint_every == 0) and step < total:
+            if ranks.first:
+                best = held_out.record() if held_out is not None else None
+                made = {"best": best, "skipped": skipped.record(), "source": source.record()}
+                checkpoint.save(checkpoints, step, parameters, optimizer, **made)
             saved = step
         began = time.perf_counter()
     if source.ended:
@@ -325,9 +372,14 @@ def _steps(
     if warning is not None:
         log(warning)
     if held_out is not None:
-        held_out.restore(parameters)
+        if ranks.first:
+            held_out.restore(parameters)
         log(held_out.summary())
-    return _Done(start, step, last or metrics.last(step)[-1], skipped.total)
+    return ranks.told(lambda: _Done(start, step, last or metrics.last(step)[-1], skipped.total))
+
+
+def _silent(message: str) -> None:
+    """Say nothing: rank 0 says it."""
 
 
 def _begins_at_reference(model: Any, reference: Logps | None, config: TrainingConfig) -> bool:

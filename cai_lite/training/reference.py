@@ -45,16 +45,14 @@ def reference_logps(
     kernels = (str(torch.__version__), str(embedding.dtype), embedding.device.type, passes.layout)
     key = key_of(rows, base=base, kernels=kernels, initial=initial)
     file = cache / f"reference-{key}.safetensors" if cache is not None else None
-    if file is not None and file.exists():
-        known = _stored(file)
-        if known is not None:
-            if progress is not None:
-                progress(len(rows), len(rows))
-            return known
-        log(f"{file} is damaged; the log-probabilities of the reference are computed again")
+    known = passes.ranks.told(lambda: _known(file, log))
+    if known is not None:
+        if progress is not None:
+            progress(len(rows), len(rows))
+        return known
     with model.disable_adapter() if initial is None else nullcontext():
         logps = scored(model, rows, passes, progress=progress)
-    if file is not None:
+    if file is not None and passes.ranks.first:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
         tensors = {"sums": logps.sums_BK, "lengths": logps.lengths_BK}
@@ -84,6 +82,16 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return found.hexdigest()[:24]
 
 
+def _known(file: Path | None, log: Callable[[str], None]) -> Logps | None:
+    """Return what the cache knows, or None; a damaged file is said to `log`."""
+    if file is None or not file.exists():
+        return None
+    known = _stored(file)
+    if known is None:
+        log(f"{file} is damaged; the log-probabilities of the reference are computed again")
+    return known
+
+
 def _stored(file: Path) -> Logps | None:
     """Return what a file of the cache holds, or None if it does not fit the digest in it."""
     from safetensors import SafetensorError, safe_open
@@ -107,8 +115,9 @@ def _stored(file: Path) -> Logps | None:
 def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | None = None) -> Logps:
     """Return the values of every row (log-probabilities or scores) under the model, without gradient or dropout.
 
-    In order, float32, shape [rows, K].
+    In order, float32, shape [rows, K]. Several ranks share the passes, and all of them return all values.
     """
+    ranks = passes.ranks
     most = max(len(row.completions) for row in rows)
     sums_BK = torch.zeros(len(rows), most)
     lengths_BK = torch.zeros(len(rows), most, dtype=torch.long)
@@ -118,7 +127,7 @@ def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | 
     try:
         for start in range(0, len(rows), WINDOW):
             some = rows[start : start + WINDOW]
-            for part in passes.cut(range(len(some)), some):
+            for part in passes.share(passes.cut(range(len(some)), some), some):
                 with torch.no_grad():
                     logps = passes.values(model, [some[i] for i in part])
                 here, places = logps.sums_BK.shape[1], [start + i for i in part]
@@ -126,9 +135,11 @@ def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | 
                 lengths_BK[places, :here] = logps.lengths_BK.to(lengths_BK)
                 done += len(part)
                 if progress is not None:
-                    progress(done, len(rows))
+                    progress(min(done * ranks.world_size, len(rows)), len(rows))
     finally:
         model.train(training)
+    ranks.add(sums_BK)  # of each row, all ranks but one have zeros
+    ranks.add(lengths_BK)
     return Logps(sums_BK, lengths_BK)
 
 
