@@ -29,4 +29,6 @@ def unknown_principles(constitution: Constitution, prompts: Sequence[Prompt]) ->
 def _known() -> frozenset[str]:
     """Return the texts of the principles that the embedded teacher was trained on."""
     packaged = {name: load_constitution(f"{name}-embedded") for name in DOMAINS}
-    return frozenset(packaged[name].principle(rule.id).text for name, domain in DOMAINS.items() for rule in domain.rules)
+    return frozenset(
+        packaged[name].principle(rule.id).text for name, domain in DOMAINS.items() for rule in domain.rules
+    )

@@ -23,6 +23,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.rewards import Feedback, Scores, digest_of, over_messages
 from cai_lite.training.rl_settings import Rl
+from cai_lite.training.trackers import OnStep
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ def train(
     second_judge: Scores | None = None,
     progress: Tick | bool | None = None,
     log: Callable[[str], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
@@ -55,7 +57,8 @@ def train(
     function from prompts (as messages) and replies to numbers, None where a reply has none; by its attribute `digest`,
     or else its name, a resumed training tells it from another. `second_judge`: the same, to watch the reward by;
     nothing is learnt from it. `progress`: True shows a bar; a function is called with (done, total). Nothing is
-    printed: messages go to log.txt in the folder, and to `log`.
+    printed: messages go to log.txt in the folder, and to `log`. `on_step`: is called with each line of metrics.jsonl as
+    it is written, such as {"step": 1, "loss": 0.69, ...}; what it raises ends the training, which the same call resumes.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.
@@ -104,6 +107,7 @@ def train(
             feedback=feedback,
             progress=tick_of(progress, "train"),
             log=say,
+            on_step=on_step,
         )
         if run is not None:
             for line in write_manifest(folder, *trained(folder, anew=done.resumed_from < done.steps)):

@@ -13,6 +13,7 @@ from cai_lite.training.losses import LOSSES, options_of
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
 from cai_lite.training.rl_settings import Rl
+from cai_lite.training.trackers import TRACKERS
 
 Overlong = Literal["drop", "cut_prompt"]
 Layouts = Literal["auto", "shared", "plain"]
@@ -155,6 +156,8 @@ class TrainingConfig:
     in a training of at least 100 updates, or with held-out examples given, and else not at all. If none are given, the
     examples of a tenth of the prompt families, at most 256 of them, are split off the training data.
     `keep`: the adapter that is kept where there are evaluations: that with the least held-out loss, or the last one.
+    `trackers`: experiment trackers that are told each line of metrics.jsonl: "tensorboard", "wandb", "mlflow" and
+    "trackio"; none by default. They need the extra `cai-lite[trackers]`, and are given numbers alone.
     `early_stop`: stop after this many evaluations without a lower held-out loss; 0 never stops early.
     `memory`: limit of the whole training in gigabytes; `auto` takes what a GPU has free and sets no limit on a CPU.
     `activation_checkpointing`: whether every layer is recomputed in the backward pass; `auto` recomputes as few layers
@@ -212,12 +215,15 @@ class TrainingConfig:
     eval_every: int | Literal["auto"] = "auto"
     keep: Keep = "best"
     early_stop: int = 0
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, table in (("method", METHODS), ("optimizer", OPTIMIZERS), ("scheduler", SCHEDULES)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in table:
                 raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
+        if unknown := next((name for name in self.trackers if name not in TRACKERS), None):
+            raise InputError(f"'trackers': there is no tracker '{unknown}'{did_you_mean(unknown, TRACKERS)}")
         choices = (
             ("overlong", Overlong),
             ("layout", Layouts),
@@ -316,7 +322,7 @@ class TrainingConfig:
             **dict.fromkeys(("label_smoothing", "gamma", "penalty")),
             **options,
         }
-        for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop"):
+        for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop", "trackers"):
             del settings[name]
         if not self.principle_weights:
             del settings["principle_weights"]

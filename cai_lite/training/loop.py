@@ -43,6 +43,7 @@ from cai_lite.training.source import Asked, Source
 from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student, separate_padding
 from cai_lite.training.tokens import Row
+from cai_lite.training.trackers import Followers, OnStep, check_installed
 from cai_lite.training.update import Objective
 
 SHORT = 3  # number of updates below which nothing is said about what was learnt
@@ -74,6 +75,7 @@ def train(
     progress: Tick | None = None,
     reference_progress: Tick | None = None,
     log: Log = lambda _: None,
+    on_step: OnStep | None = None,
 ) -> TrainingResult:
     """Train a LoRA adapter; the same call on the same `out` continues where it stopped.
 
@@ -82,7 +84,8 @@ def train(
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
     training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
     of the phase before, from which this one goes on, as from `config.init_adapter`. `feedback`: what rewards the
-    samples of a method that draws them itself. Writes adapter/,
+    samples of a method that draws them itself. `on_step`: is called with each line of metrics.jsonl, after the trackers
+    of `config.trackers`. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
@@ -92,9 +95,13 @@ def train(
         InputError: the model changed in the middle of a training; ModelError, PairError: nothing to train, or nothing
         to train on. TrainingError: a number is not finite, or a check before the first step failed.
     """
-    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside:
+    check_installed(config.trackers)
+    tell = Followers(config, out, on_step, log)
+    with random_state_kept(), writing(out), scratch(out, "train", clear=True) as aside, tell:
         source = Student(student, load, template or {}, system)
-        return _train(source, data, held_out, config, out, aside, before, feedback, progress, reference_progress, log)
+        return _train(
+            source, data, held_out, config, out, aside, before, feedback, tell, progress, reference_progress, log
+        )
 
 
 def _train(
@@ -106,6 +113,7 @@ def _train(
     aside: Path,
     before: Path | None,
     feedback: Feedback | None,
+    tell: Watch,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
@@ -169,7 +177,7 @@ def _train(
                 held_rows, held_out, referenced(held_rows), every=every, checkpoints=out / "checkpoints"
             )
         try:
-            done = _steps(objective, source, looking, out, watch, progress, log)
+            done = _steps(objective, source, looking, out, watch, tell, progress, log)
         except TrainingError as error:
             folder.stop(out, str(error))
             raise
@@ -238,6 +246,7 @@ def _steps(
     held_out: HeldOut | None,
     out: Path,
     watch: Watch,
+    tell: Watch,
     progress: Tick | None,
     log: Log,
 ) -> _Done:
@@ -257,7 +266,7 @@ def _steps(
         held_out.resume(state.get("best"))
         if not start:
             held_out.begin(parameters, log)
-    metrics = folder.Metrics(out / "metrics.jsonl", start)
+    metrics = folder.Metrics(out / "metrics.jsonl", start, tell)
     if start:
         log(f"resumed at step {start} of {total}")
     model.train()
