@@ -57,8 +57,9 @@ def train(
     function from prompts (as messages) and replies to numbers, None where a reply has none; by its attribute `digest`,
     or else its name, a resumed training tells it from another. `second_judge`: the same, to watch the reward by;
     nothing is learnt from it. `progress`: True shows a bar; a function is called with (done, total). Nothing is
-    printed: messages go to log.txt in the folder, and to `log`. `on_step`: is called with each line of metrics.jsonl as
-    it is written, such as {"step": 1, "loss": 0.69, ...}; what it raises ends the training, which the same call resumes.
+    printed: messages go to log.txt in the folder, and to `log`. `on_step`: is called with each line of metrics.jsonl
+    as it is written, such as {"step": 1, "loss": 0.69, ...}; what it raises ends the training, which the same call
+    resumes.
 
     Raises:
         InputError: neither `run` nor `out`; a model or pairs that cannot be used.

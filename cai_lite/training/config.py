@@ -123,8 +123,16 @@ class Loss:
         if not isinstance(name, str) or name not in LOSSES:
             return {**dict.fromkeys(section, Any), "name": str}
         others = {option: Any for each in LOSSES for option in options_of(each)}
-        own = {option: _type_of(parameter) | None for option, parameter in options_of(name).items()}
-        return {"name": str, **others, **own}
+        return {"name": str, **others, **_types_of(name)}
+
+    @classmethod
+    def section_kinds(cls) -> tuple[str, str, dict[str, dict[str, Any]]]:
+        """Return the key that says which others a section may have, its default, and their types by its values.
+
+        The options of other losses may be there as null.
+        """
+        others = {option: type(None) for each in LOSSES for option in options_of(each)}
+        return "name", "dpo", {name: {**others, **_types_of(name)} for name in LOSSES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +189,7 @@ class TrainingConfig:
         InputError: a value is out of range, or names nothing.
     """
 
-    method: str = "dpo"
+    method: str = field(default="dpo", metadata={"one_of": METHODS})
     on: str | None = None
     include_critique: bool = False
     loss: Loss = field(default_factory=Loss)
@@ -196,8 +204,8 @@ class TrainingConfig:
     max_tokens: int = 2048
     overlong: Overlong = "drop"
     layout: Layouts = "auto"
-    optimizer: str = "adamw"
-    scheduler: str = "linear"
+    optimizer: str = field(default="adamw", metadata={"one_of": OPTIMIZERS})
+    scheduler: str = field(default="linear", metadata={"one_of": SCHEDULES})
     warmup: float = 0.0
     warmup_steps: int = 0
     weight_decay: float = 0.0
@@ -215,7 +223,7 @@ class TrainingConfig:
     eval_every: int | Literal["auto"] = "auto"
     keep: Keep = "best"
     early_stop: int = 0
-    trackers: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = field(default=(), metadata={"one_of": TRACKERS})
 
     def __post_init__(self) -> None:
         for name, table in (("method", METHODS), ("optimizer", OPTIMIZERS), ("scheduler", SCHEDULES)):
@@ -337,6 +345,11 @@ class TrainingConfig:
         elif self.warmup:
             settings["warmup"] = self.warmup
         return {**settings, **({"reference": "init"} if self.reference_is_init else {})}
+
+
+def _types_of(loss: str) -> dict[str, Any]:
+    """Return the type of each option of a loss; null leaves it at its default."""
+    return {option: _type_of(parameter) | None for option, parameter in options_of(loss).items()}
 
 
 def _type_of(option: inspect.Parameter) -> Any:

@@ -214,10 +214,10 @@ class Followers:
                 call()
         except (Exception, SystemExit) as error:
             self._open.pop(name, None)
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             self._say(
-                f"warning: the tracker '{name}' failed, and nothing more is sent to it ({type(error).__name__}: {why}); "
-                "the training goes on, and metrics.jsonl has every line"
+                f"warning: the tracker '{name}' failed ({why}), and nothing more is sent to it; the training goes on, and "
+                "metrics.jsonl has every line"
             )
 
 
@@ -251,7 +251,7 @@ def _numbers(line: Mapping[str, float]) -> dict[str, float]:
 
 
 def _name(out: Path) -> str:
-    """Return the name of a run: the folder's, behind that of the run directory where it is a phase or a round of one."""
+    """Return the name of a run: the folder's, behind that of the run directory where it is a phase or a round of it."""
     parts = list(out.resolve().parts)
     kept = [parts.pop()]
     while len(parts) > 1 and parts[-1] in ("phases", "rounds"):

@@ -33,7 +33,7 @@ class Written:
 
 
 def wandb(written):
-    """wandb.init(project, id, name, dir, config, resume, reinit, settings) -> run.log(data, step=), run.finish(exit_code)."""
+    """wandb.init(project, id, name, dir, config, resume, reinit, settings): log(data, step), finish(exit_code)."""
 
     class Run:
         def log(self, data, step=None):
