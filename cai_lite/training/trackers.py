@@ -216,8 +216,8 @@ class Followers:
             self._open.pop(name, None)
             why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             self._say(
-                f"warning: the tracker '{name}' failed ({why}), and nothing more is sent to it; the training goes on, and "
-                "metrics.jsonl has every line"
+                f"warning: the tracker '{name}' failed ({why}), and nothing more is sent to it; the training goes on, "
+                "and metrics.jsonl has every line"
             )
 
 
