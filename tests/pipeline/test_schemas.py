@@ -151,7 +151,7 @@ def test_an_unknown_key_is_refused_where_the_reader_refuses_it(kind, schemas, fu
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("other", [{"zzz": 1}, ["zzz"], 0.5, True, None, "zzz"], ids=repr)
+@pytest.mark.parametrize("other", [{"zzz": 1}, ["zzz"], 0.5, None], ids=repr)
 def test_a_wrong_type_is_refused_where_the_reader_refuses_it(kind, other, schemas, full):
     for keys, value in list(places(full[kind])):
         if keys and type(value) is not type(other):
@@ -169,7 +169,7 @@ def test_what_the_reader_takes_the_schema_takes(schemas, full):
         "train: {learning_rate: 1, eval_every: auto, memory: 8, activation_checkpointing: true}",
         "train: {loss: {name: dpo, beta: null, gamma: null}, trackers: [wandb]}",
         "train: {loss: {beta: 0.3, label_smoothing: 0.1}}",
-        "profiles: {mine: {train: {1: {loss: {gamma: 1.0}}}, teacher: {url: null}, student: null}}",
+        "profiles: {mine: {train: {1: {loss: {gamma: 1.0}}}, teacher: {url: null}}}",
         "profiles: null",
     ):
         data = full["recipe"] | parse_document(text, "x.yaml", InputError).data
