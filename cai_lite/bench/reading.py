@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cai_lite.run.files import write_lines
 from cai_lite.run.mapped import scratch
@@ -37,7 +38,8 @@ def main(words: list[str]) -> None:
         for count in given.counts:
             path = Path(folder) / f"{count}"
             write_pairs(path, count, shards=given.form != "jsonl")
-            program = "import sys, cai_lite.bench.reading as r; print(r.measured(*sys.argv[1:3], bool(int(sys.argv[3]))))"
+            program = "import sys; from cai_lite.bench.reading import measured as m; print(m(*sys.argv[1:3], "
+            program += "sys.argv[3] == '1'))"
             done = subprocess.run(
                 [sys.executable, "-c", program, str(path), given.form, str(int(given.read_only))],
                 check=True,
@@ -110,7 +112,7 @@ def measured(path: str, form: str = "jsonl", read_only: bool = False) -> str:
     turns = Turns(AutoTokenizer.from_pretrained(resolve("embedded:student"), trust_remote_code=False))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with scratch(Path(path).parent, "bench") as aside:
-        given = path
+        given: Any = path
         if form == "stream":
             files = sorted(map(str, Path(path).glob("*.parquet")))
             given = load_dataset("parquet", data_files=files, split="train", streaming=True)

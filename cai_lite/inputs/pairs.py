@@ -289,7 +289,7 @@ def without_none(row: Any) -> Any:
 def _rows_of_shards(folder: Path) -> Iterator[tuple[InShard, Any]]:
     shards = [path for path in folder.iterdir() if path.suffix in _SHARDS and not path.name.startswith(".")]
     if not shards:
-        raise PairError(f"{folder}: there is no .parquet, .jsonl or .json file in this folder")
+        raise PairError(f"{folder} is a folder; give a file, or a folder of .parquet, .jsonl or .json files")
 
     def rows() -> Iterator[tuple[InShard, Any]]:
         for shard in sorted(shards, key=_by_number):

@@ -90,7 +90,7 @@ class Definitions:
     def _kinds(self, cls: Any, changes: bool) -> Schema:
         """Return the schema of a section of which one key says which others there may be."""
         key, default, kinds = cls.section_kinds()
-        every = {name: {} for keys in kinds.values() for name in keys}
+        every: Schema = {name: {} for keys in kinds.values() for name in keys}
         named = {**every, key: {"enum": list(kinds)}}
         schema: Schema = {"description": _first(cls), "type": "object", "properties": named}
         if changes:  # the kind may stand in the section that is changed

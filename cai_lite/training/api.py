@@ -23,7 +23,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.rewards import Feedback, Scores, digest_of, over_messages
 from cai_lite.training.rl_settings import Rl
-from cai_lite.training.trackers import OnStep
+from cai_lite.training.trackers import OnStep, check_installed
 
 T = TypeVar("T")
 
@@ -72,6 +72,7 @@ def train(
     settings = config if config is not None else TrainingConfig()
     _check("config", settings, TrainingConfig, "a TrainingConfig")
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
+    check_installed(settings.trackers)
     feedback = _feedback(settings, reward, second_judge)
     model = _student(student, tokenizer, load)
     method, notes = METHODS[settings.method], list[str]()

@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -184,7 +185,7 @@ class Followers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for name, tracker in list(self._open.items()):
-            self._try(name, lambda close=tracker.close: close(kind is not None))
+            self._try(name, partial(tracker.close, kind is not None))
 
     def __call__(self, line: Mapping[str, float]) -> None:
         """Tell everybody of a line."""
@@ -196,9 +197,9 @@ class Followers:
             numbers, step = _numbers(line), int(line["step"])
             while self._waiting:
                 name = self._waiting.pop(0)
-                self._try(name, lambda name=name: self._begin(name, step))
+                self._try(name, partial(self._begin, name, step))
             for name, tracker in list(self._open.items()):
-                self._try(name, lambda log=tracker.log: log(numbers, step))
+                self._try(name, partial(tracker.log, numbers, step))
             if self._on_step is not None:
                 self._on_step(dict(line))
 

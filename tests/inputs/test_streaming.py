@@ -1,4 +1,4 @@
-"""Pairs of any number, in one file, in shards or as a stream: the same pairs in the same order, and never all in memory."""
+"""Pairs of any number, in one file, in shards or as a stream: the same pairs in the same order, in flat memory."""
 
 import json
 
@@ -74,5 +74,5 @@ def test_a_bad_row_is_named_with_its_shard_and_line(shards):
 
 def test_a_folder_without_shards_is_a_clear_error(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(PairError, match=r"no \.parquet, \.jsonl or \.json file"):
+    with pytest.raises(PairError, match=r"is a folder; give a file, or a folder of \.parquet"):
         read_pairs(tmp_path)

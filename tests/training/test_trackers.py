@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import cai_lite as cai
 from cai_lite.errors import InputError, MissingPackageError
+from cai_lite.pipeline.alone import train_file
 from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.loop import train
 from cai_lite.training.trackers import PACKAGES, TRACKERS, check_installed, settings_of
@@ -235,6 +236,10 @@ def test_a_package_that_is_missing_is_named_before_anything_is_opened_or_written
         monkeypatch.setitem(sys.modules, PACKAGES[name], None)
         with pytest.raises(MissingPackageError, match=r"pip install .*cai-lite\[trackers\]"):
             run("no such model", [], tmp_path / "out", trackers=(name,))
+    with pytest.raises(MissingPackageError):
+        cai.train("no such model", [], config=TrainingConfig(trackers=("wandb",)), out=tmp_path / "out")
+    with pytest.raises(MissingPackageError):
+        train_file("no such model", tmp_path / "no pairs", ["train.trackers=[wandb]"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
