@@ -106,9 +106,7 @@ def refused(kind, data):
     try:
         build(Document("x.yaml", data, {}), CLASSES[kind], InputError)
     except InputError as error:
-        return bool(
-            re.search("unknown key|is missing|should be a|should be one of|should be true|should be text", str(error))
-        )
+        return bool(re.search(r"(?m)unknown key|is missing$|should be (a |one of |true |text)", str(error)))
     return False
 
 
