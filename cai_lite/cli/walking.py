@@ -238,8 +238,8 @@ def train(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            help="A preference file (JSONL, JSON or Parquet) with chosen, rejected and usually prompt; for --method "
-            "sft a file with prompt and completion."
+            help="A preference file (JSONL, JSON or Parquet), or a folder of them, with chosen, rejected and usually "
+            "prompt; for --method sft with prompt and completion."
         ),
     ] = None,
     run_directory: Annotated[

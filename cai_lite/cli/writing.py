@@ -1,7 +1,8 @@
-"""Commands for constitutions and prompts: lint, constitution, prompts."""
+"""Commands for constitutions and prompts: lint, schema, constitution, prompts."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,6 +82,22 @@ def lint(
         show_findings(found)
     if any(finding["level"] == "error" for finding in found):
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=WRITE)
+@guarded
+def schema(
+    kind: Annotated[str, typer.Argument(help="recipe or constitution.")],
+) -> None:
+    """Print a JSON Schema, for editors to complete by.
+
+    Save it beside your YAML file, and write as its first line: # yaml-language-server: $schema=recipe.schema.json
+
+    Example: cai-lite schema recipe > recipe.schema.json
+    """
+    from cai_lite.pipeline.schemas import schema as made
+
+    say(json.dumps(made(kind), indent=1))
 
 
 @constitutions.command("new")

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from cai_lite.errors import InputError, PairError, shortened
 from cai_lite.inputs.forms import RAW, sides_of
-from cai_lite.inputs.quarantine import MAX_BAD, BadRow, reasons, sift, write_quarantine
+from cai_lite.inputs.quarantine import MAX_BAD, BadRow, InShard, reasons, sift, write_quarantine
 from cai_lite.inputs.stored import FORM
 from cai_lite.inputs.textfile import RowFault, check_regular, parse_json, path_of, read_rows
 from cai_lite.records import Messages, PreferencePair, dicts_of
@@ -41,6 +41,7 @@ _MORE = ("key", "principle", "p_chosen", "margin", "rule", "family", "parents", 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LOG = logging.getLogger(__name__)
 _PARQUET = b"PAR1"  # the first bytes of such a file
+_SHARDS = (".parquet", ".jsonl", ".json")
 
 
 def load_pairs(
@@ -96,10 +97,15 @@ def read_pairs(
 def rows_of(path: str | Path) -> Iterator[tuple[int, Any]]:
     """Return the rows of a JSONL, JSON or Parquet file, each with its line or number, from 1.
 
+    The rows of a folder are those of the files of these kinds in it, by name, numbers in names as numbers; each has the
+    place in its file.
+
     Raises:
         PairError: the file cannot be read.
     """
     path = path_of(path, PairError)
+    if path.is_dir():
+        return _rows_of_shards(path)
     check_regular(path, PairError)
     try:
         with path.open("rb") as file:
@@ -278,6 +284,24 @@ def _word(row: Mapping[str, Any], name: str) -> str:
 def without_none(row: Any) -> Any:
     """Return a row of a data set without its empty columns, which a row of another form may fill."""
     return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
+
+
+def _rows_of_shards(folder: Path) -> Iterator[tuple[InShard, Any]]:
+    shards = [path for path in folder.iterdir() if path.suffix in _SHARDS and not path.name.startswith(".")]
+    if not shards:
+        raise PairError(f"{folder} is a folder; give a file, or a folder of .parquet, .jsonl or .json files")
+
+    def rows() -> Iterator[tuple[InShard, Any]]:
+        for shard in sorted(shards, key=_by_number):
+            yield from ((InShard(line, str(shard)), row) for line, row in rows_of(shard))
+
+    return rows()
+
+
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    """Return a sort key by which `part-9` stands before `part-10`; texts and numbers alternate, text first."""
+    parts = re.split(r"(\d+)", path.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:

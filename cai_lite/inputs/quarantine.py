@@ -29,6 +29,18 @@ class BadRow(NamedTuple):
     reason: str
 
 
+class InShard(int):
+    """A line of one file among several: a number that knows its file."""
+
+    def __new__(cls, line: int, file: str) -> InShard:
+        """Return the number with its file."""
+        made = super().__new__(cls, line)
+        made.file = file
+        return made
+
+    file: str
+
+
 def sift(
     rows: Iterable[tuple[int, Any]],
     make: Callable[[int, Any], Row],
@@ -57,9 +69,9 @@ def sift(
                 raise value
             good.append(make(line, value))
         except RowFault as fault:
-            bad.append(BadRow(file, line, fault.kind, str(fault)))
+            bad.append(BadRow(getattr(line, "file", file), int(line), fault.kind, str(fault)))
         except RecursionError:
-            bad.append(BadRow(file, line, "not valid JSON", "nested too deeply"))
+            bad.append(BadRow(getattr(line, "file", file), int(line), "not valid JSON", "nested too deeply"))
     total = len(good) + len(bad)
     if not total:
         raise error(f"{file}: contains no {what}")

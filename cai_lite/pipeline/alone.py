@@ -24,6 +24,7 @@ from cai_lite.run.progress import Screen
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.methods.sft import CHOSEN
+from cai_lite.training.trackers import check_installed
 
 
 def train_file(
@@ -107,7 +108,8 @@ def train_run(
 
 
 def _check_alone(config: TrainingConfig) -> None:
-    """Check that a method can be trained without the rest of a run. Raises InputError."""
+    """Check that a method can be trained without the rest of a run, and followed. Raises InputError."""
+    check_installed(config.trackers)
     if METHODS[config.method].on_policy:
         raise InputError(
             f"'{config.method}' learns from the rewards of a judge: make it a phase of a recipe, such as train: "

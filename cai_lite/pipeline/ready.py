@@ -32,6 +32,7 @@ from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.roles import Roles
 from cai_lite.pipeline.sources import PROMPTED
 from cai_lite.run.progress import Terminal
+from cai_lite.training.trackers import check_installed
 
 FREE_DISK = 1e9  # bytes that a run may need for its replies, adapter and checkpoints
 PREFLIGHT = "preflight.json"
@@ -111,6 +112,8 @@ def check_ready(
         check_opens(model.model)
     if until == "report" and adapter is None:
         student_notes(recipe)
+        for phase in recipe.phases:
+            check_installed(phase.trackers)
     if recipe.judge.mode == "pairwise":
         for judge in roles.judges:
             check_reason(judge.model, recipe.judge.reason)

@@ -31,7 +31,7 @@ from cai_lite.errors import RecipeError, did_you_mean, without_secrets
 from cai_lite.evaluation.baselines import DEFAULT, EARLIER, TEACHER
 from cai_lite.evaluation.comparing import MARGIN
 from cai_lite.evaluation.gates import check_names
-from cai_lite.evaluation.metrics import OWN, check_baselines, check_metrics, default_metrics
+from cai_lite.evaluation.metrics import BASELINES, METRICS, OWN, check_baselines, check_metrics, default_metrics
 from cai_lite.evaluation.own import OwnMetric
 from cai_lite.inputs.yamlfile import (
     DEPTH,
@@ -368,7 +368,7 @@ class PairSection:
     `human`: a preference file of pairs written by people, added to the training pairs; relative to the recipe.
     """
 
-    rules: tuple[str, ...] = ("revision_over_draft",)
+    rules: tuple[str, ...] = field(default=("revision_over_draft",), metadata={"one_of": PAIRINGS})
     min_margin: float = 0.2
     soft_labels: bool = True
     clamp: float | None = None
@@ -424,8 +424,8 @@ class EvaluateSection:
     `pair_prompts`: make held-out pairs from at most this many held-out prompts, evenly spaced; by default from all.
     """
 
-    metrics: tuple[str, ...] = field(default_factory=default_metrics)
-    baselines: tuple[str, ...] = DEFAULT
+    metrics: tuple[str, ...] = field(default_factory=default_metrics, metadata={"one_of": METRICS})
+    baselines: tuple[str, ...] = field(default=DEFAULT, metadata={"one_of": BASELINES})
     own: Mapping[str, OwnMetric] = field(default_factory=dict)
     must: Mapping[str, str] = field(default_factory=dict)
     oracle: Literal["embedded"] | None = None

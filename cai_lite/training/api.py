@@ -23,6 +23,7 @@ from cai_lite.training.config import Lora, Loss, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.rewards import Feedback, Scores, digest_of, over_messages
 from cai_lite.training.rl_settings import Rl
+from cai_lite.training.trackers import OnStep, check_installed
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ def train(
     second_judge: Scores | None = None,
     progress: Tick | bool | None = None,
     log: Callable[[str], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Train a LoRA adapter and return its folder. The same call on the same `run` or `out` resumes.
 
@@ -55,7 +57,9 @@ def train(
     function from prompts (as messages) and replies to numbers, None where a reply has none; by its attribute `digest`,
     or else its name, a resumed training tells it from another. `second_judge`: the same, to watch the reward by;
     nothing is learnt from it. `progress`: True shows a bar; a function is called with (done, total). Nothing is
-    printed: messages go to log.txt in the folder, and to `log`.
+    printed: messages go to log.txt in the folder, and to `log`. `on_step`: is called with each line of metrics.jsonl
+    as it is written, such as {"step": 1, "loss": 0.69, ...}; what it raises ends the training, which the same call
+    resumes.
 
     Under torchrun, every process makes the same call, with `out` or the directory of a run; they share the rows of each
     update.
@@ -72,6 +76,7 @@ def train(
     settings = config if config is not None else TrainingConfig()
     _check("config", settings, TrainingConfig, "a TrainingConfig")
     settings = replace(settings, loss=_loss(loss) or settings.loss, lora=_lora(lora) or settings.lora)
+    check_installed(settings.trackers)
     feedback = _feedback(settings, reward, second_judge)
     model = _student(student, tokenizer, load)
     method, notes = METHODS[settings.method], list[str]()
@@ -102,7 +107,7 @@ def train(
             model.model,
             data,
             config=settings,
-            out=target,
+            out=folder,
             load=model.load,
             template=model.template,
             system=model.system,
@@ -110,6 +115,7 @@ def train(
             feedback=feedback,
             progress=tick_of(progress if ranks.first else None, "train"),
             log=say,
+            on_step=on_step,
         )
         if run is not None and ranks.first:
             for line in write_manifest(folder, *trained(folder, anew=done.resumed_from < done.steps)):

@@ -13,6 +13,7 @@ from cai_lite.training.losses import LOSSES, options_of
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS, SCHEDULES
 from cai_lite.training.rl_settings import Rl
+from cai_lite.training.trackers import TRACKERS
 
 Overlong = Literal["drop", "cut_prompt"]
 Layouts = Literal["auto", "shared", "plain"]
@@ -122,8 +123,16 @@ class Loss:
         if not isinstance(name, str) or name not in LOSSES:
             return {**dict.fromkeys(section, Any), "name": str}
         others = {option: Any for each in LOSSES for option in options_of(each)}
-        own = {option: _type_of(parameter) | None for option, parameter in options_of(name).items()}
-        return {"name": str, **others, **own}
+        return {"name": str, **others, **_types_of(name)}
+
+    @classmethod
+    def section_kinds(cls) -> tuple[str, str, dict[str, dict[str, Any]]]:
+        """Return the key that says which others a section may have, its default, and their types by its values.
+
+        The options of other losses may be there as null.
+        """
+        others = {option: type(None) for each in LOSSES for option in options_of(each)}
+        return "name", "dpo", {name: {**others, **_types_of(name)} for name in LOSSES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +164,8 @@ class TrainingConfig:
     in a training of at least 100 updates, or with held-out examples given, and else not at all. If none are given, the
     examples of a tenth of the prompt families, at most 256 of them, are split off the training data.
     `keep`: the adapter that is kept where there are evaluations: that with the least held-out loss, or the last one.
+    `trackers`: experiment trackers that are told each line of metrics.jsonl: "tensorboard", "wandb", "mlflow" and
+    "trackio"; none by default. They need the extra `cai-lite[trackers]`, and are given numbers alone.
     `early_stop`: stop after this many evaluations without a lower held-out loss; 0 never stops early.
     `memory`: limit of the whole training in gigabytes; `auto` takes what a GPU has free and sets no limit on a CPU.
     `activation_checkpointing`: whether every layer is recomputed in the backward pass; `auto` recomputes as few layers
@@ -178,7 +189,7 @@ class TrainingConfig:
         InputError: a value is out of range, or names nothing.
     """
 
-    method: str = "dpo"
+    method: str = field(default="dpo", metadata={"one_of": METHODS})
     on: str | None = None
     include_critique: bool = False
     loss: Loss = field(default_factory=Loss)
@@ -193,8 +204,8 @@ class TrainingConfig:
     max_tokens: int = 2048
     overlong: Overlong = "drop"
     layout: Layouts = "auto"
-    optimizer: str = "adamw"
-    scheduler: str = "linear"
+    optimizer: str = field(default="adamw", metadata={"one_of": OPTIMIZERS})
+    scheduler: str = field(default="linear", metadata={"one_of": SCHEDULES})
     warmup: float = 0.0
     warmup_steps: int = 0
     weight_decay: float = 0.0
@@ -212,12 +223,15 @@ class TrainingConfig:
     eval_every: int | Literal["auto"] = "auto"
     keep: Keep = "best"
     early_stop: int = 0
+    trackers: tuple[str, ...] = field(default=(), metadata={"one_of": TRACKERS})
 
     def __post_init__(self) -> None:
         for name, table in (("method", METHODS), ("optimizer", OPTIMIZERS), ("scheduler", SCHEDULES)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in table:
                 raise InputError(f"'{name}': there is no {name} '{value}'{did_you_mean(str(value), table)}")
+        if unknown := next((name for name in self.trackers if name not in TRACKERS), None):
+            raise InputError(f"'trackers': there is no tracker '{unknown}'{did_you_mean(unknown, TRACKERS)}")
         choices = (
             ("overlong", Overlong),
             ("layout", Layouts),
@@ -316,7 +330,7 @@ class TrainingConfig:
             **dict.fromkeys(("label_smoothing", "gamma", "penalty")),
             **options,
         }
-        for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop"):
+        for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop", "trackers"):
             del settings[name]
         if not self.principle_weights:
             del settings["principle_weights"]
@@ -331,6 +345,11 @@ class TrainingConfig:
         elif self.warmup:
             settings["warmup"] = self.warmup
         return {**settings, **({"reference": "init"} if self.reference_is_init else {})}
+
+
+def _types_of(loss: str) -> dict[str, Any]:
+    """Return the type of each option of a loss; null leaves it at its default."""
+    return {option: _type_of(parameter) | None for option, parameter in options_of(loss).items()}
 
 
 def _type_of(option: inspect.Parameter) -> Any:

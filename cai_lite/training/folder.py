@@ -22,7 +22,7 @@ from cai_lite.errors import InputError
 from cai_lite.run.files import append_line, file_digests, is_sealed, move_aside, sealed, share, unfit, write_text
 from cai_lite.training.tokens import TokenReport
 
-OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "training.json")
+OUTPUT = ("adapter", "checkpoints", "metrics.jsonl", "tensorboard", "training.json")
 ASIDE = "training"  # what is moved aside goes to training.1, training.2, ...
 
 
@@ -180,12 +180,19 @@ def stop(out: Path, why: str) -> None:
     write_text(out / "training.json", json.dumps({**recorded(out), "stopped": why}))
 
 
+def note_tracker(out: Path, tracker: str, run: str) -> None:
+    """Record the id under which a tracker knows the training, for a resume to go on there."""
+    record = recorded(out)
+    trackers = {**record.get("trackers", {}), tracker: run}
+    write_text(out / "training.json", json.dumps({**record, "trackers": trackers}))
+
+
 def finish(out: Path, identity: Mapping[str, str], result: TrainingResult) -> None:
     """Record that a training is finished, and delete its checkpoints."""
     begun = recorded(out)
     record = {
         "identity": identity,
-        **{name: value for name, value in begun.items() if name in ("date", "method")},
+        **{name: value for name, value in begun.items() if name in ("date", "method", "trackers")},
         "steps": result.steps,
         "finished": True,
         "last": result.last,
@@ -243,11 +250,12 @@ def save_adapter(
 class Metrics:
     """Append one line per step to metrics.jsonl.
 
-    On resume, lines after the last checkpoint are removed, so that no step appears twice.
+    On resume, lines after the last checkpoint are removed, so that no step appears twice. `tell`: is called with each
+    line that was written.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, start: int, tell: Callable[[Mapping[str, float]], None]) -> None:
+        self._path, self._tell = path, tell
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         write_text(path, "".join(line + "\n" for line in lines[:start] if line.endswith("}")))
 
@@ -258,6 +266,7 @@ class Metrics:
 
     def add(self, line: Mapping[str, float]) -> None:
         append_line(self._path, json.dumps(line))
+        self._tell(line)
 
 
 def _half_done(out: Path, record: Mapping[str, Any]) -> bool:

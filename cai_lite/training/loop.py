@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,6 +45,7 @@ from cai_lite.training.source import Asked, Source
 from cai_lite.training.stored import rows_of
 from cai_lite.training.student import Student, lora_parameters, open_student, separate_padding
 from cai_lite.training.tokens import Row
+from cai_lite.training.trackers import Followers, OnStep, check_installed
 from cai_lite.training.update import Objective
 
 SHORT = 3  # number of updates below which nothing is said about what was learnt
@@ -75,6 +77,7 @@ def train(
     progress: Tick | None = None,
     reference_progress: Tick | None = None,
     log: Log = lambda _: None,
+    on_step: OnStep | None = None,
 ) -> TrainingResult:
     """Train a LoRA adapter; the same call on the same `out` continues where it stopped.
 
@@ -83,8 +86,9 @@ def train(
     first user turn, for chat templates that refuse one. `held_out`: examples of the same form to evaluate on during the
     training; if None, they are split off `data` where `config.eval_every` asks for evaluations. `before`: the adapter
     of the phase before, from which this one goes on, as from `config.init_adapter`. `feedback`: what rewards the
-    samples of a method that draws them itself. Under torchrun, every process makes the same call; they share the rows
-    of each update, the first of them writes, and all return the same. Writes adapter/,
+    samples of a method that draws them itself. `on_step`: is called with each line of metrics.jsonl, after the trackers
+    of `config.trackers`. Under torchrun, every process makes the same call; they share the rows of each update, the
+    first of them writes and tells the trackers and `on_step`, and all return the same. Writes adapter/,
     metrics.jsonl, training.json, reference/ (log-probabilities, used again when only settings change) and, until the
     end, checkpoints/. Other settings or data start anew, and the old output is moved aside; nothing is moved or written
     before the student is opened. torch's random state is left as it was.
@@ -95,6 +99,7 @@ def train(
         to train on. TrainingError: a number is not finite, or a check before the first step failed. Stopped: another
         process of the training has ended; the same call resumes.
     """
+    check_installed(config.trackers)
     source = Student(student, load, template or {}, system)
     with joined() as ranks, ranks.folder(out) as own, random_state_kept(), writing(own):
         if ranks.world_size > 1 and METHODS[config.method].on_policy:
@@ -102,7 +107,10 @@ def train(
         if not ranks.first:
             progress = reference_progress = None
             log = _silent
-        with scratch(own, "train", clear=True) as aside:
+        followers: AbstractContextManager[Watch] = nullcontext(_silent)
+        if ranks.first:
+            followers = Followers(config, own, on_step, log)
+        with scratch(own, "train", clear=True) as aside, followers as tell:
             result = _train(
                 source,
                 data,
@@ -112,6 +120,7 @@ def train(
                 aside,
                 before,
                 feedback,
+                tell,
                 progress,
                 reference_progress,
                 log,
@@ -129,6 +138,7 @@ def _train(
     aside: Path,
     before: Path | None,
     feedback: Feedback | None,
+    tell: Watch,
     progress: Tick | None,
     reference_progress: Tick | None,
     log: Log,
@@ -208,7 +218,7 @@ def _train(
                 held_rows, held_out, referenced(held_rows), every=every, checkpoints=out / "checkpoints"
             )
         try:
-            done = _steps(objective, source, looking, out, watch, progress, log)
+            done = _steps(objective, source, looking, out, watch, tell, progress, log)
         except TrainingError as error:
             folder.stop(out, str(error))
             raise
@@ -279,6 +289,7 @@ def _steps(
     held_out: HeldOut | None,
     out: Path,
     watch: Watch,
+    tell: Watch,
     progress: Tick | None,
     log: Log,
 ) -> _Done:
@@ -299,7 +310,7 @@ def _steps(
         held_out.resume(state.get("best"))
         if not start:
             held_out.begin(parameters, log)
-    metrics = folder.Metrics(out / "metrics.jsonl", start)
+    metrics = folder.Metrics(out / "metrics.jsonl", start, tell)
     if start:
         log(f"resumed at step {start} of {total}")
     model.train()
@@ -378,7 +389,7 @@ def _steps(
     return ranks.told(lambda: _Done(start, step, last or metrics.last(step)[-1], skipped.total))
 
 
-def _silent(message: str) -> None:
+def _silent(message: object) -> None:
     """Say nothing: rank 0 says it."""
 
 
