@@ -5,6 +5,7 @@ Reading them then takes as much memory for a million rows as for ten thousand.
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ PREFIX = ".rows-"  # of the folders that hold such files
 IN_MEMORY = 8192  # number of rows up to which they are held as objects
 _BATCH = 256  # rows that are read together
 _WRITTEN = 8 * _BATCH  # rows that are written together; mapping a file reads the first page of each such part
-_RENEWED = 16 * _BATCH  # rows that are read before the file is mapped anew: pages read count as memory of the process
+_RELEASED = 4 * _BATCH  # rows that are read before the pages are given back: they count as memory of the process
+_AROUND = 16  # rows that one read alone counts for: the pages around it are mapped with it
 _RECENT = 512  # rows that are read one by one and held
 
 T = TypeVar("T")
@@ -102,6 +104,7 @@ class Mapped(Sequence[T]):
 
     def __init__(self, path: Path, form: Form[T]) -> None:
         self._path, self._form = path, form
+        self._map: Any = None
         self._table: Any = None
         self._read_rows = 0
         self._length = len(self._opened())
@@ -129,17 +132,25 @@ class Mapped(Sequence[T]):
     def _read(self, start: int, stop: int) -> list[T]:
         found: list[T] = []
         for first in range(start, stop, _BATCH):
-            found += self._form.unpack(self._opened(min(stop - first, _BATCH))[first : min(first + _BATCH, stop)])
+            rows = min(stop - first, _BATCH)
+            found += self._form.unpack(self._opened(rows).slice(first, rows))
         return found
 
     def _opened(self, rows: int = 0) -> Any:
-        """Return the data set, of which so many rows are read next."""
-        from datasets import Dataset
+        """Return the table, of which so many rows are read next."""
+        import pyarrow as pa  # type: ignore[import-untyped]
 
-        self._read_rows += max(rows, 4)  # a row read alone brings its neighbours' pages
-        if self._table is None or self._read_rows > _RENEWED:
+        self._read_rows += max(rows, _AROUND)
+        if self._table is not None and self._read_rows > _RELEASED:
             self._read_rows = 0
-            self._table = Dataset.from_file(str(self._path)).with_format("arrow")
+            if hasattr(mmap, "MADV_DONTNEED"):
+                self._map.madvise(mmap.MADV_DONTNEED)
+            else:
+                self._table = None
+        if self._table is None:
+            with self._path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._table = pa.ipc.open_stream(pa.py_buffer(self._map)).read_all()
         return self._table
 
 

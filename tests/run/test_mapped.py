@@ -33,7 +33,7 @@ def small(monkeypatch):
     monkeypatch.setattr(mapped, "IN_MEMORY", 10)
     monkeypatch.setattr(mapped, "_BATCH", 4)
     monkeypatch.setattr(mapped, "_WRITTEN", 6)
-    monkeypatch.setattr(mapped, "_RENEWED", 9)
+    monkeypatch.setattr(mapped, "_RELEASED", 9)
 
 
 def spilled(path, count):
