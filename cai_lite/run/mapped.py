@@ -19,8 +19,7 @@ PREFIX = ".rows-"  # of the folders that hold such files
 IN_MEMORY = 8192  # number of rows up to which they are held as objects
 _BATCH = 256  # rows that are read together
 _WRITTEN = 8 * _BATCH  # rows that are written together; mapping a file reads the first page of each such part
-_RELEASED = 4 * _BATCH  # rows that are read before the pages are given back: they count as memory of the process
-_AROUND = 16  # rows that one read alone counts for: the pages around it are mapped with it
+_HELD = 4  # reads whose pages are kept: they count as memory of the process, and even one row may bring 2 MB of them
 _RECENT = 512  # rows that are read one by one and held
 
 T = TypeVar("T")
@@ -106,7 +105,7 @@ class Mapped(Sequence[T]):
         self._path, self._form = path, form
         self._map: Any = None
         self._table: Any = None
-        self._read_rows = 0
+        self._reads = 0
         self._length = len(self._opened())
         self._one = lru_cache(maxsize=_RECENT)(lambda i: self._read(i, i + 1)[0])
 
@@ -133,16 +132,16 @@ class Mapped(Sequence[T]):
         found: list[T] = []
         for first in range(start, stop, _BATCH):
             rows = min(stop - first, _BATCH)
-            found += self._form.unpack(self._opened(rows).slice(first, rows))
+            found += self._form.unpack(self._opened().slice(first, rows))
         return found
 
-    def _opened(self, rows: int = 0) -> Any:
-        """Return the table, of which so many rows are read next."""
+    def _opened(self) -> Any:
+        """Return the table, and give back the pages that earlier reads have brought."""
         import pyarrow as pa  # type: ignore[import-untyped]
 
-        self._read_rows += max(rows, _AROUND)
-        if self._table is not None and self._read_rows > _RELEASED:
-            self._read_rows = 0
+        self._reads += 1
+        if self._table is not None and self._reads > _HELD:
+            self._reads = 0
             if hasattr(mmap, "MADV_DONTNEED"):
                 self._map.madvise(mmap.MADV_DONTNEED)
             else:
