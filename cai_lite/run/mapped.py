@@ -102,11 +102,13 @@ class Mapped(Sequence[T]):
     """The rows of such a file. Each is made anew when it is read."""
 
     def __init__(self, path: Path, form: Form[T]) -> None:
-        self._path, self._form = path, form
-        self._map: Any = None
-        self._table: Any = None
-        self._reads = 0
-        self._length = len(self._opened())
+        import pyarrow as pa  # type: ignore[import-untyped]
+
+        self._form, self._reads = form, 0
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._table: Any = pa.ipc.open_stream(pa.py_buffer(self._map)).read_all()
+        self._length = len(self._table)
         self._one = lru_cache(maxsize=_RECENT)(lambda i: self._read(i, i + 1)[0])
 
     def __len__(self) -> int:
@@ -131,26 +133,11 @@ class Mapped(Sequence[T]):
     def _read(self, start: int, stop: int) -> list[T]:
         found: list[T] = []
         for first in range(start, stop, _BATCH):
-            rows = min(stop - first, _BATCH)
-            found += self._form.unpack(self._opened().slice(first, rows))
-        return found
-
-    def _opened(self) -> Any:
-        """Return the table, and give back the pages that earlier reads have brought."""
-        import pyarrow as pa  # type: ignore[import-untyped]
-
-        self._reads += 1
-        if self._table is not None and self._reads > _HELD:
-            self._reads = 0
-            if hasattr(mmap, "MADV_DONTNEED"):
+            self._reads += 1
+            if self._reads % _HELD == 0 and hasattr(mmap, "MADV_DONTNEED"):  # Windows takes pages back itself
                 self._map.madvise(mmap.MADV_DONTNEED)
-            else:
-                self._table = None
-        if self._table is None:
-            with self._path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._table = pa.ipc.open_stream(pa.py_buffer(self._map)).read_all()
-        return self._table
+            found += self._form.unpack(self._table.slice(first, min(stop - first, _BATCH)))
+        return found
 
 
 class Subset(Sequence[T]):
