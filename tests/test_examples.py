@@ -29,8 +29,8 @@ def commands(examples):
             steps = yaml.safe_load(text)["jobs"]["gate"]["steps"]
             text = "\n".join(step["run"] for step in steps if "run" in step)
         for found in re.findall(r"(?<![`\w])cai-lite [a-z].*", text):
-            line = re.split(r"`|;| > ", found)[0]
-            yield file.name, shlex.split(line, comments=True)[1:]
+            line = re.split(r"`|;| > |\s#", found)[0]  # URL#NAME has no comment in it
+            yield file.name, shlex.split(line)[1:]
 
 
 def test_every_command_line_is_one_that_the_program_takes(examples):
@@ -43,6 +43,17 @@ def test_every_command_line_is_one_that_the_program_takes(examples):
         seen.add((name, words[0]))
     assert {("release-gate.yml", "evaluate"), ("monitoring.md", "monitor"), ("own-teacher.yaml", "pairs")} <= seen
     assert {("whole-walk.yaml", "run"), ("README.md", "schema"), ("own-pairs.yaml", "train")} <= seen
+
+
+def test_calls_of_the_monitor_that_share_a_directory_say_the_same_of_what_is_usual(examples):
+    """Else the second one is refused."""
+    begun = {}
+    for name, words in commands(examples):
+        if words[0] == "monitor":
+            given = {word: words[i + 1] for i, word in enumerate(words[:-1]) if word.startswith("--")}
+            kept = tuple(given.get(option) for option in ("--constitution", "--run", "--judge"))
+            assert begun.setdefault((name, given.get("--out")), kept) == kept
+    assert len(begun) == 2
 
 
 @pytest.mark.parametrize("name", ["own-pairs", "own-teacher", "whole-walk"])

@@ -198,9 +198,13 @@ def quiet_libraries() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of a missing optional package
 
 
-def exit_by_gates(evaluation: dict[str, Any]) -> None:
-    """Exit with 1 if a gate of the evaluation fails."""
-    if not all(gate["holds"] for gate in evaluation.get("gates", ())):
+def exit_by_gates(evaluation: dict[str, Any], *, untold: bool = False) -> None:
+    """Exit with 1 if a gate of the evaluation fails. `untold`: nobody has said which."""
+    failed = [gate for gate in evaluation.get("gates", ()) if not gate["holds"]]
+    for gate in failed if untold else ():
+        found = "nothing" if gate["found"] is None else f"{gate['found']:.3g}"
+        typer.echo(f"cai-lite: gate failed: {gate['name']} {gate['wanted']}, found {found}", err=True)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -222,7 +226,7 @@ def walk(
         show_json(result)
     elif not quiet and "evaluation" in result:
         _end(result, out, read.student.model)
-    exit_by_gates(result.get("evaluation", {}))
+    exit_by_gates(result.get("evaluation", {}), untold=quiet and not json_)
     return result
 
 

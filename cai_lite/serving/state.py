@@ -94,7 +94,9 @@ def read_state(path: Path, begun: Mapping[str, Any]) -> State:
     for name, value in begun.items():
         if record["begun"].get(name) != value:
             what = "other principles or deciders" if name in ("principles", "deciders") else f"another '{name}'"
-            raise InputError(f"{path}: was begun with {what}; name another directory, or remove this one")
+            if name == "baseline":
+                what += " (option --run or --baseline)"
+            raise InputError(f"{path}: was begun with {what}; repeat what it was begun with, or name another directory")
     record.pop("format", None)
     try:
         read = {
