@@ -54,8 +54,9 @@ def write_pairs(path: Path, count: int, *, shards: bool) -> None:
     if not shards:
         write_lines(path, lines(count))
         return
-    from datasets import Dataset  # type: ignore[import-untyped]
+    from datasets import Dataset, disable_progress_bars  # type: ignore[import-untyped]
 
+    disable_progress_bars()
     path.mkdir()
     kept: list[dict[str, object]] = []
     for i, line in enumerate(lines(count), 1):
@@ -91,7 +92,7 @@ def lines(count: int) -> Iterator[str]:
 
 
 def measured(path: str, form: str = "jsonl", read_only: bool = False) -> str:
-    """Read preference data as a training does; return rows, seconds and the peak memory of this process in words."""
+    """Read preference data as a training does; return rows, seconds and peak memory in words."""
     import resource
 
     from datasets import load_dataset
@@ -109,6 +110,7 @@ def measured(path: str, form: str = "jsonl", read_only: bool = False) -> str:
     from cai_lite.training.stored import rows_of
 
     config, method, began = TrainingConfig(), METHODS["dpo"], time.perf_counter()
+    worked = time.process_time()
     turns = Turns(AutoTokenizer.from_pretrained(resolve("embedded:student"), trust_remote_code=False))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with scratch(Path(path).parent, "bench") as aside:
@@ -133,8 +135,8 @@ def measured(path: str, form: str = "jsonl", read_only: bool = False) -> str:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
     return (
-        f"{found}, {time.perf_counter() - began:.0f} s, peak {peak / unit:.0f} MB, {(peak - before) / unit:.0f} MB of "
-        "them for reading"
+        f"{found}, {time.perf_counter() - began:.0f} s ({time.process_time() - worked:.0f} CPU s), peak "
+        f"{peak / unit:.0f} MB, {(peak - before) / unit:.0f} MB of them for reading"
     )
 
 
