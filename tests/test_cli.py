@@ -7,10 +7,11 @@ import sys
 import time
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from cai_lite.cli import app
-from cai_lite.cli.shared import run_name
+from cai_lite.cli.shared import exit_by_gates, run_name
 from cai_lite.errors import UNSAFE, TrainingError
 from cai_lite.evaluation.adherence import CELLS, KeptCell
 from cai_lite.run.ledger import Run
@@ -336,3 +337,15 @@ def test_the_help_stays_one_screen():
     commands = {info.name or info.callback.__name__.rstrip("_") for info in app.registered_commands}
     assert {line.split()[1] for line in named} == commands | {"constitution", "prompts"}
     assert len(lines) <= 48 and max(map(len, lines)) <= 80
+
+
+def test_a_failed_gate_is_told_where_nothing_else_is_printed(capsys):
+    gates = [
+        {"name": "adherence.low", "wanted": ">= 0.8", "found": 0.72546, "holds": False, "note": ""},
+        {"name": "over_refusal.high", "wanted": "<= 0.2", "found": 0.1, "holds": True, "note": ""},
+    ]
+    with pytest.raises(typer.Exit):
+        exit_by_gates({"gates": gates}, untold=True)
+    assert capsys.readouterr().err == "cai-lite: gate failed: adherence.low >= 0.8, found 0.725\n"
+    exit_by_gates({"gates": gates[1:]}, untold=True)
+    assert capsys.readouterr().err == ""

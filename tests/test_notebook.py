@@ -19,9 +19,9 @@ def test_the_cells_run_in_order_and_show_an_effect(cells, tmp_path):
     with contextlib.chdir(tmp_path), contextlib.redirect_stdout(printed):
         for cell in cells:
             if cell["cell_type"] == "code":
-                source = "".join(cell["source"]).replace("= 100, 50, 3", "= 32, 16, 8")
+                source = "".join(cell["source"]).replace("= 100, 50, 3", "= 20, 12, 10")
                 exec(compile(source, f"notebook.ipynb:{cell['id']}", "exec"), names)
-    assert (names["EPOCHS"], len(names["prompts"].train)) == (8, 32)
+    assert (names["EPOCHS"], len(names["prompts"].train)) == (10, 20)
     change = names["found"]["metrics"]["adherence"]["overall"]["change"]
     assert change["value"] > 0.1 and change["low"] > 0
     assert names["lines"][-1]["loss"] < names["lines"][0]["loss"]
