@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from cai_lite.chat import open_model
-from cai_lite.chat.asking import ask
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.distill.critiques import SAMPLING, critique
 from cai_lite.distill.drafts import draft
@@ -38,7 +37,7 @@ GROUP = 16  # replies that are stored together
 
 
 class Words:
-    """A made-up language in which some words are far more frequent than others."""
+    """A made-up language of short sentences, in which some words are far more frequent than others."""
 
     def __init__(self) -> None:
         self._draw = random.Random(0)
@@ -46,7 +45,7 @@ class Words:
 
     def text(self, words: int) -> str:
         """Return so many words."""
-        return " ".join(self._draw.choices(self._pieces, k=words // 6))
+        return ". ".join(self._draw.choices(self._pieces, k=words // 6))
 
     def drawn(self, options: Sequence[str]) -> str:
         """Return one of the options."""
@@ -65,7 +64,7 @@ class Teacher(ScriptedModel):
 
 def ledger(n: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Write `n` replies; say what the last ones took, and what is asked of them then."""
-    words, draw, count = Words(), random.Random(0), 2000
+    words, draw, count = Words(), random.Random(0), min(2000, n // 4)
 
     def kept(groups: int, size: int) -> dict[str, float]:
         took, waited = 0.0, 0.0
@@ -80,7 +79,7 @@ def ledger(n: int, folder: Path) -> Iterator[dict[str, Any]]:
         return {"us_row": 1e6 * took / groups / size, "wall_us_row": 1e6 * waited / groups / size}
 
     with Run(folder) as run:
-        kept((n - 2 * count) // 128, 128)
+        kept((n - count - count // 4) // 128, 128)
         found = kept(count // GROUP, GROUP) | {f"alone_{k}": v for k, v in kept(count // 4, 1).items()}
         keys = [key for (key,) in run._db.execute("select key from calls order by random() limit 1000")]
         found |= {"us_lookup": 1e3 * clocked(lambda: run.replies(keys))}
@@ -94,10 +93,10 @@ def ledger(n: int, folder: Path) -> Iterator[dict[str, Any]]:
 def walk(n: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Walk the teacher's half for `n` prompts, and again with every call known."""
     words, constitution, stages = Words(), load_constitution("medical"), dict[str, float]()
-    asked = list[int]()
+    calls = dict[str, int]()
 
     def answer(request: Request) -> str:
-        if stages and "revise" in stages:
+        if "revise" in stages:
             return words.drawn("AB")
         return words.drawn(["no", "yes"]) if request.sampling == SAMPLING else words.text(REPLY)
 
@@ -105,7 +104,7 @@ def walk(n: int, folder: Path) -> Iterator[dict[str, Any]]:
         began = time.process_time()
         made = make()
         stages[name] = time.process_time() - began
-        asked.append(len(model.asked))
+        calls[name] = len(model.asked)
         model.asked.clear()  # which no other model would hold
         return made
 
@@ -121,7 +120,8 @@ def walk(n: int, folder: Path) -> Iterator[dict[str, Any]]:
         timed("draft again", lambda: draft(model, prompts, n=DRAFTS, run=run))
     yield {
         "prompts": n,
-        "calls": sum(asked) / n,
+        "calls": sum(calls.values()) / n,
+        **{f"calls {name}": asked / n for name, asked in calls.items() if asked},
         "pairs": len(pairs) / n,
         **{f"us {name}": 1e6 * seconds / n for name, seconds in stages.items()},
         "bytes": sum(file.stat().st_size for file in folder.glob("run.db*")) / n,
@@ -137,6 +137,7 @@ def prompts(n: int, folder: Path) -> Iterator[dict[str, Any]]:
     reading = clocked(lambda: load_prompts(file, held_out=0.01))
     held_out = HeldOut((Message("user", words.text(PROMPT)),) for _ in range(n // 100))
     asked = [(Message("user", words.text(PROMPT)),) for _ in range(200)]
+    held_out.matches(asked[0])
     matching = clocked(lambda: [held_out.matches(messages) for messages in asked]) / len(asked)
     yield {"prompts": n, "us_read": 1e6 * reading / n, "held_out": n // 100, "us_leak": 1e6 * matching}
 
@@ -164,21 +165,21 @@ server.serve_forever()
 
 
 def calls(n: int, folder: Path) -> Iterator[dict[str, Any]]:
-    """Ask a server, in a process of its own, `n` times; its replies are stored."""
+    """Ask a server, in a process of its own, `n` times, 64 at once; nothing is stored."""
     words = Words()
     command = [sys.executable, "-c", SERVER, words.text(REPLY)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, Run(folder) as run:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         port = server.stdout.readline().strip() if server.stdout else ""
         model = open_model(f"http://127.0.0.1:{port}/v1", model="m", concurrency=64)
         asked = [
             Request(messages=(Message("user", words.text(REPLY)),), sampling=Sampling(), index=i) for i in range(n)
         ]
         cpu, wall = time.process_time(), time.perf_counter()
-        ask(model, asked, run=run, stage="draft")
+        arrived = sum(len(replies) for replies in model.answer(asked))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         model.close()
         server.kill()
-    yield {"calls": n, "us_call": 1e6 * cpu / n, "wall_us_call": 1e6 * wall / n}
+    yield {"calls": arrived, "us_call": 1e6 * cpu / n, "wall_us_call": 1e6 * wall / n}
 
 
 PARTS = {"ledger": ledger, "walk": walk, "prompts": prompts, "calls": calls}
