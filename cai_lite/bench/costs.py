@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cai_lite.chat import open_model
+from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.scripted import ScriptedModel
 from cai_lite.distill.critiques import SAMPLING, critique
 from cai_lite.distill.drafts import draft
@@ -170,7 +170,7 @@ def calls(n: int, folder: Path) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-c", SERVER, words.text(REPLY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         port = server.stdout.readline().strip() if server.stdout else ""
-        model = open_model(f"http://127.0.0.1:{port}/v1", model="m", concurrency=64)
+        model = EndpointModel(f"http://127.0.0.1:{port}/v1", model="m", concurrency=64)
         asked = [
             Request(messages=(Message("user", words.text(REPLY)),), sampling=Sampling(), index=i) for i in range(n)
         ]
