@@ -1,11 +1,9 @@
 """Say on paper what a run on many machines takes, and where it bends first: `python -m cai_lite.bench.scale`.
 
-A closed queueing network is simulated. A node works on a few groups of calls at a time; each is followed by another
+A closed queueing network is simulated (`bench.queueing`). A node works on a few groups of calls at a time; each is followed by another
 once its replies have gone through the stations behind it: processes that hold connections, then the ledger, which has
-one writer. A node that fails begins its groups anew. What the stations take is measured by `bench.costs` (`--costs`
-reads its file); what a node does is assumed, and every assumption is a field of `Plan`.
-
-Source: Denning and Buzen 1978, "The operational analysis of queueing network models" (the bottleneck law).
+one writer. A group of a node that fails is begun anew elsewhere. What the stations take is measured by `bench.costs`
+(`--costs` reads its file); what a node does is assumed, and every assumption is a field of `Plan`.
 """
 
 from __future__ import annotations
@@ -13,15 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from heapq import heappop, heappush, heapreplace
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.table import Table
 
+from cai_lite.bench.queueing import makespan
 from cai_lite.run.progress import Terminal
 
 WAYS = 4  # groups that a node has under way
@@ -115,46 +112,6 @@ class Plan:
         return CALLS / sum(stage.calls * self.seconds(stage) for stage in STAGES)
 
 
-def makespan(
-    groups: int,
-    places: int,
-    work: float,
-    stations: Sequence[tuple[int, float]],
-    *,
-    lasts: float = math.inf,
-    repair: float = 0.0,
-    exponential: bool = False,
-) -> float:
-    """Return the seconds until all groups of calls are done in `places` places, which begin together.
-
-    `work`: seconds of a group in its place. `stations`: (servers, seconds) of each station that it passes then, first
-    come, first served; its place is free after the last one. `lasts`, `repair`: seconds. `exponential`: draw every
-    time, with these means.
-    """
-    draw = random.Random(0)
-
-    def drawn(mean: float) -> float:
-        return draw.expovariate(1 / mean) if exponential and mean else mean
-
-    free = [[0.0] * servers for servers, _ in stations]
-    fails = [draw.expovariate(1 / lasts) if lasts < math.inf else math.inf for _ in range(places)]
-    arrivals = [(0.0, place, len(stations)) for place in range(places)]  # at a station, or behind the last one
-    now = 0.0
-    while arrivals:
-        now, place, station = heappop(arrivals)
-        if station < len(stations):
-            done = max(now, free[station][0]) + drawn(stations[station][1])
-            heapreplace(free[station], done)
-            heappush(arrivals, (done, place, station + 1))
-        elif groups:
-            groups, begun, took = groups - 1, now, drawn(work)
-            while begun + took > fails[place]:
-                begun = max(begun, fails[place] + repair)
-                fails[place] = begun + draw.expovariate(1 / lasts)
-            heappush(arrivals, (begun + took, place, 0))
-    return now
-
-
 def scaled(plan: Plan, costs: Costs) -> dict[str, float]:
     """Return what a plan takes: hours, GPU hours, dollars, bytes, and the rows a second that its ledgers are asked."""
     size = plan.under_way // WAYS
@@ -204,8 +161,8 @@ def limits(plan: Plan, costs: Costs) -> dict[str, float]:
 def designs(plan: Plan) -> Iterator[tuple[str, Plan]]:
     """Yield the plan as the library is, with connections held beside the nodes, and as one run for each node."""
     yield "one process", plan
-    yield "connections at the nodes", replace(plan, clients=plan.nodes * plan.gpus * 4)
-    yield "and a ledger a node", replace(plan, clients=plan.nodes * plan.gpus * 4, ledgers=plan.nodes)
+    yield "connections at the nodes", replace(plan, clients=2 * plan.nodes)
+    yield "and a ledger a node", replace(plan, clients=2 * plan.nodes, ledgers=plan.nodes)
 
 
 def main() -> None:
@@ -213,25 +170,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cai_lite.bench.scale", description=__doc__)
     parser.add_argument("--costs", type=Path, help="what `bench.costs --json` wrote, instead of the costs noted here")
     parser.add_argument("--prompts", type=int, default=Plan().prompts)
-    parser.add_argument("--nodes", type=int, default=Plan().nodes, help="of 8 GPUs each")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[Plan().nodes], help="of 8 GPUs each")
     parser.add_argument("--speed", type=float, nargs="+", default=[2000.0, 8000.0, 20_000.0], help="tokens/s of a GPU")
+    parser.add_argument("--lasts", type=float, default=Plan().lasts, help="hours of a node until it fails, on average")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     given = parser.parse_args()
     costs = Costs.measured(json.loads(given.costs.read_text(encoding="utf-8"))) if given.costs else Costs()
-    plans = [Plan(prompts=given.prompts, nodes=given.nodes, speed=speed) for speed in given.speed]
-    heads = (
-        "tokens/s",
-        "design",
-        "hours",
-        "busy",
-        "GPU hours",
-        "dollars",
-        "rows/s",
-        "resume h",
-        "GB memory",
-        "TB disk",
-    )
-    table = Table(*heads, title=f"{given.prompts:,} prompts on {given.nodes} nodes", title_justify="left")
+    plans = [
+        Plan(prompts=given.prompts, nodes=nodes, speed=speed, lasts=given.lasts)
+        for speed in given.speed
+        for nodes in given.nodes
+    ]
+    heads = ("tokens/s", "nodes", "design", "hours", "busy", "GPU hours", "dollars", "rows/s", "resume h", "GB", "TB")
+    table = Table(*heads, title=f"{given.prompts:,} prompts; GB of memory a ledger, TB of disk", title_justify="left")
     rows = []
     for plan in plans:
         for name, design in designs(plan):
@@ -239,6 +190,7 @@ def main() -> None:
             rows.append({"design": name, **asdict(design), **found})
             table.add_row(
                 f"{plan.speed:,.0f}",
+                f"{plan.nodes}",
                 name,
                 f"{found['hours']:,.1f}",
                 f"{found['busy']:.0%}",
@@ -249,13 +201,13 @@ def main() -> None:
                 f"{found['memory_bytes'] / 1e9:,.1f}",
                 f"{found['disk_bytes'] / 1e12:.2f}",
             )
-    bends = Table("full at so many nodes", *(f"{plan.speed:,.0f} tokens/s" for plan in plans))
-    for part in limits(plans[0], costs):
-        bends.add_row(part, *(f"{limits(plan, costs)[part]:,.2f}" for plan in plans))
-    console = Terminal()
-    console.print(table, bends)
+    full = {speed: limits(Plan(speed=speed), costs) for speed in given.speed}
+    bends = Table("full at so many nodes", *(f"{speed:,.0f} tokens/s" for speed in full))
+    for part in limits(Plan(), costs):
+        bends.add_row(part, *(f"{of[part]:,.2f}" for of in full.values()))
+    Terminal().print(table, bends)
     if given.json:
-        found_all = {"costs": asdict(costs), "runs": rows, "limits": [limits(plan, costs) for plan in plans]}
+        found_all = {"costs": asdict(costs), "runs": rows, "full_at_nodes": full}
         given.json.write_text(json.dumps(found_all, indent=1) + "\n", encoding="utf-8")
 
 
