@@ -1,9 +1,9 @@
 """Say on paper what a run on many machines takes, and where it bends first: `python -m cai_lite.bench.scale`.
 
-A closed queueing network is simulated (`bench.queueing`). A node works on a few groups of calls at a time; each is followed by another
-once its replies have gone through the stations behind it: processes that hold connections, then the ledger, which has
-one writer. A group of a node that fails is begun anew elsewhere. What the stations take is measured by `bench.costs`
-(`--costs` reads its file); what a node does is assumed, and every assumption is a field of `Plan`.
+A closed queueing network is simulated (`bench.queueing`). A node works on a few groups of calls at a time; each is
+followed by another once its replies have gone through the stations behind it: processes that hold connections, then the
+ledger, which has one writer. A group of a node that fails is begun anew elsewhere. What the stations take is measured
+by `bench.costs` (`--costs` reads its file); what a node does is assumed, and every assumption is a field of `Plan`.
 """
 
 from __future__ import annotations
