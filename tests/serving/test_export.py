@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 from typer.testing import CliRunner
@@ -40,12 +41,8 @@ def converters(tmp_path):
 
 
 TOLD = """
-import runpy, sys, types
-sys.path.insert(0, {place!r})
-try:
-    import sentencepiece
-except ImportError:  # asked for, and not used where there is no tokenizer.model
-    sys.modules["sentencepiece"] = types.SimpleNamespace(SentencePieceProcessor=None)
+import runpy, sys
+sys.path.insert(1, {place!r})
 from conversion.base import TextModel
 TextModel.get_vocab_base_pre = lambda *_: "gpt-2"
 runpy.run_path({place!r} + "/{script}", run_name="__main__")
@@ -218,4 +215,6 @@ def told(tmp_path):
     folder.mkdir()
     (folder / LORA).write_text(TOLD.format(place=place, script=LORA))
     (folder / MODEL).write_text(TOLD.format(place=place, script=MODEL))
+    if find_spec("sentencepiece") is None:  # is imported, and not used where there is no tokenizer.model
+        (folder / "sentencepiece.py").write_text("SentencePieceProcessor = None\n")
     return folder
