@@ -15,7 +15,7 @@ from cai_lite.logps.head import completion_logps, completion_scores, token_logps
 from cai_lite.logps.layout import Ids, Layout, Packed, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps, TokenLogps
-from cai_lite.training.ranks import ALONE, Ranks, dealt
+from cai_lite.training.ranks import ALONE, Ranks
 from cai_lite.training.tokens import Row
 
 Reads = Literal["logps", "token_logps", "score"]
@@ -87,12 +87,9 @@ class Passes:
             prompts.add(row.prompt_ids)
         return cut
 
-    def share(self, cut: list[list[int]], rows: Sequence[Row]) -> list[list[int]]:
-        """Return the passes of this rank, which read about as many tokens as those of every other."""
-        if self.ranks.world_size == 1:
-            return cut
-        hands = dealt([self.read(part, rows) for part in cut], self.ranks.world_size)
-        return [cut[place] for place in hands[self.ranks.rank]]
+    def share(self, cut: list[list[int]]) -> list[list[int]]:
+        """Return the passes of this rank: each rank takes one in turn, the widest first."""
+        return cut[self.ranks.rank :: self.ranks.world_size]
 
     def read(self, batch: Sequence[int], rows: Sequence[Row]) -> int:
         """Return the number of tokens that the model reads for these rows in one pass, padding included."""

@@ -89,9 +89,9 @@ def _train(
 
     torch.set_num_threads(1)
     said: list[str] = []
-    honest, updates, full = update.Objective.loss_of_pass, iter(range(1, 10_000)), update.Objective._share
+    honest, updates, full = update.Objective.loss_of_pass, iter(range(1, 10_000)), update.Objective._shares
 
-    def share(self: Any, batch: Any) -> Any:
+    def shares(self: Any, batch: Any) -> Any:
         at = (rank, next(updates))
         if at == interrupt:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -104,7 +104,7 @@ def _train(
             raise torch.OutOfMemoryError("as a GPU says it")
         return honest(self, part, rows)
 
-    update.Objective._share, update.Objective.loss_of_pass = share, short  # type: ignore[method-assign]
+    update.Objective._shares, update.Objective.loss_of_pass = shares, short  # type: ignore[method-assign]
     result = loop.train(
         student,
         pairs[: len(pairs) - (rank == drop_pair_on)],
