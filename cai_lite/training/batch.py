@@ -49,7 +49,8 @@ class Passes:
 
     `tokens`: limit of one pass, padding included; the loop halves it where memory runs out. `reads`: what `values`
     computes; a score is read at the last token of a completion, from which no log-probability is predicted. `ranks`:
-    the processes that share the rows of an update, and the passes of what is only read.
+    the processes that share the rows of an update, and the passes of what is only read. `in_step`: every rank makes as
+    many passes as every other, because it holds a part of the model only.
     """
 
     layout: Layout
@@ -57,6 +58,7 @@ class Passes:
     pad_token_id: int
     reads: Reads = "logps"
     ranks: Ranks = ALONE
+    in_step: bool = False
 
     @property
     def whole(self) -> bool:
@@ -87,9 +89,16 @@ class Passes:
             prompts.add(row.prompt_ids)
         return cut
 
-    def share(self, cut: list[list[int]]) -> list[list[int]]:
-        """Return the passes of this rank: each rank takes one in turn, the widest first."""
-        return cut[self.ranks.rank :: self.ranks.world_size]
+    def share(self, cut: list[list[int]], model: Any, rows: Sequence[Row]) -> Iterator[list[int]]:
+        """Yield the passes of this rank, to be made without gradient: each rank takes one in turn, the widest first.
+
+        `in_step`: a rank without one in the last turn makes the last pass for nothing, after all of its own.
+        """
+        mine, world_size = cut[self.ranks.rank :: self.ranks.world_size], self.ranks.world_size
+        yield from mine
+        if self.in_step and len(mine) < math.ceil(len(cut) / world_size):
+            with torch.no_grad():
+                self.values(model, [rows[i] for i in cut[-1]])
 
     def read(self, batch: Sequence[int], rows: Sequence[Row]) -> int:
         """Return the number of tokens that the model reads for these rows in one pass, padding included."""

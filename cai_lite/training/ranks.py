@@ -56,6 +56,14 @@ class Ranks:
         with tempfile.TemporaryDirectory(prefix=f"cai-lite-rank-{self.rank}-") as folder:
             yield Path(folder)
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Run the block on one rank after the other, so that what it takes for a while is taken once."""
+        for rank in range(self.world_size):
+            if rank == self.rank:
+                yield
+            self.gathered(None)
+
     def gathered(self, value: T) -> list[T]:
         """Return the values of all ranks, by rank."""
         if self.world_size == 1:

@@ -78,7 +78,8 @@ class Objective:
         self.model.eval()
         try:
             with torch.no_grad():
-                parts = self.passes.share(self.passes.cut(range(len(self.rows)), self.rows))
+                cut = self.passes.cut(range(len(self.rows)), self.rows)
+                parts = self.passes.share(cut, self.model, self.rows)
                 shares = [self._share(part, self.rows, backward=False) for part in parts]
             return _merged(self.passes.ranks.gathered(shares)).numbers
         finally:
@@ -123,12 +124,13 @@ class Objective:
 
         With at least as many passes asked for as there are ranks, these are the passes of one process, and a round has
         one of each rank: then the sums are those of one process to the bit, for float32 addition depends on its order.
-        With fewer, rows are dealt: the ranks read about as many tokens each, and exchange gradients once an update.
+        With fewer, rows are dealt: the ranks read about as many tokens each, and exchange gradients once an update;
+        unless they have to keep in step.
         """
         passes, asked = self.passes, self.config.gradient_accumulation
         rank, world_size = passes.ranks.rank, passes.ranks.world_size
-        if asked >= world_size:
-            cut = passes.cut(batch, self.rows, at_least=asked)
+        if passes.in_step or asked >= world_size:
+            cut = passes.cut(batch, self.rows, at_least=max(asked, world_size))
             return [cut[i : i + world_size][rank : rank + 1] for i in range(0, len(cut), world_size)]
         places = dealt([self.rows[i].tokens for i in batch], world_size)[rank]
         return [passes.cut([batch[place] for place in places], self.rows)]
@@ -144,7 +146,15 @@ class Objective:
         for parts in self._rounds(batch):
             try:
                 shares += [self._share(part, update, backward=True) for part in parts if not failed]
-            except torch.OutOfMemoryError:
+                if self.passes.in_step and not parts:
+                    self._share(batch[:1], update, backward=True)
+                    self.model.zero_grad(set_to_none=True)
+            except torch.OutOfMemoryError as error:
+                if self.passes.in_step:  # the others wait for this rank in the middle of a pass
+                    raise TrainingError(
+                        "out of memory, and with train.shard an update cannot begin anew: lower train.tokens_per_batch "
+                        "or train.max_tokens, or set train.activation_checkpointing: true"
+                    ) from error
                 failed = True
             sums.add()
         sums.put()

@@ -89,6 +89,7 @@ def _train(
 
     torch.set_num_threads(1)
     said: list[str] = []
+    held: list[int] = []
     honest, updates, full = update.Objective.loss_of_pass, iter(range(1, 10_000)), update.Objective._shares
 
     def shares(self: Any, batch: Any) -> Any:
@@ -104,6 +105,11 @@ def _train(
             raise torch.OutOfMemoryError("as a GPU says it")
         return honest(self, part, rows)
 
+    def noted(model: Any) -> Any:
+        held[:] = held or sizes(model)
+        return sizes(model)
+
+    sizes, loop.held = loop.held, noted
     update.Objective._shares, update.Objective.loss_of_pass = shares, short  # type: ignore[method-assign]
     result = loop.train(
         student,
@@ -112,4 +118,5 @@ def _train(
         out=out,
         log=said.append,
     )
-    return {"adapter": str(result.adapter), "resumed_from": result.resumed_from, "last": result.last, "said": said}
+    told = {"adapter": str(result.adapter), "resumed_from": result.resumed_from, "last": result.last}
+    return {**told, "said": said, "held": held}
