@@ -323,10 +323,10 @@ class RayCrew:
         """
         done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds)
         for ref in done:
-            actor = self._pending.pop(ref)
             try:
                 self._check_hello(self._ray.get(ref))
             except self._deaths() as error:
+                self._kill(self._pending.pop(ref))
                 self._stillborn += 1
                 if self._stillborn >= DEATHS:
                     self.close()
@@ -336,7 +336,7 @@ class RayCrew:
                     ) from error
                 self._start()
             else:
-                self._ready.append(actor)
+                self._ready.append(self._pending.pop(ref))
                 self._stillborn = 0
         return bool(done)
 
