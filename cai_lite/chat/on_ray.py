@@ -32,7 +32,8 @@ from cai_lite.records import Reply, Request
 
 _LOOK = 1.0  # seconds of waiting, after which signals and limits are looked at
 _TAKE = 10.0  # seconds that an actor waits for its next reply before it says that there is none
-_THREADS = 4  # of an actor: it is asked for replies while others may tell it to end
+_LANES = 2  # chunks of requests that a client of a server has at once, so that it is busy to the last call of each
+_THREADS = _LANES + 2  # of an actor: it is asked for replies in each lane, and may be told to end meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,16 +176,16 @@ class RayModel:
         self._crew.close()
 
 
-class _Actor:
-    """An actor, and the call that asks it for news."""
+class _Lane:
+    """A lane of an actor, and the call that asks for its news."""
 
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
+    def __init__(self, handle: Any, number: int) -> None:
+        self.handle, self.number = handle, number
         self.asked: Any = None
 
 
 class RayCrew:
-    """The actors of one model, as `spread` works with them. Those that die are replaced.
+    """The actors of one model with their lanes, the workers of `spread`. Actors that die are replaced.
 
     `heard`: whether any of them has answered a request.
     """
@@ -192,12 +193,18 @@ class RayCrew:
     def __init__(self, model: ChatModel, opener: Callable[[int], ChatModel], actors: Actors, address: str) -> None:
         self._model, self._opener, self._actors, self._address = model, opener, actors, address
         self.heard = False
-        self.size = 0
+        self._lanes = _LANES if isinstance(model, EndpointModel) else 1
+        self._number = 0  # of actors that there should be
         self._needs: dict[str, float] = {}
         self._ray: Any = None
-        self._pending: dict[Any, _Actor] = {}  # by the call whose result says that it has begun
-        self._ready: list[_Actor] = []
+        self._pending: dict[Any, Any] = {}  # actors, by the call whose result says that it has begun
+        self._ready: dict[Any, list[_Lane]] = {}  # lanes by actors
         self._stillborn = 0  # actors that died before they began, in a row
+
+    @property
+    def size(self) -> int:
+        """The number of lanes that there should be."""
+        return self._number * self._lanes
 
     def check(self) -> None:
         """Connect to the cluster, and check that an actor fits on one of its machines.
@@ -208,7 +215,7 @@ class RayCrew:
         self._ray = connect(self._address)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         self._needs = self._actors.needs(local=not isinstance(self._model, EndpointModel), nodes=nodes)
-        self.size = self._actors.number(self._needs, nodes)
+        self._number = self._actors.number(self._needs, nodes)
         fit = any(all(node.get(name, 0.0) >= amount for name, amount in self._needs.items()) for node in nodes)
         if not fit and self._actors.wait is None:
             had = "; ".join(_amounts(node, self._needs) for node in nodes) or "none"
@@ -218,19 +225,21 @@ class RayCrew:
                 "machines join on demand"
             )
 
-    def free(self, busy: Collection[Any]) -> _Actor | None:
-        """Return an actor without work, see `Crew.free`.
+    def free(self, busy: Collection[Any]) -> _Lane | None:
+        """Return a lane without work, see `Crew.free`.
 
         Raises:
             ChatError: none begins in time, or cannot begin, or holds another model than this process.
         """
-        for _ in range(self.size - len(self._ready) - len(self._pending)):
+        for _ in range(self._number - len(self._ready) - len(self._pending)):
             self._start()
         limit = 120.0 if self._actors.wait is None else self._actors.wait
         until = time.monotonic() + limit
         while True:
-            if found := next((actor for actor in self._ready if actor not in busy), None):
-                return found
+            for number in range(self._lanes):  # the first lanes of all actors first
+                for lanes in self._ready.values():
+                    if lanes[number] not in busy:
+                        return lanes[number]
             if not self._pending or (not self._greet(0.0 if busy else _LOOK) and busy):
                 return None
             if not self._ready and time.monotonic() > until:
@@ -242,34 +251,35 @@ class RayCrew:
                     "left: wait until others are done, or lower 'ray' in the section of this model"
                 )
 
-    def begin(self, worker: _Actor, requests: Sequence[Request]) -> None:
-        """Give an actor requests."""
-        worker.handle.begin.remote(list(requests), self.heard)
+    def begin(self, worker: _Lane, requests: Sequence[Request]) -> None:
+        """Give an actor requests in a lane."""
+        worker.handle.begin.remote(worker.number, list(requests), self.heard)
 
-    def news(self, busy: Collection[Any]) -> Iterable[tuple[_Actor, News]]:
-        """Yield what busy actors have to say, after a short wait at most.
+    def news(self, busy: Collection[Any]) -> Iterable[tuple[_Lane, News]]:
+        """Yield what is new in busy lanes, after a short wait at most.
 
         Raises:
             Stopped: the cluster cannot be reached any more.
         """
-        for actor in busy:
-            if actor.asked is None:
-                actor.asked = actor.handle.take.remote(_TAKE)
-        asked = {actor.asked: actor for actor in busy}
+        for lane in busy:
+            if lane.asked is None:
+                lane.asked = lane.handle.take.remote(lane.number, _TAKE)
+        asked = {lane.asked: lane for lane in busy}
         try:
             done, _ = self._ray.wait(list(asked), num_returns=1, timeout=_LOOK)
         except ConnectionError as error:
             raise Stopped(f"the connection to the Ray cluster is lost ({_first_line(error)})") from error
         for ref in done:
-            actor = asked[ref]
-            actor.asked = None
+            lane = asked[ref]
+            lane.asked = None
             try:
-                yield actor, self._ray.get(ref)
+                found = self._ray.get(ref)
             except self._deaths() as error:
-                self._drop(actor)
-                yield actor, News(died=_first_line(error))
+                self._drop(lane.handle)
+                found = News(died=_first_line(error))
+            yield lane, found
 
-    def finish(self, worker: _Actor) -> None:
+    def finish(self, worker: _Lane) -> None:
         """Let an actor begin no more calls."""
         worker.handle.finish.remote()
 
@@ -280,15 +290,15 @@ class RayCrew:
             Exception: what the method returned as one. Stopped: actors die of it.
         """
         for _ in range(DEATHS):
-            actor = self.free(())
-            assert actor is not None
-            ref = getattr(actor.handle, method).remote(*given)
+            lane = self.free(())
+            assert lane is not None
+            ref = getattr(lane.handle, method).remote(*given)
             try:
                 while not self._ray.wait([ref], timeout=_LOOK)[0]:
                     pass
                 found = self._ray.get(ref)
             except self._deaths() as error:
-                self._drop(actor)
+                self._drop(lane.handle)
                 died = _first_line(error)
                 continue
             if isinstance(found, Exception):
@@ -298,9 +308,9 @@ class RayCrew:
 
     def close(self) -> None:
         """End all actors, with the calls that are under way."""
-        for actor in (*self._pending.values(), *self._ready):
-            self._kill(actor)
-        self._pending, self._ready = {}, []
+        for handle in (*self._pending.values(), *self._ready):
+            self._kill(handle)
+        self._pending, self._ready = {}, {}
 
     def _start(self) -> None:
         """Start one more actor. It belongs to this process: nothing is detached."""
@@ -312,8 +322,8 @@ class RayCrew:
         remote = self._ray.remote(Worker).options(**options, max_concurrency=_THREADS, scheduling_strategy="SPREAD")
         name = getattr(self._model, "api_key_env", "")
         environment = {name: os.environ[name]} if name in os.environ else {}
-        actor = _Actor(remote.remote(self._opener, self.size, environment))
-        self._pending[actor.handle.hello.remote()] = actor
+        handle = remote.remote(self._opener, self._number, environment)
+        self._pending[handle.hello.remote()] = handle
 
     def _greet(self, seconds: float) -> bool:
         """Take in actors that have begun; wait so long for one. Return whether there was one.
@@ -336,7 +346,8 @@ class RayCrew:
                     ) from error
                 self._start()
             else:
-                self._ready.append(self._pending.pop(ref))
+                handle = self._pending.pop(ref)
+                self._ready[handle] = [_Lane(handle, number) for number in range(self._lanes)]
                 self._stillborn = 0
         return bool(done)
 
@@ -356,13 +367,13 @@ class RayCrew:
             self.close()
             raise problem
 
-    def _drop(self, actor: _Actor) -> None:
-        self._ready.remove(actor)
-        self._kill(actor)  # one that only lost its connection would go on unseen
+    def _drop(self, handle: Any) -> None:
+        if self._ready.pop(handle, None):  # another lane may have told of its death
+            self._kill(handle)  # one that only lost its connection would go on unseen
 
-    def _kill(self, actor: _Actor) -> None:
+    def _kill(self, handle: Any) -> None:
         with suppress(Exception):  # it is dead already, or the cluster is gone
-            self._ray.kill(actor.handle)
+            self._ray.kill(handle)
 
     def _deaths(self) -> tuple[type[Exception], ...]:
         errors = self._ray.exceptions

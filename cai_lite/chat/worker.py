@@ -10,6 +10,7 @@ import platform
 import sys
 import threading
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -41,14 +42,15 @@ class Worker:
     """A model that is asked from another process.
 
     `opener`: opens the model, given the number of actors that share it. `environment`: variables to be set here, such
-    as the key of a server; they are neither shown nor logged.
+    as the key of a server; they are neither shown nor logged. Requests come in lanes: while the last calls of one are
+    awaited, those of another keep a server busy.
     """
 
     def __init__(
         self, opener: Callable[[int], ChatModel], actors: int, environment: Mapping[str, str] | None = None
     ) -> None:
         os.environ.update(environment or {})
-        self._news: SimpleQueue[News] = SimpleQueue()
+        self._news: defaultdict[int, SimpleQueue[News]] = defaultdict(SimpleQueue)
         self._finishing = threading.Event()
         self._problem: Exception | None = None
         try:
@@ -63,20 +65,20 @@ class Worker:
             return Hello(error=self._problem, **known)
         return Hello(digest=self._model.digest, **known)
 
-    def begin(self, requests: Sequence[Request], heard: bool = False) -> None:
+    def begin(self, lane: int, requests: Sequence[Request], heard: bool = False) -> None:
         """Begin to answer. `heard`: the model answered others before, so a server that is silent now is waited for."""
         if heard and (answered_before := getattr(self._model, "answered_before", None)) is not None:
             answered_before()
-        threading.Thread(target=self._answer, args=(requests,), daemon=True).start()
+        threading.Thread(target=self._answer, args=(requests, self._news[lane]), daemon=True).start()
 
-    def take(self, seconds: float) -> News:
-        """Return all that arrived since the last call; wait so long for the first of it."""
-        replies, news = {}, News()
+    def take(self, lane: int, seconds: float) -> News:
+        """Return all that arrived in a lane since the last call; wait so long for the first of it."""
+        replies, news, arrived = {}, News(), self._news[lane]
         try:
-            news = self._news.get(timeout=seconds)
+            news = arrived.get(timeout=seconds)
             replies.update(news.replies)
             while not (news.done or news.error):
-                news = self._news.get_nowait()
+                news = arrived.get_nowait()
                 replies.update(news.replies)
         except Empty:
             pass
@@ -101,13 +103,13 @@ class Worker:
         except Exception as error:
             return sendable(error)
 
-    def _answer(self, requests: Sequence[Request]) -> None:
+    def _answer(self, requests: Sequence[Request], news: SimpleQueue[News]) -> None:
         try:
             for replies in self._model.answer(_Until(requests, self._finishing)):
-                self._news.put(News(replies=replies))
-            self._news.put(News(done=True))
+                news.put(News(replies=replies))
+            news.put(News(done=True))
         except Exception as error:
-            self._news.put(News(error=sendable(error)))
+            news.put(News(error=sendable(error)))
 
 
 @dataclass(frozen=True, slots=True)

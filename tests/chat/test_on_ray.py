@@ -312,7 +312,7 @@ def test_an_actor_of_ray_that_is_killed_loses_no_row(cluster, server):
 
     def kill(arrived):
         if not killed and len(run.replies([r.key(model.digest) for r in wanted])) > 50:
-            killed.append(model._crew._ray.get(model._crew._ready[0].handle.hello.remote()).pid)
+            killed.append(model._crew._ray.get(next(iter(model._crew._ready)).hello.remote()).pid)
             os.kill(killed[0], signal.SIGKILL)
 
     wanted = requests(*(f"t{i}" for i in range(200)))
