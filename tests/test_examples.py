@@ -62,6 +62,7 @@ def test_the_own_pairs_are_read_and_no_teacher_is_asked(examples, tmp_path):
     assert len(cai.load_pairs(recipe.pair.human)) == 8
     plan = check_recipe(recipe, tmp_path / "out")
     assert not plan.paid and plan.calls
+    assert not [said for said in plan.warnings if "untold" in said]  # of a student that teaches itself
 
 
 def test_the_whole_walk_can_be_tried_without_a_server(examples, tmp_path):

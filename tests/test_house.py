@@ -194,7 +194,7 @@ def test_every_package_that_is_imported_is_asked_for() -> None:
     extras = [line for lines in project.get("optional-dependencies", {}).values() for line in lines]
     asked = {re.split(r"[^A-Za-z0-9_.-]", line)[0].lower() for line in (*project["dependencies"], *extras)}
     module_of = {"pyyaml": "yaml"}
-    comes_with = {"torch": {"jinja2"}, "transformers": {"tokenizers", "huggingface_hub"}}
+    comes_with = {"datasets": {"pyarrow"}, "torch": {"jinja2"}, "transformers": {"tokenizers", "huggingface_hub"}}
     known = {module_of.get(name, name) for name in asked} | {m for name in asked for m in comes_with.get(name, ())}
     for path in MODULES:
         for line, name in imports(path):

@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -355,6 +355,11 @@ def _build_union(document: Document, keys: Keys, value: Any, args: tuple[Any, ..
     return _build(document, keys, value, kinds[-1], faults)
 
 
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults: list[str]) -> Any:
     if not isinstance(value, dict):
         message = f"'{dotted(keys)}' should be a section of 'key: value' lines, got {_described(value)}"
@@ -362,7 +367,7 @@ def _build_section(document: Document, keys: Keys, value: Any, cls: type, faults
         return None
     if hasattr(cls, "section_keys"):
         return _build_open_section(document, keys, value, cls, faults)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init}
     known = {key: field for key, field in fields.items() if "filled_with" not in field.metadata}
     before = len(faults)

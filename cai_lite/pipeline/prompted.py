@@ -27,6 +27,7 @@ from cai_lite.pipeline.make_pairs import Work, sampling_of, spread
 from cai_lite.pipeline.recipe import Recipe
 from cai_lite.pipeline.revising import critique_sampling, quality_of
 from cai_lite.pipeline.roles import Roles, close
+from cai_lite.pipeline.sources import PROMPTED
 from cai_lite.records import Candidate, Critique, Prompt, Sampling, Violated, digest, distinct
 from cai_lite.stats import mean_figure
 
@@ -36,7 +37,8 @@ TOLD = "draft under the constitution"
 def limits(recipe: Recipe, roles: Roles) -> list[str]:
     """Return what a run without a teacher, or without a judge, cannot do, a sentence each."""
     found = []
-    if not roles.teachers:
+    # Pairs of the user's own have their own source.
+    if not roles.teachers and (recipe.pair.rules or any(phase.on == PROMPTED for phase in recipe.phases)):
         found.append(
             "no teacher: the student learns to do untold what it does when it is told the constitution. It cannot "
             "learn what it does not do then, and it learns its own mistakes with the rest"

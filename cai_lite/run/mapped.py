@@ -5,6 +5,7 @@ Reading them then takes as much memory for a million rows as for ten thousand.
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ PREFIX = ".rows-"  # of the folders that hold such files
 IN_MEMORY = 8192  # number of rows up to which they are held as objects
 _BATCH = 256  # rows that are read together
 _WRITTEN = 8 * _BATCH  # rows that are written together; mapping a file reads the first page of each such part
-_RENEWED = 16 * _BATCH  # rows that are read before the file is mapped anew: pages read count as memory of the process
+_HELD = 4  # reads whose pages are kept: they count as memory of the process, and even one row may bring 2 MB of them
 _RECENT = 512  # rows that are read one by one and held
 
 T = TypeVar("T")
@@ -101,10 +102,13 @@ class Mapped(Sequence[T]):
     """The rows of such a file. Each is made anew when it is read."""
 
     def __init__(self, path: Path, form: Form[T]) -> None:
-        self._path, self._form = path, form
-        self._table: Any = None
-        self._read_rows = 0
-        self._length = len(self._opened())
+        import pyarrow as pa  # type: ignore[import-untyped]
+
+        self._form, self._reads = form, 0
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._table: Any = pa.ipc.open_stream(pa.py_buffer(self._map)).read_all()
+        self._length = len(self._table)
         self._one = lru_cache(maxsize=_RECENT)(lambda i: self._read(i, i + 1)[0])
 
     def __len__(self) -> int:
@@ -129,18 +133,11 @@ class Mapped(Sequence[T]):
     def _read(self, start: int, stop: int) -> list[T]:
         found: list[T] = []
         for first in range(start, stop, _BATCH):
-            found += self._form.unpack(self._opened(min(stop - first, _BATCH))[first : min(first + _BATCH, stop)])
+            self._reads += 1
+            if self._reads % _HELD == 0 and hasattr(mmap, "MADV_DONTNEED"):  # Windows takes pages back itself
+                self._map.madvise(mmap.MADV_DONTNEED)
+            found += self._form.unpack(self._table.slice(first, min(stop - first, _BATCH)))
         return found
-
-    def _opened(self, rows: int = 0) -> Any:
-        """Return the data set, of which so many rows are read next."""
-        from datasets import Dataset
-
-        self._read_rows += max(rows, 4)  # a row read alone brings its neighbours' pages
-        if self._table is None or self._read_rows > _RENEWED:
-            self._read_rows = 0
-            self._table = Dataset.from_file(str(self._path)).with_format("arrow")
-        return self._table
 
 
 class Subset(Sequence[T]):

@@ -92,17 +92,16 @@ def _pack(rows: Sequence[Row]) -> dict[str, list[Any]]:
 def _unpack(table: Any) -> list[Row]:
     ids = table.column("ids").combine_chunks()
     starts, values = ids.offsets.to_numpy().tolist(), ids.values.to_numpy()
+    columns = (table.column(name).to_pylist() for name in ("lengths", "p_chosen", "weight", "key", "preferences"))
     rows = []
-    for i, start in enumerate(starts[:-1]):
-        prompt, *completions = table.column("lengths")[i].as_py()
-        whole = values[start : starts[i + 1]].tolist()
+    for start, lengths, p_chosen, weight, key, preferences in zip(starts, *columns, strict=False):  # and one more start
+        prompt, *completions = lengths
+        whole = values[start : start + sum(lengths)].tolist()
         parts, place = [], prompt
         for length in completions:
             parts.append(tuple(whole[place : place + length]))
             place += length
-        p_chosen, weight, key = (table.column(name)[i].as_py() for name in ("p_chosen", "weight", "key"))
-        preferences = tuple(map(tuple, table.column("preferences")[i].as_py()))
-        rows.append(Row(tuple(whole[:prompt]), tuple(parts), p_chosen, weight, key, preferences))
+        rows.append(Row(tuple(whole[:prompt]), tuple(parts), p_chosen, weight, key, tuple(map(tuple, preferences))))
     return rows
 
 

@@ -78,13 +78,14 @@ def _tensorboard(training: Training) -> Tracker:
 
 
 def _wandb(training: Training) -> Tracker:
-    """Open a run of Weights & Biases, which would also send the console, code, packages and the machine's state."""
+    """Open a run of Weights & Biases, which would also send the console, code, packages, host name and machine load."""
     wandb = importlib.import_module("wandb")
     own = training.known or _new(training.name)
     settings = wandb.Settings(
         console="off",
         disable_code=True,
         disable_git=True,
+        host="",
         save_code=False,
         x_disable_machine_info=True,
         x_disable_meta=True,
@@ -130,16 +131,25 @@ def _mlflow(training: Training) -> Tracker:
 
 
 def _trackio(training: Training) -> Tracker:
-    """Open a run of trackio, which knows runs by name."""
+    """Open a run of trackio, which knows runs by name, and has one at a time: the caller's, if open, ends here."""
     trackio = importlib.import_module("trackio")
     own = training.known or _new(training.name)
     project = os.environ.get("TRACKIO_PROJECT") or PROJECT
-    run = trackio.init(project=project, name=own, config=dict(training.settings), resume="allow", embed=False)
+    run = trackio.init(
+        project=project,
+        name=own,
+        config=dict(training.settings),
+        resume="allow",
+        embed=False,
+        auto_log_cpu=False,  # the machine's load
+        auto_log_gpu=False,
+    )
 
     def log(numbers: Mapping[str, float], step: int) -> None:
         run.log(dict(numbers), step=step)
 
-    return Tracker(own, log, lambda failed: run.finish())
+    # A run that is finished by itself stays the current one, and is finished again, aloud, at the end of the process.
+    return Tracker(own, log, lambda failed: trackio.finish())
 
 
 TRACKERS: dict[str, Callable[[Training], Tracker]] = {

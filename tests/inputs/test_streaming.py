@@ -1,6 +1,8 @@
 """Pairs of any number, in one file, in shards or as a stream: the same pairs in the same order, in flat memory."""
 
 import json
+import random
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,16 @@ def test_shards_are_read_in_the_order_of_their_numbers_and_are_the_same_training
     one, several = cai.load_pairs(lines), cai.load_pairs(shards)
     assert several == one
     assert METHODS["dpo"].data_digest(several) == METHODS["dpo"].data_digest(one)
+
+
+def test_the_order_of_shards_does_not_depend_on_the_order_in_which_a_folder_lists_them(shards, monkeypatch):
+    expected, listed = cai.load_pairs(shards), Path.iterdir
+    for seed in range(3):
+        draw = random.Random(seed)
+        monkeypatch.setattr(
+            Path, "iterdir", lambda folder, draw=draw: sorted(listed(folder), key=lambda _: draw.random())
+        )
+        assert cai.load_pairs(shards) == expected
 
 
 def test_a_stream_is_read_to_a_file_in_place_of_memory(lines, tmp_path, monkeypatch):

@@ -118,11 +118,12 @@ def places(value, keys=()):
 
 
 def changed(data, keys, value):
-    data = at = copy.deepcopy(data)
-    for key in keys[:-1]:
-        at = at[key]
-    at[keys[-1]] = value
-    return data
+    """Return the data with one value changed; what is not on the way to it is shared."""
+    if not keys:
+        return value
+    made = copy.copy(data)
+    made[keys[0]] = changed(made[keys[0]] if len(keys) > 1 else None, keys[1:], value)
+    return made
 
 
 def test_every_packaged_file_fits_and_so_does_every_resolved_recipe(schemas, monkeypatch):
@@ -206,11 +207,45 @@ def test_fields_are_described_by_their_docstrings_and_have_their_defaults(schema
     assert {Lora.__name__, Rl.__name__} <= told.keys()
 
 
-def test_the_schemas_are_sound_by_the_metaschema(schemas, full):
+PLANTED = {
+    "recipe": [
+        "trian: {epochs: 1}",
+        "train: {epohcs: 1}",
+        "train: {epochs: two}",
+        "train: {loss: {name: dpo, gamma: 1}}",
+        "judge: {mode: pairwsie}",
+        "draft: {n: 2.5}",
+        "student: {load: nf4}",
+        "evaluate: {must: [adherence]}",
+        "constitution: 3",
+        "profiles: {mine: {draft: {m: 2}}}",
+    ],
+    "constitution": [
+        "principles: {kind-tone: be kind}",
+        "principles: [{id: kind-tone}]",
+        "principles: [{id: kind-tone, text: Be kind., prio: 1}]",
+        "principles: [{id: kind-tone, text: Be kind., weight: high}]",
+        "principles: [{id: kind-tone, text: Be kind., always: 1}]",
+        "principles: [{id: kind-tone, text: Be kind., applies_to: tone}]",
+        "principles: [{id: kind-tone, text: Be kind., checks: {forbids: [idiot]}}]",
+        "principles: [{id: kind-tone, text: Be kind., checks: {max_words: few}}]",
+        "conflicts: [{between: [a, b], prefers: a}]",
+        "version: [1]",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_validator_of_others_takes_all_that_ships_and_refuses_planted_mistakes(kind, schemas, full, repository):
     jsonschema = pytest.importorskip("jsonschema")
-    for kind, made in schemas.items():
-        jsonschema.Draft202012Validator.check_schema(made)
-        assert not list(jsonschema.Draft202012Validator(made).iter_errors(full[kind]))
+    jsonschema.Draft202012Validator.check_schema(schemas[kind])
+    validator = jsonschema.Draft202012Validator(schemas[kind])
+    shipped = [*packaged_files(f"{kind}s").values()]
+    shipped += sorted((repository / "recipes" / "examples").glob("*.yaml")) if kind == "recipe" else []
+    for data in (full[kind], *(read_document(path, InputError).data for path in shipped)):
+        assert not list(validator.iter_errors(data))
+    for text in PLANTED[kind]:
+        assert not validator.is_valid(full[kind] | parse_document(text, "x.yaml", InputError).data), text
 
 
 def test_the_command_prints_a_schema_and_names_those_there_are():

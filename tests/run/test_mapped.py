@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +36,7 @@ def small(monkeypatch):
     monkeypatch.setattr(mapped, "IN_MEMORY", 10)
     monkeypatch.setattr(mapped, "_BATCH", 4)
     monkeypatch.setattr(mapped, "_WRITTEN", 6)
-    monkeypatch.setattr(mapped, "_RENEWED", 9)
+    monkeypatch.setattr(mapped, "_HELD", 2)
 
 
 def spilled(path, count):
@@ -101,3 +104,22 @@ def test_writing_and_reading_take_no_memory_for_each_row(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="nothing says what is resident of a file")
+def test_pages_of_rows_that_were_read_are_given_back(tmp_path):
+    def resident():
+        found = re.search(rf"{path}\n.*?\nRss: +(\d+) kB", Path("/proc/self/smaps").read_text(), re.S)
+        return int(found[1]) * 1024
+
+    path, count, most = tmp_path / "rows.arrow", 10_000, 0
+    spill = Spill(path, FORM)
+    spill.extend(("long " * 500, i) for i in range(count))
+    rows, draw = spill.done(), random.Random(0)
+    for i in range(800):
+        place = draw.randrange(count)
+        assert rows[place][1] == place
+        most = max(most, resident()) if i % 20 == 3 else most
+    assert sum(1 for _ in rows) == count
+    most = max(most, resident())
+    assert most < 0.4 * path.stat().st_size

@@ -46,6 +46,7 @@ def wandb(written):
     def init(*, project, id, name, dir, config, resume, reinit, settings):
         assert (resume, reinit) == ("allow", "create_new")
         assert settings["console"] == "off" and settings["disable_git"] and not settings["x_save_requirements"]
+        assert settings["host"] == ""
         print("wandb: a line on standard output")
         written.settings = config
         written.opened.append(id)
@@ -92,22 +93,23 @@ def mlflow(written):
 
 
 def trackio(written):
-    """trackio.init(project, name, config, resume, embed) -> run.log(metrics, step), run.finish()."""
+    """trackio.init(project, name, config, ...) -> run.log(metrics, step); trackio.finish()."""
 
     class Run:
         def log(self, metrics, step=None):
             written.steps.append((step, metrics))
 
-        def finish(self):
-            written.ended.append("finished")
-
-    def init(project, name=None, config=None, resume="never", embed=True):
+    def init(project, name=None, config=None, resume="never", embed=True, auto_log_gpu=None, auto_log_cpu=None):
         assert (project, resume, embed) == ("cai-lite", "allow", False)
+        assert (auto_log_gpu, auto_log_cpu) == (False, False)
         written.settings = config
         written.opened.append(name)
         return Run()
 
-    return {"trackio": {"init": init}}
+    def finish():
+        written.ended.append("finished")
+
+    return {"trackio": {"init": init, "finish": finish}}
 
 
 def tensorboard(written):
@@ -218,7 +220,7 @@ def test_a_tracker_that_fails_is_said_once_and_the_training_goes_on(
 
     def init(**given):
         made = real(**given)
-        monkeypatch.setattr(type(made), "log" if where == "log" else "finish", broken)
+        monkeypatch.setattr(*((type(made), "log") if where == "log" else (sys.modules["trackio"], "finish")), broken)
         return made
 
     monkeypatch.setattr(sys.modules["trackio"], "init", broken if where == "open" else init)
