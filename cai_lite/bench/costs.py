@@ -84,7 +84,6 @@ def ledger(n: int, folder: Path) -> Iterator[dict[str, Any]]:
         keys = [key for (key,) in run._db.execute("select key from calls order by random() limit 1000")]
         found |= {"us_lookup": 1e3 * clocked(lambda: run.replies(keys))}
         found |= {"ms_first_budget": 1e3 * clocked(run.check_budget), "ms_budget": 1e3 * clocked(run.check_budget)}
-        found |= {"ms_new_mark": 1e3 * clocked(lambda: run.keys_beginning("batch "))}
         found |= {"us_check": 1e6 * clocked(lambda: list(run.damage())) / n}
     found |= {"ms_open": 1e3 * clocked(lambda: Run(folder).close())}
     yield {"rows": n, **found, "bytes_row": sum(file.stat().st_size for file in folder.glob("run.db*")) / n}

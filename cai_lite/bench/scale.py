@@ -45,7 +45,7 @@ CALLS = sum(stage.calls for stage in STAGES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What a run takes on one core, as measured; seconds and bytes.
+    """What a run takes on one core, seconds and bytes; as measured for recipes/results/scale.md.
 
     `call`: of a process that holds connections, for a call. `row`: of the ledger's writer, for a reply, and `commit`
     for a transaction. `walk`: for a prompt, without the replies; no call is made meanwhile. `ends`: for a prompt,
@@ -53,14 +53,14 @@ class Costs:
     prompt.
     """
 
-    call: float = 0.0023
-    row: float = 56e-6
-    commit: float = 0.005
-    walk: float = 0.0025
-    ends: float = 0.0008
-    again: float = 134e-6
-    memory: float = 28e3
-    disk: float = 19.2e3
+    call: float = 1.57e-3
+    row: float = 80e-6
+    commit: float = 3.8e-3
+    walk: float = 1.5e-3
+    ends: float = 0.83e-3
+    again: float = 141e-6
+    memory: float = 27.6e3
+    disk: float = 18.9e3
 
     @staticmethod
     def measured(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Costs:
