@@ -10,14 +10,14 @@ Source: https://platform.openai.com/docs/guides/batch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
 from cai_lite.chat.asking import LOOK
 from cai_lite.chat.batch_calls import BatchCalls
-from cai_lite.chat.batch_rows import HALF, RequestFile, replies_in, request_files
+from cai_lite.chat.batch_rows import HALF, Answered, RequestFile, replies_in, request_files
 from cai_lite.chat.completions import estimated_tokens, plainly
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.submitted import Submitted, new_mark, under_way
@@ -29,6 +29,7 @@ from cai_lite.run.signals import held
 ENDED = ("completed", "expired", "cancelled", "failed")
 FIRST_LOOK, LAST_LOOK = 5.0, 3600.0  # seconds between two looks at a batch, at first and at most
 LOOKS = 0.1  # of the time waited so far, until the next look
+DOWNLOADS = 4  # of a file of results that has fewer rows than the server counts, before it is taken as it is
 
 Replies = Iterator[dict[str, Reply]]
 """Replies by the keys of their requests, some at a time."""
@@ -65,6 +66,7 @@ class BatchModel(EndpointModel):
         super().__init__(url, **settings)
         self.batch = batch or Batch()
         self._calls = BatchCalls(self)
+        self._again = set[str]()  # keys of requests that failed by a passing fault, and are asked once more
 
     def collect(
         self,
@@ -76,8 +78,10 @@ class BatchModel(EndpointModel):
     ) -> Iterator[dict[int, Reply]]:
         """Answer every request as `answer` does, in batches; those that `run` submitted earlier are fetched first.
 
-        No request may be repeated. Batches that are under way stay so when an error or the caller ends this. `waiting`:
-        called with the number of replies that the server has ready. `say`: called with a sentence for a person.
+        No request may be repeated. Batches that are under way stay so when an error or the caller ends this. Requests
+        that failed by a passing fault of the server, such as HTTP 500, are asked once more, as live calls would be.
+        `waiting`: called with the number of replies that the server has ready. `say`: called with a sentence for a
+        person.
 
         Raises:
             ChatError: the server takes no batches, or refuses these. Stopped: it answers no more for now, or the budget
@@ -172,8 +176,8 @@ class BatchModel(EndpointModel):
                 one.noted(run, state="void")
                 problem = problem or self._refused(one, ended)
                 continue
-            yield from self._results(ended, {key: rest[key] for key in one.keys if key in rest})
-            left = {key: rest[key] for key in one.keys if key in rest}
+            again = yield from self._results(ended, {key: rest[key] for key in one.keys if key in rest})
+            left = {key: rest[key] for key in one.keys if key in rest and key not in again}
             if self.batch.expired == "live":
                 yield from self._live(left, run)
             elif left:
@@ -191,7 +195,7 @@ class BatchModel(EndpointModel):
         while running:
             for one in list(running):
                 now = self._calls.state(one.id)
-                ready[one.id] = _counted(now)
+                ready[one.id] = _counted(now, "completed", "failed")
                 if now["status"] in ENDED:
                     running.remove(one)
                     del ready[one.id]  # from now on its replies are counted themselves
@@ -200,20 +204,43 @@ class BatchModel(EndpointModel):
                 waiting(sum(ready.values()))
                 self.connection().pause(min(LAST_LOOK, max(FIRST_LOOK, LOOKS * (time.monotonic() - begun))))
 
-    def _results(self, ended: Mapping[str, Any], asked: Mapping[str, Request]) -> Replies:
-        """Yield the replies in the output file and in the error file of a batch."""
+    def _results(
+        self, ended: Mapping[str, Any], asked: Mapping[str, Request]
+    ) -> Generator[dict[str, Reply], None, set[str]]:
+        """Yield the replies in the output file and in the error file of a batch; return the keys to be asked again."""
         begun, done = ended.get("created_at"), ended.get("completed_at") or ended.get("expired_at")
         took = float(done - begun) if isinstance(begun, int | float) and isinstance(done, int | float) else 0.0
-        seconds, left = max(0.0, took) / max(1, len(asked)), dict(asked)
-        for file in (ended.get("output_file_id"), ended.get("error_file_id")):
-            if isinstance(file, str) and file and left:
-                for attempt in self._calls.attempts(f"the results in {file}"):
-                    with attempt:
-                        rows = replies_in(self._calls.lines(file), dict(left), prices=self._prices, seconds=seconds)
-                        while some := dict(islice(rows, LOOK)):
-                            yield some
-                            for key in some:
-                                del left[key]
+        seconds, left, again = max(0.0, took) / max(1, len(asked)), dict(asked), set[str]()
+        answered = _counted(ended, "completed")
+        for name, least in (("output_file_id", answered), ("error_file_id", 0)):
+            file = ended.get(name)
+            if not isinstance(file, str) or not file or not left:
+                continue
+            for attempt in self._calls.attempts(f"the results in {file}"):
+                with attempt:
+                    rows = replies_in(
+                        self._calls.lines(file),
+                        dict(left),
+                        prices=self._prices,
+                        seconds=seconds,
+                        least=least if attempt.number < DOWNLOADS else 0,
+                    )
+                    while some := self._taken(rows, again):
+                        for key in some:
+                            del left[key]
+                        if replies := {key: reply for key, reply in some.items() if key not in again}:
+                            yield replies
+        return again
+
+    def _taken(self, rows: Iterator[Answered], again: set[str]) -> dict[str, Reply]:
+        """Return the next replies; a passing fault, at its first time, is added to `again`."""
+        some: dict[str, Reply] = {}
+        for row in islice(rows, LOOK):
+            some[row.key] = row.reply
+            if row.again and row.key not in self._again:
+                again.add(row.key)
+                self._again.add(row.key)
+        return some
 
     def _refused(self, one: Submitted, ended: Mapping[str, Any]) -> CaiError:
         """Return what a batch that was refused as a whole means for the user; nothing of it is paid for."""
@@ -227,8 +254,8 @@ class BatchModel(EndpointModel):
         return ChatError(f"{said}: check the model name, and that the model takes batches, or set 'batch: false'")
 
 
-def _counted(now: Mapping[str, Any]) -> int:
-    """Return how many requests of a batch have an answer or an error, as far as the server says."""
+def _counted(now: Mapping[str, Any], *names: str) -> int:
+    """Return how many requests of a batch are counted as "completed" or "failed", as far as the server says."""
     counts = now.get("request_counts")
-    known = [counts.get(name) for name in ("completed", "failed")] if isinstance(counts, Mapping) else []
+    known = [counts.get(name) for name in names] if isinstance(counts, Mapping) else []
     return sum(n for n in known if isinstance(n, int))

@@ -133,24 +133,40 @@ class LocalModel:
         """
         model, tokenizer = self.opened()
         prompts = [self.token_ids(tokenizer, request) for request in requests]
+        replies = [request.sampling.max_tokens for request in requests]
+        for planned in self._planned(model, prompts, requests):
+            waiting = [planned]
+            while waiting:
+                batch = waiting.pop()
+                answered = self._answer_batch(model, tokenizer, batch, prompts, requests)
+                if answered is None:
+                    half = self._halved(model, len(batch), max(len(prompts[i]) + replies[i] for i in batch))
+                    waiting += [batch[half:], batch[:half]]
+                else:
+                    yield answered
+
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Return the batches in which `answer` decodes these requests, as positions.
+
+        On a CPU, the batches of one batch alone are that batch, so that each may be answered elsewhere.
+
+        Raises:
+            ModelError: the model cannot be opened, or a request not be rendered.
+        """
+        model, tokenizer = self.opened()
+        return list(self._planned(model, [self.token_ids(tokenizer, request) for request in requests], requests))
+
+    def _planned(self, model: Any, prompts: list[list[int]], requests: Sequence[Request]) -> Iterator[list[int]]:
+        """Yield the batches, each once it is asked for: what one of them took may make the next ones smaller."""
         # Sorted by length, then by key, so that the order does not depend on earlier requests.
         order = sorted(
             range(len(requests)), key=lambda i: (-len(prompts[i]), requests[i].sampling.max_tokens, requests[i].key(""))
         )
         lengths, replies = [len(p) for p in prompts], [request.sampling.max_tokens for request in requests]
         total = sum(lengths) + sum(replies)
-        for planned in batches(
+        return batches(
             order, lengths, replies, lambda prompt, width: self._rows(model, prompt, width, measure=total > SMALL)
-        ):
-            waiting = [planned]
-            while waiting:
-                batch = waiting.pop()
-                answered = self._answer_batch(model, tokenizer, batch, prompts, requests)
-                if answered is None:
-                    half = self._halved(model, len(batch), max(lengths[i] + replies[i] for i in batch))
-                    waiting += [batch[half:], batch[:half]]
-                else:
-                    yield answered
+        )
 
     def _rows(self, model: Any, prompt: int, width: int, *, measure: bool) -> int:
         """Return how many rows are decoded together; see `batches`. Measuring takes a few passes."""

@@ -25,7 +25,11 @@ class TemplateRefusal(ModelError):
 
     def __init__(self, why: str, mend: str = "") -> None:
         super().__init__(f"the model's chat template refuses this conversation: {why}{mend}")
-        self.why = why
+        self.why, self.mend = why, mend
+
+    def __reduce__(self) -> tuple[type[TemplateRefusal], tuple[str, str]]:
+        """Return how it is made anew in another process."""
+        return type(self), (self.why, self.mend)
 
 
 def holds_control(tokenizer: Any, messages: Messages) -> bool:

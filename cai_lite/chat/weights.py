@@ -169,18 +169,22 @@ def adapter_digest(folder: Path) -> str:
     return digest("adapter", kept, _file_parts(folder, without="adapter_config.json"))
 
 
-def open_weights(model: str, *, load: Load | None = None, adapter: str | Path | None = None) -> tuple[Any, Any]:
+def open_weights(
+    model: str, *, load: Load | None = None, adapter: str | Path | None = None, host: bool = False
+) -> tuple[Any, Any]:
     """Return (transformers model, tokenizer), in evaluation mode, on the GPU if there is one.
 
     `load`: the dtype of the weights; "auto" (or None) is that of `auto_dtype`. `adapter`: the folder of a peft adapter
-    to add. Code that a model folder brings along is never run.
+    to add. `host`: leave the weights in host memory. Code that a model folder brings along is never run.
 
     Raises:
         ModelError: the model does not exist, has no safetensors, or cannot be loaded; or the adapter does not fit it.
         MissingPackageError: `nf4` is asked for, and bitsandbytes is not installed; or the tokenizer needs a package.
     """
     with random_state_kept():  # layers are drawn before they are read, and a new adapter before its weights come
-        weights, tokenizer = loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load)
+        weights, tokenizer = (
+            loaded.find(model).opened() if model.startswith(loaded.PREFIX) else _read(model, load, host)
+        )
         keep_packed(weights)
         check_finite(weights, model)
         if adapter is not None:
@@ -196,7 +200,7 @@ def random_state_kept() -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=devices)
 
 
-def _read(model: str, load: Load | None) -> tuple[Any, Any]:
+def _read(model: str, load: Load | None, host: bool) -> tuple[Any, Any]:
     """Return (transformers model, tokenizer) from a folder or the hub."""
     import torch
 
@@ -208,7 +212,7 @@ def _read(model: str, load: Load | None) -> tuple[Any, Any]:
         options["quantization_config"] = _nf4(options["dtype"])
     elif load not in (None, "auto"):
         options["dtype"] = getattr(torch, str(load))
-    if device != "cpu":
+    if device != "cpu" and not host:
         options["device_map"] = {"": torch.cuda.current_device() if device == "cuda" else device}
     local = Path(source).is_dir() or _only_here(model, source)
     config = config_of_source(model, source, local=local)

@@ -80,6 +80,14 @@ Template = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ray[://HOST:PORT]",
+        help="Let teachers, judges and critics answer on a Ray cluster; 'ray' alone is this machine's.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars.")]
 
 
@@ -218,7 +226,7 @@ def walk(
     quiet_libraries()
     read = load_recipe(recipe, overrides=settings or [], profile=profile)
     if more.pop("dry_run", False):
-        _dry_run(read, out, _words(recipe, settings, profile), json_, more.pop("show", False))
+        _dry_run(read, out, _words(recipe, settings, profile), json_, more.pop("show", False), more.get("on"))
         return {}
     more.pop("show", None)
     result = run_recipe(read, out, quiet=quiet or json_, **more)
@@ -241,18 +249,19 @@ def _words(recipe: str, settings: list[str] | None, profile: str | None) -> str:
     return shlex.join([*words, *(word for setting in settings or [] for word in ("--set", setting))])
 
 
-def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool) -> None:
+def _dry_run(recipe: Recipe, out: Path, words: str, json_: bool, show_: bool, on: str | None) -> None:
     from cai_lite.pipeline.ready import show_plan
     from cai_lite.pipeline.walk import check_recipe, resolved_text
 
-    plan = check_recipe(recipe, out)
+    plan = check_recipe(recipe, out, on)
     if json_:
         show_json({**plan.as_dict(), "ready": plan.headline, "resolved": resolved_text(recipe)})
         return
     if show_:
         say(resolved_text(recipe))
     first = [f"cai-lite preflight {words}"] if plan.paid and plan.forecast is None else []
-    show_plan(plan, [*first, f"cai-lite run {words} --out {shlex.quote(str(out))}"])
+    where = ["--on", on] if on is not None else []
+    show_plan(plan, [*first, f"cai-lite run {words} {shlex.join(['--out', str(out), *where])}"])
 
 
 def _end(result: dict[str, Any], out: Path, student: str) -> None:

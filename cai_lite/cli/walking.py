@@ -12,6 +12,7 @@ from cai_lite.cli.shared import (
     BEFORE,
     WALK,
     Json,
+    On,
     Out,
     Profile,
     Quiet,
@@ -120,6 +121,7 @@ def run(
         Path | None,
         typer.Option(help="With --from: what failed in production, a file that `monitor --failures` wrote."),
     ] = None,
+    on: On = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -137,7 +139,7 @@ def run(
     place = out or Path("runs") / f"{run_name(recipe)}{ending}"
     begun = {"run": earlier and str(earlier), "failures": failures and str(failures), "only_changed": only_changed}
     chosen = [*(settings or []), *(f"from.{name}={json.dumps(value)}" for name, value in begun.items() if value)]
-    walk(recipe, place, chosen, profile, json_, quiet, dry_run=dry_run, show=show_recipe, phase=phase)
+    walk(recipe, place, chosen, profile, json_, quiet, on=on, dry_run=dry_run, show=show_recipe, phase=phase)
 
 
 @app.command(rich_help_panel=WALK)
@@ -147,6 +149,7 @@ def pairs(
     out: Out = None,
     settings: Settings = None,
     profile: Profile = None,
+    on: On = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -156,7 +159,7 @@ def pairs(
 
     Example: cai-lite pairs creative --profile embedded --out runs/pairs
     """
-    made = walk(recipe, out or Path("runs") / run_name(recipe), settings, profile, json_, quiet, until="pair")
+    made = walk(recipe, out or Path("runs") / run_name(recipe), settings, profile, json_, quiet, until="pair", on=on)
     if not json_:
         counted = {stage: counts for stage, counts in made["counts"].items() if stage in ("pair", "guards")}
         dropped = [

@@ -46,7 +46,7 @@ class HeldOut:
         self._near = near
         self._equal: set[tuple[str, ...]] = set()
         self._texts: list[_Text] = []
-        self._pairs: list[int] = []  # the number of distinct word pairs of each text
+        self._pairs = array("q")  # the number of distinct word pairs of each text; NumPy reads it where it stands
         self._containing: dict[tuple[str, ...], array[int]] = {}  # by word pair: the texts that contain it
         for messages in prompts:
             turns = sum(message.role != "system" for message in messages)

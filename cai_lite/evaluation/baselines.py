@@ -15,6 +15,7 @@ import numpy as np
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.on_ray import RayModel, is_embedded
 from cai_lite.chat.rendering import TemplateRefusal, merged_system
 from cai_lite.distill.drafts import told
 from cai_lite.distill.wording import wording_of
@@ -174,11 +175,12 @@ def _told(subject: Subject, name: str, model: ChatModel) -> list[tuple[Prompt, P
     A template that refuses a system message gets it in front of the first user turn, as with `system: merge`. How a
     local model renders the prompts is remembered, so that a finished evaluation need not open it again.
     """
-    embedded = isinstance(model, LocalModel) and model.model.startswith("embedded:")
-    wording = wording_of("short" if embedded else model.wording)  # the only one that models of their size can learn
+    wording = wording_of(
+        "short" if is_embedded(model) else model.wording
+    )  # the only one that models of their size can learn
     made = [told(wording, prompt, subject.constitution) for prompt in subject.prompts]
     how = ["system"] * len(made)
-    if isinstance(model, LocalModel):
+    if isinstance(model, LocalModel | RayModel):
         memo, decided_by = f"rendering {name}", (model.digest, list(map(key_of, made)), subject.sampling.max_tokens)
         how = subject.run.recall(memo, *decided_by) or [_rendering(model, asked, subject.sampling) for asked in made]
         subject.run.remember(memo, how, *decided_by)
@@ -190,7 +192,7 @@ def _told(subject: Subject, name: str, model: ChatModel) -> list[tuple[Prompt, P
     return found
 
 
-def _rendering(model: LocalModel, messages: Messages, sampling: Sampling) -> str:
+def _rendering(model: LocalModel | RayModel, messages: Messages, sampling: Sampling) -> str:
     """Return how a local model is told: "system" (a message), "merged" (into the user's turn), or "" (does not fit)."""
     try:
         return "system" if model.fits(Request(messages=messages, sampling=sampling)) else ""

@@ -5,6 +5,7 @@ Where length, refusing or authorship alone orders most pairs, the student may le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cai_lite.distill.filters import leaks, repeats
@@ -14,6 +15,7 @@ from cai_lite.records import Messages, PreferencePair
 from cai_lite.stats import Figure, mean_figure
 
 WARN_ABOVE = 0.7
+READ = 20_000  # pairs whose replies are read for refusals; a share of them is known to 0.7 % then
 
 
 def measure_confounds(subject: Subject) -> dict[str, dict[str, Figure]]:
@@ -30,16 +32,18 @@ def measure_confounds(subject: Subject) -> dict[str, dict[str, Figure]]:
 def confounds(pairs: Sequence[PreferencePair], *, seed: int = 0) -> dict[str, Figure]:
     """Return, for each confound, the share of pairs that it alone orders: from 0.5 (none) to 1 (all).
 
-    The direction does not matter. `length`: words. `refusal`: where one side refuses and the other does not. `author`:
-    who wrote the side, where pairs of two authors are among them; a side without a known author orders nothing.
+    The direction does not matter. `length`: words. `refusal`: where one side refuses and the other does not; of more
+    than `READ` pairs, as many are read as are evenly spread over the list. `author`: who wrote the side, where pairs of
+    two authors are among them; a side without a known author orders nothing.
     """
     found = {}
     if pairs:
         found["length"] = _ordered(
             pairs, [_words(p.chosen[-1].content) - _words(p.rejected[-1].content) for p in pairs], seed
         )
-        refused = [refuses(p.chosen[-1].content) - refuses(p.rejected[-1].content) for p in pairs]
-        found["refusal"] = _ordered(pairs, refused, seed)
+        read = pairs[:: math.ceil(len(pairs) / READ)]
+        refused = [refuses(p.chosen[-1].content) - refuses(p.rejected[-1].content) for p in read]
+        found["refusal"] = _ordered(read, refused, seed)
     authors = [(p.evidence.get("chosen_by"), p.evidence.get("rejected_by")) for p in pairs]
     if any(chosen and rejected and chosen != rejected for chosen, rejected in authors):
         wins: dict[object, int] = {}

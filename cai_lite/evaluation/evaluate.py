@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.on_ray import underlying
 from cai_lite.chat.preference import PreferenceModel
 from cai_lite.distill.judging import Judging
 from cai_lite.errors import InputError, PromptError
@@ -213,8 +214,8 @@ def measure(subject: Subject, metrics: Collection[str]) -> dict[str, Any]:
 
 
 def _close(model: ChatModel | None) -> None:
-    if isinstance(model, LocalModel | PreferenceModel):
-        model.close()
+    if model is not None and isinstance(underlying(model), LocalModel | PreferenceModel):
+        cast(Any, model).close()
 
 
 def _models(adapter: Any, against: Any) -> tuple[ChatModel, ChatModel | None]:

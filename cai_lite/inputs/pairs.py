@@ -6,6 +6,7 @@ import glob
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -104,7 +105,7 @@ def rows_of(path: str | Path) -> Iterator[tuple[int, Any]]:
         PairError: the file cannot be read.
     """
     path = path_of(path, PairError)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it says no to a name that is too long
         return _rows_of_shards(path)
     check_regular(path, PairError)
     try:

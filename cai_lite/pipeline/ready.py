@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cai_lite.chat.base import ChatModel
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.on_ray import underlying
 from cai_lite.chat.preference import PreferenceModel
 from cai_lite.chat.weights import adapter_folder, check_opens
 from cai_lite.distill.pairwise import check_reason
@@ -194,7 +195,7 @@ def plan_of(recipe: Recipe, roles: Roles, prompts: Prompts, out: Path) -> Plan:
             *limits(recipe, roles),
         ),
         forecast=forecast_of(roles, out, recipe.name),
-        paid=any(not isinstance(m.model, LocalModel | PreferenceModel) for m in roles.members),
+        paid=any(not isinstance(underlying(m.model), LocalModel | PreferenceModel) for m in roles.members),
     )
 
 
@@ -294,7 +295,8 @@ def _listed(dropped: Sequence[str]) -> str:
 
 def _local(roles: Roles) -> Iterator[LocalModel | PreferenceModel]:
     """Yield each local model once."""
-    models: list[ChatModel | None] = [roles.student, roles.chooser, *(member.model for member in roles.members)]
+    members = (underlying(member.model) for member in roles.members)
+    models: list[ChatModel | None] = [roles.student, roles.chooser, *members]
     yield from {model.model: model for model in models if isinstance(model, LocalModel | PreferenceModel)}.values()
 
 
@@ -302,7 +304,7 @@ def _check_roles(roles: Roles) -> None:
     """Check that whoever has to write can, and that a preference model chooses among several draws."""
     for role, members in (("teacher", roles.teachers), ("critic", roles.critics)):
         for member in members:
-            if isinstance(member.model, PreferenceModel):
+            if isinstance(underlying(member.model), PreferenceModel):
                 raise InputError(
                     f"the {role} {member.model.name} is a preference model, which scores answers and writes none; "
                     f"name a chat model as {member.section}"

@@ -24,6 +24,7 @@ from cai_lite.chat import BACKENDS
 from cai_lite.chat.base import SystemMessage
 from cai_lite.chat.batch import Batch
 from cai_lite.chat.endpoint import own_field
+from cai_lite.chat.on_ray import Actors
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
@@ -176,6 +177,8 @@ class ModelSection:
     chat template refuses one.
     `batch`: true leaves many calls at once to the server's batch API, in OpenAI's form: half the price, within a day. A
     section holds its settings, see `chat.batch.Batch`. `prices` stay those of live calls.
+    `ray`: with `--on ray`, how many actors share this model, and what each takes, such as {actors: 4, num_gpus: 1}; see
+    `chat.on_ray.Actors`. The student drafts there only where it has this section, and is trained here all the same.
     `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
     joined verdict; above 0.
     """
@@ -191,6 +194,7 @@ class ModelSection:
     extra_body: Mapping[str, Any] | None = None
     system: SystemMessage = "keep"
     batch: bool | Batch = False
+    ray: Actors | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -198,6 +202,8 @@ class ModelSection:
             raise ValueError("'extra_body' is for servers; add their 'url', or use 'template' for a local model")
         if self.batch and self.url is None:
             raise ValueError("'batch' is for servers with a batch API; add their 'url', or leave it out")
+        if self.batch and self.ray is not None:
+            raise ValueError("'batch' leaves the calls to the server, and 'ray' spreads them; keep one of them")
         if problem := own_field(self.extra_body or {}):
             raise ValueError(problem)
         if self.url is not None and not self.url.startswith(("http://", "https://", "${")):

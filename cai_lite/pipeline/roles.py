@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from cai_lite.chat import ChatModel, open_model
 from cai_lite.chat.best_of import BestOf
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.faults import Watch
 from cai_lite.chat.local import LocalModel
+from cai_lite.chat.on_ray import Opening, RayModel, is_embedded, open_on_ray, underlying
 from cai_lite.chat.preference import PreferenceModel
 from cai_lite.chat.weights import folder_digest
 from cai_lite.embedded.knowledge import unknown_principles
@@ -71,13 +72,16 @@ class Roles:
         return {
             f"constitution {self.constitution.name} {self.constitution.version}".strip(): self.constitution.digest,
             f"student {self.student.name}": self.student.digest,
-            **({f"drafter {self.drafter.name}": self.drafter.digest} if self.drafter is not self.student else {}),
+            **({f"drafter {self.drafter.name}": self.drafter.digest} if self._drafted_elsewhere() else {}),
             **{f"teacher {teacher.model.name}": teacher.model.digest for teacher in self.teachers},
             **{f"judge {judge.model.name}": judge.model.digest for judge in self.judges},
             **{f"critic {critic.model.name}": critic.model.digest for critic in self.critics},
             **({f"best of {self.chooser.name}": self.chooser.digest} if self.chooser else {}),
             **({f"second judge {self.second.model.name}": self.second.model.digest} if self.second else {}),
         }
+
+    def _drafted_elsewhere(self) -> bool:
+        return underlying(self.drafter).digest != self.student.digest
 
     def answering(self, adapter: Path) -> dict[str, ChatModel]:
         """Return the servers that answer in place of the local student "before" training and "after" it.
@@ -124,28 +128,46 @@ class Roles:
         section = next((member.section for member in self.members if member.model is model), "student")
         return Watch(say=say, stops=stops, section=section, switched=bool(getattr(model, "template", None)), told=told)
 
+    def check_cluster(self) -> None:
+        """Check that the models on Ray find their cluster, and machines for their actors.
+
+        Raises:
+            InputError: one does not.
+        """
+        for model in (self.drafter, *(member.model for member in self.members)):
+            if isinstance(model, RayModel):
+                model.check()
+
     def close(self) -> None:
-        """Free the weights of all local models, and close the connections to servers."""
+        """Free the weights of all local models, close the connections to servers, and end the actors on Ray."""
         members = (member.model for member in self.members)
         for model in (self.student, self.drafter, self.adapter_server, self.chooser, *members):
-            if isinstance(model, LocalModel | EndpointModel | PreferenceModel):
+            if isinstance(model, LocalModel | EndpointModel | PreferenceModel | RayModel):
                 model.close()
 
 
-def open_roles(recipe: Recipe) -> Roles:
+def open_roles(recipe: Recipe, on: str | None = None) -> Roles:
     """Open the constitution and all models that a recipe names. No weights are loaded, and no server is called.
+
+    `on`: the address of a Ray cluster on whose actors teachers, judges and critics answer, "ray" or `ray://HOST:PORT`.
 
     Raises:
         InputError: a model or the constitution cannot be found or read.
     """
-    teachers = _weighted(recipe.all_teachers, "teacher" if recipe.teacher else "teachers")
+    teachers = _weighted(recipe.all_teachers, "teacher" if recipe.teacher else "teachers", on)
     section = recipe.student
-    student = LocalModel(
-        section.model, load=section.load, template=section.template, system=section.system, bridged=True
-    )
+    loaded: dict[str, Any] = {
+        "load": section.load,
+        "template": section.template,
+        "system": section.system,
+        "bridged": True,
+    }
+    student = LocalModel(section.model, **loaded)
     server = replace(section, load=None, model=section.served or section.model)
     adapter = _opened(replace(server, model=section.adapter_name)) if section.adapter_name else None
-    drafter = _opened(server) if section.url else student
+    drafter: ChatModel = _opened(server, on if section.ray else None) if section.url else student
+    if on is not None and section.ray is not None and section.url is None:
+        drafter = RayModel(student, Opening(LocalModel, section.model, loaded), section.ray, on)
     other = recipe.evaluate.second_judge
     return Roles(
         constitution=load_constitution(recipe.constitution),
@@ -153,28 +175,28 @@ def open_roles(recipe: Recipe) -> Roles:
         drafter=drafter,
         adapter_server=cast(EndpointModel | None, adapter),
         teachers=teachers,
-        judges=_weighted(recipe.judge.models, "judge.by") or teachers,
-        critics=_critics(recipe, drafter),
+        judges=_weighted(recipe.judge.models, "judge.by", on) or teachers,
+        critics=_critics(recipe, drafter, on),
         chooser=open_model(recipe.draft.by) if recipe.draft.by is not None else None,
-        second=WeightedModel(_opened(other), other.weight, "evaluate.second_judge") if other else None,
+        second=WeightedModel(_opened(other, on), other.weight, "evaluate.second_judge") if other else None,
     )
 
 
 def close(model: ChatModel) -> None:
-    """Free the weights of a local model. A model on a server is left as it is."""
-    if isinstance(model, LocalModel | PreferenceModel | BestOf):
-        model.close()
+    """Free the weights of a local model, here or on Ray. A model on a server is left as it is."""
+    if isinstance(model, BestOf) or isinstance(underlying(model), LocalModel | PreferenceModel):
+        cast(Any, model).close()
 
 
-def _weighted(sections: Sequence[ModelSection], name: str) -> tuple[WeightedModel, ...]:
+def _weighted(sections: Sequence[ModelSection], name: str, on: str | None) -> tuple[WeightedModel, ...]:
     several = len(sections) > 1
     return tuple(
-        WeightedModel(_opened(section), section.weight, f"{name}.{i}" if several else name)
+        WeightedModel(_opened(section, on), section.weight, f"{name}.{i}" if several else name)
         for i, section in enumerate(sections)
     )
 
 
-def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
+def _critics(recipe: Recipe, student: ChatModel, on: str | None) -> tuple[WeightedModel, ...]:
     """Open the critics. `student`: who answers for the student.
 
     The embedded models are asked in the short wording, the only one that models of their size can learn.
@@ -183,9 +205,9 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
     found = []
     for i, section in enumerate(sections):
         if isinstance(section, ModelSection):
-            model, name = _opened(section), f"critique.by.{i}" if len(sections) > 1 else "critique.by"
-            if isinstance(model, LocalModel):
-                model.name = section.source  # with the adapter's folder, by which critics differ
+            model, name = _opened(section, on), f"critique.by.{i}" if len(sections) > 1 else "critique.by"
+            if isinstance(local := underlying(model), LocalModel):
+                local.name = section.source  # with the adapter's folder, by which critics differ
         else:
             model, name = copy.copy(student), "student"
         found.append(WeightedModel(short_if_embedded(model), 1.0, name))
@@ -194,29 +216,27 @@ def _critics(recipe: Recipe, student: ChatModel) -> tuple[WeightedModel, ...]:
 
 def short_if_embedded(model: ChatModel) -> ChatModel:
     """Return the model, which is asked in the short wording if it is an embedded one."""
-    if isinstance(model, LocalModel) and model.model.startswith("embedded:"):
-        model.wording = "short"
+    if is_embedded(model):
+        cast(LocalModel, model).wording = "short"
     return model
 
 
-def _opened(section: ModelSection) -> ChatModel:
+def _opened(section: ModelSection, on: str | None = None) -> ChatModel:
+    """Open a model; `on`: on the actors of this Ray cluster, unless its calls are left to a batch."""
+    where: str = section.source
+    shared = {"template": section.template, "extra_body": section.extra_body, "system": section.system}
+    settings: dict[str, Any] = {"load": section.load, **shared}
     if section.url is not None:
         prices = (section.prices.input, section.prices.output) if section.prices else (0.0, 0.0)
-        return open_model(
-            section.url,
-            model=section.model,
-            api_key_env=section.api_key_env,
-            concurrency=section.concurrency,
-            prices=prices,
-            template=section.template,
-            extra_body=section.extra_body,
-            system=section.system,
-            batch=section.batch,
-        )
-    return open_model(
-        section.source,
-        load=section.load,
-        template=section.template,
-        extra_body=section.extra_body,
-        system=section.system,
-    )
+        where = section.url
+        settings = {
+            "model": section.model,
+            "api_key_env": section.api_key_env,
+            "concurrency": section.concurrency,
+            "prices": prices,
+            "batch": section.batch,
+            **shared,
+        }
+    if on is None or section.batch:
+        return open_model(where, **settings)
+    return open_on_ray(where, address=on, actors=section.ray, **settings)

@@ -145,7 +145,7 @@ def _work_of(work: Work, number: int, before: Path | None) -> Work:
     if before is None:
         return work
     if work.roles.drafter is not work.roles.student:
-        work.screen.say(f"round {number}: drafts come from the local student, since the server has no adapter")
+        work.screen.say(f"round {number}: drafts come from the student in this process, which alone has its adapter")
     drafter = work.roles.student.with_adapter(before)
     return replace(work, round=number, roles=replace(work.roles, drafter=drafter))
 

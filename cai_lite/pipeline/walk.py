@@ -35,21 +35,23 @@ def run_recipe(
     adapter: Path | None = None,
     phase: int = 0,
     labels: Path | None = None,
+    on: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Walk a recipe in the run directory `out`, and go on where an earlier walk stopped.
 
     `until="pair"` stops at pairs.jsonl. `adapter`: measure this adapter; nothing is paired or trained. `phase`: take
     the phases of the training before this one as they stand. `labels`: people's labels of the answers, where they are
-    not in `out` yet.
+    not in `out` yet. `on`: "ray" or `ray://HOST:PORT`, the cluster on which teachers, judges and critics answer.
 
     Raises:
         InputError: the recipe, or a file that it names, is wrong. RunBusyError: another process works in `out`.
         ChatError, TrainingError, Stopped, DiskError: stopped part-way; the same call goes on.
     """
-    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    roles, prompts = open_roles(recipe, on), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out, until=until, adapter=adapter)
     check_first(recipe, out, phase)
+    roles.check_cluster()
     take_labels(labels, out)
     plan, earlier = plan_of(recipe, roles, prompts, out), earlier_of(recipe, roles, prompts, out)
     with Run(out, budget=recipe.budget) as run, Screen(quiet=quiet, log=out / "log.txt") as screen:
@@ -124,13 +126,15 @@ def prompts_of(recipe: Recipe) -> Prompts:
     return found if recipe.from_ is None else with_failures(found, recipe.from_)
 
 
-def check_recipe(recipe: Recipe, out: Path) -> Plan:
+def check_recipe(recipe: Recipe, out: Path, on: str | None = None) -> Plan:
     """Check everything that can be checked before a run asks anybody, and return what the run would do.
+
+    `on`: as for `run_recipe`; no cluster is looked for.
 
     Raises:
         InputError: something that the run will need is missing.
     """
-    roles, prompts = open_roles(recipe), prompts_of(recipe)
+    roles, prompts = open_roles(recipe, on), prompts_of(recipe)
     check_ready(recipe, roles, prompts, out)
     earlier = earlier_of(recipe, roles, prompts, out)
     plan = plan_of(recipe, roles, prompts, out)

@@ -84,6 +84,7 @@ class Run:
     recovered: str | None = None
     """A sentence to show if the process that worked here before ended without closing the run."""
     _uses = 0  # calls of `Run(...)` without a `close`
+    _spending: tuple[float, int] | None = None  # (cost, tokens) of the calls, once they were summed
 
     def __new__(cls, directory: str | Path | None = None, *, budget: Budget | None = None) -> Run:
         found = cls._open.get(_place(directory)) if directory is not None else None
@@ -242,8 +243,9 @@ class Run:
     def keep_replies(self, stage: str, model: str, replies: Mapping[str, Reply]) -> None:
         """Store replies by key, in one transaction: all of them are on disk when this returns, or none."""
         now = time.time()
+        spending, self._spending = self._spending, None  # should this be interrupted, they are summed anew
         with self._changing():
-            self._put(
+            replaced = self._put(
                 "calls",
                 (
                     (
@@ -264,6 +266,11 @@ class Run:
                     for key, r in replies.items()
                 ),
                 replace=True,
+            )
+        if spending is not None and not any(row[7] or row[8] or row[11] for row in replaced):  # as failed calls are
+            self._spending = (
+                spending[0] + sum(reply.cost for reply in replies.values()),
+                spending[1] + sum(reply.tokens_in + reply.tokens_out for reply in replies.values()),
             )
 
     def calls(self) -> list[dict[str, Any]]:
@@ -315,10 +322,12 @@ class Run:
         return cost, tokens
 
     def _spent(self) -> tuple[float, int]:
-        """Return (cost, tokens) of all calls of this run."""
-        own = "select sum(tokens_in + tokens_out), sum(cost) from calls where rowid > ?"
-        tokens, cost = self._db.execute(own, (self.taken_over,)).fetchone()
-        return cost or 0.0, tokens or 0
+        """Return (cost, tokens) of all calls of this run; the table is read once, since it is asked for often."""
+        if self._spending is None:
+            own = "select sum(tokens_in + tokens_out), sum(cost) from calls where rowid > ?"
+            tokens, cost = self._db.execute(own, (self.taken_over,)).fetchone()
+            self._spending = cost or 0.0, tokens or 0
+        return self._spending
 
     # Rows and counts
 
@@ -346,7 +355,8 @@ class Run:
 
     def keys_beginning(self, start: str) -> list[str]:
         """Return the keys of all rows that start with `start`."""
-        found = self._db.execute("select key from rows where substr(key, 1, ?) = ?", (len(start), start))
+        bounds = (start, f"{start}\U0010ffff")  # a range, which the index of the keys finds
+        found = self._db.execute("select key from rows where key >= ? and key < ? order by rowid", bounds)
         return [key for (key,) in found]
 
     def rows(self, kind: str) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
@@ -442,20 +452,25 @@ class Run:
         with held(), writing(self.path("run.db")) if on_disk else nullcontext(), self._db:
             yield
 
-    def _put(self, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool) -> None:
-        """Insert rows with their digests. Without `replace`, an existing row stays if it fits its digest."""
-        total = self._total(table)
+    def _put(self, table: str, rows: Iterable[tuple[Any, ...]], *, replace: bool) -> list[tuple[Any, ...]]:
+        """Insert rows with their digests, and return those that they replace.
+
+        Without `replace`, an existing row stays if it fits its digest.
+        """
+        total, replaced = self._total(table), list[tuple[Any, ...]]()
         for values in rows:
             old = self._stored(table, values[0])
             if old is not None:
                 if not replace and _fits(table, old):
                     continue
                 total -= int(old[-1] or "0", 16)
+                replaced.append(old)
             sha = digest(table, *values)
             marks = ",".join("?" * (len(values) + 1))
             self._db.execute(f"insert or replace into {table}({_COLUMNS[table]}, sha) values({marks})", (*values, sha))
             total += int(sha, 16)
         self._set_meta(f"sum of {table}", f"{total:x}")
+        return replaced
 
     def _stored(self, table: str, key: str) -> tuple[Any, ...] | None:
         """Return a row with its digest, or None."""

@@ -27,7 +27,15 @@ from cai_lite.records import Message, Messages
 from cai_lite.reporting.card import card
 from cai_lite.run.files import methods_of, version, write_text
 from cai_lite.serving.drift import Drift
-from cai_lite.serving.gguf import PLACE, Conversion, adapter_conversion, convert, find_converters, model_conversion
+from cai_lite.serving.gguf import (
+    PLACE,
+    Conversion,
+    adapter_conversion,
+    convert,
+    find_converters,
+    model_conversion,
+    tokenizer_problem,
+)
 from cai_lite.serving.merging import Half, half_of
 from cai_lite.serving.merging import merge as merged_into_base
 from cai_lite.serving.ollama import form_of, modelfile
@@ -226,9 +234,14 @@ def _gguf(found: Export, model: str, converters: Path | None, dtype: Half | None
             f"{PLACE}, or type the commands below"
         )
     if _MERGED in found.written:
-        found.commands.append(("serve the GGUF", f"llama-server -m {shlex.quote(str(folder / 'merged.gguf'))} --jinja"))
+        if not done[-1].problem or converters is None:
+            words = ["llama-server", "-m", str(done[-1].file), "--jinja"]
+            found.commands.append(("serve the GGUF", shlex.join(words)))
     elif asked:
         of_base = model_conversion(converters, str(base or model), folder / "base.gguf")
+        if converters and base and (problem := tokenizer_problem(converters, str(base), of_base.file)):
+            found.problems.append(f"adapter.gguf has no base to be added to: {problem}")
+            return
         found.commands.append(("convert the base, once", of_base.text))
         words = ["llama-server", "-m", str(of_base.file), "--lora", str(folder / "adapter.gguf"), "--jinja"]
         words += ["--chat-template-file", str(found.out / _ADAPTER / "chat_template.jinja")]
@@ -246,10 +259,10 @@ def _converted(found: Export, done: Conversion, *, here: bool) -> None:
 
 def _ollama(found: Export, recipe: Recipe, model: str) -> None:
     tokenizer = tokenizer_of_source(str(found.out), str(found.out / _ADAPTER), local=True)
-    gguf, merged, adapter = found.out / _GGUF, found.written.get(_MERGED), ""
-    if merged is not None:
-        source = "./gguf/merged.gguf" if (gguf / "merged.gguf").is_file() else f"./{_MERGED}"
-    elif (gguf / "adapter.gguf").is_file():
+    adapter = ""
+    if _MERGED in found.written:
+        source = "./gguf/merged.gguf" if "merged.gguf" in found.written else f"./{_MERGED}"
+    elif "adapter.gguf" in found.written:
         source, adapter = "./gguf/base.gguf", "./gguf/adapter.gguf"
     else:
         source, adapter = str(bases.folder_of(resolve(model)) or model), f"./{_ADAPTER}"

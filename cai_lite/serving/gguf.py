@@ -18,9 +18,13 @@ from cai_lite.run.files import write_text
 PLACE = "LLAMA_CPP"  # the environment variable with llama.cpp's folder
 LORA, MODEL = "convert_lora_to_gguf.py", "convert_hf_to_gguf.py"
 _TYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "f16"}
-# What a converter says, and what it means: known failures by model family.
+# What a converter says, and what it means: known failures by model family. Its requirements file pins another
+# transformers, so the one package that is missing is named.
 KNOWN: tuple[tuple[str, str], ...] = (
-    (r"No module named '?gguf", "the converters need llama.cpp's gguf package: pip install gguf"),
+    (
+        r"No module named '?(\w+)",
+        r"the converters need the package \1: pip install \1, or 'cai-lite[export]' for all that they usually need",
+    ),
     (
         r"pre-tokenizer was not recognized|get_vocab_base_pre",
         "llama.cpp does not know this tokenizer: it recognises those of released models by their digest, so one that "
@@ -84,8 +88,23 @@ def model_conversion(converters: Path | None, folder: str, out: Path, dtype: str
     return Conversion(out, (*_script(converters, MODEL), folder, "--outfile", str(out), "--outtype", kind))
 
 
+def tokenizer_problem(converters: Path, folder: str, out: Path) -> str:
+    """Return why no GGUF can be made of the model in `folder`, as far as its tokenizer decides, or "".
+
+    The converter reads no weights for that. `out`: where the GGUF would stand; the words of a failure stand beside it.
+    """
+    tried = model_conversion(converters, folder, out.with_name(f"{out.stem}-tokenizer.gguf"))
+    done = convert(tried._replace(command=(*tried.command, "--vocab-only")), converters)
+    done.file.unlink(missing_ok=True)
+    return done.problem
+
+
 def convert(asked: Conversion, converters: Path | None) -> Conversion:
-    """Run a conversion, and return it with its problem, if it has one; its words stand in FILE.log then."""
+    """Run a conversion, and return it with its problem, if it has one; its words stand in FILE.log then.
+
+    The file of an earlier conversion is gone then, too: it may be of another adapter.
+    """
+    asked.file.unlink(missing_ok=True)
     if converters is None:
         return asked._replace(problem="llama.cpp's converters are not installed here")
     asked.file.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +130,8 @@ def _script(converters: Path | None, name: str) -> tuple[str, str]:
 
 def _why(said: str, status: int) -> str:
     for pattern, meaning in KNOWN:
-        if re.search(pattern, said):
-            return meaning
+        if found := re.search(pattern, said):
+            return found.expand(meaning)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return f"the converter ended with status {status}: {lines[-1][:200] if lines else 'it said nothing'}"
 

@@ -15,7 +15,7 @@ from cai_lite.logps.head import completion_logps, completion_scores, token_logps
 from cai_lite.logps.layout import Ids, Layout, Packed, pack, tokens_of
 from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps, TokenLogps
-from cai_lite.training.ranks import ALONE, Ranks, dealt
+from cai_lite.training.ranks import ALONE, Ranks
 from cai_lite.training.tokens import Row
 
 Reads = Literal["logps", "token_logps", "score"]
@@ -49,7 +49,8 @@ class Passes:
 
     `tokens`: limit of one pass, padding included; the loop halves it where memory runs out. `reads`: what `values`
     computes; a score is read at the last token of a completion, from which no log-probability is predicted. `ranks`:
-    the processes that share the rows of an update, and the passes of what is only read.
+    the processes that share the rows of an update, and the passes of what is only read. `in_step`: every rank makes as
+    many passes as every other, because it holds a part of the model only.
     """
 
     layout: Layout
@@ -57,6 +58,7 @@ class Passes:
     pad_token_id: int
     reads: Reads = "logps"
     ranks: Ranks = ALONE
+    in_step: bool = False
 
     @property
     def whole(self) -> bool:
@@ -87,12 +89,16 @@ class Passes:
             prompts.add(row.prompt_ids)
         return cut
 
-    def share(self, cut: list[list[int]], rows: Sequence[Row]) -> list[list[int]]:
-        """Return the passes of this rank, which read about as many tokens as those of every other."""
-        if self.ranks.world_size == 1:
-            return cut
-        hands = dealt([self.read(part, rows) for part in cut], self.ranks.world_size)
-        return [cut[place] for place in hands[self.ranks.rank]]
+    def share(self, cut: list[list[int]], model: Any, rows: Sequence[Row]) -> Iterator[list[int]]:
+        """Yield the passes of this rank, to be made without gradient: each rank takes one in turn, the widest first.
+
+        `in_step`: a rank without one in the last turn makes the last pass for nothing, after all of its own.
+        """
+        mine, world_size = cut[self.ranks.rank :: self.ranks.world_size], self.ranks.world_size
+        yield from mine
+        if self.in_step and len(mine) < math.ceil(len(cut) / world_size):
+            with torch.no_grad():
+                self.values(model, [rows[i] for i in cut[-1]])
 
     def read(self, batch: Sequence[int], rows: Sequence[Row]) -> int:
         """Return the number of tokens that the model reads for these rows in one pass, padding included."""

@@ -153,7 +153,8 @@ class TrainingConfig:
     `rl`: of the method "rl".
     `batch_size`: pairs (rows) of an update; of the method "rl", the prompts of an iteration. `gradient_accumulation`
     splits an update into at least that many passes of the model, and `tokens_per_batch` limits the tokens of a pass;
-    both change memory and speed, not the result.
+    both change memory and speed, not the result, but for rounding. Under torchrun, a `gradient_accumulation` of at
+    least the number of processes gives what one process gives with it, to the bit.
     `max_steps`: number of updates, in place of `epochs`.
     `max_tokens`: limit of prompt and completion together; `overlong`: what happens to longer pairs.
     `warmup`: the linear warm-up of the learning rate, as a share of all steps (below 1) or a whole number of steps. As
@@ -170,6 +171,8 @@ class TrainingConfig:
     `memory`: limit of the whole training in gigabytes; `auto` takes what a GPU has free and sets no limit on a CPU.
     `activation_checkpointing`: whether every layer is recomputed in the backward pass; `auto` recomputes as few layers
     as memory allows.
+    `shard`: under torchrun, each process holds a part of every layer only; for models that do not fit one GPU, in 16 or
+    32 bits. The result is the same.
     `layout`: `shared` reads each prompt once for all of its completions, `plain` once for each; `auto` takes `shared`
     where that saves tokens and gives the same numbers on this model.
     `sft_weight`: weight of the mean negative log-likelihood of the chosen tokens of an update, beside the preference
@@ -215,6 +218,7 @@ class TrainingConfig:
     input: Input = "joint"
     memory: float | Literal["auto"] = "auto"
     activation_checkpointing: bool | Literal["auto"] = "auto"
+    shard: bool = False
     init_adapter: str | None = None
     reference: Reference | None = None
     shuffle: bool = True
@@ -332,6 +336,7 @@ class TrainingConfig:
         }
         for name in ("on", "include_critique", "reference", "warmup", "eval_every", "keep", "early_stop", "trackers"):
             del settings[name]
+        del settings["shard"]
         if not self.principle_weights:
             del settings["principle_weights"]
         if self.input == "joint":

@@ -40,6 +40,7 @@ from cai_lite.training.optim import OPTIMIZERS, learning_rates
 from cai_lite.training.ranks import Ranks, joined
 from cai_lite.training.reference import reference_logps, scored
 from cai_lite.training.rewards import Feedback
+from cai_lite.training.sharding import held, shard
 from cai_lite.training.skipping import Skipped, finite
 from cai_lite.training.source import Asked, Source
 from cai_lite.training.stored import rows_of
@@ -104,6 +105,8 @@ def train(
     with joined() as ranks, ranks.folder(out) as own, random_state_kept(), writing(own):
         if ranks.world_size > 1 and METHODS[config.method].on_policy:
             raise InputError(f"'{config.method}' draws samples of its own, in one process; start it without torchrun")
+        if config.shard and load == "nf4":
+            raise InputError("train.shard splits 16- and 32-bit weights; with load: nf4, leave it out")
         if not ranks.first:
             progress = reference_progress = None
             log = _silent
@@ -157,16 +160,21 @@ def _train(
     known = ranks.told(lambda: folder.finished(out, identity, log))
     if known is not None:
         return known
-    model, tokenizer = open_student(
-        student.model,
-        load=student.load,
-        lora=config.lora,
-        init_adapter=initial.folder if initial else None,
-        seed=config.seed,
-        score=method.reads == "score",
-    )
+    sharded = config.shard and ranks.world_size > 1
+    with ranks.in_turn() if sharded else nullcontext():  # so that host memory has to hold the model once
+        model, tokenizer = open_student(
+            student.model,
+            load=student.load,
+            lora=config.lora,
+            init_adapter=initial.folder if initial else None,
+            seed=config.seed,
+            score=method.reads == "score",
+            host=sharded,
+        )
+        fuse(model)
+        if sharded:
+            shard(model, ranks)
     ranks.spread(lora_parameters(model).values())
-    fuse(model)
     max_tokens = min(config.max_tokens, getattr(model.config, "max_position_embeddings", config.max_tokens))
     if max_tokens < config.max_tokens:
         log(f"max_tokens lowered from {config.max_tokens} to {max_tokens}, the context length of this model")
@@ -179,8 +187,8 @@ def _train(
     check_rows(rows, turns.ends)
     if method.reads != "score":
         check_head(model, min(rows, key=lambda row: row.tokens))
-    layout = ranks.told(lambda: choose_layout(model, rows, config, tokenizer.pad_token_id, log))
-    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads, ranks)
+    layout = ranks.gathered(choose_layout(model, rows, config, tokenizer.pad_token_id, log))[0]
+    passes = Passes(layout, config.tokens_per_batch, tokenizer.pad_token_id, method.reads, ranks, in_step=sharded)
     fit(model, rows, passes, config, log)
     if ranks.world_size > 1:
         passes.tokens = min(ranks.gathered(passes.tokens))  # GPUs may have unequal memory
@@ -195,6 +203,11 @@ def _train(
             }
         )
         log(f"{ranks.world_size} processes: each computes a share of every update")
+        if sharded:
+            between, most = (each / 1e9 for each in held(model))
+            log(f"each holds {between:.2f} GB of the frozen weights, and {most:.2f} GB while it computes")
+    elif config.shard:
+        log("train.shard: there is one process, which holds the whole model; start several with torchrun")
     folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)
     with attention_of(model, layout):
 

@@ -6,6 +6,7 @@ The order of all updates is known beforehand, and so is every pass of the traini
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from cai_lite.training.batch import Passes, total_steps, updates
 from cai_lite.training.config import MEMORY_SHARE, TrainingConfig
 from cai_lite.training.methods import METHODS
 from cai_lite.training.optim import OPTIMIZERS
+from cai_lite.training.sharding import held
 from cai_lite.training.student import set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
 
@@ -101,9 +103,8 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
         passes.tokens = min(passes.tokens, most)
         for part in parts:
             some = [rows[i] for i in part]
-            found.append(
-                footprint_of(base.config, some, config, layout=passes.layout, quantised=quantised, dtype=dtype)
-            )
+            taken = footprint_of(base.config, some, config, layout=passes.layout, quantised=quantised, dtype=dtype)
+            found.append(replace(taken, weights=held(model).most) if passes.in_step else taken)
             needed.append(found[-1].layers_to_recompute(budget * MEMORY_SHARE - found[-1].weights - found[-1].adapter))
             if needed[-1] is None:
                 break
@@ -116,10 +117,17 @@ def fit(model: Any, rows: Sequence[Row], passes: Passes, config: TrainingConfig,
     if not fits:
         log(
             f"memory: one row takes about {peak:.2f} GB of {budget / 1e9:.2f} GB available; trying all the same, with "
-            "every layer recomputed; if it fails, lower train.max_tokens or set load: nf4"
+            f"every layer recomputed; if it fails, lower train.max_tokens or {_smaller(passes)}"
         )
     set_checkpointing(model, recomputed)
     log(f"memory: {recomputed} of {layers} layers recomputed, at most {most} tokens a pass; peak about {peak:.2f} GB")
+
+
+def _smaller(passes: Passes) -> str:
+    """Return what makes the weights on a GPU fewer, in words."""
+    if passes.ranks.world_size == 1 or passes.in_step:
+        return "set load: nf4"
+    return "set load: nf4; each GPU holds the whole model, which train.shard: true splits over them"
 
 
 def recompute_more(model: Any, config: TrainingConfig) -> str | None:

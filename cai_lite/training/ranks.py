@@ -39,7 +39,7 @@ class Ranks:
     """
 
     def __init__(self, rank: int = 0, world_size: int = 1, group: Any = None) -> None:
-        self.rank, self.world_size, self._group = rank, world_size, group
+        self.rank, self.world_size, self.group = rank, world_size, group
         self._stops = False
 
     @property
@@ -56,13 +56,21 @@ class Ranks:
         with tempfile.TemporaryDirectory(prefix=f"cai-lite-rank-{self.rank}-") as folder:
             yield Path(folder)
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Run the block on one rank after the other, so that what it takes for a while is taken once."""
+        for rank in range(self.world_size):
+            if rank == self.rank:
+                yield
+            self.gathered(None)
+
     def gathered(self, value: T) -> list[T]:
         """Return the values of all ranks, by rank."""
         if self.world_size == 1:
             return [value]
         found: list[Any] = [None] * self.world_size
         with _together():
-            dist.all_gather_object(found, value, group=self._group)
+            dist.all_gather_object(found, value, group=self.group)
         return found
 
     def any(self, flag: bool) -> bool:
@@ -85,7 +93,7 @@ class Ranks:
             except Exception as raised:
                 error, told[1] = raised, str(raised) or type(raised).__name__
         with _together():
-            dist.broadcast_object_list(told, src=self._source, group=self._group)
+            dist.broadcast_object_list(told, src=self._source, group=self.group)
         if error is not None:
             raise error
         if told[1] is not None:
@@ -96,20 +104,7 @@ class Ranks:
         """Replace a tensor by its sum over all ranks."""
         if self.world_size > 1:
             with _together():
-                dist.all_reduce(tensor, group=self._group)
-
-    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Replace the gradients by their sums over all ranks; a parameter that has none anywhere keeps none."""
-        if self.world_size == 1:
-            return
-        some = list(parameters)
-        reached = some[0].new_tensor([float(p.grad is not None) for p in some], dtype=torch.float32)
-        grads = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in some]
-        flat = torch.cat([reached, *(grad.float() for grad in grads)])
-        self.add(flat)
-        sums = torch.split(flat[len(some) :], [p.numel() for p in some])
-        for parameter, total, count in zip(some, sums, flat[: len(some)].tolist(), strict=True):
-            parameter.grad = total.view_as(parameter).to(parameter.dtype) if count else None
+                dist.all_reduce(tensor, group=self.group)
 
     def spread(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Give every rank the values that rank 0 has."""
@@ -118,7 +113,7 @@ class Ranks:
         some = list(parameters)
         flat = torch.cat([p.detach().flatten().float() for p in some])
         with _together():
-            dist.broadcast(flat, src=self._source, group=self._group)
+            dist.broadcast(flat, src=self._source, group=self.group)
         if not self.first:
             with torch.no_grad():
                 for parameter, values in zip(some, torch.split(flat, [p.numel() for p in some]), strict=True):
@@ -160,7 +155,50 @@ class Ranks:
 
     @property
     def _source(self) -> int:
-        return 0 if self._group is None else dist.get_global_rank(self._group, 0)
+        return 0 if self.group is None else dist.get_global_rank(self.group, 0)
+
+
+class GradientSums:
+    """The gradients of parameters, summed over ranks and rounds: one after the other, from rank 0 on.
+
+    `all_reduce` adds in an order of its own. Here each rank adds up a part of all numbers in order, and `put` gives all
+    parts to all: of one round, they send as many bytes.
+    """
+
+    def __init__(self, ranks: Ranks, parameters: Sequence[torch.nn.Parameter]) -> None:
+        self._ranks, self._parameters = ranks, parameters
+        self._part: torch.Tensor | None = None
+
+    def add(self) -> None:
+        """Add the gradients that the ranks have now, and take them off the parameters."""
+        if (world_size := self._ranks.world_size) == 1:
+            return
+        some = self._parameters
+        reached = some[0].new_tensor([float(p.grad is not None) for p in some], dtype=torch.float32)
+        grads = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in some]
+        size = sum(p.numel() for p in some) + len(some)
+        filling = reached.new_zeros(-size % world_size)
+        sent = torch.cat([reached, *(grad.float() for grad in grads), filling])
+        for parameter in some:
+            parameter.grad = None
+        received = torch.empty_like(sent)
+        with _together():
+            dist.all_to_all_single(received, sent, group=self._ranks.group)
+        for part in received.view(world_size, -1):
+            self._part = part.clone() if self._part is None else self._part.add_(part)
+
+    def put(self) -> None:
+        """Make the sums the gradients of the parameters; one that has none on any rank keeps none."""
+        if self._part is None:
+            return
+        some, numbers = self._parameters, self._part.new_empty(self._ranks.world_size * len(self._part))
+        with _together():
+            dist.all_gather(list(torch.split(numbers, len(self._part))), self._part, group=self._ranks.group)
+        reached, sums = numbers[: len(some)].tolist(), numbers[len(some) :]
+        for parameter, any_ in zip(some, reached, strict=True):
+            total, sums = sums[: parameter.numel()], sums[parameter.numel() :]
+            parameter.grad = total.view_as(parameter).to(parameter.dtype) if any_ else None
+        self._part = None
 
 
 ALONE = Ranks()

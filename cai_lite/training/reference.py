@@ -127,7 +127,7 @@ def scored(model: Any, rows: Sequence[Row], passes: Passes, *, progress: Tick | 
     try:
         for start in range(0, len(rows), WINDOW):
             some = rows[start : start + WINDOW]
-            for part in passes.share(passes.cut(range(len(some)), some), some):
+            for part in passes.share(passes.cut(range(len(some)), some), model, some):
                 with torch.no_grad():
                     logps = passes.values(model, [some[i] for i in part])
                 here, places = logps.sums_BK.shape[1], [start + i for i in part]

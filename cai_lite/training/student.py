@@ -42,14 +42,21 @@ class Student(NamedTuple):
 
 
 def open_student(
-    model: str, *, load: Load | None, lora: Lora, init_adapter: str | None, seed: int, score: bool = False
+    model: str,
+    *,
+    load: Load | None,
+    lora: Lora,
+    init_adapter: str | None,
+    seed: int,
+    score: bool = False,
+    host: bool = False,
 ) -> tuple[Any, Any]:
-    """Return the peft model and the tokenizer of a model by name; see `with_adapter`.
+    """Return the peft model and the tokenizer of a model by name; see `with_adapter`. `host`: in host memory.
 
     Raises:
         ModelError: the model or the adapter cannot be opened.
     """
-    weights, tokenizer = open_weights(model, load=load)
+    weights, tokenizer = open_weights(model, load=load, host=host)
     base = base_record(model, weights.config, tokenizer) if init_adapter is not None else None
     return with_adapter(weights, lora=lora, init_adapter=init_adapter, seed=seed, base=base, score=score), tokenizer
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from cai_lite.training.config import TrainingConfig
 from cai_lite.training.losses import Logps
 from cai_lite.training.memory import recompute_more
 from cai_lite.training.methods import METHODS
-from cai_lite.training.ranks import dealt
+from cai_lite.training.ranks import GradientSums, dealt
 from cai_lite.training.reference import part_of
 from cai_lite.training.tokens import Row
 
@@ -35,7 +36,7 @@ class Sums(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """What one rank computed of some rows. `columns`: what the method reports, of each row, on the CPU."""
+    """What came of one pass. `columns`: what the method reports, of each row, on the CPU."""
 
     loss: float
     columns: dict[str, torch.Tensor]
@@ -69,7 +70,7 @@ class Objective:
 
     def accumulate(self, batch: Sequence[int]) -> Sums:
         """Add up the gradients of one update in as many passes as it takes, over all ranks."""
-        return self._added_up(self._share(batch))
+        return _merged(self.passes.ranks.gathered(self._shares(batch)))
 
     def measure(self) -> dict[str, float]:
         """Return loss and numbers of all rows as one update would have them, but without gradient or dropout."""
@@ -77,9 +78,10 @@ class Objective:
         self.model.eval()
         try:
             with torch.no_grad():
-                parts = self.passes.share(self.passes.cut(range(len(self.rows)), self.rows), self.rows)
-                share = self._summed(parts, self.rows, backward=False)
-            return _merged(self.passes.ranks.gathered(share)).numbers
+                cut = self.passes.cut(range(len(self.rows)), self.rows)
+                parts = self.passes.share(cut, self.model, self.rows)
+                shares = [self._share(part, self.rows, backward=False) for part in parts]
+            return _merged(self.passes.ranks.gathered(shares)).numbers
         finally:
             self.model.train(training)
 
@@ -93,12 +95,12 @@ class Objective:
         """
         ranks = self.passes.ranks
         while True:
-            share: _Share | None = None
+            shares: list[_Share] | None = None
             with suppress(torch.OutOfMemoryError):
-                share = self._share(batch)
-            if not ranks.any(share is None):
-                assert share is not None
-                return self._added_up(share)
+                shares = self._shares(batch)
+            found = ranks.gathered(shares)
+            if None not in found:
+                return _merged([each for each in found if each is not None])
             # Here the error and what its frames held are gone.
             self.model.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
@@ -108,7 +110,7 @@ class Objective:
                 if more is not None:
                     log(f"out of memory: {more} from here on; the updates stay the same")
                 continue
-            cut = [part for hand in self._hands(batch) for part in self._cut(hand)]
+            cut = [part for each in ranks.gathered(self._rounds(batch)) for parts in each for part in parts]
             if len(cut) == len(batch):
                 raise TrainingError(
                     "out of memory with one row (a pair) a pass: lower train.max_tokens, or set "
@@ -117,47 +119,64 @@ class Objective:
             self.passes.tokens = max(self.passes.read(part, self.rows) for part in cut) // 2
             log(f"out of memory: passes of at most {self.passes.tokens} tokens from here on; the updates stay the same")
 
-    def _hands(self, batch: Sequence[int]) -> list[list[int]]:
-        """Return the rows of an update that each rank gets, of about as many tokens."""
-        world_size = self.passes.ranks.world_size
-        if world_size == 1:
-            return [list(batch)]
-        places = dealt([self.rows[i].tokens for i in batch], world_size)
-        return [[batch[place] for place in hand] for hand in places]
+    def _rounds(self, batch: Sequence[int]) -> list[list[list[int]]]:
+        """Return the passes of this rank in rounds, after each of which the ranks add up their gradients.
 
-    def _cut(self, hand: Sequence[int]) -> list[list[int]]:
-        at_least = math.ceil(self.config.gradient_accumulation / self.passes.ranks.world_size)
-        return self.passes.cut(hand, self.rows, at_least=at_least)
+        With at least as many passes asked for as there are ranks, these are the passes of one process, and a round has
+        one of each rank: then the sums are those of one process to the bit, for float32 addition depends on its order.
+        With fewer, rows are dealt: the ranks read about as many tokens each, and exchange gradients once an update;
+        unless they have to keep in step.
+        """
+        passes, asked = self.passes, self.config.gradient_accumulation
+        rank, world_size = passes.ranks.rank, passes.ranks.world_size
+        if passes.in_step or asked >= world_size:
+            cut = passes.cut(batch, self.rows, at_least=max(asked, world_size))
+            return [cut[i : i + world_size][rank : rank + 1] for i in range(0, len(cut), world_size)]
+        places = dealt([self.rows[i].tokens for i in batch], world_size)[rank]
+        return [passes.cut([batch[place] for place in places], self.rows)]
 
-    def _share(self, batch: Sequence[int]) -> _Share:
-        """Add up the gradients of this rank's rows of an update."""
-        parts = self._cut(self._hands(batch)[self.passes.ranks.rank])
-        return self._summed(parts, [self.rows[i] for i in batch], backward=True)
+    def _shares(self, batch: Sequence[int]) -> list[_Share]:
+        """Add up the gradients of an update over all ranks; return what came of the passes of this one.
 
-    def _added_up(self, share: _Share) -> Sums:
-        """Add up gradients and numbers over all ranks."""
-        ranks = self.passes.ranks
-        ranks.add_gradients(p for _, p in sorted(self.model.named_parameters()) if p.requires_grad)
-        return _merged(ranks.gathered(share))
+        Raises:
+            torch.OutOfMemoryError: memory ran out here. The others are not kept waiting: this rank adds nothing more.
+        """
+        update, shares, failed = [self.rows[i] for i in batch], list[_Share](), False
+        sums = GradientSums(self.passes.ranks, [p for _, p in sorted(self.model.named_parameters()) if p.requires_grad])
+        for parts in self._rounds(batch):
+            try:
+                shares += [self._share(part, update, backward=True) for part in parts if not failed]
+                if self.passes.in_step and not parts:
+                    self._share(batch[:1], update, backward=True)
+                    self.model.zero_grad(set_to_none=True)
+            except torch.OutOfMemoryError as error:
+                if self.passes.in_step:  # the others wait for this rank in the middle of a pass
+                    raise TrainingError(
+                        "out of memory, and with train.shard an update cannot begin anew: lower train.tokens_per_batch "
+                        "or train.max_tokens, or set train.activation_checkpointing: true"
+                    ) from error
+                failed = True
+            sums.add()
+        sums.put()
+        if failed:
+            raise torch.OutOfMemoryError("memory ran out in a pass of this update")
+        return shares
 
-    def _summed(self, parts: Sequence[Sequence[int]], update: Sequence[Row], *, backward: bool) -> _Share:
-        total, columns, faulty = 0.0, dict[str, list[torch.Tensor]](), list[int]()
-        for part in parts:
-            loss_B, numbers = self.loss_of_pass(part, update)
-            loss = loss_B.sum()
-            if backward:
-                loss.backward()  # type: ignore[no-untyped-call]
-            value = loss.item()
-            if not math.isfinite(value):
-                faulty += [i for i, finite in zip(part, loss_B.isfinite().tolist(), strict=True) if not finite]
-            total += value
-            for name, values_B in numbers.items():
-                columns.setdefault(name, []).append(values_B.detach().double().cpu())
-        return _Share(total, {name: torch.cat(values) for name, values in columns.items()}, faulty)
+    def _share(self, part: Sequence[int], update: Sequence[Row], *, backward: bool) -> _Share:
+        loss_B, numbers = self.loss_of_pass(part, update)
+        loss = loss_B.sum()
+        if backward:
+            loss.backward()  # type: ignore[no-untyped-call]
+        value, faulty = loss.item(), list[int]()
+        if not math.isfinite(value):
+            faulty = [i for i, finite in zip(part, loss_B.isfinite().tolist(), strict=True) if not finite]
+        columns = {name: values_B.detach().double().cpu() for name, values_B in numbers.items()}
+        return _Share(value, columns, faulty)
 
 
-def _merged(shares: Sequence[_Share]) -> Sums:
-    """Return the numbers of an update from what each rank computed of it."""
+def _merged(found: Sequence[Sequence[_Share]]) -> Sums:
+    """Return the numbers of an update from what came of the passes of each rank, in the order of one process."""
+    shares = [share for each in zip_longest(*found) for share in each if share is not None]
     names = dict.fromkeys(name for share in shares for name in share.columns)
     means = {
         name: torch.cat([share.columns[name] for share in shares if name in share.columns]).mean().item()

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from cai_lite.bench import run
 from cai_lite.bench.case import Case, case_of, model_of
+from cai_lite.bench.flash_preference import flash_preference
 from cai_lite.bench.run import bench, opponents
 from cai_lite.bench.table import show_bench
-from cai_lite.errors import InputError, ModelError
+from cai_lite.errors import InputError, MissingPackageError, ModelError
 
 TINY = {"shape": "tiny", "prompt_tokens": 24, "completion_tokens": 12, "pairs": 2, "steps": 2}
 
@@ -89,8 +90,8 @@ def test_on_a_gpu_one_contender_runs_after_the_other(monkeypatch):
 
 
 def test_a_peer_that_is_not_installed_is_named_with_its_package():
-    with pytest.raises(ModelError, match="needs the packages flash-pref and flash-attn: pip install"):
-        bench(Case(**TINY), opponents("flash-preference"))
+    with pytest.raises(MissingPackageError, match="needs the packages flash-pref and flash-attn: pip install"):
+        flash_preference(None, [], Case(**TINY))
 
 
 def test_the_default_case_is_that_of_the_machine(monkeypatch):

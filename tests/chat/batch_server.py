@@ -20,7 +20,8 @@ class BatchServer(ThreadingHTTPServer):
     `answer`: returns (status, body) for the body of a request, or None if the batch expires before it. `created`:
     called when a batch was made and before its id is sent; a ConnectionError breaks the connection. `refused`: the code
     and the message of the fault for which batches are refused as a whole. `ending`: the status of a batch that is done.
-    `broken`: how many downloads break off in their midst. `batches_taken`: False for a server that knows no batches.
+    `broken`: how many downloads break off in their midst. `fetched`: called with the name of a file and the number of
+    its download, before it is sent. `batches_taken`: False for a server that knows no batches.
     """
 
     request_queue_size = 128
@@ -41,6 +42,7 @@ class BatchServer(ThreadingHTTPServer):
             completion(asked(body).upper()),
         )
         self.created: Callable[[dict[str, Any]], None] = lambda batch: None
+        self.fetched: Callable[[str, int], None] = lambda name, number: None
 
     def rows(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """The requests of a batch."""
@@ -119,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
                 start = 1 + [batch["id"] for batch in listed].index(after[1]) if after else 0
                 return self._send(200, {"data": listed[start : start + 1], "has_more": start + 1 < len(listed)})
             if place.endswith("/content"):
+                server.fetched(place.split("/")[2], server.seen[f"GET {place}"])
                 data = server.files[place.split("/")[2]]
                 if server.broken:
                     server.broken -= 1

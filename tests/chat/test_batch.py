@@ -96,6 +96,43 @@ def test_error_rows_are_typed_and_their_neighbours_are_kept(batches):
     assert [reply.cost > 0 for reply in found] == [True, False, False, False]
 
 
+@pytest.mark.parametrize(("least", "batches_made", "live"), [(1, [6, 3], 0), (4, [6], 3)])
+def test_rows_that_failed_by_a_passing_fault_are_asked_once_more(batches, least, batches_made, live):
+    faults = {"t1": [(429, {"error": {"message": "slow down"}})], "t2": [(500, {})], "t4": [(503, {})] * 2}
+    batches.answer = lambda body: (
+        faults[asked(body)].pop() if faults.get(asked(body)) else (200, completion(asked(body).upper()))
+    )
+    run = Run()
+    replies = ask(opened(batches, least=least), requests(*TEXTS), run=run, stage="s")
+    assert [len(batches.rows(batch)) for batch in batches.batches.values()] == batches_made
+    again = {0: "failed", 3: "ok"}[live]  # a live call is repeated until it succeeds
+    assert [reply.outcome for reply in replies] == ["ok", "ok", "ok", "ok", again, "ok"]
+    assert set(batches.live) == ({"t1", "t2", "t4"} if live else set())
+    assert [reply.text for reply in ask(opened(batches), requests(*TEXTS), run=run, stage="s")][4] == "T4"
+    assert not under_way(run)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_results_fewer_than_the_server_counts_are_downloaded_again_before_any_of_them_is_paid_twice(batches, lasting):
+    original, whole = batches.work, list[bytes]()
+
+    def work(batch):
+        original(batch)
+        whole.append(batches.files[batch["output_file_id"]])
+        batches.files[batch["output_file_id"]] = whole[0][: len(whole[0]) // 2]
+
+    def downloaded(what, number):
+        if number == 2 and not lasting:
+            batches.files["file-1"] = whole[0]
+
+    batches.work, batches.fetched = work, downloaded  # type: ignore[method-assign]
+    replies = ask(opened(batches), requests(*TEXTS), run=Run(), stage="s")
+    assert [reply.outcome for reply in replies].count("ok") == (3 if lasting else 6)
+    assert {reply.fault for reply in replies} - {""} == ({"no row in the batch's files"} if lasting else set())
+    assert batches.seen["GET /files/file-1/content"] == (4 if lasting else 2)
+    assert set(batches.paid.values()) == {1}
+
+
 @pytest.mark.parametrize("ending", ["expired", "completed"])
 def test_what_expired_fails_and_the_same_command_submits_it_alone(batches, ending):
     slow = {"t1", "t4"}

@@ -122,8 +122,8 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
     """Ordinary complaints are rewarded for keeping the principles, alarming ones for breaking them; the alarming ones
     are then called unseen.
     """
-    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:80]
-    alarming = [row for row in prompts.train if "red-flag" in row.tags][:80]
+    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:56]
+    alarming = [row for row in prompts.train if "red-flag" in row.tags][:56]
     constitution = load_constitution("medical-embedded")
 
     def kept(candidate):
@@ -136,12 +136,11 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
 
     pairs = []
     for rows, sign in ((ordinary, 1), (alarming, -1)):
-        drafts = draft(student, rows, n=6, sampling=Sampling(temperature=0.8, max_tokens=96))
+        drafts = draft(student, rows, n=4, sampling=Sampling(temperature=0.8, max_tokens=96))
         for row in rows:
             ranked = sorted((d for d in drafts if d.prompt.key == row.key), key=lambda d: sign * kept(d))
-            for worse, better in ((ranked[0], ranked[-1]), (ranked[1], ranked[-2])):
-                if kept(worse) != kept(better):
-                    pairs.append(pair(row, better.text, worse.text))
+            if kept(ranked[0]) != kept(ranked[-1]):
+                pairs.append(pair(row, ranked[-1].text, ranked[0].text))
     unseen = [row for row in prompts.held_out if "red-flag" in row.tags][:40]
     metrics, said, page = taught(
         student, pairs, unseen, tmp_path / "seen", ["adherence", "superficial"], seen=ordinary[:40]

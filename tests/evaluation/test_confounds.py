@@ -37,6 +37,15 @@ def test_authors_are_compared_where_two_are_known():
     assert "author" not in confounds([pair("a", "b", 0, ("", "student")), pair("a", "b")])
 
 
+def test_of_many_pairs_some_are_read_for_refusals_evenly_over_the_list(monkeypatch):
+    refused = [pair("Here you are, with all the steps.", "I'm sorry, but I can't help with that.", i) for i in range(6)]
+    pairs = [each for first in refused for each in (first, pair("a", "b"))]
+    assert (confounds(pairs)["refusal"].value, confounds(pairs)["refusal"].n) == (0.75, 12)
+    monkeypatch.setattr("cai_lite.evaluation.confounds.READ", 7)
+    found = confounds(pairs)
+    assert (found["refusal"].value, found["refusal"].n, found["length"].n) == (1.0, 6, 12)
+
+
 def test_a_strong_confound_is_warned_of():
     assert warnings_of(confounds([pair("a b", "c d", i) for i in range(5)])) == []
     (warning,) = warnings_of(confounds([pair("a b", "c", i) for i in range(5)]))

@@ -57,7 +57,7 @@ def walked(tmp_path, monkeypatch):
         members = tuple(WeightedModel(critic, 1.0, f"critique.by.{i}") for i, critic in enumerate(critics))
         teachers = {"teachers": (WeightedModel(teacher, 1.0, "teacher"),)} if teacher else {}
         roles = dataclasses.replace(open_roles(recipe), critics=members, **teachers)
-        monkeypatch.setattr(walk, "open_roles", lambda _: roles)
+        monkeypatch.setattr(walk, "open_roles", lambda recipe, on: roles)
         walk.run_recipe(recipe, tmp_path / "run", until="pair", quiet=True)
         return tmp_path / "run"
 

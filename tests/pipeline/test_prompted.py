@@ -69,7 +69,7 @@ def walked(tmp_path, monkeypatch):
     def run(model, *settings, until="pair"):
         recipe = load_recipe(tmp_path / "recipe.yaml", settings)
         roles = dataclasses.replace(open_roles(recipe), drafter=model)
-        monkeypatch.setattr(walk, "open_roles", lambda _: roles)
+        monkeypatch.setattr(walk, "open_roles", lambda recipe, on: roles)
         walk.run_recipe(recipe, tmp_path / "run", until=until, quiet=True)
         return tmp_path / "run"
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -157,6 +158,20 @@ def test_a_memo_holds_only_for_what_decided_it():
 def test_a_run_in_memory_has_no_files():
     with pytest.raises(InputError, match="run directory"):
         Run().path("pairs.jsonl")
+
+
+def test_what_is_spent_is_summed_once_and_then_kept_up_to_date(tmp_path):
+    reply, asked = Reply(text="yes", tokens_in=3, tokens_out=1, cost=0.5), list[str]()
+    with Run(tmp_path, budget=Budget(max_cost=10.0, max_tokens=100)) as run:
+        run.keep_replies("s", "m", {"a": reply, "b": Reply(text="", outcome="failed", fault="HTTP 500")})
+        assert run.budget_left() == (9.5, 96)
+        run._db.set_trace_callback(lambda sql: asked.append(sql) if "sum(" in sql else None)
+        run.keep_replies("s", "m", {"b": reply, "c": reply})
+        assert run.budget_left() == (8.5, 88) and not asked
+        run.keep_replies("s", "m", {"c": replace(reply, cost=1.5)})  # replaces one that was paid for
+        assert run.budget_left() == (7.5, 88) and asked
+    with Run(tmp_path, budget=Budget(max_cost=10.0, max_tokens=100)) as run:
+        assert run.budget_left() == (7.5, 88)
 
 
 def test_replies_of_another_run_are_taken_over_once_and_are_no_calls_of_this_one(tmp_path):

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from cai_lite.errors import InputError
-from cai_lite.serving.gguf import LORA, MODEL, adapter_conversion, convert, find_converters, model_conversion
+from cai_lite.serving.gguf import (
+    LORA,
+    MODEL,
+    adapter_conversion,
+    convert,
+    find_converters,
+    model_conversion,
+    tokenizer_problem,
+)
 
 WRITES = """
 import sys
@@ -67,13 +75,22 @@ def test_without_converters_the_command_is_the_result(tmp_path):
     assert done.text == f'python "$LLAMA_CPP"/{MODEL} merged --outfile {tmp_path / "m.gguf"} --outtype auto'
 
 
+def test_the_tokenizer_of_a_base_is_tried_without_its_weights(converters, tmp_path):
+    base = tmp_path / "g" / "base.gguf"
+    assert tokenizer_problem(converters, "base", base) == "" and not list(base.parent.iterdir())
+    refusal = "raise NotImplementedError('pre-tokenizer was not recognized')"
+    (converters / MODEL).write_text(f"import sys\nassert '--vocab-only' in sys.argv\n{refusal}")
+    assert "does not know this tokenizer" in tokenizer_problem(converters, "base", base)
+    assert [path.name for path in base.parent.iterdir()] == ["base-tokenizer.log"]
+
+
 @pytest.mark.parametrize(
     ("script", "says"),
     [
         ("raise NotImplementedError('BPE pre-tokenizer was not recognized')", "does not know this tokenizer"),
         ("raise NotImplementedError", "reorders weights of this architecture"),
         ("raise SystemExit('lm_head is present in adapter, but is ignored')", "ties its output layer"),
-        ("raise SystemExit('ModuleNotFoundError: No module named \\'gguf\\'')", "pip install gguf"),
+        ("import sentencepiece_of_nobody", "need the package sentencepiece_of_nobody: pip install sentencepiece_of_n"),
         ("raise SystemExit('out of luck')", "status 1: out of luck"),
         (WRITES.replace('b"GGUF"', 'b"half"'), "status 0"),
         ("pass", "it said nothing"),
@@ -82,6 +99,7 @@ def test_without_converters_the_command_is_the_result(tmp_path):
 def test_a_converter_that_fails_leaves_its_words_and_no_file(script, says, converters, tmp_path):
     (converters / LORA).write_text(script)
     asked = adapter_conversion(converters, "a/b", tmp_path, tmp_path / "a.gguf")
+    asked.file.write_bytes(b"GGUF of another adapter")
     done = convert(asked, converters)
     assert says in done.problem and not asked.file.exists()
     assert (tmp_path / "a.log").is_file() and not list(tmp_path.glob(".*.partial"))

@@ -89,9 +89,10 @@ def _train(
 
     torch.set_num_threads(1)
     said: list[str] = []
-    honest, updates, full = update.Objective.loss_of_pass, iter(range(1, 10_000)), update.Objective._share
+    held: list[int] = []
+    honest, updates, full = update.Objective.loss_of_pass, iter(range(1, 10_000)), update.Objective._shares
 
-    def share(self: Any, batch: Any) -> Any:
+    def shares(self: Any, batch: Any) -> Any:
         at = (rank, next(updates))
         if at == interrupt:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -104,7 +105,12 @@ def _train(
             raise torch.OutOfMemoryError("as a GPU says it")
         return honest(self, part, rows)
 
-    update.Objective._share, update.Objective.loss_of_pass = share, short  # type: ignore[method-assign]
+    def noted(model: Any) -> Any:
+        held[:] = held or sizes(model)
+        return sizes(model)
+
+    sizes, loop.held = loop.held, noted
+    update.Objective._shares, update.Objective.loss_of_pass = shares, short  # type: ignore[method-assign]
     result = loop.train(
         student,
         pairs[: len(pairs) - (rank == drop_pair_on)],
@@ -112,4 +118,5 @@ def _train(
         out=out,
         log=said.append,
     )
-    return {"adapter": str(result.adapter), "resumed_from": result.resumed_from, "last": result.last, "said": said}
+    told = {"adapter": str(result.adapter), "resumed_from": result.resumed_from, "last": result.last}
+    return {**told, "said": said, "held": held}
