@@ -319,8 +319,8 @@ def _read_otherwise(then: tuple[int, int], now: tuple[int, int], answers: Sequen
     if then[0] != now[0] or then[0] != len(answers) or then[1] == now[1] or now[1] == estimates:
         return ""
     return (
-        f"the prompts were {now[1]:,} tokens to the server and {then[1]:,} to the run: it has another chat template, or "
-        "its tokenizer splits otherwise (a start token twice, or a space added in front)"
+        f"the prompts were {now[1]:,} tokens to the server and {then[1]:,} to the run: the chat template is another, "
+        "or the tokenizer splits otherwise (a start token twice, or a space added in front)"
     )
 
 

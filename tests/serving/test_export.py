@@ -25,7 +25,6 @@ from cai_lite.serving.gguf import LORA, MODEL
 from tests.serving.exported import measured
 from tests.serving.test_gguf import WRITES
 
-
 LLAMA_CPP = os.environ.get("LLAMA_CPP", "")
 
 
