@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
+from cai_lite.chat.completions import estimated_tokens
 from cai_lite.chat.endpoint import EndpointModel
 from cai_lite.chat.weights import folder_digest
 from cai_lite.errors import InputError, shortened, without_secrets
@@ -132,6 +133,8 @@ def examine(recipe: Recipe, out: Path, served: str, *, margin: float = MARGIN, q
     if found["judge"] != told["judge"]:
         raise InputError(f"other judges decided: {told['judge']} in {out}, {found['judge']} here; take the same recipe")
     result = compared(earlier, _answers(folder), roles.constitution, folder=folder, model=name, margin=margin)
+    if note := _read_otherwise(_tokens_read(out), _tokens_read(folder), earlier):
+        result = replace(result, notes=(*result.notes, note))
     write_text(folder / RECORD, json.dumps(result.as_dict(), indent=1, ensure_ascii=False) + "\n")
     return result
 
@@ -296,6 +299,29 @@ def _notes(differences: Mapping[str, Difference], margin: float, missing: int) -
     if (overall := differences.get("adherence")) and overall.comparison.change.low > margin:
         found.append("adherence is clearly higher than in the run: is this the model that was measured?")
     return found
+
+
+def _tokens_read(run: Path) -> tuple[int, int]:
+    """Return how many answers the trained student of a run was asked for, and the tokens of their prompts together."""
+    if not (run / "run.db").is_file():
+        return 0, 0
+    with Run.reading(run) as opened:
+        asked = [row for row in opened.calls() if row["stage"] == f"answers {_SIDE}"]
+    return sum(row["calls"] for row in asked), sum(row["tokens_in"] or 0 for row in asked)
+
+
+def _read_otherwise(then: tuple[int, int], now: tuple[int, int], answers: Sequence[Answered]) -> str:
+    """Return a note if a server read the same prompts as other numbers of tokens than the run did, or "".
+
+    A server that counts no tokens has estimates, which say nothing.
+    """
+    estimates = sum(estimated_tokens("".join(message.content for message in row.prompt)) for row in answers)
+    if then[0] != now[0] or then[0] != len(answers) or then[1] == now[1] or now[1] == estimates:
+        return ""
+    return (
+        f"the prompts were {now[1]:,} tokens to the server and {then[1]:,} to the run: the chat template is another, "
+        "or the tokenizer splits otherwise (a start token twice, or a space added in front)"
+    )
 
 
 def _check_exam(recipe: Recipe, constitution: Constitution, out: Path) -> None:

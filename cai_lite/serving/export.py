@@ -33,6 +33,7 @@ from cai_lite.serving.gguf import (
     adapter_conversion,
     convert,
     find_converters,
+    lost_in_tokenizer,
     model_conversion,
     tokenizer_problem,
 )
@@ -226,6 +227,9 @@ def _gguf(found: Export, model: str, converters: Path | None, dtype: Half | None
     done = [convert(each, converters) for each in asked]
     for each in done:
         _converted(found, each, here=converters is not None)
+    of = found.written.get(_MERGED, base)
+    if asked and of is not None and (lost := lost_in_tokenizer(of)):
+        found.findings.append(Finding(LLAMA_CPP, False, lost))
     if not asked:
         found.problems.append("no GGUF: llama.cpp takes no adapter like this one; --merge --gguf makes a whole model")
     if converters is None:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from cai_lite.chat.modelfiles import read_object
 from cai_lite.errors import InputError
 from cai_lite.run.files import write_text
 
 PLACE = "LLAMA_CPP"  # the environment variable with llama.cpp's folder
 LORA, MODEL = "convert_lora_to_gguf.py", "convert_hf_to_gguf.py"
+SENTENCEPIECE = "tokenizer.model"
 _TYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "f16"}
 # What a converter says, and what it means: known failures by model family. Its requirements file pins another
 # transformers, so the one package that is missing is named.
@@ -97,6 +99,25 @@ def tokenizer_problem(converters: Path, folder: str, out: Path) -> str:
     done = convert(tried._replace(command=(*tried.command, "--vocab-only")), converters)
     done.file.unlink(missing_ok=True)
     return done.problem
+
+
+def lost_in_tokenizer(folder: Path) -> str:
+    """Return what a GGUF of the model in `folder` loses of its tokenizer, or "".
+
+    llama.cpp splits text of SentencePiece's tokenizers by scores, which tokenizer.json does not hold: without
+    tokenizer.model the converter gives all tokens the same, and "User" may become "U", "se", "r" in place of "U", "s",
+    "er".
+    """
+    file = folder / "tokenizer.json"
+    if (folder / SENTENCEPIECE).is_file() or not file.is_file():
+        return ""
+    model = read_object(file).get("model")
+    if not isinstance(model, dict) or not model.get("byte_fallback"):
+        return ""
+    return (
+        f"{folder} has a SentencePiece tokenizer and no {SENTENCEPIECE}, so a GGUF may split text into other tokens "
+        f"than the run did; put the {SENTENCEPIECE} of the base there, and examine what is served"
+    )
 
 
 def convert(asked: Conversion, converters: Path | None) -> Conversion:

@@ -17,6 +17,7 @@ from cai_lite.errors import ModelError
 from cai_lite.records import Messages
 from cai_lite.run.files import share
 from cai_lite.serving.drift import Drift, check_rendering, drift, log_probs, rows_of
+from cai_lite.serving.gguf import SENTENCEPIECE
 
 Half = Literal["bfloat16", "float16"]
 _STORED: Mapping[str, Half] = {"BF16": "bfloat16", "F16": "float16"}
@@ -80,6 +81,9 @@ def merge(
     own = (adapter / "tokenizer_config.json").is_file()  # with the chat template as it is to be served
     served = tokenizer_of_source(str(adapter), str(adapter), local=True) if own else tokenizer
     served.save_pretrained(str(partial))
+    folder = bases.folder_of(resolve(model))
+    if folder is not None and (folder / SENTENCEPIECE).is_file():  # llama.cpp reads its scores
+        shutil.copyfile(folder / SENTENCEPIECE, partial / SENTENCEPIECE)
     share(partial)
     with opening(str(partial)):
         written, kept = open_weights(str(partial), load=cast(Load, dtype))

@@ -14,7 +14,8 @@ from cai_lite.evaluation.result import Answered
 from cai_lite.inputs.constitution import load_constitution
 from cai_lite.pipeline.recipe import load_recipe
 from cai_lite.pipeline.served import compared, examine, named
-from cai_lite.records import Message
+from cai_lite.records import Message, Reply
+from cai_lite.run.ledger import Run
 from tests.conftest import completion
 
 CONSTITUTION = """
@@ -126,6 +127,18 @@ def test_what_is_served_wrongly_does_not_pass(name, says, run, server):
     assert done.exit_code == 1, done.output
     assert says in done.output, done.output
     assert "NOT shown to be as good as it was measured" in done.output
+
+
+def test_a_server_that_reads_prompts_as_other_tokens_is_told_apart(run, server):
+    with Run(run) as opened:
+        for number in range(SIZE):
+            reply = Reply(text="It passes.", tokens_in=5)  # as many as the server counts
+            opened.keep_replies("answers after", "embedded:student + adapter", {f"call {number}": reply})
+    assert json.loads(examined(run, server, "adapter", "--json").stdout)["notes"] == []
+    with Run(run) as opened:
+        opened.keep_replies("answers after", "embedded:student + adapter", {"call 0": Reply(text="Yes.", tokens_in=4)})
+    (note,) = json.loads(examined(run, server, "adapter", "--json").stdout)["notes"]
+    assert note.startswith(f"the prompts were {5 * SIZE} tokens to the server and {5 * SIZE - 1} to the run")
 
 
 def test_a_finished_exam_is_asked_anew_and_an_old_one_is_kept(run, server):

@@ -25,6 +25,8 @@ from cai_lite.serving.gguf import LORA, MODEL
 from tests.serving.exported import measured
 from tests.serving.test_gguf import WRITES
 
+LLAMA_CPP = os.environ.get("LLAMA_CPP", "")
+
 
 @pytest.fixture(autouse=True)
 def _no_llama_cpp(monkeypatch):
@@ -187,7 +189,7 @@ def test_the_merged_model_served_by_transformers_is_as_good_as_the_run_and_its_b
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not shutil.which("llama-server") or not os.environ.get("LLAMA_CPP"),
+    not shutil.which("llama-server") or not LLAMA_CPP,
     reason="needs llama.cpp: llama-server on PATH, and its folder with the converters as LLAMA_CPP",
 )
 def test_the_gguf_served_by_llama_cpp_is_as_good_as_the_run_and_its_base_is_not(tmp_path, told):
@@ -210,11 +212,10 @@ def told(tmp_path):
 
     They know the tokenizers of released models by a digest of what these make of a text, and refuse all others.
     """
-    place = os.environ["LLAMA_CPP"]
     folder = tmp_path / "told"
     folder.mkdir()
-    (folder / LORA).write_text(TOLD.format(place=place, script=LORA))
-    (folder / MODEL).write_text(TOLD.format(place=place, script=MODEL))
+    (folder / LORA).write_text(TOLD.format(place=LLAMA_CPP, script=LORA))
+    (folder / MODEL).write_text(TOLD.format(place=LLAMA_CPP, script=MODEL))
     if find_spec("sentencepiece") is None:  # is imported, and not used where there is no tokenizer.model
         (folder / "sentencepiece.py").write_text("SentencePieceProcessor = None\n")
     return folder

@@ -13,6 +13,7 @@ from cai_lite.serving.gguf import (
     adapter_conversion,
     convert,
     find_converters,
+    lost_in_tokenizer,
     model_conversion,
     tokenizer_problem,
 )
@@ -82,6 +83,16 @@ def test_the_tokenizer_of_a_base_is_tried_without_its_weights(converters, tmp_pa
     (converters / MODEL).write_text(f"import sys\nassert '--vocab-only' in sys.argv\n{refusal}")
     assert "does not know this tokenizer" in tokenizer_problem(converters, "base", base)
     assert [path.name for path in base.parent.iterdir()] == ["base-tokenizer.log"]
+
+
+def test_a_sentencepiece_tokenizer_without_its_scores_is_told(tmp_path):
+    assert lost_in_tokenizer(tmp_path) == ""
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE", "byte_fallback": false}}')
+    assert lost_in_tokenizer(tmp_path) == ""
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "BPE", "byte_fallback": true}}')
+    assert "no tokenizer.model, so a GGUF may split text into other tokens" in lost_in_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(b"scores")
+    assert lost_in_tokenizer(tmp_path) == ""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from cai_lite.chat import open_model
 from cai_lite.chat.modelfiles import tokenizer_of_source
-from cai_lite.chat.weights import open_weights
+from cai_lite.chat.weights import open_weights, resolve
 from cai_lite.errors import ModelError
 from cai_lite.records import Message, Request, Sampling
 from cai_lite.serving.drift import Row, check_rendering, drift
@@ -68,6 +68,13 @@ def test_the_folder_is_a_model_that_any_server_opens(merged, untrained):
         return next(iter(model.answer(asked)))[0].text
 
     assert first_words(open_model(str(folder))) == first_words(open_model(STUDENT, adapter=untrained / "adapter"))
+
+
+def test_the_scores_of_a_sentencepiece_tokenizer_go_along(untrained, tmp_path):
+    base = shutil.copytree(resolve(STUDENT), tmp_path / "base")
+    (base / "tokenizer.model").write_bytes(b"scores")
+    merge(str(base), untrained / "adapter", tmp_path / "merged", SAID[:1], dtype="float16")
+    assert (tmp_path / "merged" / "tokenizer.model").read_bytes() == b"scores"
 
 
 def test_the_type_is_that_of_the_stored_weights():
