@@ -12,6 +12,7 @@ have to be added. An adapter is small: for a 7B model and rank 16, one sum of 16
 from __future__ import annotations
 
 import heapq
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -239,7 +240,12 @@ def joined() -> Iterator[Ranks]:
         assert (ranks.rank, ranks.world_size) == place[:2], f"{ranks.rank} of {ranks.world_size}, but {place}"
     _joined = ranks
     try:
-        yield ranks
+        try:
+            yield ranks
+        except RuntimeError as error:
+            if "gloo" in str(error) or isinstance(error, dist.DistError):  # while the layers of a pass were gathered
+                raise _ended(error) from error
+            raise
         # After an error the group is left alone: others may be gone, and closing could wait for them.
         ranks.gathered(None)
         if not callers:
@@ -274,8 +280,14 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of torch.distributed and its backends
-        why = str(error).strip().splitlines()[:1]
-        raise Stopped(
-            "another process of this training has ended or cannot be reached; its own message says why "
-            f"({''.join(why)[:200]})"
-        ) from error
+        raise _ended(error) from error
+
+
+def _ended(error: RuntimeError) -> Stopped:
+    """Return the error of a rank that can no longer reach another one; gloo begins with a place in its own code."""
+    why = re.sub(r"^\[\S+\] ", "", str(error).strip()).splitlines()[:1]
+    what = "".join(why).split(". ")[0][:200]
+    return Stopped(
+        "another process of this training has ended or cannot be reached; its own message, or torchrun's, says why "
+        f"({what})"
+    )

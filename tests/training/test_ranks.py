@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -110,11 +111,12 @@ def test_each_process_may_hold_a_part_of_the_model(student, many, alone, tmp_pat
         assert each["held"] == [whole - layers // 2, whole + layers // 2]
 
 
-def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path):
-    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1}
+@pytest.mark.parametrize("shard", [False, True])
+def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path, shard):
+    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1, "shard": shard}
     first, second = together(2, out, student, many, settings, dies=(1, 3))
     assert second is None
-    assert first.startswith("Stopped: another process of this training has ended")
+    assert re.fullmatch("Stopped: another process of this training has ended .* says why \\([A-Z].*\\)", first), first
     assert "stopped" not in json.loads((out / "training.json").read_text())  # it will not stop so again
     assert [each["resumed_from"] for each in together(2, out, student, many, settings)] == [2, 2]
     assert_same(out, alone)
