@@ -40,11 +40,13 @@ def test_a_folder_of_many_files_is_no_model(tmp_path, monkeypatch):
 
 
 def test_a_model_that_does_not_fit_the_gpu_is_told_what_makes_it_smaller():
-    with pytest.raises(
-        ModelError, match=r"m: does not fit this GPU \(as a GPU says it\); load: nf4 .* train\.shard: true"
+    with (
+        pytest.raises(
+            ModelError, match=r"m: does not fit this GPU \(as a GPU says it\); load: nf4 .* train\.shard: true"
+        ),
+        opening("m"),
     ):
-        with opening("m"):
-            raise torch.OutOfMemoryError("as a GPU says it")
+        raise torch.OutOfMemoryError("as a GPU says it")
 
 
 def test_whatever_opens_a_model_states_that_its_code_is_not_run():
