@@ -175,6 +175,11 @@ def opening(what: str) -> Iterator[None]:
             "covers most tokenizers)"
         ) from error
     except BaseException as error:  # tokenizers panics with an exception that is no Exception
+        if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported here
+            raise ModelError(
+                f"{what}: does not fit this GPU ({first_line(error)}); load: nf4 makes it smaller, and with `torchrun "
+                "... train`, train.shard: true splits it over the GPUs, each of which holds the whole model otherwise"
+            ) from error
         raise ModelError(f"{what}: cannot be opened: {first_line(error)}") from error
 
 

@@ -154,7 +154,8 @@ class TrainingConfig:
     `batch_size`: pairs (rows) of an update; of the method "rl", the prompts of an iteration. `gradient_accumulation`
     splits an update into at least that many passes of the model, and `tokens_per_batch` limits the tokens of a pass;
     both change memory and speed, not the result, but for rounding. Under torchrun, a `gradient_accumulation` of at
-    least the number of processes gives what one process gives with it, to the bit.
+    least the number of processes gives what one process gives with it, to the bit where it is itself the same each
+    time, as on a CPU.
     `max_steps`: number of updates, in place of `epochs`.
     `max_tokens`: limit of prompt and completion together; `overlong`: what happens to longer pairs.
     `warmup`: the linear warm-up of the learning rate, as a share of all steps (below 1) or a whole number of steps. As

@@ -205,7 +205,7 @@ def _train(
         log(f"{ranks.world_size} processes: each computes a share of every update")
         if sharded:
             between, most = (each / 1e9 for each in held(model))
-            log(f"each holds {between:.2f} GB of the frozen weights, and {most:.2f} GB while it computes")
+            log(f"each holds {between:.3g} GB of the frozen weights, and {most:.3g} GB while it computes")
     elif config.shard:
         log("train.shard: there is one process, which holds the whole model; start several with torchrun")
     folder.begin(out, identity, log, today=today if turns.source is not None else None, method=config.method)

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import cai_lite
-from cai_lite.chat.modelfiles import check_folder
+from cai_lite.chat.modelfiles import check_folder, opening
 from cai_lite.errors import ModelError
 from tests.chat.hostile import CASES, sound, trial
 
@@ -36,6 +37,16 @@ def test_a_folder_of_many_files_is_no_model(tmp_path, monkeypatch):
         (tmp_path / f"{number}.txt").touch()
     with pytest.raises(ModelError, match="has 4 files"):
         check_folder(tmp_path)
+
+
+def test_a_model_that_does_not_fit_the_gpu_is_told_what_makes_it_smaller():
+    with (
+        pytest.raises(
+            ModelError, match=r"m: does not fit this GPU \(as a GPU says it\); load: nf4 .* train\.shard: true"
+        ),
+        opening("m"),
+    ):
+        raise torch.OutOfMemoryError("as a GPU says it")
 
 
 def test_whatever_opens_a_model_states_that_its_code_is_not_run():

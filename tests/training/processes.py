@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-MODULES = ["tests.training.processes", "cai_lite.training.loop", "peft", "transformers", "torch.distributed"]
+MODULES = ["tests.training.preloaded", "tests.training.processes", "torch.distributed.fsdp"]
 
 PATIENCE = 600.0  # seconds, on a busy machine
 

@@ -19,6 +19,7 @@ from cai_lite.training.batch import Passes, tokens_read, total_steps, updates
 from cai_lite.training.config import MEMORY_SHARE, Lora, TrainingConfig
 from cai_lite.training.loop import train
 from cai_lite.training.memory import fit
+from cai_lite.training.ranks import ALONE, Ranks
 from cai_lite.training.student import lora_parameters, set_checkpointing, with_adapter
 from cai_lite.training.tokens import Row
 
@@ -96,9 +97,9 @@ def recomputing(model):
     return [m.gradient_checkpointing for m in layers]
 
 
-def said_by_fit(limit, **settings):
+def said_by_fit(limit, ranks=ALONE, **settings):
     model, said = opened("llama"), []
-    passes = Passes("shared", 4096, 0)
+    passes = Passes("shared", 4096, 0, ranks=ranks)
     fit(model, PAIRS, passes, TrainingConfig(memory=limit, lora=Lora(rank=4), **settings), said.append)
     return recomputing(model), passes.tokens, " ".join(said)
 
@@ -179,7 +180,9 @@ def test_a_model_of_few_layers_with_a_type_for_each_is_planned_too(layers):
 def test_too_small_a_budget_is_said_and_tried():
     on, _, said = said_by_fit(0.0001)
     assert all(on)
-    assert "trying all the same" in said
+    assert "trying all the same" in said and "train.shard" not in said
+    _, _, said = said_by_fit(0.0001, ranks=Ranks(0, 2))
+    assert "each GPU holds the whole model, which train.shard: true splits over them" in said
 
 
 def test_on_a_cpu_nothing_is_recomputed_unless_asked():

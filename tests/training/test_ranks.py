@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -16,8 +17,7 @@ from tests.training.processes import together
 
 SETTINGS: dict[str, Any] = {
     "learning_rate": 5e-3,
-    "batch_size": 5,  # of 12 pairs: the last update of an epoch has two
-    "epochs": 2,
+    "batch_size": 5,  # of 12 pairs: the last of three updates has two
     "gradient_accumulation": 3,  # with two ranks: two rounds, the second of which has a pass for one of them
     "lora": Lora(rank=2),
     "loss": Loss("dpo", 0.5),
@@ -76,19 +76,19 @@ def test_two_processes_train_what_one_does(student, many, alone, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in alone.iterdir()}
     # A finished training is told to all.
     first, second = together(2, tmp_path / "out", student, many, SETTINGS)
-    assert (first["said"][-1], second["said"]) == ("trained already: 6 steps", [])
+    assert (first["said"][-1], second["said"]) == ("trained already: 3 steps", [])
 
 
 def test_a_training_resumes_on_another_number_of_processes(student, many, alone, tmp_path):
     """Two processes, one, then two again; the signal reaches one of them, and all stop at the same update."""
     out = tmp_path / "out"
-    stopped = together(2, out, student, many, SETTINGS, interrupt=(1, 2))
+    stopped = together(2, out, student, many, SETTINGS, interrupt=(1, 1))
     assert all(each.startswith("KeyboardInterrupt") for each in stopped)
-    assert [path.name for path in (out / "checkpoints").glob("step-*")] == ["step-2"]
-    together(1, out, student, many, SETTINGS, interrupt=(0, 2))
-    assert (out / "checkpoints" / "step-4").is_dir()
+    assert [path.name for path in (out / "checkpoints").glob("step-*")] == ["step-1"]
+    together(1, out, student, many, SETTINGS, interrupt=(0, 1))
+    assert (out / "checkpoints" / "step-2").is_dir()
     found = together(2, out, student, many, SETTINGS)
-    assert [each["resumed_from"] for each in found] == [4, 4]
+    assert [each["resumed_from"] for each in found] == [2, 2]
     assert_same(out, alone)
 
 
@@ -111,11 +111,12 @@ def test_each_process_may_hold_a_part_of_the_model(student, many, alone, tmp_pat
         assert each["held"] == [whole - layers // 2, whole + layers // 2]
 
 
-def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path):
-    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1}
+@pytest.mark.parametrize("shard", [False, True])
+def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path, shard):
+    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1, "shard": shard}
     first, second = together(2, out, student, many, settings, dies=(1, 3))
     assert second is None
-    assert first.startswith("Stopped: another process of this training has ended")
+    assert re.fullmatch("Stopped: another process of this training has ended .* says why \\([A-Z].*\\)", first), first
     assert "stopped" not in json.loads((out / "training.json").read_text())  # it will not stop so again
     assert [each["resumed_from"] for each in together(2, out, student, many, settings)] == [2, 2]
     assert_same(out, alone)
