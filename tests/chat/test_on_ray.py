@@ -209,7 +209,7 @@ def test_signals_stay_with_the_command_and_an_unreachable_cluster_is_said(ray, m
         raise ConnectionError("ray client connection timeout\nmore")
 
     ray.init, before = init, signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InputError, match=r"at ray://nowhere:10001: ray client connection timeout; see"):
+    with pytest.raises(InputError, match=r"at ray://nowhere:10001: ray client connection timeout. Is it up"):
         open_on_ray("embedded:teacher", address="ray://nowhere:10001").check()
     assert signal.getsignal(signal.SIGTERM) is before
 
