@@ -6,6 +6,8 @@ texts of servers are those of one machine. Local models are given the batches th
 CPUs alike their texts are equal, too; on GPUs they are up to rounding, as they are on one.
 
 Actors belong to the driver and end with it. A killed one loses the calls that it had under way, and they go to others.
+A server is called from the machines of the actors, so `http://localhost:8000/v1` is each machine's own server, such
+as vLLM's; cai-lite itself runs no engine besides transformers.
 """
 
 from __future__ import annotations
@@ -233,6 +235,8 @@ class RayCrew:
         Raises:
             ChatError: none begins in time, or cannot begin, or holds another model than this process.
         """
+        if self._ray is None:
+            self.check()
         for _ in range(self._number - len(self._ready) - len(self._pending)):
             self._start()
         limit = 120.0 if self._actors.wait is None else self._actors.wait
