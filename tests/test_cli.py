@@ -64,6 +64,7 @@ def test_help_imports_neither_torch_nor_transformers():
         (["run", "medical", "--profile", "embedded", "--set", "nonsense"], "key.key=value"),
         (["run", "medical"], "TEACHER_URL"),
         (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["pairs", "medical", "--profile", "embedded", "--on", "rey"], "such as ray://HOST:10001"),
         (["demo", "cooking"], "cooking"),
         (["report", "nowhere"], "not a run directory"),
         (["chat", "./nowhere", "--say", "hi"], "no such folder"),

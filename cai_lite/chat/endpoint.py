@@ -75,7 +75,7 @@ class EndpointModel:
             *settings_digest(template=self.template, extra_body=self.extra_body, system=system),
         )
         self.wording: Literal["full", "short"] = "full"
-        self.api_key_env, self._concurrency, self._prices = api_key_env, concurrency, prices
+        self.api_key_env, self.concurrency, self._prices = api_key_env, concurrency, prices
         self._timeout, self._deadline = timeout, deadline
         self._line = Line()
         self._window = Window(concurrency)  # what the server accepts is learnt once, not once per stage
@@ -166,7 +166,7 @@ class EndpointModel:
     def connection(self) -> Connection:
         """Return the open connection to the server, opening it at the first call and after `close`."""
         if self._connection is None or self._connection.closed:
-            self._connection = Connection(self._client, self._concurrency)
+            self._connection = Connection(self._client, self.concurrency)
             weakref.finalize(self, self._connection.close)  # also for a model that nobody closes
         return self._connection
 

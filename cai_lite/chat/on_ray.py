@@ -6,6 +6,8 @@ texts of servers are those of one machine. Local models are given the batches th
 CPUs alike their texts are equal, too; on GPUs they are up to rounding, as they are on one.
 
 Actors belong to the driver and end with it. A killed one loses the calls that it had under way, and they go to others.
+A server is called from the machines of the actors, so `http://localhost:8000/v1` is each machine's own server, such
+as vLLM's; cai-lite itself runs no engine besides transformers.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,7 +35,7 @@ from cai_lite.records import Reply, Request
 
 _LOOK = 1.0  # seconds of waiting, after which signals and limits are looked at
 _TAKE = 10.0  # seconds that an actor waits for its next reply before it says that there is none
-_LANES = 2  # chunks of requests that a client of a server has at once, so that it is busy to the last call of each
+_LANES = 2  # chunks that a client of a server has at once: a second one while the last calls of the first are awaited
 _THREADS = _LANES + 2  # of an actor: it is asked for replies in each lane, and may be told to end meanwhile
 
 
@@ -177,10 +180,10 @@ class RayModel:
 
 
 class _Lane:
-    """A lane of an actor, and the call that asks for its news."""
+    """A lane of an actor: the call that asks for its news, and the number of requests that it has yet to answer."""
 
     def __init__(self, handle: Any, number: int) -> None:
-        self.handle, self.number = handle, number
+        self.handle, self.number, self.left = handle, number, 0
         self.asked: Any = None
 
 
@@ -194,6 +197,7 @@ class RayCrew:
         self._model, self._opener, self._actors, self._address = model, opener, actors, address
         self.heard = False
         self._lanes = _LANES if isinstance(model, EndpointModel) else 1
+        self._at_once = model.concurrency if isinstance(model, EndpointModel) else 1  # calls of all actors
         self._number = 0  # of actors that there should be
         self._needs: dict[str, float] = {}
         self._ray: Any = None
@@ -231,6 +235,8 @@ class RayCrew:
         Raises:
             ChatError: none begins in time, or cannot begin, or holds another model than this process.
         """
+        if self._ray is None:
+            self.check()
         for _ in range(self._number - len(self._ready) - len(self._pending)):
             self._start()
         limit = 120.0 if self._actors.wait is None else self._actors.wait
@@ -238,7 +244,7 @@ class RayCrew:
         while True:
             for number in range(self._lanes):  # the first lanes of all actors first
                 for lanes in self._ready.values():
-                    if lanes[number] not in busy:
+                    if lanes[number] not in busy and sum(lane.left for lane in lanes) * self._number <= self._at_once:
                         return lanes[number]
             if not self._pending or (not self._greet(0.0 if busy else _LOOK) and busy):
                 return None
@@ -253,6 +259,7 @@ class RayCrew:
 
     def begin(self, worker: _Lane, requests: Sequence[Request]) -> None:
         """Give an actor requests in a lane."""
+        worker.left = len(requests)
         worker.handle.begin.remote(worker.number, list(requests), self.heard)
 
     def news(self, busy: Collection[Any]) -> Iterable[tuple[_Lane, News]]:
@@ -277,6 +284,7 @@ class RayCrew:
             except self._deaths() as error:
                 self._drop(lane.handle)
                 found = News(died=_first_line(error))
+            lane.left = 0 if found.done or found.error else lane.left - len(found.replies)
             yield lane, found
 
     def finish(self, worker: _Lane) -> None:
@@ -415,18 +423,18 @@ def connect(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the cluster
     in_main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    options: dict[str, Any] = {"include_dashboard": False} if address == "ray" else {"address": address}
     try:
-        if address == "ray":
-            ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-        else:
-            ray.init(address, log_to_driver=False)
+        with warnings.catch_warnings(action="ignore"):  # of what is said below
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
     except ImportError as error:
         raise MissingPackageError(f"{address} needs a package ({_first_line(error)}): {_INSTALL}") from error
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = address if address != "ray" else f"ray (RAY_ADDRESS={os.environ.get('RAY_ADDRESS', '')})"
         raise InputError(
-            f"no Ray cluster can be used at {where}: {_first_line(error)}; see `ray status` there, and give the port "
-            "of its client server, 10001 by default"
+            f"no Ray cluster can be used at {where}: {_first_line(error)}. Is it up (`ray status` there), is the port "
+            "that of its client server, 10001 by default, and does it ask for a token (then set RAY_AUTH_MODE=token "
+            "and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH)?"
         ) from error
     finally:
         for number, handler in kept.items() if in_main else ():

@@ -13,7 +13,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any, overload
 
 from cai_lite.chat.base import ChatModel
@@ -21,6 +21,10 @@ from cai_lite.chat.local import LocalModel
 from cai_lite.chat.spread import News
 from cai_lite.errors import CaiError
 from cai_lite.records import Request
+
+# Batches of replies that wait to be fetched. Nothing more is begun beyond them, so that a driver that is gone, which a
+# cluster may notice late, costs the calls that were under way and hardly more.
+_UNFETCHED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Worker:
         self, opener: Callable[[int], ChatModel], actors: int, environment: Mapping[str, str] | None = None
     ) -> None:
         os.environ.update(environment or {})
-        self._news: defaultdict[int, SimpleQueue[News]] = defaultdict(SimpleQueue)
+        self._news: defaultdict[int, Queue[News]] = defaultdict(lambda: Queue(_UNFETCHED))
         self._finishing = threading.Event()
         self._problem: Exception | None = None
         try:
@@ -103,7 +107,7 @@ class Worker:
         except Exception as error:
             return sendable(error)
 
-    def _answer(self, requests: Sequence[Request], news: SimpleQueue[News]) -> None:
+    def _answer(self, requests: Sequence[Request], news: Queue[News]) -> None:
         try:
             for replies in self._model.answer(_Until(requests, self._finishing)):
                 news.put(News(replies=replies))

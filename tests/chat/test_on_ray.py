@@ -209,7 +209,7 @@ def test_signals_stay_with_the_command_and_an_unreachable_cluster_is_said(ray, m
         raise ConnectionError("ray client connection timeout\nmore")
 
     ray.init, before = init, signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InputError, match=r"at ray://nowhere:10001: ray client connection timeout; see"):
+    with pytest.raises(InputError, match=r"at ray://nowhere:10001: ray client connection timeout. Is it up"):
         open_on_ray("embedded:teacher", address="ray://nowhere:10001").check()
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -299,7 +299,8 @@ def test_two_actors_of_ray_make_the_same_pairs_and_a_killed_driver_pays_for_noth
     done = subprocess.run(command(recipe, killed, "--on", "ray"), env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert lines(killed) == lines(plain) and asked.keys() == calls.keys()
-    assert sum(asked.values()) - len(calls) <= 4  # those under way when it was killed, of which nobody had the answer
+    # Those under way when it was killed, of which nobody had the answer, and those whose answer was not fetched yet.
+    assert sum(asked.values()) - len(calls) <= 12
 
 
 @pytest.mark.slow
@@ -319,4 +320,4 @@ def test_an_actor_of_ray_that_is_killed_loses_no_row(cluster, server):
     replies = ask(model, wanted, run=run, stage="s", seen=kill)
     model.close()
     assert killed and all(reply.outcome == "ok" for reply in replies)
-    assert len(asked) == 200 and sum(asked.values()) - 200 <= 4 + 4
+    assert len(asked) == 200 and sum(asked.values()) - 200 <= 16
