@@ -244,9 +244,16 @@ FAULTS = [
     Fault(
         "gradients kept from one step to the next",
         "training/loop.py",
-        "        optimizer.zero_grad(set_to_none=True)\n        seconds",
-        "        seconds",
+        "        optimizer.zero_grad(set_to_none=True)\n        ranks.spread(parameters.values())\n        seconds",
+        "        ranks.spread(parameters.values())\n        seconds",
         "training/test_loop.py training/test_oracles.py",
+    ),
+    Fault(
+        "the gradients of processes added in another order",
+        "training/ranks.py",
+        "for part in received.view(world_size, -1):",
+        "for part in received.view(world_size, -1).flip(0):",
+        "training/test_ranks.py",
     ),
     Fault(
         "every epoch in the same order",

@@ -18,7 +18,7 @@ from tests.training.processes import together
 SETTINGS: dict[str, Any] = {
     "learning_rate": 5e-3,
     "batch_size": 5,  # of 12 pairs: the last of three updates has two
-    "gradient_accumulation": 3,  # with two ranks: two rounds, the second of which has a pass for one of them
+    "gradient_accumulation": 5,  # with two ranks: three rounds, the last of which has a pass for one of them
     "lora": Lora(rank=2),
     "loss": Loss("dpo", 0.5),
     "sft_weight": 0.3,
@@ -111,13 +111,15 @@ def test_each_process_may_hold_a_part_of_the_model(student, many, alone, tmp_pat
         assert each["held"] == [whole - layers // 2, whole + layers // 2]
 
 
-@pytest.mark.parametrize("shard", [False, True])
-def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path, shard):
-    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1, "shard": shard}
-    first, second = together(2, out, student, many, settings, dies=(1, 3))
-    assert second is None
-    assert re.fullmatch("Stopped: another process of this training has ended .* says why \\([A-Z].*\\)", first), first
-    assert "stopped" not in json.loads((out / "training.json").read_text())  # it will not stop so again
+def test_when_a_process_dies_the_others_end_and_say_so(student, many, alone, tmp_path):
+    """Once while the other waits for a part of a layer, then, resumed with whole models, for gradients."""
+    out, settings = tmp_path / "out", {**SETTINGS, "checkpoint_every": 1}
+    for more, dies in (({"shard": True}, (1, 3)), ({}, (1, 1))):
+        first, second = together(2, out, student, many, settings | more, dies=dies)
+        assert second is None
+        said = r"Stopped: another process of this training has ended .* says why \([A-Z].*\)"
+        assert re.fullmatch(said, first), first
+        assert "stopped" not in json.loads((out / "training.json").read_text())  # it will not stop so again
     assert [each["resumed_from"] for each in together(2, out, student, many, settings)] == [2, 2]
     assert_same(out, alone)
 
