@@ -36,7 +36,9 @@ def shard(model: Any, ranks: Ranks) -> None:
     if getattr(base_of(model), "is_loaded_in_4bit", False):
         raise InputError("train.shard splits 16- and 32-bit weights; with load: nf4, leave it out")
     if "ignored_params" not in inspect.signature(fully_shard).parameters:
-        raise InputError(f"train.shard needs a torch whose fully_shard takes ignored_params; {torch.__version__} is older")
+        raise InputError(
+            f"train.shard needs a torch whose fully_shard takes ignored_params, newer than {torch.__version__}"
+        )
     if not (layers := _layers(model)):
         raise InputError("train.shard: no layers are found in this model; leave it out")
     device = "cuda" if torch.cuda.is_available() else "cpu"
