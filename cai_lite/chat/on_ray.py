@@ -16,12 +16,15 @@ import importlib
 import math
 import os
 import signal
+import socket
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from cai_lite.chat import open_model
@@ -423,7 +426,7 @@ def connect(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the cluster
     in_main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    options: dict[str, Any] = {"include_dashboard": False} if address == "ray" else {"address": address}
+    options: dict[str, Any] = {"include_dashboard": False} | _standing() if address == "ray" else {"address": address}
     try:
         with warnings.catch_warnings(action="ignore"):  # of what is said below
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
@@ -440,6 +443,27 @@ def connect(address: str) -> Any:
         for number, handler in kept.items() if in_main else ():
             signal.signal(number, handler)  # Ray puts its own in their place
     return ray
+
+
+def _standing() -> dict[str, str]:
+    """Return the argument for `ray.init` that keeps it from waiting, for minutes, for a cluster that is gone.
+
+    Raises:
+        InputError: that cluster is the one of $RAY_ADDRESS.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    left = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "ray_current_cluster"
+    address = named or (left.read_text(encoding="utf-8").strip() if left.is_file() else "")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return {}
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except OSError as error:
+        if named:
+            raise InputError(f"no Ray cluster answers at {named} (RAY_ADDRESS): {error}") from error
+        return {"address": "local"}  # what a cluster left behind that was killed
+    return {}
 
 
 _INSTALL = "pip install 'cai-lite[ray]'"

@@ -214,6 +214,21 @@ def test_signals_stay_with_the_command_and_an_unreachable_cluster_is_said(ray, m
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_cluster_that_is_gone_is_not_waited_for(ray, monkeypatch, tmp_path):
+    asked = []
+    ray.init = lambda **options: asked.append(options.get("address"))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    on_ray.connect("ray")
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")  # it was killed, and left this behind
+    on_ray.connect("ray")
+    assert asked == [None, "local"]
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(InputError, match=r"no Ray cluster answers at 127.0.0.1:1 \(RAY_ADDRESS\)"):
+        on_ray.connect("ray")
+
+
 # With Ray itself
 
 
