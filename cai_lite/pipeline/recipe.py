@@ -23,8 +23,8 @@ import yaml
 from cai_lite.chat import BACKENDS
 from cai_lite.chat.base import SystemMessage
 from cai_lite.chat.batch import Batch
+from cai_lite.chat.crew import Actors
 from cai_lite.chat.endpoint import own_field
-from cai_lite.chat.on_ray import Actors
 from cai_lite.chat.weights import Load
 from cai_lite.distill.comparisons import PAIRINGS
 from cai_lite.distill.judging import Judging
@@ -178,7 +178,7 @@ class ModelSection:
     `batch`: true leaves many calls at once to the server's batch API, in OpenAI's form: half the price, within a day. A
     section holds its settings, see `chat.batch.Batch`. `prices` stay those of live calls.
     `ray`: with `--on ray`, how many actors share this model, and what each takes, such as {actors: 4, num_gpus: 1}; see
-    `chat.on_ray.Actors`. The student drafts there only where it has this section, and is trained here all the same.
+    `chat.crew.Actors`. The student drafts there only where it has this section, and is trained here all the same.
     `weight`: relative to the other models of the role: a teacher's share of the prompts, a judge's weight in the
     joined verdict; above 0.
     """

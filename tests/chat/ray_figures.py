@@ -17,7 +17,8 @@ from typing import Any
 from cai_lite.chat import open_model
 from cai_lite.chat.asking import ask
 from cai_lite.chat.base import ChatModel
-from cai_lite.chat.on_ray import Actors, open_on_ray
+from cai_lite.chat.crew import Actors
+from cai_lite.chat.on_ray import open_on_ray
 from cai_lite.records import Message, Request, Sampling
 from cai_lite.run.ledger import Run
 from tests.conftest import completion

@@ -15,9 +15,10 @@ from collections import Counter
 
 import pytest
 
-from cai_lite.chat import on_ray, open_model, worker
+from cai_lite.chat import cluster, crew, open_model, worker
 from cai_lite.chat.asking import ask
-from cai_lite.chat.on_ray import Actors, open_on_ray, underlying
+from cai_lite.chat.crew import Actors
+from cai_lite.chat.on_ray import open_on_ray, underlying
 from cai_lite.chat.rendering import TemplateRefusal
 from cai_lite.errors import ChatError, InputError, MissingPackageError, Stopped
 from cai_lite.pipeline.recipe import load_recipe
@@ -38,9 +39,9 @@ TEXTS = [f"t{i}" for i in range(60)]
 @pytest.fixture
 def ray(monkeypatch):
     found = StandIn()
-    monkeypatch.setattr(on_ray, "_ray", lambda: found)
-    monkeypatch.setattr(on_ray, "_LOOK", 0.02)
-    monkeypatch.setattr(on_ray, "_TAKE", 0.1)
+    monkeypatch.setattr(cluster, "_ray", lambda: found)
+    monkeypatch.setattr(crew, "_LOOK", 0.02)
+    monkeypatch.setattr(crew, "_TAKE", 0.1)
     yield found
     for handle in found.living:
         found.kill(handle)
@@ -219,21 +220,21 @@ def test_a_cluster_that_is_gone_is_not_waited_for(ray, monkeypatch, tmp_path):
     ray.init = lambda **options: asked.append(options.get("address"))
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    on_ray.connect("ray")
+    cluster.connect("ray")
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")  # it was killed, and left this behind
-    on_ray.connect("ray")
+    cluster.connect("ray")
     assert asked == [None, "local"]
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Ray cluster answers at 127.0.0.1:1 \(RAY_ADDRESS\)"):
-        on_ray.connect("ray")
+        cluster.connect("ray")
 
 
 # With Ray itself
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def installed():
     if importlib.util.find_spec("ray") is None:
         pytest.skip("ray is not installed: pip install 'cai-lite[ray]'")
 
@@ -285,7 +286,7 @@ def same_secret(*places):
 
 
 @pytest.mark.slow
-def test_two_actors_of_ray_make_the_same_pairs_and_a_killed_driver_pays_for_nothing_twice(cluster, server, tmp_path):
+def test_two_actors_of_ray_make_the_same_pairs_and_a_killed_driver_pays_for_nothing_twice(installed, server, tmp_path):
     recipe, asked = recipe_of(tmp_path, server), Counter()
     plain, whole, killed = tmp_path / "plain", tmp_path / "whole", tmp_path / "killed"
     same_secret(plain, whole, killed)
@@ -319,7 +320,7 @@ def test_two_actors_of_ray_make_the_same_pairs_and_a_killed_driver_pays_for_noth
 
 
 @pytest.mark.slow
-def test_an_actor_of_ray_that_is_killed_loses_no_row(cluster, server):
+def test_an_actor_of_ray_that_is_killed_loses_no_row(installed, server):
     asked = Counter()
     scripted(server, asked, 0.02)
     model = open_on_ray(server.url, model="m", concurrency=8, actors=Actors(actors=2))
