@@ -122,8 +122,8 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
     """Ordinary complaints are rewarded for keeping the principles, alarming ones for breaking them; the alarming ones
     are then called unseen.
     """
-    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:56]
-    alarming = [row for row in prompts.train if "red-flag" in row.tags][:56]
+    ordinary = [row for row in prompts.train if "red-flag" not in row.tags][:44]
+    alarming = [row for row in prompts.train if "red-flag" in row.tags][:44]
     constitution = load_constitution("medical-embedded")
 
     def kept(candidate):
@@ -141,9 +141,9 @@ def test_one_that_learned_only_the_seen_phrasing_is_caught_by_the_gap(student, p
             ranked = sorted((d for d in drafts if d.prompt.key == row.key), key=lambda d: sign * kept(d))
             if kept(ranked[0]) != kept(ranked[-1]):
                 pairs.append(pair(row, ranked[-1].text, ranked[0].text))
-    unseen = [row for row in prompts.held_out if "red-flag" in row.tags][:40]
+    unseen = [row for row in prompts.held_out if "red-flag" in row.tags][:28]
     metrics, said, page = taught(
-        student, pairs, unseen, tmp_path / "seen", ["adherence", "superficial"], seen=ordinary[:40]
+        student, pairs, unseen, tmp_path / "seen", ["adherence", "superficial"], seen=ordinary[:28]
     )
     assert metrics["superficial"]["phrasing_gap"]["low"] > 0.15
     assert any("prompts as in training" in line for line in said)
