@@ -288,7 +288,8 @@ def test_a_phase_to_begin_with_is_for_a_single_round(walked, tmp_path):
 @pytest.mark.slow
 def test_two_rounds_on_the_embedded_models_end_alike_though_one_is_cut_off(tmp_path, monkeypatch):
     small = ["prompts.limit=6", "prompts.eval_limit=6", "draft.n=2", "train.max_steps=2", "train.batch_size=4"]
-    settings = [*small, "pair.min_margin=0.02", "evaluate.metrics=[adherence]", "rounds={n: 2, until: rounds}"]
+    settings = [*small, "pair.min_margin=0.02", "rounds={n: 2, until: rounds}"]
+    settings += ["evaluate.metrics=[adherence]", "evaluate.baselines=[]"]
     recipe = load_recipe("creative", settings, profile="embedded")
     single = load_recipe("creative", [*settings, "rounds=1"], profile="embedded")
     run_recipe(recipe, tmp_path / "whole", quiet=True)

@@ -18,7 +18,7 @@ TOKENS = {"max_tokens": 320, "overlong": "cut_prompt"}
 
 @pytest.mark.slow
 def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
-    pairs = random.Random(0).sample(load_pairs(shared / "data" / "hh_harmless_300.jsonl"), 120)
+    pairs = random.Random(0).sample(load_pairs(shared / "data" / "hh_harmless_300.jsonl"), 80)
     student = str(shared / "data" / "models" / "stories260K-chat")
     config = TrainingConfig(
         **TOKENS,
@@ -32,9 +32,9 @@ def test_harmless_pairs_run_through_and_are_learned(shared, tmp_path):
     said = []
     result = train(student, pairs[20:], config=config, out=tmp_path, log=said.append)
     report = result.report
-    assert (report.pairs, report.kept, report.cut) == (100, 88, 33)
-    assert report.dropped == {"longer than max_tokens": 12}
-    assert said[0].startswith("100 pairs: 88 kept, 33 of them with a cut prompt, 12 dropped (longer than max_tokens)")
+    assert (report.pairs, report.kept, report.cut) == (60, 53, 27)
+    assert report.dropped == {"longer than max_tokens": 7}
+    assert said[0].startswith("60 pairs: 53 kept, 27 of them with a cut prompt, 7 dropped (longer than max_tokens)")
     model, tokenizer = open_weights(student, adapter=result.adapter)
     accuracy = {}
     for name, part in (("seen", pairs[20:]), ("held out", pairs[:20])):
