@@ -198,7 +198,7 @@ def clocked(work: Callable[[], Any]) -> float:
 
 
 def measured(part: str, n: int) -> dict[str, Any]:
-    """Return the figures of a part at this size; its peak memory, in bytes, is that of a process of its own."""
+    """Measure a part at this size in a process of its own, so that the peak memory, in bytes, is of it alone."""
     command = [sys.executable, "-m", "cai_lite.bench.costs", "--parts", part, "--rows", str(n), "--here"]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found

@@ -108,7 +108,7 @@ class Plan:
 
     @property
     def rate(self) -> float:
-        """Return the calls a second of one node, over all stages."""
+        """Return how many calls one node answers in a second, averaged over the stages."""
         return CALLS / sum(stage.calls * self.seconds(stage) for stage in STAGES)
 
 
@@ -147,7 +147,7 @@ def scaled(plan: Plan, costs: Costs) -> dict[str, float]:
 
 
 def limits(plan: Plan, costs: Costs) -> dict[str, float]:
-    """Return at how many nodes each part is asked for all that it can do, by the bottleneck law."""
+    """Return the number of nodes at which each part is saturated, by the bottleneck law."""
     size = plan.under_way // WAYS
     writer = size * costs.row + costs.commit
     return {

@@ -177,7 +177,7 @@ class RayCrew:
             yield lane, found
 
     def finish(self, worker: _Lane) -> None:
-        """Let an actor begin no more calls."""
+        """Tell an actor to begin no further calls; those under way go on."""
         worker.handle.finish.remote()
 
     def ask(self, method: str, *given: Any) -> Any:

@@ -89,7 +89,7 @@ class RayModel:
         self._crew.check()
 
     def answer(self, requests: Sequence[Request]) -> Iterator[dict[int, Reply]]:
-        """Answer every request, see `ChatModel.answer` and `spread`; chunks are batches where the model is local.
+        """Answer every request on the actors, as `ChatModel.answer` does; a local model gets its own batches as chunks.
 
         Raises:
             ChatError: no actor begins in time, or it holds another model. CaiError: what the model raises in an actor.

@@ -55,7 +55,7 @@ class Crew(Protocol):
         ...
 
     def finish(self, worker: Any) -> None:
-        """Let a worker begin no more calls."""
+        """Tell a worker to begin no further calls; those under way go on."""
         ...
 
     def close(self) -> None:

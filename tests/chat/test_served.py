@@ -2,12 +2,7 @@
 `logprobs` with HTTP 200 and ignores them.
 """
 
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,6 +13,7 @@ from cai_lite.chat.probe import probe
 from cai_lite.distill.verdicts import judge
 from cai_lite.records import Candidate, Message, Prompt, Request, Sampling
 from cai_lite.run.ledger import Run
+from tests.real_server import serving
 
 TEACHER = str(Path(cai_lite.__file__).parent / "embedded" / "teacher")
 
@@ -26,33 +22,12 @@ TEACHER = str(Path(cai_lite.__file__).parent / "embedded" / "teacher")
 def server(tmp_path_factory, request):
     pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
     pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log.txt"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     program = "from transformers.cli.transformers import main; main()"
-    command = [sys.executable, "-c", program, "serve", TEACHER, "--port", str(port), "--device", "cpu"]
-    command.append(request.param)
+    command = [sys.executable, "-c", program, "serve", TEACHER, "--port", "PORT", "--device", "cpu", request.param]
     if not request.param.startswith("--no-"):  # by default its cache takes most of the memory of the machine
         command += ["--cb-num-blocks", "64", "--cb-block-size", "32", "--cb-max-batch-tokens", "256"]
-    with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
-    try:
-        for _ in range(240):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-                    break
-            except OSError:
-                if process.poll() is not None:
-                    pytest.skip(f"transformers serve does not start here: {log.read_text()[-300:]}")
-                time.sleep(0.25)
-        else:
-            pytest.skip(f"transformers serve is not up after a minute: {log.read_text()[-300:]}")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
+    with serving(command, tmp_path_factory.mktemp("serve") / "log.txt") as url:
+        yield url
 
 
 @pytest.mark.slow

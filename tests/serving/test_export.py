@@ -6,12 +6,8 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
@@ -22,6 +18,7 @@ from cai_lite.cli import app
 from cai_lite.errors import InputError
 from cai_lite.serving.export import export
 from cai_lite.serving.gguf import LORA, MODEL
+from tests.real_server import serving
 from tests.serving.exported import measured
 from tests.serving.test_gguf import WRITES
 
@@ -127,32 +124,6 @@ def test_the_public_name_is_the_function():
     assert cai_lite.export is export
 
 
-@contextmanager
-def serving(command):
-    """Start a server on a free port and give its address, or skip where it does not start; end it at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    words = [str(port) if word == "PORT" else word for word in command]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-    try:
-        for _ in range(480):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-                    break
-            except OSError:
-                if process.poll() is not None:
-                    pytest.skip(f"{command[0]} does not start here")
-                time.sleep(0.25)
-        else:
-            pytest.skip(f"{command[0]} is not up after two minutes")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def examined(run, url, name):
     words = ["evaluate", "--served", f"{url}#{name}", "--out", str(run), "--margin", "0.15", "--quiet", "--json"]
     done = CliRunner().invoke(app, words)
@@ -182,7 +153,7 @@ def test_the_merged_model_served_by_transformers_is_as_good_as_the_run_and_its_b
     export(run, tmp_path / "out", merge=True)
     program = "from transformers.cli.transformers import main; main()"  # it opens the model that a request names
     command = [sys.executable, "-c", program, "serve", "--port", "PORT", "--device", "cpu", "--no-continuous-batching"]
-    with serving(command) as url:
+    with serving(command, tmp_path / "log.txt") as url:
         as_good(examined(run, url, str(tmp_path / "out" / "merged")))
         worse(examined(run, url, str(tmp_path / "base")))
 
@@ -199,10 +170,10 @@ def test_the_gguf_served_by_llama_cpp_is_as_good_as_the_run_and_its_base_is_not(
     commands = dict(made.commands)
     subprocess.run(commands["convert the base, once"], shell=True, capture_output=True, check=True)
     words = [*shlex.split(commands["serve it with the adapter"]), "--port", "PORT"]
-    with serving(words) as url:
+    with serving(words, tmp_path / "log.txt") as url:
         as_good(examined(run, url, "student"))
     at = words.index("--lora")
-    with serving([*words[:at], *words[at + 2 :]]) as url:
+    with serving([*words[:at], *words[at + 2 :]], tmp_path / "log.txt") as url:
         worse(examined(run, url, "base"))
 
 
